@@ -1,0 +1,125 @@
+//! The isolation id: which of a user's activities a query belongs to.
+//!
+//! Two queries with different ids must not become linkable through anything
+//! the process does, so this type is the key of every cache, every shared
+//! fetch and every proxied connection. See `spec/isolation.md`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+/// The longest isolation id in octets (`spec/prop279-isolation.md`).
+pub const MAX_LENGTH: usize = 1024;
+
+/// An isolation id of 1 to [`MAX_LENGTH`] printable ASCII octets, compared
+/// byte for byte, or the *shared* id of queries that carry none.
+///
+/// Cloning is cheap. `Debug` never shows the id, so that it cannot reach a
+/// log by accident.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct IsolationId(Option<Arc<str>>);
+
+/// Why octets are no isolation id.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidIsolationId {
+    /// The id is empty.
+    #[error("the isolation id is empty")]
+    Empty,
+    /// The id is longer than [`MAX_LENGTH`].
+    #[error("the isolation id is longer than {MAX_LENGTH} octets")]
+    TooLong,
+    /// The id holds an octet that is not printable ASCII.
+    #[error("the isolation id holds an octet outside printable ASCII")]
+    NotPrintable,
+}
+
+impl IsolationId {
+    /// The id shared by all queries that came without one.
+    pub fn shared() -> Self {
+        Self(None)
+    }
+
+    /// Takes the octets that a client sent as an id.
+    ///
+    /// # Errors
+    /// The octets are empty, too many, or not all printable ASCII
+    /// (0x21 to 0x7E).
+    pub fn parse(octets: &[u8]) -> Result<Self, InvalidIsolationId> {
+        if octets.is_empty() {
+            return Err(InvalidIsolationId::Empty);
+        }
+        if octets.len() > MAX_LENGTH {
+            return Err(InvalidIsolationId::TooLong);
+        }
+        if !octets.iter().all(u8::is_ascii_graphic) {
+            return Err(InvalidIsolationId::NotPrintable);
+        }
+        match std::str::from_utf8(octets) {
+            Ok(text) => Ok(Self(Some(Arc::from(text)))),
+            Err(_) => Err(InvalidIsolationId::NotPrintable),
+        }
+    }
+
+    /// The id as the client wrote it; `None` for the shared id.
+    pub fn as_str(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
+    /// Octets that the id takes in memory, for byte budgets.
+    pub fn weight(&self) -> usize {
+        self.as_str().map_or(0, str::len)
+    }
+}
+
+impl fmt::Debug for IsolationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() {
+            "IsolationId(…)"
+        } else {
+            "IsolationId(shared)"
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_printable_ascii_of_every_permitted_length() {
+        for length in [1, 2, 64, MAX_LENGTH] {
+            let id = IsolationId::parse(&vec![b'~'; length]).unwrap();
+            assert_eq!(id.as_str().map(str::len), Some(length));
+        }
+        assert_eq!(IsolationId::parse(b"!").unwrap().as_str(), Some("!"));
+    }
+
+    #[test]
+    fn refuses_everything_else() {
+        use InvalidIsolationId::*;
+        assert_eq!(IsolationId::parse(b""), Err(Empty));
+        assert_eq!(IsolationId::parse(&[b'a'; MAX_LENGTH + 1]), Err(TooLong));
+        for bad in [0u8, 0x1f, b' ', 0x7f, 0x80, 0xff] {
+            assert_eq!(
+                IsolationId::parse(&[b'a', bad]),
+                Err(NotPrintable),
+                "{bad:#x}"
+            );
+        }
+    }
+
+    #[test]
+    fn compares_byte_for_byte_and_never_equals_the_shared_id() {
+        let lower = IsolationId::parse(b"a").unwrap();
+        assert_ne!(lower, IsolationId::parse(b"A").unwrap());
+        assert_ne!(lower, IsolationId::shared());
+        assert_eq!(lower, IsolationId::parse(b"a").unwrap());
+    }
+
+    #[test]
+    fn debug_does_not_show_the_id() {
+        let id = IsolationId::parse(b"secret-7").unwrap();
+        assert!(!format!("{id:?}").contains("secret"));
+    }
+}

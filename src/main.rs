@@ -1,0 +1,3 @@
+//! The `ncprop279` command.
+
+fn main() {}

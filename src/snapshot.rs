@@ -1,0 +1,160 @@
+//! What is known of the names a question depends on, at one moment.
+//!
+//! The rooms in the middle of the program (values, zone, engine, answer
+//! policy) know no I/O: they read a [`Snapshot`], and where a name is missing
+//! from it they say so. A fetch that failed for the moment is an entry too,
+//! so that only what depends on it fails.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+/// The longest key in the name database, in octets (a consensus rule of
+/// Namecoin).
+pub const MAX_NAME_KEY_LENGTH: usize = 255;
+
+/// The key of an entry in Namecoin's name database, such as `d/example`.
+///
+/// At most [`MAX_NAME_KEY_LENGTH`] octets. Cloning is cheap.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NameKey(Arc<str>);
+
+impl NameKey {
+    /// Takes a key; `None` if it is empty or longer than the chain permits.
+    pub fn new(key: &str) -> Option<Self> {
+        (1..=MAX_NAME_KEY_LENGTH)
+            .contains(&key.len())
+            .then(|| Self(Arc::from(key)))
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for NameKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a name has no value: each is an answer, not a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Absence {
+    /// The name was never registered.
+    NeverExisted,
+    /// The name's registration ran out.
+    Expired,
+    /// The newest operation on the name has too few confirmations.
+    NotYetSafe,
+    /// The name is so near its expiry that the node will not vouch for it.
+    AboutToExpire,
+}
+
+/// What a source knows of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fetched {
+    /// The name's value, byte for byte as in the chain; it may be empty.
+    Value(Arc<[u8]>),
+    /// The name has no value.
+    Absent(Absence),
+}
+
+/// What kind of failure kept a name from being known for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// No connection to the source, or it broke. The node's operator can act.
+    Unreachable,
+    /// The source is starting, syncing or shutting down; it passes.
+    NotReady,
+    /// The source has too much to do; it passes.
+    Overloaded,
+    /// The source refused our credentials. The user's configuration can act;
+    /// trying again at once would not help and would look like guessing.
+    Credentials,
+    /// The source answered with something that is no answer.
+    BadReply,
+    /// The file with names or credentials cannot be read.
+    File,
+    /// No attempt ended before the deadline.
+    TimedOut,
+}
+
+impl FailureKind {
+    /// Whether trying again within the same query can help.
+    pub fn is_retried(self) -> bool {
+        !matches!(self, Self::Credentials)
+    }
+}
+
+/// A fetch that failed for the moment. It says nothing about the name.
+///
+/// The message says where and what, for the person who can act on it; it
+/// holds no name, no isolation id and no credential.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{message}")]
+pub struct FetchFailure {
+    /// What kind of failure.
+    pub kind: FailureKind,
+    /// Where it happened and what, in one sentence without a full stop.
+    pub message: Arc<str>,
+}
+
+impl FetchFailure {
+    /// Makes a failure from its kind and message.
+    pub fn new(kind: FailureKind, message: impl Into<Arc<str>>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+}
+
+/// What a snapshot says of one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// The name is known (its absence counts as knowing).
+    Known(Fetched),
+    /// The name could not be fetched for now.
+    Failed(FetchFailure),
+}
+
+/// The names known to one query. It only ever grows while a query is
+/// answered, so that a query sees each name in one state.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    entries: BTreeMap<NameKey, Entry>,
+}
+
+impl Snapshot {
+    /// A snapshot that knows nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts an entry in, in place of one for the same name.
+    pub fn insert(&mut self, key: NameKey, entry: Entry) {
+        self.entries.insert(key, entry);
+    }
+
+    /// What is known of a name; `None` if it has not been fetched.
+    pub fn get(&self, key: &NameKey) -> Option<&Entry> {
+        self.entries.get(key)
+    }
+
+    /// The entries in the order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&NameKey, &Entry)> {
+        self.entries.iter()
+    }
+}
+
+impl FromIterator<(NameKey, Entry)> for Snapshot {
+    fn from_iter<I: IntoIterator<Item = (NameKey, Entry)>>(entries: I) -> Self {
+        Self {
+            entries: entries.into_iter().collect(),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Where values of names come from.
+//!
+//! One trait, [`Source`], and one module for each kind: a node's JSON-RPC
+//! interface (`rpc`) and a file (`names_file`). A source does blocking
+//! I/O; it is called from worker threads only.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use crate::isolation::IsolationId;
+use crate::snapshot::{FetchFailure, Fetched, NameKey};
+
+/// How long a fetch may take, and whether anybody still wants it.
+#[derive(Debug, Clone)]
+pub struct Limit {
+    /// The moment at which the fetch must have ended, one way or the other.
+    pub deadline: Instant,
+    /// Set when nobody waits any more. A source looks at it between the
+    /// steps of a fetch; a step itself is bounded by `deadline`.
+    pub cancel: Cancel,
+}
+
+/// A flag that asks a fetch to stop. Clones share the flag.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// A flag that is not set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the flag.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the flag is set.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A place to ask for the value of a name.
+pub trait Source: Send + Sync {
+    /// Asks once for the value of `key`, on behalf of `isolation`.
+    ///
+    /// Blocks until `limit.deadline` at the latest. It does not retry, except
+    /// to replace a connection that turned out to be closed or to repeat a
+    /// request in the dialect that the node understands.
+    ///
+    /// # Errors
+    /// The source could not tell for now. That a name does not exist is not
+    /// an error but [`Fetched::Absent`].
+    fn fetch(
+        &self,
+        isolation: &IsolationId,
+        key: &NameKey,
+        limit: &Limit,
+    ) -> Result<Fetched, FetchFailure>;
+
+    /// Drops everything kept for an isolation id, connections included.
+    fn forget(&self, _isolation: &IsolationId) {}
+
+    /// Looks whether values may have changed behind the caches' back since
+    /// the last call; true means that everything cached is to be dropped.
+    /// Called from a background thread about once a second if
+    /// [`Source::is_polled`] says so.
+    fn poll(&self) -> bool {
+        false
+    }
+
+    /// Whether [`Source::poll`] is worth calling.
+    fn is_polled(&self) -> bool {
+        false
+    }
+}
