@@ -1,5 +1,6 @@
 //! Stream-isolated resolver of Namecoin `.bit` names for Tor's naming clients.
 
+pub mod config;
 pub mod isolation;
 pub mod snapshot;
 pub mod source;

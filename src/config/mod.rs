@@ -1,0 +1,3 @@
+//! Configuration: command line, environment and file.
+
+pub mod settings;

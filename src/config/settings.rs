@@ -1,0 +1,149 @@
+//! The settings themselves, checked and ready to use.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that can be configured, with the defaults filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where values of names come from.
+    pub source: SourceSettings,
+    /// How long a query may take, from its line to its answer.
+    pub timeout: Duration,
+    /// Answer with onion services only, whatever the name.
+    pub only_onion: bool,
+    /// Bounds of the caches.
+    pub cache: CacheSettings,
+    /// What becomes of a query without an isolation id.
+    pub missing_isolation: MissingIsolation,
+}
+
+/// The one source that values come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceSettings {
+    /// A node's JSON-RPC interface.
+    Rpc(RpcSettings),
+    /// A file with names and values.
+    NamesFile(PathBuf),
+}
+
+/// How to reach a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RpcSettings {
+    /// Where the node listens.
+    pub address: NodeAddress,
+    /// What to prove ourselves with.
+    pub credentials: Credentials,
+    /// Which dialect of `name_show` to speak.
+    pub dialect: DialectSetting,
+}
+
+/// Host and port of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeAddress {
+    /// A host name, an IPv4 address, or an IPv6 address without brackets.
+    pub host: String,
+    /// The TCP port, 1 to 65535.
+    pub port: u16,
+}
+
+impl NodeAddress {
+    /// Whether the host is this machine: an address of the loopback networks
+    /// or `localhost`, which is never looked up in DNS.
+    pub fn is_loopback(&self) -> bool {
+        self.host.eq_ignore_ascii_case("localhost")
+            || self
+                .host
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
+    }
+}
+
+impl std::fmt::Display for NodeAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// What a node is shown as proof that we may ask it.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// A user name and a password.
+    Password {
+        /// The user name; it has no colon.
+        user: String,
+        /// The password; it may be empty.
+        password: String,
+    },
+    /// The cookie file at this path, read when it is needed.
+    Cookie(PathBuf),
+    /// The cookie file in Namecoin Core's default data directory; `None`
+    /// where the platform tells no home directory.
+    DefaultCookie(Option<PathBuf>),
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A password must not reach a log by way of a derived Debug.
+        f.write_str(match self {
+            Self::Password { .. } => "Password(…)",
+            Self::Cookie(_) => "Cookie(…)",
+            Self::DefaultCookie(_) => "DefaultCookie(…)",
+        })
+    }
+}
+
+/// Which dialect of `name_show` to speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DialectSetting {
+    /// Find out from the node's answers.
+    Auto,
+    /// Namecoin Core: `[name, options]`.
+    Core,
+    /// Electrum-NMC: `{"identifier": name, "options": options}`.
+    ElectrumNmc,
+    /// ConsensusJ-Namecoin: `[name]`; the isolation id is not sent.
+    ConsensusJ,
+}
+
+/// What becomes of a query without an isolation id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingIsolation {
+    /// All of them share one isolation id, after one warning.
+    Shared,
+    /// Each gets an id of its own, made up for it.
+    Unique,
+    /// They are refused with status 3.
+    Refuse,
+}
+
+/// Bounds of the caches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheSettings {
+    /// Names kept for each isolation id.
+    pub entries: usize,
+    /// Isolation ids kept.
+    pub isolations: usize,
+    /// Octets kept in all, keys and bookkeeping included. Not configurable.
+    pub octets: usize,
+    /// How long a value is kept.
+    pub ttl: Duration,
+    /// How long it is kept that a name has no value.
+    pub negative_ttl: Duration,
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self {
+            entries: 100,
+            isolations: 1000,
+            octets: 32 << 20,
+            ttl: Duration::from_secs(600),
+            negative_ttl: Duration::from_secs(60),
+        }
+    }
+}
