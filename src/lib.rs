@@ -4,3 +4,4 @@ pub mod config;
 pub mod isolation;
 pub mod snapshot;
 pub mod source;
+pub mod value;

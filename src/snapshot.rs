@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::isolation::IsolationId;
+
 /// The longest key in the name database, in octets (a consensus rule of
 /// Namecoin).
 pub const MAX_NAME_KEY_LENGTH: usize = 255;
@@ -122,17 +124,27 @@ pub enum Entry {
     Failed(FetchFailure),
 }
 
-/// The names known to one query. It only ever grows while a query is
-/// answered, so that a query sees each name in one state.
-#[derive(Debug, Clone, Default)]
+/// The names known to one query, under the isolation id of that query. It only
+/// ever grows while a query is answered, so that a query sees each name in one
+/// state.
+#[derive(Debug, Clone)]
 pub struct Snapshot {
+    isolation: IsolationId,
     entries: BTreeMap<NameKey, Entry>,
 }
 
 impl Snapshot {
-    /// A snapshot that knows nothing.
-    pub fn new() -> Self {
-        Self::default()
+    /// A snapshot for queries of `isolation` that knows nothing yet.
+    pub fn new(isolation: IsolationId) -> Self {
+        Self {
+            isolation,
+            entries: BTreeMap::new(),
+        }
+    }
+
+    /// Whose knowledge this is.
+    pub fn isolation(&self) -> &IsolationId {
+        &self.isolation
     }
 
     /// Puts an entry in, in place of one for the same name.
@@ -145,16 +157,18 @@ impl Snapshot {
         self.entries.get(key)
     }
 
+    /// How many names have an entry.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no name has an entry.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// The entries in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&NameKey, &Entry)> {
         self.entries.iter()
-    }
-}
-
-impl FromIterator<(NameKey, Entry)> for Snapshot {
-    fn from_iter<I: IntoIterator<Item = (NameKey, Entry)>>(entries: I) -> Self {
-        Self {
-            entries: entries.into_iter().collect(),
-        }
     }
 }

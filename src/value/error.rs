@@ -1,0 +1,69 @@
+//! Errors that a name's owner made in a value.
+
+use std::fmt;
+
+/// How many errors are kept for one value; a value of legal length cannot
+/// usefully have more.
+const MAX_ERRORS: usize = 1000;
+
+/// One item of a value, or one part of an item, that has no meaning. It costs
+/// nothing but itself (IFA-0001, "Error Recovery Considerations").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemError {
+    /// The owner name at which the item stands, without the final dot.
+    pub owner: String,
+    /// The item's key.
+    pub item: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl fmt::Display for ItemError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Owner, key and quoted parts come from a hostile value: one line,
+        // printable ASCII.
+        for part in [&self.owner, ": ", &self.item, ": ", &self.reason] {
+            for c in part.chars() {
+                if c == ' ' || c.is_ascii_graphic() {
+                    write!(f, "{c}")?;
+                } else {
+                    write!(f, "{}", c.escape_unicode())?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The errors found in one value, in the order of finding.
+#[derive(Debug, Default)]
+pub struct Errors {
+    list: Vec<ItemError>,
+}
+
+impl Errors {
+    /// Notes an error; beyond a bound it is dropped.
+    pub fn add(&mut self, owner: &str, item: &str, reason: impl Into<String>) {
+        if self.list.len() < MAX_ERRORS {
+            self.list.push(ItemError {
+                owner: owner.to_owned(),
+                item: shorten(item),
+                reason: reason.into(),
+            });
+        }
+    }
+
+    /// The errors found.
+    pub fn into_vec(self) -> Vec<ItemError> {
+        self.list
+    }
+}
+
+/// A piece of hostile text, short enough for a message.
+pub fn shorten(text: &str) -> String {
+    const LONGEST: usize = 64;
+    match text.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,237 @@
+//! A value as a tree of items, kept so loosely that one bad item costs only
+//! itself.
+//!
+//! JSON is read level by level. Numbers stay text, the last of duplicate keys
+//! wins (RFC 7159 section 4 leaves it open), and what is well-formed but
+//! cannot be represented — a lone surrogate, too deep nesting — becomes an
+//! [`Tree::Unusable`] item beside its healthy siblings.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+
+use serde::de::{Deserialize, Deserializer, Visitor};
+use serde_json::value::RawValue;
+
+/// The longest value that is read, in octets. The chain stops at 1,023; the
+/// rest is room for names files.
+pub const MAX_VALUE_LENGTH: usize = 16 * 1024;
+
+/// How deep arrays and objects may nest. A name of 126 labels needs two levels
+/// for each; deeper parts cannot be asked for.
+const MAX_DEPTH: usize = 260;
+
+/// The members of an object by their keys.
+pub type Members = BTreeMap<Box<str>, Rc<Tree>>;
+
+/// One JSON value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tree {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number, as written.
+    Number(Box<str>),
+    /// A string of Unicode scalar values.
+    Text(Box<str>),
+    /// An array.
+    Array(Vec<Tree>),
+    /// An object.
+    Object(Members),
+    /// Something that JSON permits and we cannot hold; the text says why.
+    Unusable(&'static str),
+}
+
+impl Tree {
+    /// Whether this is `null`, which mostly stands for an absent item.
+    pub fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+
+    /// The text, if this is a string.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// What this is, for error messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Number(_) => "a number",
+            Self::Text(_) => "a string",
+            Self::Array(_) => "an array",
+            Self::Object(_) => "an object",
+            Self::Unusable(why) => why,
+        }
+    }
+}
+
+/// Reads a value as a domain object: a JSON object (IFA-0001, "Values").
+///
+/// `None` if it is anything else, not UTF-8, or longer than
+/// [`MAX_VALUE_LENGTH`].
+pub fn read_object(value: &[u8]) -> Option<Rc<Tree>> {
+    if value.len() > MAX_VALUE_LENGTH {
+        return None;
+    }
+    let text = std::str::from_utf8(value).ok()?;
+    let raw: &RawValue = serde_json::from_str(text).ok()?;
+    match grow(raw, 0) {
+        object @ Tree::Object(_) => Some(Rc::new(object)),
+        _ => None,
+    }
+}
+
+/// A member's key, which may hold lone surrogates and then is not text.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Key<'a>(Cow<'a, [u8]>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+        impl<'de> Visitor<'de> for KeyVisitor {
+            type Value = Key<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+            fn visit_bytes<E>(self, octets: &[u8]) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Owned(octets.to_vec())))
+            }
+            fn visit_borrowed_bytes<E>(self, octets: &'de [u8]) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Borrowed(octets)))
+            }
+        }
+        // Only as octets does serde_json hand out a string with a lone
+        // surrogate; as text it would refuse the whole object.
+        deserializer.deserialize_bytes(KeyVisitor)
+    }
+}
+
+/// Reads one level; the syntax below it has been checked already.
+fn grow(raw: &RawValue, depth: usize) -> Tree {
+    const BROKEN: Tree = Tree::Unusable("a part that cannot be read");
+    let text = raw.get();
+    match text.as_bytes().first() {
+        Some(b'{') | Some(b'[') if depth >= MAX_DEPTH => Tree::Unusable("nested too deeply"),
+        Some(b'{') => {
+            let Ok(members) = serde_json::from_str::<BTreeMap<Key<'_>, &RawValue>>(text) else {
+                return BROKEN;
+            };
+            Tree::Object(
+                members
+                    .into_iter()
+                    .map(|(key, raw)| match String::from_utf8(key.0.into_owned()) {
+                        Ok(key) => (key.into_boxed_str(), Rc::new(grow(raw, depth + 1))),
+                        // Kept, so that it is counted as an error.
+                        Err(_) => (
+                            Box::from("\u{fffd}"),
+                            Rc::new(Tree::Unusable("under a key that is not Unicode")),
+                        ),
+                    })
+                    .collect(),
+            )
+        }
+        Some(b'[') => match serde_json::from_str::<Vec<&RawValue>>(text) {
+            Ok(elements) => Tree::Array(
+                elements
+                    .into_iter()
+                    .map(|raw| grow(raw, depth + 1))
+                    .collect(),
+            ),
+            Err(_) => BROKEN,
+        },
+        Some(b'"') => match serde_json::from_str::<String>(text) {
+            Ok(text) => Tree::Text(text.into_boxed_str()),
+            Err(_) => Tree::Unusable("a string with a lone surrogate"),
+        },
+        Some(b'n') => Tree::Null,
+        Some(b't') => Tree::Bool(true),
+        Some(b'f') => Tree::Bool(false),
+        Some(b'-' | b'0'..=b'9') => Tree::Number(Box::from(text)),
+        _ => BROKEN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(value: &str, key: &str) -> Tree {
+        match &*read_object(value.as_bytes()).unwrap() {
+            Tree::Object(members) => (**members.get(key).unwrap()).clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn numbers_stay_as_written() {
+        for number in ["0", "-0", "1.5", "1e400", "123456789012345678901234567890", "-1E-9"] {
+            let value = format!("{{\"a\":{number},\"b\":1}}");
+            assert_eq!(member(&value, "a"), Tree::Number(Box::from(number)));
+        }
+    }
+
+    #[test]
+    fn lone_surrogates_cost_only_their_item() {
+        let value = r#"{"a":"\ud800","\udc00x":1,"b":["\udfff","ok"],"c":"\ud83d\ude00"}"#;
+        assert!(matches!(member(value, "a"), Tree::Unusable(_)));
+        assert!(matches!(member(value, "\u{fffd}"), Tree::Unusable(_)));
+        match member(value, "b") {
+            Tree::Array(items) => {
+                assert!(matches!(items[0], Tree::Unusable(_)));
+                assert_eq!(items[1].as_text(), Some("ok"));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(member(value, "c").as_text(), Some("😀"));
+    }
+
+    #[test]
+    fn the_last_of_duplicate_keys_wins_however_it_is_spelt() {
+        assert_eq!(member(r#"{"a":1,"\u0061":2}"#, "a"), Tree::Number(Box::from("2")));
+    }
+
+    #[test]
+    fn only_a_whole_json_object_is_a_domain_object() {
+        for value in [
+            "", " ", "null", "true", "1", "\"{}\"", "[]", "{", "{}x", "{\"a\":1,}", "{'a':1}",
+            "{} {}", "\u{feff}{}", "{\"a\":01}", "{\"a\":+1}", "{\"a\":\"\t\"}", "// {}\n{}",
+        ] {
+            assert_eq!(read_object(value.as_bytes()), None, "{value:?}");
+        }
+        assert_eq!(read_object(b"{\"a\":\"\xff\"}"), None);
+        assert!(read_object(b" \r\n\t{ } \n").is_some());
+    }
+
+    #[test]
+    fn a_value_beyond_the_limit_is_not_read() {
+        let fill = |n: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(n - 8));
+        assert!(read_object(fill(MAX_VALUE_LENGTH).as_bytes()).is_some());
+        assert!(read_object(fill(MAX_VALUE_LENGTH + 1).as_bytes()).is_none());
+    }
+
+    #[test]
+    fn deep_nesting_costs_only_what_is_too_deep() {
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            for depth in [100, 400, 1000] {
+                let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+                let value = format!("{{\"deep\":{deep},\"ip\":\"192.0.2.1\"}}");
+                assert_eq!(member(&value, "ip").as_text(), Some("192.0.2.1"));
+            }
+        }
+    }
+
+    #[test]
+    fn the_key_that_serde_json_reserves_means_nothing() {
+        let value = r#"{"$serde_json::private::RawValue":"{}","$serde_json::private::Number":"1"}"#;
+        assert_eq!(member(value, "$serde_json::private::RawValue").as_text(), Some("{}"));
+        let nested = r#"{"a":{"$serde_json::private::RawValue":"x"},"b":1}"#;
+        assert!(matches!(member(nested, "a"), Tree::Object(_)));
+    }
+}
