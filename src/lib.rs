@@ -1,7 +1,14 @@
 //! Stream-isolated resolver of Namecoin `.bit` names for Tor's naming clients.
 
+pub mod address;
+pub mod authority;
+pub mod cache;
 pub mod config;
 pub mod isolation;
+pub mod lookup;
+pub mod onion;
+pub mod resolve;
 pub mod snapshot;
 pub mod source;
 pub mod value;
+pub mod zone;

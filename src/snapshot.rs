@@ -83,12 +83,14 @@ pub enum FailureKind {
     File,
     /// No attempt ended before the deadline.
     TimedOut,
+    /// A bug of ours. Trying again would meet it again.
+    Internal,
 }
 
 impl FailureKind {
     /// Whether trying again within the same query can help.
     pub fn is_retried(self) -> bool {
-        !matches!(self, Self::Credentials)
+        !matches!(self, Self::Credentials | Self::Internal)
     }
 }
 

@@ -6,5 +6,7 @@
 //! differ and why.
 
 pub mod error;
+pub mod items;
 pub mod names;
+pub mod object;
 pub mod tree;

@@ -111,9 +111,9 @@ impl Place {
 }
 
 fn prepend(label: &str, name: &Name) -> Result<Name, InvalidName> {
-    // On the wire a name takes its labels with a length octet each and one
-    // octet for the root.
-    if name.len() + label.len() + 1 > 255 {
+    // Counted without the octet of the root, which the wire has besides
+    // (RFC 1035 section 2.3.4: 255 octets in all).
+    if name.len() + label.len() + 1 > 254 {
         return Err(InvalidName::TooLong);
     }
     let mut labels: Vec<&[u8]> = vec![label.as_bytes()];
@@ -186,7 +186,10 @@ mod tests {
     #[test]
     fn absolute_names_end_in_a_dot_and_are_folded() {
         assert_eq!(complete("www", "Example.COM."), "example.com.");
-        assert_eq!(complete("www", "_sip._tcp.example.com."), "_sip._tcp.example.com.");
+        assert_eq!(
+            complete("www", "_sip._tcp.example.com."),
+            "_sip._tcp.example.com."
+        );
         assert_eq!(complete("www", "."), ".");
     }
 
@@ -215,13 +218,28 @@ mod tests {
         // Three full labels and the apex are 1 + 3·64 + 12 = 205 octets on the
         // wire; a label of 49 makes 255.
         let long = format!("{label}.{label}.{label}");
-        assert!(place("").complete(&format!("{}.{long}", "y".repeat(49))).is_ok());
-        assert_eq!(place("").complete(&format!("{}.{long}", "y".repeat(50))), Err(TooLong));
+        assert!(
+            place("")
+                .complete(&format!("{}.{long}", "y".repeat(49)))
+                .is_ok()
+        );
+        assert_eq!(
+            place("").complete(&format!("{}.{long}", "y".repeat(50))),
+            Err(TooLong)
+        );
     }
 
     #[test]
     fn domain_labels_follow_the_key_syntax() {
-        for good in ["a", "example", "123four", "a-b-c", "xn--mnchen-3ya", "4a", "xn--1"] {
+        for good in [
+            "a",
+            "example",
+            "123four",
+            "a-b-c",
+            "xn--mnchen-3ya",
+            "4a",
+            "xn--1",
+        ] {
             assert!(is_domain_label(good), "{good}");
         }
         for bad in [

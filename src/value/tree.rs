@@ -171,7 +171,14 @@ mod tests {
 
     #[test]
     fn numbers_stay_as_written() {
-        for number in ["0", "-0", "1.5", "1e400", "123456789012345678901234567890", "-1E-9"] {
+        for number in [
+            "0",
+            "-0",
+            "1.5",
+            "1e400",
+            "123456789012345678901234567890",
+            "-1E-9",
+        ] {
             let value = format!("{{\"a\":{number},\"b\":1}}");
             assert_eq!(member(&value, "a"), Tree::Number(Box::from(number)));
         }
@@ -194,14 +201,32 @@ mod tests {
 
     #[test]
     fn the_last_of_duplicate_keys_wins_however_it_is_spelt() {
-        assert_eq!(member(r#"{"a":1,"\u0061":2}"#, "a"), Tree::Number(Box::from("2")));
+        assert_eq!(
+            member(r#"{"a":1,"\u0061":2}"#, "a"),
+            Tree::Number(Box::from("2"))
+        );
     }
 
     #[test]
     fn only_a_whole_json_object_is_a_domain_object() {
         for value in [
-            "", " ", "null", "true", "1", "\"{}\"", "[]", "{", "{}x", "{\"a\":1,}", "{'a':1}",
-            "{} {}", "\u{feff}{}", "{\"a\":01}", "{\"a\":+1}", "{\"a\":\"\t\"}", "// {}\n{}",
+            "",
+            " ",
+            "null",
+            "true",
+            "1",
+            "\"{}\"",
+            "[]",
+            "{",
+            "{}x",
+            "{\"a\":1,}",
+            "{'a':1}",
+            "{} {}",
+            "\u{feff}{}",
+            "{\"a\":01}",
+            "{\"a\":+1}",
+            "{\"a\":\"\t\"}",
+            "// {}\n{}",
         ] {
             assert_eq!(read_object(value.as_bytes()), None, "{value:?}");
         }
@@ -230,7 +255,10 @@ mod tests {
     #[test]
     fn the_key_that_serde_json_reserves_means_nothing() {
         let value = r#"{"$serde_json::private::RawValue":"{}","$serde_json::private::Number":"1"}"#;
-        assert_eq!(member(value, "$serde_json::private::RawValue").as_text(), Some("{}"));
+        assert_eq!(
+            member(value, "$serde_json::private::RawValue").as_text(),
+            Some("{}")
+        );
         let nested = r#"{"a":{"$serde_json::private::RawValue":"x"},"b":1}"#;
         assert!(matches!(member(nested, "a"), Tree::Object(_)));
     }

@@ -1,0 +1,592 @@
+//! The scheduler's state: who waits for what, what is being fetched, and whose
+//! turn it is.
+//!
+//! It has no threads and does no I/O. Events go in ([`Core::ask`],
+//! [`Core::cancel`], [`Core::evaluated`], [`Core::fetched`], [`Core::tick`]);
+//! what is to be done comes out as [`Effects`] and as jobs from
+//! [`Core::next_job`]. Time is an argument.
+//!
+//! Three kinds of things are kept. A *ticket* is one query of the client, with
+//! its deadline. A *lookup* is shared by all tickets of the same name, mode
+//! and isolation id. A *fetch* is shared by all lookups of one isolation id
+//! that need the same name key. Nothing is shared between isolation ids.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::cache::{self, Cache};
+use crate::isolation::IsolationId;
+use crate::resolve::{Query, Step, Verdict};
+use crate::snapshot::{Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
+use crate::source::{Cancel, Limit};
+
+use super::rota::Rota;
+
+/// A query of the client, unique in the life of the process.
+pub type Ticket = u64;
+
+/// How much may be under way and waiting (`spec/isolation.md`).
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Fetches under way.
+    pub slots: usize,
+    /// Fetches under way for one isolation id.
+    pub slots_per_isolation: usize,
+    /// Unanswered queries.
+    pub queries: usize,
+    /// Unanswered queries of one isolation id.
+    pub queries_per_isolation: usize,
+    /// How long a lookup goes on after its last query's deadline.
+    pub background: Duration,
+    /// How long a value is kept.
+    pub ttl: Duration,
+    /// How long an absence is kept.
+    pub negative_ttl: Duration,
+    /// Bounds of the cache.
+    pub cache: cache::Limits,
+}
+
+/// The first pause before a failed fetch is tried again.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+
+type LookupId = u64;
+type FetchId = u64;
+
+/// A fetch to be carried out.
+#[derive(Debug)]
+pub struct Job {
+    id: FetchId,
+    epoch: u64,
+    /// On whose behalf.
+    pub isolation: IsolationId,
+    /// Which name.
+    pub key: NameKey,
+    /// How long it may take.
+    pub limit: Limit,
+}
+
+/// A lookup whose snapshot has grown, to be evaluated outside the lock.
+#[derive(Debug)]
+pub struct Task {
+    lookup: LookupId,
+    /// What is asked.
+    pub query: Query,
+    /// What is known.
+    pub snapshot: Snapshot,
+}
+
+/// What an event brings about.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Answers to give.
+    pub answers: Vec<(Ticket, Verdict)>,
+    /// Lookups to evaluate.
+    pub tasks: Vec<Task>,
+    /// Isolation ids of which nothing is kept any more.
+    pub forgotten: Vec<IsolationId>,
+}
+
+#[derive(Debug)]
+struct Lookup {
+    isolation: IsolationId,
+    query: Query,
+    /// Away while the lookup is being evaluated.
+    snapshot: Option<Snapshot>,
+    waiters: Vec<Ticket>,
+    /// Fetches that it waits for.
+    fetches: BTreeSet<FetchId>,
+    /// Whether any of its fetches was begun.
+    begun: bool,
+    /// Whether a query's deadline passed, so that it may end unwatched.
+    outlived: bool,
+    give_up: Instant,
+}
+
+#[derive(Debug)]
+struct Fetch {
+    isolation: IsolationId,
+    key: NameKey,
+    lookups: BTreeSet<LookupId>,
+    state: State,
+    attempts: u32,
+    last: Option<FetchFailure>,
+}
+
+#[derive(Debug)]
+enum State {
+    Queued,
+    Running(Cancel),
+    Resting,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Deadline(Ticket),
+    GiveUp(LookupId),
+    Retry(FetchId),
+}
+
+/// The scheduler's state.
+pub struct Core {
+    limits: Limits,
+    cache: Cache<NameKey, Fetched>,
+    /// Counts up when everything cached is dropped, so that what was asked
+    /// before is not kept after.
+    epoch: u64,
+    last_id: u64,
+    tickets: HashMap<Ticket, (LookupId, Instant)>,
+    lookups: HashMap<LookupId, Lookup>,
+    lookup_of: HashMap<(IsolationId, Query), LookupId>,
+    fetches: HashMap<FetchId, Fetch>,
+    fetch_of: HashMap<(IsolationId, NameKey), FetchId>,
+    queries_of: HashMap<IsolationId, usize>,
+    rota: Rota,
+    timers: BTreeSet<(Instant, Timer)>,
+}
+
+impl Core {
+    /// A scheduler with nothing to do.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            cache: Cache::new(limits.cache),
+            rota: Rota::new(limits.slots, limits.slots_per_isolation),
+            limits,
+            epoch: 0,
+            last_id: 0,
+            tickets: HashMap::new(),
+            lookups: HashMap::new(),
+            lookup_of: HashMap::new(),
+            fetches: HashMap::new(),
+            fetch_of: HashMap::new(),
+            queries_of: HashMap::new(),
+            timers: BTreeSet::new(),
+        }
+    }
+
+    /// Adds to `snapshot` what the cache knows of `keys`; true if that is all
+    /// of them.
+    pub fn fill(
+        &mut self,
+        snapshot: &mut Snapshot,
+        keys: &BTreeSet<NameKey>,
+        now: Instant,
+    ) -> bool {
+        let mut all = true;
+        for key in keys {
+            match self.cache.get(snapshot.isolation(), key, now) {
+                Some(fetched) => snapshot.insert(key.clone(), Entry::Known(fetched)),
+                None => all = false,
+            }
+        }
+        all
+    }
+
+    /// Takes a query that is to be answered by `deadline`.
+    pub fn ask(
+        &mut self,
+        ticket: Ticket,
+        isolation: &IsolationId,
+        query: Query,
+        deadline: Instant,
+    ) -> Effects {
+        let mut effects = Effects::default();
+        let of_id = self.queries_of.get(isolation).copied().unwrap_or(0);
+        if of_id >= self.limits.queries_per_isolation || self.tickets.len() >= self.limits.queries {
+            let message = "too many queries are waiting for an answer";
+            let failure = FetchFailure::new(FailureKind::Overloaded, message);
+            effects.answers.push((ticket, Verdict::Unknown(failure)));
+            return effects;
+        }
+        *self.queries_of.entry(isolation.clone()).or_default() += 1;
+        self.timers.insert((deadline, Timer::Deadline(ticket)));
+        let give_up = deadline + self.limits.background;
+        let name = (isolation.clone(), query);
+        if let Some(id) = self.lookup_of.get(&name).copied()
+            && let Some(lookup) = self.lookups.get_mut(&id)
+        {
+            lookup.waiters.push(ticket);
+            self.timers.remove(&(lookup.give_up, Timer::GiveUp(id)));
+            lookup.give_up = lookup.give_up.max(give_up);
+            self.timers.insert((lookup.give_up, Timer::GiveUp(id)));
+            self.tickets.insert(ticket, (id, deadline));
+            return effects;
+        }
+        let id = self.fresh();
+        self.tickets.insert(ticket, (id, deadline));
+        self.timers.insert((give_up, Timer::GiveUp(id)));
+        effects.tasks.push(Task {
+            lookup: id,
+            query: name.1.clone(),
+            snapshot: Snapshot::new(isolation.clone()),
+        });
+        let lookup = Lookup {
+            isolation: isolation.clone(),
+            query: name.1.clone(),
+            snapshot: None,
+            waiters: vec![ticket],
+            fetches: BTreeSet::new(),
+            begun: false,
+            outlived: false,
+            give_up,
+        };
+        self.lookups.insert(id, lookup);
+        self.lookup_of.insert(name, id);
+        effects
+    }
+
+    /// The client is no longer interested. Unknown tickets are ignored.
+    pub fn cancel(&mut self, ticket: Ticket) {
+        if let Some(id) = self.release(ticket)
+            && let Some(lookup) = self.lookups.get(&id)
+            && lookup.waiters.is_empty()
+            && !lookup.outlived
+        {
+            self.abandon(id);
+        }
+    }
+
+    /// A lookup was evaluated with the snapshot of its task.
+    pub fn evaluated(&mut self, task: Task, step: Step, now: Instant) -> Effects {
+        let mut effects = Effects::default();
+        let Task {
+            lookup: id,
+            query,
+            mut snapshot,
+        } = task;
+        let Some(lookup) = self.lookups.get(&id) else {
+            return effects;
+        };
+        let isolation = lookup.isolation.clone();
+        let keys = match step {
+            Step::Done(verdict) => {
+                self.finish(id, &verdict, &mut effects);
+                return effects;
+            }
+            Step::Need(keys) => keys,
+        };
+        if self.fill(&mut snapshot, &keys, now) {
+            effects.tasks.push(Task {
+                lookup: id,
+                query,
+                snapshot,
+            });
+            return effects;
+        }
+        let mut fetches = BTreeSet::new();
+        for key in keys {
+            if snapshot.get(&key).is_none() {
+                fetches.insert(self.join(id, &isolation, key));
+            }
+        }
+        if let Some(lookup) = self.lookups.get_mut(&id) {
+            lookup.begun |= fetches
+                .iter()
+                .filter_map(|id| self.fetches.get(id))
+                .any(|fetch| fetch.attempts > 0 || matches!(fetch.state, State::Running(_)));
+            lookup.snapshot = Some(snapshot);
+            lookup.fetches = fetches;
+            if lookup.waiters.is_empty() && !lookup.begun {
+                self.abandon(id);
+            }
+        }
+        effects
+    }
+
+    /// The next fetch that may begin, if a slot is free or can be yielded.
+    pub fn next_job(&mut self, now: Instant) -> Option<Job> {
+        let (fetches, lookups) = (&self.fetches, &self.lookups);
+        let is_live = |id: FetchId| {
+            fetches.get(&id).is_some_and(|fetch| {
+                let watched = |id| {
+                    lookups
+                        .get(id)
+                        .is_some_and(|l: &Lookup| !l.waiters.is_empty())
+                };
+                fetch.lookups.iter().any(watched)
+            })
+        };
+        let turn = self.rota.next(is_live)?;
+        if let Some(yielded) = turn.yielded
+            && let Some(fetch) = self.detach(yielded)
+        {
+            for lookup in fetch.lookups {
+                self.abandon(lookup);
+            }
+        }
+        let fetch = self.fetches.get_mut(&turn.fetch)?;
+        let cancel = Cancel::new();
+        fetch.state = State::Running(cancel.clone());
+        // A queued fetch has lookups; each knows how long it may go on.
+        let mut deadline = None;
+        for lookup in &fetch.lookups {
+            if let Some(lookup) = self.lookups.get_mut(lookup) {
+                lookup.begun = true;
+                deadline = deadline.max(Some(lookup.give_up));
+            }
+        }
+        let limit = Limit {
+            deadline: deadline.unwrap_or(now),
+            cancel,
+        };
+        Some(Job {
+            id: turn.fetch,
+            epoch: self.epoch,
+            isolation: fetch.isolation.clone(),
+            key: fetch.key.clone(),
+            limit,
+        })
+    }
+
+    /// A fetch has ended. `pause_factor` between 0.5 and 1.0 spreads the
+    /// attempts of many fetches.
+    pub fn fetched(
+        &mut self,
+        job: Job,
+        result: Result<Fetched, FetchFailure>,
+        pause_factor: f64,
+        now: Instant,
+    ) -> Effects {
+        let mut effects = Effects::default();
+        self.rota.ended(job.id, &job.isolation);
+        if let Ok(fetched) = &result
+            && job.epoch == self.epoch
+        {
+            let ttl = match fetched {
+                Fetched::Value(_) => self.limits.ttl,
+                Fetched::Absent(_) => self.limits.negative_ttl,
+            };
+            let key = job.key.clone();
+            let gone = self
+                .cache
+                .insert(&job.isolation, key, fetched.clone(), ttl, now);
+            effects.forgotten = self.idle(gone);
+        }
+        let failure = match result {
+            Err(failure) if failure.kind.is_retried() => failure,
+            result => {
+                let entry = match result {
+                    Ok(fetched) => Entry::Known(fetched),
+                    Err(failure) => Entry::Failed(failure),
+                };
+                self.supply(job.id, &job.key, &entry, &mut effects);
+                return effects;
+            }
+        };
+        let Some(fetch) = self.fetches.get_mut(&job.id) else {
+            return effects;
+        };
+        let pause = FIRST_PAUSE * 2u32.saturating_pow(fetch.attempts.min(16));
+        let pause = pause
+            .min(LONGEST_PAUSE)
+            .mul_f64(pause_factor.clamp(0.5, 1.0));
+        fetch.attempts = fetch.attempts.saturating_add(1);
+        fetch.last = Some(failure);
+        fetch.state = State::Resting;
+        self.timers.insert((now + pause, Timer::Retry(job.id)));
+        effects
+    }
+
+    /// Lets the time pass: deadlines, pauses and the end of lookups.
+    pub fn tick(&mut self, now: Instant) -> Effects {
+        let mut effects = Effects::default();
+        while let Some(&(due, timer)) = self.timers.first() {
+            if due > now {
+                break;
+            }
+            self.timers.pop_first();
+            match timer {
+                Timer::Deadline(ticket) => self.expire(ticket, &mut effects),
+                Timer::GiveUp(id) => {
+                    if self.lookups.get(&id).is_some_and(|l| l.waiters.is_empty()) {
+                        self.abandon(id);
+                    }
+                }
+                Timer::Retry(id) => {
+                    if let Some(fetch) = self.fetches.get_mut(&id)
+                        && matches!(fetch.state, State::Resting)
+                    {
+                        fetch.state = State::Queued;
+                        self.rota.queue(id, &fetch.isolation);
+                    }
+                }
+            }
+        }
+        effects
+    }
+
+    /// When [`Core::tick`] is due next.
+    pub fn next_tick(&self) -> Option<Instant> {
+        self.timers.first().map(|(due, _)| *due)
+    }
+
+    /// Drops cached entries that have outlived their time. Returns the
+    /// isolation ids of which nothing is left.
+    pub fn sweep(&mut self, now: Instant) -> Vec<IsolationId> {
+        let gone = self.cache.sweep(now);
+        self.idle(gone)
+    }
+
+    /// Drops everything cached, because the source's values have changed.
+    pub fn invalidate(&mut self) {
+        self.epoch += 1;
+        self.cache.clear();
+    }
+
+    /// Queries that are not answered yet.
+    pub fn unanswered(&self) -> usize {
+        self.tickets.len()
+    }
+
+    fn fresh(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// Of ids that lost their cache, those that nothing is under way for.
+    fn idle(&self, ids: Vec<IsolationId>) -> Vec<IsolationId> {
+        ids.into_iter()
+            .filter(|id| !self.queries_of.contains_key(id) && !self.rota.is_busy(id))
+            .collect()
+    }
+
+    /// Lets a lookup wait for a fetch, which is made if there is none.
+    fn join(&mut self, lookup: LookupId, isolation: &IsolationId, key: NameKey) -> FetchId {
+        let name = (isolation.clone(), key);
+        if let Some(id) = self.fetch_of.get(&name).copied()
+            && let Some(fetch) = self.fetches.get_mut(&id)
+        {
+            fetch.lookups.insert(lookup);
+            return id;
+        }
+        let id = self.fresh();
+        let fetch = Fetch {
+            isolation: isolation.clone(),
+            key: name.1.clone(),
+            lookups: BTreeSet::from([lookup]),
+            state: State::Queued,
+            attempts: 0,
+            last: None,
+        };
+        self.fetches.insert(id, fetch);
+        self.fetch_of.insert(name, id);
+        self.rota.queue(id, isolation);
+        id
+    }
+
+    /// Gives what a fetch brought to the lookups that wait for it.
+    fn supply(&mut self, id: FetchId, key: &NameKey, entry: &Entry, effects: &mut Effects) {
+        let Some(fetch) = self.fetches.remove(&id) else {
+            return;
+        };
+        self.fetch_of.remove(&(fetch.isolation, fetch.key));
+        for waiting in fetch.lookups {
+            let Some(lookup) = self.lookups.get_mut(&waiting) else {
+                continue;
+            };
+            lookup.fetches.remove(&id);
+            if let Some(snapshot) = &mut lookup.snapshot {
+                snapshot.insert(key.clone(), entry.clone());
+            }
+            // A failure that is not tried again decides the query, whatever
+            // else is still missing.
+            let decided = matches!(entry, Entry::Failed(_));
+            if (lookup.fetches.is_empty() || decided)
+                && let Some(snapshot) = lookup.snapshot.take()
+            {
+                effects.tasks.push(Task {
+                    lookup: waiting,
+                    query: lookup.query.clone(),
+                    snapshot,
+                });
+            }
+        }
+    }
+
+    /// Ends a lookup with a verdict.
+    fn finish(&mut self, id: LookupId, verdict: &Verdict, effects: &mut Effects) {
+        let waiters = match self.lookups.get(&id) {
+            Some(lookup) => lookup.waiters.clone(),
+            None => return,
+        };
+        for ticket in waiters {
+            self.release(ticket);
+            effects.answers.push((ticket, verdict.clone()));
+        }
+        self.abandon(id);
+    }
+
+    /// Takes a ticket out of everything. Returns its lookup.
+    fn release(&mut self, ticket: Ticket) -> Option<LookupId> {
+        let (id, deadline) = self.tickets.remove(&ticket)?;
+        self.timers.remove(&(deadline, Timer::Deadline(ticket)));
+        let lookup = self.lookups.get_mut(&id)?;
+        lookup.waiters.retain(|waiter| *waiter != ticket);
+        if let Some(count) = self.queries_of.get_mut(&lookup.isolation) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.queries_of.remove(&lookup.isolation);
+            }
+        }
+        Some(id)
+    }
+
+    /// A ticket's deadline has come.
+    fn expire(&mut self, ticket: Ticket, effects: &mut Effects) {
+        let Some(id) = self.release(ticket) else {
+            return;
+        };
+        let Some(lookup) = self.lookups.get_mut(&id) else {
+            return;
+        };
+        let failed = lookup
+            .fetches
+            .iter()
+            .find_map(|id| self.fetches.get(id)?.last.clone());
+        let failure = failed.unwrap_or_else(|| {
+            let message: Arc<str> = Arc::from("no answer came in time");
+            FetchFailure::new(FailureKind::TimedOut, message)
+        });
+        effects.answers.push((ticket, Verdict::Unknown(failure)));
+        lookup.outlived = true;
+        // What never began is not looked up for nobody.
+        if lookup.waiters.is_empty() && !lookup.begun && lookup.snapshot.is_some() {
+            self.abandon(id);
+        }
+    }
+
+    /// Removes a lookup, and the fetches that only it waited for.
+    fn abandon(&mut self, id: LookupId) {
+        let Some(lookup) = self.lookups.remove(&id) else {
+            return;
+        };
+        self.timers.remove(&(lookup.give_up, Timer::GiveUp(id)));
+        self.lookup_of.remove(&(lookup.isolation, lookup.query));
+        for fetch_id in lookup.fetches {
+            let Some(fetch) = self.fetches.get_mut(&fetch_id) else {
+                continue;
+            };
+            fetch.lookups.remove(&id);
+            if !fetch.lookups.is_empty() {
+                continue;
+            }
+            self.detach(fetch_id);
+        }
+    }
+
+    /// Forgets a fetch. One under way cannot be called back: it is asked to
+    /// stop, ends when it notices, and what it brings all the same is kept.
+    fn detach(&mut self, id: FetchId) -> Option<Fetch> {
+        let fetch = self.fetches.remove(&id)?;
+        match &fetch.state {
+            State::Running(cancel) => cancel.set(),
+            State::Queued | State::Resting => self.rota.unqueue(id, &fetch.isolation),
+        }
+        let name = (fetch.isolation.clone(), fetch.key.clone());
+        self.fetch_of.remove(&name);
+        Some(fetch)
+    }
+}

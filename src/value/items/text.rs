@@ -1,0 +1,48 @@
+//! `txt`.
+
+use hickory_proto::rr::RData;
+use hickory_proto::rr::rdata::TXT;
+
+use super::ItemReader;
+use crate::value::tree::Tree;
+
+/// The longest character string in octets (RFC 1035 section 3.3).
+const MAX_STRING: usize = 255;
+
+/// The longest RDATA in octets (RFC 1035 section 3.2.1).
+const MAX_DATA: usize = 65_535;
+
+/// One TXT record: a string, which is cut into character strings of 255
+/// octets of its UTF-8 form, or an array of character strings.
+pub fn txt(reader: &mut ItemReader<'_>, tree: &Tree) -> Option<RData> {
+    let strings: Vec<&[u8]> = match tree {
+        Tree::Text(text) if text.is_empty() => vec![b""],
+        Tree::Text(text) => text.as_bytes().chunks(MAX_STRING).collect(),
+        Tree::Array(parts) => {
+            let mut strings = Vec::new();
+            for part in parts {
+                match part {
+                    Tree::Text(text) if text.len() <= MAX_STRING => strings.push(text.as_bytes()),
+                    Tree::Text(_) => return reader.error("a string is longer than 255 octets"),
+                    other => {
+                        return reader.error(format!("not a string but {}", other.kind()));
+                    }
+                }
+            }
+            strings
+        }
+        other => {
+            return reader.error(format!(
+                "neither a string nor an array but {}",
+                other.kind()
+            ));
+        }
+    };
+    if strings.is_empty() {
+        return reader.error("a record without a string");
+    }
+    if strings.iter().map(|s| s.len() + 1).sum::<usize>() > MAX_DATA {
+        return reader.error("a record longer than 65,535 octets");
+    }
+    Some(RData::TXT(TXT::from_bytes(strings)))
+}

@@ -1,0 +1,466 @@
+//! Domain objects with everything that belongs to them merged in: the items
+//! of `map` under the empty label, delegates and imports (IFA-0001,
+//! "Abstract Constructs").
+//!
+//! Merging is lazy: only the imports of the objects that are on the way to the
+//! queried name are looked at.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+
+use crate::snapshot::{Absence, Entry, FetchFailure, Fetched, NameKey, Snapshot};
+
+use super::error::{Errors, shorten};
+use super::tree::{Members, Tree, read_object};
+
+/// How many distinct names may take part in one answer
+/// (`spec/domain-values.md`).
+pub const MAX_NAMES: usize = 16;
+
+/// How many imports and delegates one question may process. Sixteen names can
+/// import each other in more ways than anyone could wait for.
+const MAX_OPERATIONS: usize = 128;
+
+/// A domain object after merging.
+#[derive(Debug, Clone)]
+pub struct Object {
+    items: BTreeMap<Box<str>, Rc<Tree>>,
+    labels: BTreeMap<Box<str>, Branch>,
+}
+
+/// The object of a subdomain, not merged yet.
+#[derive(Debug, Clone)]
+pub struct Branch {
+    tree: Rc<Tree>,
+    origin: Origin,
+}
+
+/// The names whose import led to an object, the queried name first. Importing
+/// any of them again closes a circle.
+type Origin = Rc<[NameKey]>;
+
+impl Object {
+    /// An item's value; `None` if it is absent or `null`.
+    pub fn item(&self, key: &str) -> Option<&Tree> {
+        self.items
+            .get(key)
+            .map(|tree| &**tree)
+            .filter(|tree| !tree.is_null())
+    }
+
+    /// The subdomain with exactly this label, which may be `*`.
+    pub fn branch(&self, label: &str) -> Option<&Branch> {
+        self.labels.get(label)
+    }
+
+    /// The subdomains in the order of their labels.
+    pub fn branches(&self) -> impl Iterator<Item = (&str, &Branch)> {
+        self.labels.iter().map(|(label, branch)| (&**label, branch))
+    }
+
+    /// The keys of all items that are not `null`.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.items
+            .iter()
+            .filter(|(_, tree)| !tree.is_null())
+            .map(|(key, _)| &**key)
+    }
+}
+
+/// Why an object could not be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// Names are missing from the snapshot; [`Reader::needed`] tells which.
+    Need,
+    /// A name could not be fetched for now.
+    Transient(FetchFailure),
+    /// The answer depends on more names, or on more imports, than permitted.
+    TooManyImports,
+}
+
+/// What a name key leads to.
+#[derive(Debug, Clone)]
+pub enum Root {
+    /// A domain object.
+    Object(Object),
+    /// The name has no value.
+    Absent(Absence),
+    /// The name has a value that is no domain object.
+    NoDomainObject,
+}
+
+enum Loaded {
+    Tree(Rc<Tree>),
+    Absent(Absence),
+    NoDomainObject,
+}
+
+/// One importation operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Operation {
+    key: NameKey,
+    selector: String,
+}
+
+/// Reads domain objects out of a snapshot for one question, and keeps account
+/// of the names and imports it took.
+pub struct Reader<'a> {
+    snapshot: &'a Snapshot,
+    trees: HashMap<NameKey, Option<Rc<Tree>>>,
+    names: BTreeSet<NameKey>,
+    needed: BTreeSet<NameKey>,
+    operations: usize,
+    /// The errors met on the way.
+    pub errors: Errors,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader for one question.
+    pub fn new(snapshot: &'a Snapshot) -> Self {
+        Self {
+            snapshot,
+            trees: HashMap::new(),
+            names: BTreeSet::new(),
+            needed: BTreeSet::new(),
+            operations: 0,
+            errors: Errors::default(),
+        }
+    }
+
+    /// The names that the snapshot lacks, after [`Stop::Need`].
+    pub fn needed(self) -> BTreeSet<NameKey> {
+        self.needed
+    }
+
+    /// The top-level object of a name. `owner` is for error messages.
+    ///
+    /// # Errors
+    /// See [`Stop`].
+    pub fn root(&mut self, key: &NameKey, owner: &str) -> Result<Root, Stop> {
+        let tree = match self.load(key)? {
+            Loaded::Tree(tree) => tree,
+            Loaded::Absent(absence) => return Ok(Root::Absent(absence)),
+            Loaded::NoDomainObject => return Ok(Root::NoDomainObject),
+        };
+        let branch = Branch {
+            tree,
+            origin: Rc::from([key.clone()]),
+        };
+        match self.merge(&branch, owner)? {
+            Some(object) => Ok(Root::Object(object)),
+            None => Ok(Root::NoDomainObject),
+        }
+    }
+
+    /// Merges what belongs to the object of a subdomain. `None` if the branch
+    /// is no object (it counts as absent; the error is noted).
+    ///
+    /// # Errors
+    /// See [`Stop`].
+    pub fn merge(&mut self, branch: &Branch, owner: &str) -> Result<Option<Object>, Stop> {
+        let members = match &*branch.tree {
+            Tree::Object(members) => with_empty_label(members, owner, &mut self.errors),
+            // A string in `map` stands for an object with that address.
+            Tree::Text(_) => Members::from([(Box::from("ip"), branch.tree.clone())]),
+            Tree::Null => return Ok(None),
+            other => {
+                let reason = format!("a subdomain is an object or a string, not {}", other.kind());
+                self.errors.add(owner, "map", reason);
+                return Ok(None);
+            }
+        };
+        let mut pending = None;
+
+        // `delegate` replaces the whole object, if at least one of its
+        // operations succeeds.
+        if let Some(tree) = members.get("delegate").filter(|tree| !tree.is_null()) {
+            let mut replacement: Option<Object> = None;
+            for operation in self.operations(tree, owner, "delegate") {
+                match self.import(&operation, &branch.origin, owner, "delegate") {
+                    Ok(Some(object)) => match &mut replacement {
+                        Some(merged) => merge_under(merged, object, false),
+                        None => replacement = Some(object),
+                    },
+                    Ok(None) => {}
+                    Err(stop) => defer(&mut pending, stop)?,
+                }
+            }
+            if let Some(stop) = pending {
+                return Err(stop);
+            }
+            if replacement.is_some() {
+                return Ok(replacement);
+            }
+        }
+
+        let mut object = own(&members, &branch.origin, owner, &mut self.errors);
+        if let Some(tree) = members.get("import").filter(|tree| !tree.is_null()) {
+            // A `null` map occludes every imported subdomain.
+            let occluded = members.get("map").is_some_and(|map| map.is_null());
+            for operation in self.operations(tree, owner, "import") {
+                match self.import(&operation, &branch.origin, owner, "import") {
+                    Ok(Some(imported)) => merge_under(&mut object, imported, occluded),
+                    Ok(None) => {}
+                    // The other imports are still looked at, so that all the
+                    // names that are needed can be fetched at once.
+                    Err(stop) => defer(&mut pending, stop)?,
+                }
+            }
+        }
+        match pending {
+            Some(stop) => Err(stop),
+            None => Ok(Some(object)),
+        }
+    }
+
+    /// What one operation brings; `None` if it failed for good.
+    fn import(
+        &mut self,
+        operation: &Operation,
+        origin: &Origin,
+        owner: &str,
+        item: &str,
+    ) -> Result<Option<Object>, Stop> {
+        self.operations += 1;
+        if self.operations > MAX_OPERATIONS {
+            return Err(Stop::TooManyImports);
+        }
+        let name = shorten(operation.key.as_str());
+        if origin.contains(&operation.key) {
+            self.errors
+                .add(owner, item, format!("\"{name}\" is imported in a circle"));
+            return Ok(None);
+        }
+        let tree = match self.load(&operation.key)? {
+            Loaded::Tree(tree) => tree,
+            Loaded::Absent(_) => {
+                self.errors
+                    .add(owner, item, format!("\"{name}\" is not registered"));
+                return Ok(None);
+            }
+            Loaded::NoDomainObject => {
+                self.errors
+                    .add(owner, item, format!("\"{name}\" is no domain object"));
+                return Ok(None);
+            }
+        };
+        let mut chain = origin.to_vec();
+        chain.push(operation.key.clone());
+        let mut branch = Branch {
+            tree,
+            origin: chain.into(),
+        };
+        let mut labels = operation.selector.rsplit('.').filter(|l| !l.is_empty());
+        loop {
+            let Some(object) = self.merge(&branch, owner)? else {
+                return Ok(None);
+            };
+            let Some(label) = labels.next() else {
+                return Ok(Some(object));
+            };
+            match object.branch(label).or_else(|| object.branch("*")) {
+                Some(next) => branch = next.clone(),
+                None => {
+                    let selector = shorten(&operation.selector);
+                    self.errors.add(
+                        owner,
+                        item,
+                        format!("\"{name}\" has no subdomain \"{selector}\""),
+                    );
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// The value of a name as a tree.
+    fn load(&mut self, key: &NameKey) -> Result<Loaded, Stop> {
+        if !self.names.contains(key) {
+            if self.names.len() >= MAX_NAMES {
+                return Err(Stop::TooManyImports);
+            }
+            self.names.insert(key.clone());
+        }
+        match self.snapshot.get(key) {
+            None => {
+                self.needed.insert(key.clone());
+                Err(Stop::Need)
+            }
+            Some(Entry::Failed(failure)) => Err(Stop::Transient(failure.clone())),
+            Some(Entry::Known(Fetched::Absent(absence))) => Ok(Loaded::Absent(*absence)),
+            Some(Entry::Known(Fetched::Value(value))) => {
+                let tree = self
+                    .trees
+                    .entry(key.clone())
+                    .or_insert_with(|| read_object(value));
+                Ok(match tree {
+                    Some(tree) => Loaded::Tree(tree.clone()),
+                    None => Loaded::NoDomainObject,
+                })
+            }
+        }
+    }
+
+    /// Reads the forms of `import` and `delegate`.
+    fn operations(&mut self, tree: &Tree, owner: &str, item: &str) -> Vec<Operation> {
+        let mut found = Vec::new();
+        let mut take = |parts: &[Tree]| match operation(parts) {
+            Ok(operation) => found.push(operation),
+            Err(reason) => self.errors.add(owner, item, reason),
+        };
+        match tree {
+            Tree::Text(_) => take(std::slice::from_ref(tree)),
+            Tree::Array(parts) if parts.iter().all(|part| part.as_text().is_some()) => {
+                // Two strings are a name and its selector, as in ncdns: names
+                // in use depend on it. The text of IFA-0001 has two imports.
+                match parts.len() {
+                    0 => {}
+                    1 | 2 => take(parts),
+                    _ => self.errors.add(
+                        owner,
+                        item,
+                        "more than two strings; write each import as an array of its own",
+                    ),
+                }
+            }
+            Tree::Array(parts) => {
+                for part in parts {
+                    match part {
+                        Tree::Array(parts) => take(parts),
+                        other => take(std::slice::from_ref(other)),
+                    }
+                }
+            }
+            other => {
+                let reason = format!("neither a string nor an array but {}", other.kind());
+                self.errors.add(owner, item, reason);
+            }
+        }
+        found
+    }
+}
+
+/// Keeps the gravest reason to stop; what no further look can change is
+/// returned at once.
+fn defer(pending: &mut Option<Stop>, stop: Stop) -> Result<(), Stop> {
+    match (&pending, &stop) {
+        (_, Stop::TooManyImports) => return Err(stop),
+        (Some(Stop::Transient(_)), _) => {}
+        _ => *pending = Some(stop),
+    }
+    Ok(())
+}
+
+fn operation(parts: &[Tree]) -> Result<Operation, String> {
+    let name = match parts.first() {
+        Some(Tree::Text(name)) => name,
+        Some(other) => return Err(format!("a name is a string, not {}", other.kind())),
+        None => return Err("an import without a name".to_owned()),
+    };
+    let key = NameKey::new(name).ok_or("a name is empty or longer than 255 octets")?;
+    let selector = match parts.get(1) {
+        None => String::new(),
+        Some(Tree::Text(selector)) => selector.to_ascii_lowercase(),
+        Some(other) => return Err(format!("a selector is a string, not {}", other.kind())),
+    };
+    if !selector.is_empty() && selector.split('.').any(str::is_empty) {
+        return Err(format!(
+            "the selector \"{}\" has an empty label",
+            shorten(&selector)
+        ));
+    }
+    Ok(Operation { key, selector })
+}
+
+/// The members of an object together with those under the empty label of its
+/// `map`, which count as its own where it has none of that key.
+fn with_empty_label(members: &Members, owner: &str, errors: &mut Errors) -> Members {
+    let mut effective = members.clone();
+    let Some(Tree::Object(map)) = members.get("map").map(|map| &**map) else {
+        return effective;
+    };
+    let Some(empty) = map.get("") else {
+        return effective;
+    };
+    let mut add = |key: &str, tree: &Rc<Tree>| {
+        if members.get(key).is_none_or(|own| own.is_null()) {
+            effective.insert(Box::from(key), tree.clone());
+        }
+    };
+    match &**empty {
+        Tree::Object(inner) => inner.iter().for_each(|(key, tree)| add(key, tree)),
+        Tree::Text(_) => add("ip", empty),
+        Tree::Null => {}
+        other => {
+            let reason = format!("a subdomain is an object or a string, not {}", other.kind());
+            errors.add(owner, "map", reason);
+        }
+    }
+    effective
+}
+
+/// The object with its own items and subdomains only.
+fn own(members: &Members, origin: &Origin, owner: &str, errors: &mut Errors) -> Object {
+    let mut object = Object {
+        items: BTreeMap::new(),
+        labels: BTreeMap::new(),
+    };
+    for (key, tree) in members {
+        match &**key {
+            "import" | "delegate" => {}
+            "map" => match &**tree {
+                Tree::Object(map) => object.labels = own_labels(map, origin, owner, errors),
+                Tree::Null => {}
+                other => {
+                    errors.add(owner, "map", format!("not an object but {}", other.kind()));
+                }
+            },
+            _ => {
+                object.items.insert(key.clone(), tree.clone());
+            }
+        }
+    }
+    object
+}
+
+fn own_labels(
+    map: &Members,
+    origin: &Origin,
+    owner: &str,
+    errors: &mut Errors,
+) -> BTreeMap<Box<str>, Branch> {
+    let mut labels = BTreeMap::new();
+    for (key, tree) in map {
+        if key.is_empty() {
+            continue;
+        }
+        let label = key.to_ascii_lowercase();
+        if label != "*" && !super::names::is_label(&label) {
+            errors.add(owner, "map", format!("\"{}\" is no label", shorten(key)));
+            continue;
+        }
+        // A key in lower case goes before another spelling of it; it comes
+        // later in the order of keys.
+        labels.insert(
+            label.into_boxed_str(),
+            Branch {
+                tree: tree.clone(),
+                origin: origin.clone(),
+            },
+        );
+    }
+    labels
+}
+
+/// Adds what is imported where nothing of that key stands yet; `null` stands.
+/// Subdomains are merged label by label, as in ncdns.
+fn merge_under(object: &mut Object, imported: Object, labels_occluded: bool) {
+    for (key, tree) in imported.items {
+        object.items.entry(key).or_insert(tree);
+    }
+    if !labels_occluded {
+        for (label, branch) in imported.labels {
+            object.labels.entry(label).or_insert(branch);
+        }
+    }
+}
