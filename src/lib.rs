@@ -6,6 +6,7 @@ pub mod cache;
 pub mod config;
 pub mod isolation;
 pub mod lookup;
+pub mod notice;
 pub mod onion;
 pub mod resolve;
 pub mod snapshot;
