@@ -1,3 +1,154 @@
-//! The `ncprop279` command.
+//! The `ncprop279` command: reads the configuration, puts the rooms together,
+//! and turns what comes of it into an exit status.
 
-fn main() {}
+use std::io::Write;
+use std::process::{ExitCode, exit};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use ncprop279::commands;
+use ncprop279::config::settings::{Settings, SourceSettings};
+use ncprop279::config::{self, Command, ConfigError, Invocation, Outcome};
+use ncprop279::isolation::IsolationId;
+use ncprop279::notice::Notices;
+use ncprop279::platform::Stream;
+use ncprop279::prop279::response::{Status, init_failed, init_ready};
+use ncprop279::prop279::session::status;
+use ncprop279::source::Source;
+use ncprop279::source::names_file::NamesFile;
+use ncprop279::source::rpc::RpcSource;
+use ncprop279::{plugin, text, zone};
+
+/// How long the last lines on stderr may take before the process ends.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+fn main() -> ExitCode {
+    let invocation = match config::read(std::env::args_os().skip(1), &|name| std::env::var_os(name))
+    {
+        Ok(Outcome::Run(invocation)) => *invocation,
+        Ok(Outcome::Print(text)) => {
+            print(&text);
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return refuse(&error),
+    };
+    for warning in &invocation.warnings {
+        complain(&format!("warning: {warning}"));
+    }
+    let Invocation {
+        command, settings, ..
+    } = invocation;
+    match command {
+        Command::Plugin => run_plugin(&settings),
+        Command::Resolve { name, isolation } => resolve(&settings, &name, isolation.as_deref()),
+        Command::Records { name } => records(&settings, &name),
+    }
+}
+
+fn source(settings: &Settings) -> Arc<dyn Source> {
+    match &settings.source {
+        SourceSettings::Rpc(rpc) => Arc::new(RpcSource::new(rpc)),
+        SourceSettings::NamesFile(path) => Arc::new(NamesFile::new(path.clone())),
+    }
+}
+
+/// Serves a naming client on stdin and stdout.
+fn run_plugin(settings: &Settings) -> ExitCode {
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        // Ends the process from within the handler, so that no blocked stream
+        // can keep it alive.
+        let always = Arc::new(AtomicBool::new(true));
+        if let Err(error) = signal_hook::flag::register_conditional_shutdown(signal, 0, always) {
+            complain(&format!("signal {signal} is not handled: {error}"));
+        }
+    }
+    let (Ok(stdin), Ok(mut stdout)) = (Stream::stdin(), Stream::stdout()) else {
+        complain("stdin or stdout is closed; a naming client starts this program with both open");
+        return ExitCode::FAILURE;
+    };
+    let notices = match Stream::stderr() {
+        Ok(stderr) => Notices::new(stderr),
+        Err(_) => Notices::new(std::io::sink()),
+    };
+    let notices = Arc::new(notices);
+    let bugs = Arc::clone(&notices);
+    std::panic::set_hook(Box::new(move |panic| {
+        // The place and nothing else: a message could hold a name.
+        let place = panic.location().map(ToString::to_string);
+        let place = place.as_deref().unwrap_or("an unknown place");
+        bugs.line(&format!("a bug was met at {place}; please report it"));
+    }));
+    let mut ready = Vec::new();
+    init_ready(&mut ready);
+    if stdout.write_all(&ready).is_err() {
+        return ExitCode::SUCCESS;
+    }
+    let source = source(settings);
+    let served = plugin::serve(stdin, stdout, source, settings, &notices, || exit(0));
+    if let Err(error) = served {
+        notices.line(&format!("stdin cannot be read: {error}"));
+    }
+    notices.flush(LAST_WORDS);
+    ExitCode::SUCCESS
+}
+
+fn resolve(settings: &Settings, name: &str, isolation: Option<&str>) -> ExitCode {
+    let isolation = match isolation.map(|id| IsolationId::parse(id.as_bytes())) {
+        None => IsolationId::shared(),
+        Some(Ok(isolation)) => isolation,
+        Some(Err(error)) => {
+            complain(&error.to_string());
+            return ExitCode::from(Status::NotRegistered.code());
+        }
+    };
+    let source = source(settings);
+    let only_onion = settings.only_onion;
+    let report = commands::resolve::run(name, isolation, only_onion, settings.timeout, &*source);
+    print(&report.to_string());
+    ExitCode::from(report.status().code())
+}
+
+fn records(settings: &Settings, name: &str) -> ExitCode {
+    match commands::records::run(name, settings.timeout, &*source(settings)) {
+        Ok(report) => {
+            let records = report.records.iter();
+            let lines = records.map(|(owner, data)| zone::present::record(owner, data) + "\n");
+            print(&lines.collect::<String>());
+            for error in report.errors {
+                complain_plainly(&format!("error: {error}"));
+            }
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            complain(&failure.message);
+            ExitCode::from(status(&failure.verdict).code())
+        }
+    }
+}
+
+/// Says why the configuration will not do, to the client and to the user.
+fn refuse(error: &ConfigError) -> ExitCode {
+    if error.is_plugin {
+        let mut line = Vec::new();
+        init_failed(&mut line, &error.to_string());
+        print(&String::from_utf8_lossy(&line));
+    }
+    complain(&error.to_string());
+    ExitCode::FAILURE
+}
+
+/// Prints to stdout; a closed one is nobody's mistake.
+fn print(text: &str) {
+    let mut stdout = std::io::stdout();
+    let _ = stdout.write_all(text.as_bytes());
+    let _ = stdout.flush();
+}
+
+fn complain(text: &str) {
+    complain_plainly(&format!("ncprop279: {text}"));
+}
+
+fn complain_plainly(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", text::printable(text));
+}

@@ -10,6 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::text::printable;
+
 /// Lines that may be written at once.
 pub const BURST: u32 = 20;
 
@@ -71,14 +73,7 @@ impl Notices {
             return;
         }
         budget.left -= 1;
-        let mut line = String::from("ncprop279: ");
-        for c in text.chars() {
-            if c == ' ' || c.is_ascii_graphic() {
-                line.push(c);
-            } else {
-                line.extend(c.escape_unicode());
-            }
-        }
+        let mut line = format!("ncprop279: {}", printable(text));
         if budget.dropped > 0 {
             line.push_str(&format!(" ({} lines were left out before this)", budget.dropped));
             budget.dropped = 0;

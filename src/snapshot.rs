@@ -56,6 +56,20 @@ pub enum Absence {
     AboutToExpire,
 }
 
+impl Absence {
+    /// The absence in words that continue "the name …".
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::NeverExisted => "is not registered",
+            Self::Expired => "is not registered any more: it has expired",
+            Self::NotYetSafe => {
+                "is not yet safe to use: its newest operation has too few confirmations"
+            }
+            Self::AboutToExpire => "is about to expire and not safe to use",
+        }
+    }
+}
+
 /// What a source knows of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fetched {

@@ -61,12 +61,7 @@ impl Cause {
     pub fn words(&self) -> &str {
         match self {
             Self::InvalidName => "has a label that cannot be registered",
-            Self::Absent(Absence::NeverExisted) => "is not registered",
-            Self::Absent(Absence::Expired) => "is not registered any more: it has expired",
-            Self::Absent(Absence::NotYetSafe) => {
-                "is not yet safe to use: its newest operation has too few confirmations"
-            }
-            Self::Absent(Absence::AboutToExpire) => "is about to expire",
+            Self::Absent(absence) => absence.words(),
             Self::NoDomainObject => "has a value that is no domain object",
             Self::Delegated => "is delegated to name servers",
             Self::TooManyImports => "has too many imports",

@@ -18,7 +18,6 @@ use crate::authority::cause::Cause;
 use crate::authority::{self, Outcome, isolation_option};
 use crate::onion::OnionAddress;
 use crate::snapshot::{FetchFailure, NameKey, Snapshot};
-use crate::value::names::MAX_NAME_LENGTH;
 use crate::value::object::MAX_NAMES;
 use crate::zone;
 
@@ -95,14 +94,6 @@ fn walk(query: &Query, snapshot: &Snapshot, log: Option<&mut Vec<Looked>>) -> St
 /// A name without its final dot, for messages.
 fn original(name: &Name) -> String {
     name.to_ascii().trim_end_matches('.').to_owned()
-}
-
-/// A client's text, short enough for a message.
-fn clip(text: &str) -> String {
-    match text.char_indices().nth(MAX_NAME_LENGTH) {
-        Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
-        None => text.to_owned(),
-    }
 }
 
 enum Stop {

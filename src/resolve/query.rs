@@ -2,6 +2,7 @@
 
 use hickory_proto::rr::Name;
 
+use crate::text::clip;
 use crate::value::names::{MAX_NAME_LENGTH, is_domain_label, is_label};
 
 use super::Verdict;
@@ -23,7 +24,7 @@ impl Query {
     pub fn parse(name: &[u8], only_onion: bool) -> Result<Self, Verdict> {
         let refuse = |why: &str| {
             let name = String::from_utf8_lossy(name);
-            Err(Verdict::NotFound(format!("{} {why}", super::clip(&name))))
+            Err(Verdict::NotFound(format!("{} {why}", clip(&name, MAX_NAME_LENGTH))))
         };
         if name.iter().any(u8::is_ascii_control) {
             return refuse("has control characters");
@@ -43,7 +44,7 @@ impl Query {
         let mut labels: Vec<&str> = text.split('.').collect();
         if labels.pop() != Some("bit") {
             let name = String::from_utf8_lossy(name);
-            return Err(Verdict::NotInZone(super::clip(&name)));
+            return Err(Verdict::NotInZone(clip(&name, MAX_NAME_LENGTH)));
         }
         let Some((domain, subdomain)) = labels.split_last() else {
             return refuse("is the top-level domain itself");

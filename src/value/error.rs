@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::text::{clip, printable};
+
 /// How many errors are kept for one value; a value of legal length cannot
 /// usefully have more.
 const MAX_ERRORS: usize = 1000;
@@ -20,18 +22,9 @@ pub struct ItemError {
 
 impl fmt::Display for ItemError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Owner, key and quoted parts come from a hostile value: one line,
-        // printable ASCII.
-        for part in [&self.owner, ": ", &self.item, ": ", &self.reason] {
-            for c in part.chars() {
-                if c == ' ' || c.is_ascii_graphic() {
-                    write!(f, "{c}")?;
-                } else {
-                    write!(f, "{}", c.escape_unicode())?;
-                }
-            }
-        }
-        Ok(())
+        // Owner, key and quoted parts come from a hostile value.
+        let line = format!("{}: {}: {}", self.owner, self.item, self.reason);
+        f.write_str(&printable(&line))
     }
 }
 
@@ -61,9 +54,5 @@ impl Errors {
 
 /// A piece of hostile text, short enough for a message.
 pub fn shorten(text: &str) -> String {
-    const LONGEST: usize = 64;
-    match text.char_indices().nth(LONGEST) {
-        Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
-        None => text.to_owned(),
-    }
+    clip(text, 64)
 }

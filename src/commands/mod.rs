@@ -1,0 +1,49 @@
+//! The subcommands for people: one name, one answer, from the source directly.
+
+pub mod records;
+pub mod resolve;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use crate::snapshot::{Entry, Fetched, NameKey, Snapshot};
+use crate::source::{Cancel, Limit, Source};
+
+/// A name that was fetched for a command, and what came of it.
+pub struct Fetch {
+    /// The name key.
+    pub key: NameKey,
+    /// What the source said, in a few words.
+    pub result: String,
+}
+
+/// Fetches names into a snapshot, each once, and notes what came of it.
+fn fetch(
+    keys: BTreeSet<NameKey>,
+    snapshot: &mut Snapshot,
+    source: &dyn Source,
+    deadline: Instant,
+    log: &mut Vec<Fetch>,
+) {
+    for key in keys {
+        let limit = Limit {
+            deadline,
+            cancel: Cancel::new(),
+        };
+        let entry = match source.fetch(snapshot.isolation(), &key, &limit) {
+            Ok(fetched) => Entry::Known(fetched),
+            Err(failure) => Entry::Failed(failure),
+        };
+        let result = match &entry {
+            Entry::Known(Fetched::Value(value)) => format!("a value of {} octets", value.len()),
+            Entry::Known(Fetched::Absent(absence)) => absence.words().to_owned(),
+            Entry::Failed(failure) => failure.message.to_string(),
+        };
+        snapshot.insert(key.clone(), entry);
+        log.push(Fetch { key, result });
+    }
+}
+
+fn deadline(timeout: Duration) -> Instant {
+    Instant::now() + timeout
+}

@@ -1,0 +1,91 @@
+//! `ncprop279 records`: every record that a name and its subdomains yield.
+
+use std::time::Duration;
+
+use hickory_proto::rr::{Name, RData};
+
+use crate::authority::cause::Cause;
+use crate::isolation::IsolationId;
+use crate::prop279::session::text;
+use crate::resolve::{Query, Verdict};
+use crate::snapshot::Snapshot;
+use crate::source::Source;
+use crate::value::error::ItemError;
+use crate::value::object::{Root, Stop};
+use crate::zone::{Unanswered, listing};
+
+/// What a name yields.
+pub struct Report {
+    /// Owner names and records, in the order of a zone file.
+    pub records: Vec<(Name, RData)>,
+    /// The errors in the value and in those that it imports.
+    pub errors: Vec<ItemError>,
+}
+
+/// Why a name yields nothing.
+pub struct Failure {
+    /// The protocol's status for it.
+    pub verdict: Verdict,
+    /// The same in words.
+    pub message: String,
+}
+
+impl From<Verdict> for Failure {
+    fn from(verdict: Verdict) -> Self {
+        Self {
+            message: text(&verdict),
+            verdict,
+        }
+    }
+}
+
+/// Lists a name given as `example.bit` or `d/example`. Of a subdomain only
+/// what is at or below it.
+///
+/// # Errors
+/// The name cannot be registered, has no domain object, or could not be
+/// fetched.
+pub fn run(name: &str, timeout: Duration, source: &dyn Source) -> Result<Report, Failure> {
+    let written = match name.strip_prefix("d/") {
+        Some(label) => format!("{label}.bit"),
+        None => name.to_owned(),
+    };
+    let query = Query::parse(written.as_bytes(), false)?;
+    let domain = query.name().trim_to(2);
+    let deadline = super::deadline(timeout);
+    let mut snapshot = Snapshot::new(IsolationId::shared());
+    let mut fetches = Vec::new();
+    loop {
+        match listing::list(&domain, &snapshot) {
+            Ok(Ok(mut listing)) => {
+                listing.records.retain(|(owner, _)| query.name().zone_of(owner));
+                listing::sort(&mut listing.records);
+                return Ok(Report {
+                    records: listing.records,
+                    errors: listing.errors,
+                });
+            }
+            Ok(Err(root)) => {
+                let cause = match root {
+                    Some(Root::Absent(absence)) => Cause::Absent(absence),
+                    Some(Root::Object(_) | Root::NoDomainObject) => Cause::NoDomainObject,
+                    None => Cause::InvalidName,
+                };
+                return Err(not_found(&written, &cause));
+            }
+            Err(Unanswered::Need(keys)) => {
+                super::fetch(keys, &mut snapshot, source, deadline, &mut fetches);
+            }
+            Err(Unanswered::Stop(Stop::Transient(failure))) => {
+                return Err(Verdict::Unknown(failure).into());
+            }
+            Err(Unanswered::Stop(Stop::TooManyImports | Stop::Need)) => {
+                return Err(not_found(&written, &Cause::TooManyImports));
+            }
+        }
+    }
+}
+
+fn not_found(name: &str, cause: &Cause) -> Failure {
+    Verdict::NotFound(format!("{name} {}", cause.words())).into()
+}

@@ -1,0 +1,163 @@
+//! The plugin at work: a session on a pair of streams, with lookups behind it.
+//!
+//! The thread that calls [`serve`] reads lines and answers from the caches; it
+//! never waits for a lookup. Answers that come later are written by the
+//! threads that found them. All of them append to one buffer under the
+//! session's lock and write it out in that order.
+
+use std::io::{self, Read, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::cache;
+use crate::config::settings::{CacheSettings, Settings};
+use crate::lookup::Lookups;
+use crate::lookup::core::Limits;
+use crate::notice::Notices;
+use crate::prop279::line::LineReader;
+use crate::prop279::session::{Action, Options, Session};
+use crate::source::Source;
+
+/// Octets of answers that are held back for one write while more lines are
+/// there to be read.
+const WRITE_AT: usize = 64 * 1024;
+
+/// What is added to a query's time when the end of input waits for answers.
+const GRACE: Duration = Duration::from_secs(2);
+
+impl Limits {
+    /// The bounds of `spec/isolation.md` with the configured caches.
+    pub fn with(cache: &CacheSettings) -> Self {
+        Self {
+            slots: 64,
+            slots_per_isolation: 8,
+            queries: 10_000,
+            queries_per_isolation: 1_000,
+            background: Duration::from_secs(60),
+            ttl: cache.ttl,
+            negative_ttl: cache.negative_ttl,
+            cache: cache::Limits {
+                entries: cache.entries,
+                isolations: cache.isolations,
+                octets: cache.octets,
+            },
+        }
+    }
+}
+
+/// Serves a client until its input ends and every query is answered.
+///
+/// `closed` is called, from any thread, when the output turns out to be
+/// closed; nothing more is written then.
+///
+/// # Errors
+/// The input could not be read.
+pub fn serve<W: Write + Send + 'static>(
+    input: impl Read,
+    output: W,
+    source: Arc<dyn Source>,
+    settings: &Settings,
+    notices: &Notices,
+    closed: impl Fn() + Send + Sync + 'static,
+) -> io::Result<()> {
+    let client = Arc::new(Client {
+        session: Mutex::new(Session::new(Options {
+            only_onion: settings.only_onion,
+            missing_isolation: settings.missing_isolation,
+        })),
+        writer: Mutex::new(Writer {
+            output,
+            octets: Vec::new(),
+        }),
+        idle: Condvar::new(),
+        closed: Box::new(closed),
+    });
+    let answered = Arc::clone(&client);
+    let lookups = Lookups::new(
+        source,
+        Limits::with(&settings.cache),
+        Box::new(move |ticket, verdict| {
+            answered.session().answer(ticket, &verdict);
+            answered.flush();
+            answered.idle.notify_all();
+        }),
+    );
+
+    let mut lines = LineReader::new(input);
+    while let Some(line) = lines.next_line()? {
+        let action = client.session().line(line, |text| notices.line(text));
+        match action {
+            None => {}
+            Some(Action::Cancel(ticket)) => lookups.cancel(ticket),
+            Some(Action::Resolve {
+                ticket,
+                query,
+                isolation,
+            }) => match lookups.cached(&isolation, &query) {
+                Some(verdict) => client.session().answer(ticket, &verdict),
+                None => {
+                    let deadline = Instant::now() + settings.timeout;
+                    lookups.ask(ticket, &isolation, query, deadline);
+                }
+            },
+        }
+        if !lines.has_buffered_line() || client.session().out.len() >= WRITE_AT {
+            client.flush();
+        }
+    }
+    client.flush();
+    client.finish(Instant::now() + settings.timeout + GRACE);
+    Ok(())
+}
+
+struct Client<W> {
+    session: Mutex<Session>,
+    writer: Mutex<Writer<W>>,
+    /// A query was answered.
+    idle: Condvar,
+    closed: Box<dyn Fn() + Send + Sync>,
+}
+
+struct Writer<W> {
+    output: W,
+    /// Empty between writes; kept for its memory.
+    octets: Vec<u8>,
+}
+
+impl<W: Write> Client<W> {
+    fn session(&self) -> MutexGuard<'_, Session> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes out what the session has for the client. When it returns, all
+    /// that was in the buffer before has been written, by this thread or by
+    /// another.
+    fn flush(&self) {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let Writer { output, octets } = &mut *writer;
+        std::mem::swap(&mut self.session().out, octets);
+        if octets.is_empty() {
+            return;
+        }
+        let written = output.write_all(octets).and_then(|()| output.flush());
+        octets.clear();
+        if written.is_err() {
+            (self.closed)();
+        }
+    }
+
+    /// Waits until every query is answered, but not beyond `deadline`.
+    fn finish(&self, deadline: Instant) {
+        let mut session = self.session();
+        while session.unanswered() > 0 {
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else {
+                return;
+            };
+            let waited = self.idle.wait_timeout(session, left);
+            session = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        drop(session);
+        // Whoever answered last may not have written yet.
+        self.flush();
+    }
+}
