@@ -75,7 +75,10 @@ impl Notices {
         budget.left -= 1;
         let mut line = format!("ncprop279: {}", printable(text));
         if budget.dropped > 0 {
-            line.push_str(&format!(" ({} lines were left out before this)", budget.dropped));
+            line.push_str(&format!(
+                " ({} lines were left out before this)",
+                budget.dropped
+            ));
             budget.dropped = 0;
         }
         line.push('\n');
@@ -142,7 +145,13 @@ mod tests {
             notices.line("x");
         }
         notices.flush(Duration::from_secs(20));
-        let lines = sink.0.lock().unwrap().iter().filter(|b| **b == b'\n').count();
+        let lines = sink
+            .0
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count();
         // A slow machine may refill the budget meanwhile, a line a second.
         assert!((1..=40).contains(&lines), "{lines}");
     }

@@ -49,7 +49,10 @@ fn files() -> Vec<(String, File)> {
         .map(|path| {
             let text = std::fs::read_to_string(&path).unwrap();
             let file = toml::from_str(&text).unwrap_or_else(|e| panic!("{path:?}: {e}"));
-            (path.file_name().unwrap().to_string_lossy().into_owned(), file)
+            (
+                path.file_name().unwrap().to_string_lossy().into_owned(),
+                file,
+            )
         })
         .collect();
     files.sort_by(|a: &(String, File), b| a.0.cmp(&b.0));
@@ -72,7 +75,9 @@ fn run(case: &Case) -> Result<(Vec<String>, Vec<String>), String> {
             Ok(Ok(mut listing)) => {
                 listing::sort(&mut listing.records);
                 let records = listing.records.iter();
-                let lines = records.map(|(owner, data)| present::record(owner, data)).collect();
+                let lines = records
+                    .map(|(owner, data)| present::record(owner, data))
+                    .collect();
                 let errors = listing.errors.iter().map(ToString::to_string).collect();
                 return Ok((lines, errors));
             }
@@ -98,14 +103,20 @@ fn values_mean_these_records() {
             let at = format!("{file}: {}", case.title);
             match (run(&case), &case.outcome) {
                 (Ok((records, errors)), None) => {
-                    let expected: Vec<String> =
-                        case.records.iter().map(|line| line.trim().to_owned()).collect();
+                    let expected: Vec<String> = case
+                        .records
+                        .iter()
+                        .map(|line| line.trim().to_owned())
+                        .collect();
                     if records != expected {
                         failures.push(format!(
                             "{at}\n  expected {expected:#?}\n  got {records:#?}\n  errors {errors:#?}"
                         ));
                     } else if errors.len() != case.errors {
-                        failures.push(format!("{at}\n  expected {} errors, got {errors:#?}", case.errors));
+                        failures.push(format!(
+                            "{at}\n  expected {} errors, got {errors:#?}",
+                            case.errors
+                        ));
                     }
                 }
                 (Err(outcome), Some(expected)) if outcome == *expected => {}
@@ -115,7 +126,12 @@ fn values_mean_these_records() {
             }
         }
     }
-    assert!(failures.is_empty(), "{} of {count} cases fail:\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {count} cases fail:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }
 
 #[test]

@@ -58,7 +58,9 @@ pub fn run(name: &str, timeout: Duration, source: &dyn Source) -> Result<Report,
     loop {
         match listing::list(&domain, &snapshot) {
             Ok(Ok(mut listing)) => {
-                listing.records.retain(|(owner, _)| query.name().zone_of(owner));
+                listing
+                    .records
+                    .retain(|(owner, _)| query.name().zone_of(owner));
                 listing::sort(&mut listing.records);
                 return Ok(Report {
                     records: listing.records,

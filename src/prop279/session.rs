@@ -152,7 +152,9 @@ impl Session {
         let free = !self.unanswered.contains_key(id);
         if !free {
             let id = id.as_str();
-            notice(&format!("RESOLVE with id {id} was ignored: that id is still being answered"));
+            notice(&format!(
+                "RESOLVE with id {id} was ignored: that id is still being answered"
+            ));
         }
         free
     }

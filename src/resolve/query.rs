@@ -24,7 +24,10 @@ impl Query {
     pub fn parse(name: &[u8], only_onion: bool) -> Result<Self, Verdict> {
         let refuse = |why: &str| {
             let name = String::from_utf8_lossy(name);
-            Err(Verdict::NotFound(format!("{} {why}", clip(&name, MAX_NAME_LENGTH))))
+            Err(Verdict::NotFound(format!(
+                "{} {why}",
+                clip(&name, MAX_NAME_LENGTH)
+            )))
         };
         if name.iter().any(u8::is_ascii_control) {
             return refuse("has control characters");

@@ -40,6 +40,16 @@ pub fn data(data: &RData) -> String {
         RData::AAAA(address) => address.to_string(),
         RData::NS(target) => name(target),
         RData::CNAME(target) => name(target),
+        RData::SOA(soa) => format!(
+            "{} {} {} {} {} {} {}",
+            name(&soa.mname),
+            name(&soa.rname),
+            soa.serial,
+            soa.refresh,
+            soa.retry,
+            soa.expire,
+            soa.minimum
+        ),
         RData::TXT(txt) => {
             let strings: Vec<String> = txt.txt_data.iter().map(|s| character_string(s)).collect();
             strings.join(" ")
