@@ -2,5 +2,6 @@
 
 pub mod config;
 pub mod isolation;
+pub mod onion;
 pub mod snapshot;
 pub mod source;
