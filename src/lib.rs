@@ -1,5 +1,6 @@
 //! Stream-isolated resolver of Namecoin `.bit` names for Tor's naming clients.
 
+pub mod address;
 pub mod config;
 pub mod isolation;
 pub mod onion;
