@@ -4,5 +4,6 @@ pub mod address;
 pub mod config;
 pub mod isolation;
 pub mod onion;
+pub mod prop279;
 pub mod snapshot;
 pub mod source;
