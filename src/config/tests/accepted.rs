@@ -202,6 +202,12 @@ fn reads_commands_with_options_on_either_side() {
             resolve(Some("x")),
             3,
         ),
+        // Given on both sides, the one nearer to the end counts.
+        (
+            vec!["--timeout=1", "resolve", "a.bit", "--timeout=3"],
+            resolve(None),
+            3,
+        ),
         (vec!["resolve", "--timeout", "3", "a.bit"], resolve(None), 3),
         (
             vec!["records", "a.bit"],
