@@ -31,10 +31,8 @@ pub struct LineReader<R> {
     /// The unread octets are `start..end`.
     start: usize,
     end: usize,
-    /// No LF stands in `start..scanned`, so that a line which arrives in
-    /// small pieces is searched once.
-    scanned: usize,
-    /// Just behind the last LF in the buffer.
+    /// Just behind the last LF in the buffer. It is found as octets arrive, so
+    /// that a line in many small pieces is not searched again for each.
     last_line_end: usize,
     /// In the middle of a line that is too long.
     skipping: bool,
@@ -49,7 +47,6 @@ impl<R: Read> LineReader<R> {
             buffer: vec![0; CAPACITY],
             start: 0,
             end: 0,
-            scanned: 0,
             last_line_end: 0,
             skipping: false,
             ended: false,
@@ -75,10 +72,8 @@ impl<R: Read> LineReader<R> {
                 let first = self.start;
                 let after = self.find_line_end();
                 self.start = after;
-                self.scanned = after;
                 return Ok(Some(self.finish_line(first, after.saturating_sub(1))));
             }
-            self.scanned = self.end;
             if self.skipping || self.end - self.start > MAX_LINE {
                 self.skipping = true;
                 self.clear();
@@ -108,17 +103,16 @@ impl<R: Read> LineReader<R> {
     fn find_line_end(&self) -> usize {
         let mut rest = self
             .buffer
-            .get(self.scanned..self.last_line_end)
+            .get(self.start..self.last_line_end)
             .unwrap_or_default();
         // The standard library's fast search; a slice never fails to read.
-        self.scanned + rest.skip_until(b'\n').unwrap_or_default()
+        self.start + rest.skip_until(b'\n').unwrap_or_default()
     }
 
     /// Forgets what is in the buffer.
     fn clear(&mut self) {
         self.start = 0;
         self.end = 0;
-        self.scanned = 0;
         self.last_line_end = 0;
     }
 
@@ -132,7 +126,6 @@ impl<R: Read> LineReader<R> {
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
-            self.scanned = self.end;
             self.last_line_end = 0;
         }
         let room = self

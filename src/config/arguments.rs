@@ -1,0 +1,180 @@
+//! The command line.
+
+use std::ffi::OsString;
+
+use clap::builder::OsStringValueParser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgMatches};
+
+use super::Command;
+use super::draft::Setting;
+use super::keys::KEYS;
+
+/// The subcommands; without one the process is a plugin.
+const COMMANDS: [&str; 3] = ["resolve", "records", "help"];
+
+const AFTER_HELP: &str = "\
+Without a command, serves a naming client on stdin and stdout (proposal 279).
+A switch is true if it has no value: --only-onion is --only-onion=true.
+Settings may also stand in the environment, TOR_NS_PLUGIN_OPTIONS=key=value;...
+and in the file of --config, key = \"value\". The command line comes first, then
+the environment, then the file.";
+
+/// A command line that can be used.
+pub(super) struct Arguments {
+    pub command: Command,
+    pub settings: Vec<Setting>,
+}
+
+/// What the command line asks for.
+pub(super) enum Parsed {
+    Run(Arguments),
+    Print(String),
+}
+
+/// Whether the first word that is no option names a subcommand. This also
+/// works for a command line that is wrong elsewhere.
+pub(super) fn names_a_command(arguments: &[OsString]) -> bool {
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let argument = argument.to_string_lossy();
+        if !argument.starts_with('-') {
+            return COMMANDS.contains(&argument.as_ref());
+        }
+        let takes_next = KEYS
+            .iter()
+            .any(|key| key.value_name.is_some() && argument.strip_prefix("--") == Some(key.name));
+        if takes_next {
+            arguments.next();
+        }
+    }
+    false
+}
+
+/// Reads the command line, given without the program's own name.
+pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, String> {
+    let program = std::iter::once(OsString::from(env!("CARGO_PKG_NAME")));
+    let matches = match definition().try_get_matches_from(program.chain(arguments)) {
+        Ok(matches) => matches,
+        Err(error) => {
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                    Ok(Parsed::Print(error.render().to_string()))
+                }
+                _ => Err(explain(&error)),
+            };
+        }
+    };
+    let (command, matches) = match matches.subcommand() {
+        Some(("resolve", inner)) => (
+            Command::Resolve {
+                name: text(inner, "NAME")?.unwrap_or_default(),
+                isolation: text(inner, "ISOLATION_ID")?,
+            },
+            inner,
+        ),
+        Some((_, inner)) => (
+            Command::Records {
+                name: text(inner, "NAME")?.unwrap_or_default(),
+            },
+            inner,
+        ),
+        None => (Command::Plugin, &matches),
+    };
+    let settings = KEYS
+        .iter()
+        .filter_map(|key| {
+            let value = matches.get_one::<OsString>(key.name)?;
+            Some((key, value.clone()))
+        })
+        .collect();
+    Ok(Parsed::Run(Arguments { command, settings }))
+}
+
+fn definition() -> clap::Command {
+    let options = KEYS.iter().map(|key| {
+        let arg = Arg::new(key.name)
+            .long(key.name)
+            .help(key.help)
+            .help_heading(key.heading)
+            .global(true)
+            .value_parser(OsStringValueParser::new());
+        match key.value_name {
+            Some(name) => arg.value_name(name),
+            // The value lets the command line switch off what a file
+            // switches on.
+            None => arg
+                .value_name("BOOL")
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true"),
+        }
+    });
+    let positional = |name: &'static str, help: &'static str| {
+        Arg::new(name)
+            .help(help)
+            .value_parser(OsStringValueParser::new())
+    };
+    let name = || positional("NAME", "a name in .bit").required(true);
+    clap::Command::new(env!("CARGO_PKG_NAME"))
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Resolves Namecoin .bit names for Tor's naming clients.")
+        .after_help(AFTER_HELP)
+        .args(options)
+        .subcommand(
+            clap::Command::new("resolve")
+                .about("Resolve one name, print the answer")
+                .arg(name())
+                .arg(positional("ISOLATION_ID", "the isolation id to ask under")),
+        )
+        .subcommand(
+            clap::Command::new("records")
+                .about("Print the records of one name")
+                .arg(name()),
+        )
+}
+
+fn text(matches: &ArgMatches, name: &str) -> Result<Option<String>, String> {
+    matches
+        .get_one::<OsString>(name)
+        .cloned()
+        .map(OsString::into_string)
+        .transpose()
+        .map_err(|_| format!("{name} (command line) is not UTF-8"))
+}
+
+/// One line about a command line that is wrong. Words that are no options are
+/// not repeated: they could be names or a part of a password.
+fn explain(error: &clap::Error) -> String {
+    let option = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        Some(ContextValue::Strings(texts)) => texts.first().map(String::as_str),
+        _ => None,
+    }
+    // The context may go on with a value or what stands for one.
+    .and_then(|text| text.split(['=', ' ', '[']).next())
+    .unwrap_or_default();
+    let is_option = option.starts_with('-');
+    match error.kind() {
+        ErrorKind::UnknownArgument if is_option => {
+            format!("{option:?} (command line) is an unknown option; see --help")
+        }
+        ErrorKind::UnknownArgument => "the command line has a word too many; see --help".to_owned(),
+        ErrorKind::InvalidSubcommand => {
+            format!(
+                "unknown command (command line); commands are {}",
+                COMMANDS.join(", ")
+            )
+        }
+        ErrorKind::InvalidValue if is_option => {
+            format!("{option} (command line) needs a value; write {option}=value")
+        }
+        ErrorKind::ArgumentConflict if is_option => {
+            format!("{option} (command line) is given more than once; keep one")
+        }
+        ErrorKind::MissingRequiredArgument => {
+            "the command (command line) needs a name; see --help".to_owned()
+        }
+        kind => format!("the command line cannot be used: {kind}; see --help"),
+    }
+}

@@ -1,0 +1,76 @@
+//! The configuration file: TOML with the settings as top-level keys.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::draft::{Setting, push};
+use super::keys::{find, quoted};
+
+/// The largest file in octets.
+const MAX_OCTETS: u64 = 1 << 20;
+
+/// Reads the settings in the file.
+pub(super) fn read(path: &Path) -> Result<Vec<Setting>, String> {
+    let text = read_text(path)
+        .map_err(|reason| format!("config: the file {path:?} cannot be read: {reason}"))?;
+    parse(&text).map_err(|reason| format!("config: the file {path:?} {reason}"))
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    let mut octets = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_OCTETS + 1).read_to_end(&mut octets))
+        .map_err(|error| error.to_string())?;
+    if octets.len() as u64 > MAX_OCTETS {
+        return Err(format!("it has more than {MAX_OCTETS} octets"));
+    }
+    String::from_utf8(octets).map_err(|_| "it is not UTF-8".into())
+}
+
+fn parse(text: &str) -> Result<Vec<Setting>, String> {
+    // Display of the error would show the line, which may hold the password.
+    let table: Table = text.parse().map_err(|error: toml::de::Error| {
+        let before = error
+            .span()
+            .and_then(|span| text.get(..span.start))
+            .unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        format!("is not valid TOML, see its line {line}")
+    })?;
+    let mut settings = Vec::new();
+    for (name, value) in table {
+        if value.is_table() {
+            return Err(format!(
+                "has the section {}; settings stand at the top, outside sections",
+                quoted(name)
+            ));
+        }
+        let key = find(&name).ok_or_else(|| {
+            format!(
+                "has the unknown setting {}; see --help for those that exist",
+                quoted(&name)
+            )
+        })?;
+        if key.name == "config" {
+            return Err("has the setting config; a file cannot name another".into());
+        }
+        let value = match value {
+            Value::String(text) => text,
+            Value::Integer(number) => number.to_string(),
+            Value::Float(number) => number.to_string(),
+            Value::Boolean(truth) => truth.to_string(),
+            _ => {
+                return Err(format!(
+                    "has {} with a list or date; write a string, number, true or false",
+                    key.name
+                ));
+            }
+        };
+        push(&mut settings, key, OsString::from(value))?;
+    }
+    Ok(settings)
+}

@@ -1,0 +1,124 @@
+//! Runs of [`read`] with a command line, an environment and a file.
+
+mod accepted;
+mod refused;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::draft::{Platform, default_cookie};
+use super::keys::KEYS;
+use super::settings::*;
+use super::*;
+
+/// A run with a command line, an environment and a file.
+#[derive(Default, Clone)]
+struct Case<'a> {
+    arguments: Vec<&'a str>,
+    versions: Option<&'a str>,
+    options: Option<&'a str>,
+    file: Option<&'a str>,
+}
+
+impl Case<'_> {
+    fn read(&self) -> Result<Outcome, ConfigError> {
+        let mut arguments: Vec<OsString> = self.arguments.iter().map(OsString::from).collect();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        if let Some(text) = self.file {
+            file.write_all(text.as_bytes()).unwrap();
+            arguments.insert(0, "--config".into());
+            arguments.insert(1, file.path().into());
+        }
+        read(arguments, &|name| {
+            match name {
+                VERSIONS_VARIABLE => self.versions,
+                OPTIONS_VARIABLE => self.options,
+                "HOME" | "APPDATA" => Some("/home/alice"),
+                _ => None,
+            }
+            .map(OsString::from)
+        })
+    }
+
+    fn run(&self) -> Invocation {
+        match self.read().unwrap() {
+            Outcome::Run(invocation) => *invocation,
+            Outcome::Print(text) => panic!("{text}"),
+        }
+    }
+
+    /// The message of the error, which must be one line and name all parts.
+    #[track_caller]
+    fn fails(&self, parts: &[&str]) -> String {
+        let error = self.read().unwrap_err();
+        let message = error.to_string();
+        for part in parts {
+            assert!(message.contains(part), "{part:?} is not in {message:?}");
+        }
+        assert!(!message.contains('\n'), "{message:?}");
+        message
+    }
+}
+
+fn arguments<'a>(arguments: &[&'a str]) -> Case<'a> {
+    Case {
+        arguments: arguments.to_vec(),
+        ..Case::default()
+    }
+}
+
+fn options(options: &str) -> Case<'_> {
+    Case {
+        options: Some(options),
+        ..Case::default()
+    }
+}
+
+fn file(file: &str) -> Case<'_> {
+    Case {
+        file: Some(file),
+        ..Case::default()
+    }
+}
+
+fn defaults() -> Settings {
+    Settings {
+        source: SourceSettings::Rpc(RpcSettings {
+            address: NodeAddress {
+                host: "127.0.0.1".into(),
+                port: 8336,
+            },
+            credentials: Credentials::DefaultCookie(default_cookie(Platform::CURRENT, &|_| {
+                Some("/home/alice".into())
+            })),
+            dialect: DialectSetting::Auto,
+        }),
+        timeout: Duration::from_secs(20),
+        only_onion: false,
+        cache: CacheSettings::default(),
+        missing_isolation: MissingIsolation::Shared,
+    }
+}
+
+/// The defaults, changed.
+fn changed(change: impl FnOnce(&mut Settings)) -> Settings {
+    let mut settings = defaults();
+    change(&mut settings);
+    settings
+}
+
+fn changed_rpc(change: impl FnOnce(&mut RpcSettings)) -> Settings {
+    changed(|settings| match &mut settings.source {
+        SourceSettings::Rpc(rpc) => change(rpc),
+        SourceSettings::NamesFile(_) => unreachable!(),
+    })
+}
+
+fn escape(value: &str) -> String {
+    value
+        .chars()
+        .flat_map(|c| ":;=\\".contains(c).then_some('\\').into_iter().chain([c]))
+        .collect()
+}

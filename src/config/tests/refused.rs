@@ -1,0 +1,286 @@
+//! Every error and every warning.
+
+use super::*;
+
+#[test]
+fn checks_the_protocol_version_of_a_plugin() {
+    for versions in ["1", "2,1", " 1 , next", "x,,1", "1,1"] {
+        let case = Case {
+            versions: Some(versions),
+            ..Case::default()
+        };
+        assert_eq!(case.run().command, Command::Plugin);
+    }
+    for versions in ["", "2", "11", "one", "1.0", "01", "1;2"] {
+        let mut case = Case {
+            versions: Some(versions),
+            ..Case::default()
+        };
+        case.fails(&["TOR_NS_PROTO_VERSION", "version 1"]);
+        assert!(case.read().unwrap_err().is_plugin);
+        case.arguments = vec!["resolve", "a.bit"];
+        case.run();
+    }
+}
+
+#[test]
+fn reads_the_options_variable() {
+    let password = |text: &str| {
+        let text = format!("rpc-user=u;rpc-password={text}");
+        let Settings {
+            source: SourceSettings::Rpc(rpc),
+            ..
+        } = options(&text).run().settings
+        else {
+            panic!()
+        };
+        match rpc.credentials {
+            Credentials::Password { password, .. } => password,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(password(""), "");
+    assert_eq!(password("a:b/c=d e"), "a:b/c=d e");
+    assert_eq!(password(r"\:\;\=\\"), r":;=\");
+    assert_eq!(password("é;only-onion"), "é");
+    assert!(options("only-onion").run().settings.only_onion);
+    assert!(options("only-onion;").run().settings.only_onion);
+    assert!(!options("only_onion=false").run().settings.only_onion);
+    let variable = OPTIONS_VARIABLE;
+    for (text, part) in [
+        (";", "without a key"),
+        ("=1", "without a key"),
+        ("timeout=1;;only-onion", "without a key"),
+        ("timeout=1; ", "without a key"),
+        ("timeout", "timeout without a value"),
+        ("timeout=1\\", "single backslash"),
+        ("names-file=C:\\names", "escapes nothing"),
+        ("timeout=1;timeout=1", "timeout more than once"),
+        ("rpc_user=a;rpc-user=b", "rpc-user more than once"),
+        ("nonsense=1", "unknown setting \"nonsense\""),
+        ("non\nsense=1", "unknown setting \"non\\nsense\""),
+        ("Timeout=1", "unknown setting"),
+    ] {
+        options(text).fails(&[variable, part]);
+    }
+}
+
+#[test]
+fn reads_the_file() {
+    assert_eq!(
+        file("timeout = 3").run().settings.timeout,
+        Duration::from_secs(3)
+    );
+    for (text, part) in [
+        ("nonsense = 1", "unknown setting \"nonsense\""),
+        ("timeout = [1]", "timeout with a list or date"),
+        ("timeout = 2020-01-01", "timeout with a list or date"),
+        ("[ncprop279]\ntimeout = 1", "the section \"ncprop279\""),
+        ("rpc-user = 'a'\nrpc_user = 'b'", "rpc-user more than once"),
+        ("config = 'x'", "cannot name another"),
+        ("\nrpc-password = 'hunter2", "line 2"),
+        ("timeout = 1\ntimeout = 2", "line 2"),
+        ("timeout = nan", "timeout"),
+        ("timeout = -1", "timeout"),
+        ("only-onion = 1", "only-onion"),
+    ] {
+        let message = file(text).fails(&[part]);
+        assert!(!message.contains("hunter2"));
+    }
+    arguments(&["--config", "/does/not/exist"]).fails(&[
+        "config",
+        "/does/not/exist",
+        "cannot be read",
+    ]);
+    let large = "#".repeat((1 << 20) + 1);
+    file(&large).fails(&["more than 1048576 octets"]);
+}
+
+#[test]
+fn bad_values_name_the_key_its_source_and_what_is_right() {
+    let long = "9".repeat(200);
+    for (name, value, part) in [
+        ("rpc-address", "", "host name"),
+        ("rpc-address", "http://127.0.0.1:8336", "not a URL"),
+        ("rpc-address", "localhost:0", "1 to 65535"),
+        ("rpc-user", "a:b", "colon"),
+        ("rpc-password", "a\u{7}", "control character"),
+        ("rpc-cookie", "", "empty"),
+        (
+            "rpc-dialect",
+            "Core",
+            "auto or core or electrum-nmc or consensusj",
+        ),
+        ("names-file", "", "empty"),
+        ("timeout", "0", "above 0, at most 86400"),
+        ("timeout", "0.0000000001", "above 0"),
+        ("timeout", "86400.1", "at most 86400"),
+        ("timeout", "1e3", "seconds"),
+        ("timeout", "inf", "seconds"),
+        ("timeout", "", "seconds"),
+        ("timeout", ".", "seconds"),
+        ("only-onion", "yes", "true or false"),
+        ("allow-unproxied-node", "1", "true or false"),
+        ("missing-isolation", "none", "shared or unique or refuse"),
+        ("cache-entries", "0", "from 1 to 1000000"),
+        ("cache-entries", "1000001", "from 1 to 1000000"),
+        ("cache-isolations", "+1", "from 1 to 1000000"),
+        ("cache-isolations", &long, "from 1 to 1000000"),
+        ("cache-ttl", "86401", "from 0 to 86400"),
+        ("cache-ttl", "1.5", "from 0 to 86400"),
+        ("cache-negative-ttl", "-1", "from 0 to 86400"),
+        ("config", "", "empty"),
+    ] {
+        let argument = format!("--{name}={value}");
+        let message = arguments(&[&argument]).fails(&[name, "(command line)", part]);
+        assert!(message.len() < 200, "{message}");
+        let option = format!("{name}={}", escape(value));
+        options(&option).fails(&[name, "(TOR_NS_PLUGIN_OPTIONS)", part]);
+        // Wrong below is wrong, even if overridden.
+        if name == "timeout" {
+            let mut overridden = arguments(&["--timeout=1"]);
+            overridden.options = Some(&option);
+            overridden.fails(&["timeout (TOR_NS_PLUGIN_OPTIONS)"]);
+        }
+        if name != "config" {
+            let text = format!("{name} = {}", serde_json::Value::from(value));
+            file(&text).fails(&[name, "(\"", part]);
+        }
+    }
+    for (least, most) in [
+        ("timeout=0.001", "timeout=86400"),
+        ("cache-ttl=0", "cache-ttl=86400"),
+        ("cache-entries=1", "cache-entries=1000000"),
+    ] {
+        options(least).run();
+        options(most).run();
+    }
+}
+
+#[test]
+fn sources_exclude_each_other_across_layers() {
+    for other in [
+        "rpc-address=127.0.0.1",
+        "rpc-cookie=c",
+        "rpc-dialect=core",
+        "rpc-user=u",
+    ] {
+        let (name, value) = other.split_once('=').unwrap();
+        let both = format!("names-file=n;{other}");
+        options(&both).fails(&["names-file (TOR", &format!("{name} (TOR")]);
+        let text = format!("{name} = \"{value}\"");
+        let mut case = file(&text);
+        case.arguments = vec!["--names-file=n"];
+        case.fails(&["names-file (command line)", &format!("{name} (\"")]);
+        let argument = format!("--{other}");
+        let mut case = arguments(&[&argument]);
+        case.options = Some("names-file=n");
+        case.fails(&["names-file (TOR", &format!("{name} (command line)")]);
+    }
+    options("names-file=n;allow-unproxied-node").run();
+}
+
+#[test]
+fn credentials_must_be_complete_and_of_one_kind() {
+    options("rpc-user=u").fails(&["rpc-user (TOR", "needs rpc-password"]);
+    options("rpc-password=hunter2").fails(&["rpc-password (TOR", "needs rpc-user"]);
+    options("rpc-cookie=c;rpc-user=u;rpc-password=p").fails(&["rpc-cookie (TOR", "rpc-user (TOR"]);
+    let mut case = file("rpc-password = 'hunter2'");
+    case.arguments = vec!["--rpc-cookie=c"];
+    let message = case.fails(&["rpc-cookie (command line)", "rpc-password (\""]);
+    assert!(!message.contains("hunter2"));
+    // The two may come from different sources.
+    case.arguments = vec!["--rpc-user=u"];
+    let invocation = case.run();
+    assert!(invocation.warnings.is_empty());
+    assert!(!format!("{invocation:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_password_on_the_command_line_earns_a_warning() {
+    for words in [
+        vec!["--rpc-user=u", "--rpc-password=hunter2"],
+        vec!["--rpc-user", "u", "--rpc-password", "hunter2"],
+        vec!["resolve", "a.bit", "--rpc-user=u", "--rpc-password=hunter2"],
+    ] {
+        let warnings = arguments(&words).run().warnings;
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("rpc-password") && !warnings[0].contains("hunter2"));
+    }
+    assert!(
+        options("rpc-user=u;rpc-password=p")
+            .run()
+            .warnings
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_node_elsewhere_must_be_permitted() {
+    for address in [
+        "10.0.0.1",
+        "node.example:80",
+        "[2001:db8::1]:1",
+        "0.0.0.0",
+        "local",
+    ] {
+        let argument = format!("--rpc-address={address}");
+        arguments(&[&argument]).fails(&["rpc-address (command line)", "allow-unproxied-node"]);
+        arguments(&[&argument, "--allow-unproxied-node"]).run();
+        arguments(&[&argument, "--allow-unproxied-node=false"]).fails(&["rpc-address"]);
+    }
+    for address in ["127.9.9.9", "[::1]", "LocalHost:1", "localhost."] {
+        arguments(&[&format!("--rpc-address={address}")]).run();
+    }
+}
+
+#[test]
+fn command_line_errors_are_one_line_without_words_of_the_user() {
+    for (words, part, is_plugin) in [
+        (vec!["--nonsense"], "--nonsense", true),
+        (vec!["--rpc-pasword=hunter2"], "--rpc-pasword", true),
+        (vec!["-x"], "-x", true),
+        (
+            vec!["--timeout"],
+            "--timeout (command line) needs a value",
+            true,
+        ),
+        (
+            vec!["--timeout", "1", "--timeout", "2"],
+            "--timeout (command line) is given more",
+            true,
+        ),
+        (vec!["--only-onion", "--only-onion"], "more than once", true),
+        (vec!["hunter2"], "unknown command", true),
+        (
+            vec!["--timeout", "resolve", "hunter2"],
+            "unknown command",
+            true,
+        ),
+        (vec!["resolve"], "needs a name", false),
+        (vec!["--timeout", "1", "resolve"], "needs a name", false),
+        (
+            vec!["resolve", "a.bit", "x", "hunter2"],
+            "a word too many",
+            false,
+        ),
+        (
+            vec!["records", "a.bit", "hunter2"],
+            "a word too many",
+            false,
+        ),
+        (vec!["records", "-qhunter2"], "command line", false),
+        (vec!["records", "a.bit", "--nonsense"], "--nonsense", false),
+        (
+            vec!["records", "a.bit", "--timeout=x"],
+            "timeout (command line)",
+            false,
+        ),
+        (vec!["help", "hunter2"], "unknown command", false),
+    ] {
+        let message = arguments(&words).fails(&[part]);
+        assert!(!message.contains("hunter2"), "{message}");
+        let error = arguments(&words).read().unwrap_err();
+        assert_eq!(error.is_plugin, is_plugin, "{words:?}");
+    }
+}
