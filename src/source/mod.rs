@@ -1,8 +1,11 @@
 //! Where values of names come from.
 //!
 //! One trait, [`Source`], and one module for each kind: a node's JSON-RPC
-//! interface (`rpc`) and a file (`names_file`). A source does blocking
+//! interface ([`rpc`]) and a file ([`names_file`]). A source does blocking
 //! I/O; it is called from worker threads only.
+
+pub mod names_file;
+pub mod rpc;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
