@@ -2,7 +2,13 @@
 //! reply of the authoritative engine. `tests/engine/README.md` tells how to
 //! write one.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
 
 use std::collections::BTreeMap;
 use std::str::FromStr;

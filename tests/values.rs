@@ -1,7 +1,13 @@
 //! Runs the cases in `tests/values/*.toml`: a value, and the records that it
 //! means. `tests/values/README.md` tells how to write one.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
 
 use std::collections::{BTreeMap, HashSet};
 

@@ -118,7 +118,7 @@ impl Session {
                     Ok(query) => {
                         self.last_ticket += 1;
                         let ticket = self.last_ticket;
-                        self.unanswered.insert(id.clone(), ticket);
+                        self.unanswered.insert(id, ticket);
                         self.id_of.insert(ticket, id);
                         Some(Action::Resolve {
                             ticket,

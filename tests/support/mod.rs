@@ -1,0 +1,19 @@
+//! What the tests through the real binary share.
+
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+pub mod node;
+pub mod plugin;
+
+use std::time::Duration;
+
+/// How long a test waits for what must come. Only a failing test waits so
+/// long.
+pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,0 +1,277 @@
+//! The real binary as a child process, with bounded waits for what it says.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Instant;
+
+use super::PATIENCE;
+
+/// What a stream has said so far.
+#[derive(Default)]
+struct Heard {
+    lines: Vec<String>,
+    ended: bool,
+}
+
+type Ear = Arc<(Mutex<Heard>, Condvar)>;
+
+fn listen(stream: impl Read + Send + 'static) -> Ear {
+    let ear = Ear::default();
+    let heard = Arc::clone(&ear);
+    thread::spawn(move || {
+        let mut stream = BufReader::new(stream);
+        let mut line = Vec::new();
+        while matches!(stream.read_until(b'\n', &mut line), Ok(n) if n > 0) {
+            // Escaped, so that nothing hides in a failing test's output.
+            let text = line.strip_suffix(b"\n").map_or_else(
+                || format!("{}<no line end>", line.escape_ascii()),
+                |line| match std::str::from_utf8(line) {
+                    Ok(text) => text.to_owned(),
+                    Err(_) => line.escape_ascii().to_string(),
+                },
+            );
+            heard.0.lock().unwrap().lines.push(text);
+            heard.1.notify_all();
+            line.clear();
+        }
+        heard.0.lock().unwrap().ended = true;
+        heard.1.notify_all();
+    });
+    ear
+}
+
+/// How the binary is started.
+pub struct Start {
+    command: Command,
+    _home: tempfile::TempDir,
+    read_stdout: bool,
+}
+
+impl Start {
+    pub fn new<S: AsRef<str>>(arguments: &[S]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ncprop279"));
+        command
+            .args(arguments.iter().map(AsRef::as_ref))
+            .env_remove("TOR_NS_PROTO_VERSION")
+            .env_remove("TOR_NS_PLUGIN_OPTIONS")
+            .env_remove("TOR_NS_STATE_LOCATION")
+            .env("HOME", home.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Self {
+            command,
+            _home: home,
+            read_stdout: true,
+        }
+    }
+
+    pub fn env(mut self, key: &str, value: &str) -> Self {
+        self.command.env(key, value);
+        self
+    }
+
+    /// Nobody reads stdout.
+    pub fn deaf(mut self) -> Self {
+        self.read_stdout = false;
+        self
+    }
+
+    pub fn spawn(mut self) -> Plugin {
+        let mut child = self.command.spawn().unwrap();
+        let stdin = child.stdin.take();
+        let stdout = child.stdout.take().unwrap();
+        let stderr = listen(child.stderr.take().unwrap());
+        let (ear, unread) = if self.read_stdout {
+            (listen(stdout), None)
+        } else {
+            (Ear::default(), Some(stdout))
+        };
+        Plugin {
+            child,
+            stdin,
+            stdout: ear,
+            unread,
+            stderr,
+            next: 0,
+            _home: self._home,
+        }
+    }
+}
+
+/// A running child. It is killed when the test is done with it.
+pub struct Plugin {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: Ear,
+    /// Kept open and not read.
+    unread: Option<std::process::ChildStdout>,
+    stderr: Ear,
+    next: usize,
+    _home: tempfile::TempDir,
+}
+
+impl Plugin {
+    /// Starts the plugin and takes its first line, which must say that it is
+    /// ready.
+    pub fn start<S: AsRef<str>>(arguments: &[S]) -> Self {
+        let mut plugin = Start::new(arguments).spawn();
+        assert_eq!(plugin.line(), "INIT 1 0", "{}", plugin.story());
+        plugin
+    }
+
+    /// Starts the plugin on a names file with these contents.
+    pub fn with_names(names: &str, arguments: &[&str]) -> Self {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), names).unwrap();
+        // Kept until the operating system cleans up; the child reads it late.
+        let (_, path) = file.keep().unwrap();
+        let path = path.to_str().unwrap().to_owned();
+        let mut all = vec!["--names-file", &path];
+        all.extend(arguments);
+        Self::start(&all)
+    }
+
+    /// Everything that was said, for the message of a failing test.
+    pub fn story(&self) -> String {
+        format!(
+            "\nstdout: {:#?}\nstderr: {:#?}",
+            self.stdout.0.lock().unwrap().lines,
+            self.stderr.0.lock().unwrap().lines
+        )
+    }
+
+    pub fn send(&mut self, line: &str) {
+        self.send_bytes(format!("{line}\n").as_bytes());
+    }
+
+    pub fn send_bytes(&mut self, octets: &[u8]) {
+        let stdin = self.stdin.as_mut().expect("stdin is open");
+        stdin.write_all(octets).unwrap();
+        stdin.flush().unwrap();
+    }
+
+    /// Takes stdin away, to be written by another thread.
+    pub fn take_stdin(&mut self) -> ChildStdin {
+        self.stdin.take().unwrap()
+    }
+
+    pub fn close_stdin(&mut self) {
+        self.stdin = None;
+    }
+
+    pub fn close_stdout(&mut self) {
+        self.unread = None;
+    }
+
+    fn wait_for<T>(&self, ear: &Ear, what: &str, found: impl Fn(&Heard) -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        let mut heard = ear.0.lock().unwrap();
+        loop {
+            if let Some(found) = found(&heard) {
+                return found;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || heard.ended {
+                drop(heard);
+                panic!("no {what}{}", self.story());
+            }
+            heard = ear.1.wait_timeout(heard, left).unwrap().0;
+        }
+    }
+
+    /// The next line on stdout.
+    pub fn line(&mut self) -> String {
+        let at = self.next;
+        let line = self.wait_for(&self.stdout, "further line", |heard| {
+            heard.lines.get(at).cloned()
+        });
+        self.next += 1;
+        line
+    }
+
+    /// The lines on stdout that are not taken yet, up to the end of the stream.
+    pub fn rest(&mut self) -> Vec<String> {
+        let at = self.next;
+        let lines = self.wait_for(&self.stdout, "end of stdout", |heard| {
+            heard
+                .ended
+                .then(|| heard.lines.get(at..).unwrap_or_default().to_vec())
+        });
+        self.next += lines.len();
+        lines
+    }
+
+    /// Asks under an id and gives the rest of the answer's line, such as
+    /// `0 192.0.2.1`. Waits for that answer only.
+    pub fn resolve(&mut self, id: &str, name: &str, isolation: &str) -> String {
+        self.send(&format!("RESOLVE {id} {name} {isolation}"));
+        self.answer(id)
+    }
+
+    /// The answer to an id, wherever it stands in the output.
+    pub fn answer(&self, id: &str) -> String {
+        let begin = format!("RESOLVED {id} ");
+        self.wait_for(&self.stdout, &format!("answer to {id}"), |heard| {
+            let mut lines = heard.lines.iter().rev();
+            lines.find_map(|line| line.strip_prefix(&begin).map(str::to_owned))
+        })
+    }
+
+    /// All lines on stdout so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.stdout.0.lock().unwrap().lines.clone()
+    }
+
+    /// A line on stderr that holds a text.
+    pub fn complaint(&self, part: &str) -> String {
+        self.wait_for(&self.stderr, &format!("{part:?} on stderr"), |heard| {
+            heard.lines.iter().find(|line| line.contains(part)).cloned()
+        })
+    }
+
+    /// Everything on stderr, after it has ended.
+    pub fn all_complaints(&self) -> Vec<String> {
+        self.wait_for(&self.stderr, "end of stderr", |heard| {
+            heard.ended.then(|| heard.lines.clone())
+        })
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill")
+            .args(["-s", name, &pid])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the child to end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "it does not end{}", self.story());
+            thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    /// Closes stdin, waits for the end, and checks that it was a clean one.
+    pub fn finish(mut self) {
+        self.close_stdin();
+        let status = self.wait();
+        assert_eq!(status.code(), Some(0), "{}", self.story());
+    }
+}
+
+impl Drop for Plugin {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
