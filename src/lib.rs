@@ -1,4 +1,55 @@
 //! Stream-isolated resolver of Namecoin `.bit` names for Tor's naming clients.
+//!
+//! # The story of a query
+//!
+//! A naming client writes `RESOLVE 7 www.example.bit 3f9c-2` to our stdin. The
+//! third word is the *isolation id*: it says which of the user's activities the
+//! query belongs to. Tor keeps activities on separate circuits, and nothing
+//! here may link two of them.
+//!
+//! 1. [`prop279`] makes a request of the line, gives it a ticket, and
+//!    remembers that the id 7 is unanswered.
+//! 2. [`resolve`] holds the answer policy: it asks for the TXT records at
+//!    `_tor.www.example.bit`, then for addresses, then for an alias.
+//! 3. Each question goes as a DNS message, with the isolation id in an EDNS0
+//!    option, to the [`authority`], an authoritative engine for `bit.`
+//! 4. The engine finds in [`zone`] that the name is kept under the name key
+//!    `d/example`, and reads its [`value`].
+//!
+//! None of these rooms does I/O. They read a [`snapshot`], and where a name is
+//! missing from it they say so. Then
+//!
+//! 5. [`lookup`] takes the missing names from the [`cache`] of the isolation
+//!    id, or has a worker thread fetch them from a [`source`], and asks again.
+//! 6. [`plugin`] writes `RESOLVED 7 0 192.0.2.1`.
+//!
+//! # Embedding
+//!
+//! The pure rooms can be used by themselves:
+//!
+//! ```
+//! use ncprop279::isolation::IsolationId;
+//! use ncprop279::resolve::{Query, Step, Verdict, resolve};
+//! use ncprop279::snapshot::{Entry, Fetched, NameKey, Snapshot};
+//!
+//! let isolation = IsolationId::parse(b"activity-1")?;
+//! let query = Query::parse(b"example.bit", false).expect("a name in our zone");
+//! let mut snapshot = Snapshot::new(isolation);
+//!
+//! // Nothing is known yet, so the query tells what it needs.
+//! let d_example = NameKey::new("d/example").expect("a short key");
+//! let Step::Need(keys) = resolve(&query, &snapshot) else { panic!() };
+//! assert!(keys.contains(&d_example));
+//!
+//! let value = Fetched::Value(br#"{"ip":"192.0.2.1"}"#.as_slice().into());
+//! snapshot.insert(d_example, Entry::Known(value));
+//! let Step::Done(verdict) = resolve(&query, &snapshot) else { panic!() };
+//! assert_eq!(verdict, Verdict::Address("192.0.2.1".parse()?));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A program with a source of its own implements [`source::Source`] and hands
+//! it to [`plugin::serve`] or [`lookup::Lookups`].
 
 pub mod address;
 pub mod authority;

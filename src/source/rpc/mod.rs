@@ -1,9 +1,9 @@
 //! A node's JSON-RPC interface: Namecoin Core, Electrum-NMC, and
 //! ConsensusJ-Namecoin where it is asked for.
 //!
-//! The room's parts are the HTTP exchange ([`http`]), the credentials
-//! ([`credentials`]), the dialects of the call ([`dialect`]) and what replies
-//! mean ([`reply`]).
+//! The room's parts are the HTTP exchange (`http`), the credentials
+//! (`credentials`), the dialects of the call (`dialect`), what replies mean
+//! (`reply`), and whether an Electrum-NMC node can be believed (`sync`).
 
 mod credentials;
 mod dialect;
