@@ -441,6 +441,18 @@ impl Core {
         self.tickets.len()
     }
 
+    /// Whether nothing is under way, waiting, or due.
+    pub fn is_idle(&self) -> bool {
+        self.tickets.is_empty()
+            && self.lookups.is_empty()
+            && self.lookup_of.is_empty()
+            && self.fetches.is_empty()
+            && self.fetch_of.is_empty()
+            && self.queries_of.is_empty()
+            && self.rota.is_empty()
+            && self.timers.is_empty()
+    }
+
     fn fresh(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id

@@ -152,6 +152,15 @@ impl Rota {
         self.running_of.contains_key(isolation) || self.queues.contains_key(isolation)
     }
 
+    /// Whether nothing is queued or under way.
+    pub fn is_empty(&self) -> bool {
+        self.queues.is_empty()
+            && self.ring.is_empty()
+            && self.running.is_empty()
+            && self.running_of.is_empty()
+            && self.yielded.is_empty()
+    }
+
     fn leave(&mut self, isolation: &IsolationId) {
         if let Some(count) = self.running_of.get_mut(isolation) {
             *count -= 1;
