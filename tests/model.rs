@@ -30,7 +30,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 const INTERLEAVINGS: u64 = 100_000;
-const STEPS: usize = 40;
+const STEPS: usize = 50;
 const TIMEOUT: Duration = Duration::from_secs(20);
 const SLOTS: usize = 3;
 const SLOTS_PER_ISOLATION: usize = 2;
@@ -114,6 +114,7 @@ struct World {
     client: Client,
     tasks: Vec<Task>,
     jobs: Vec<Job>,
+    on_the_way: Vec<(u64, Verdict)>,
     answers: u64,
 }
 
@@ -143,15 +144,14 @@ impl World {
             client: Client::default(),
             tasks: Vec::new(),
             jobs: Vec::new(),
+            on_the_way: Vec::new(),
             answers: 0,
         }
     }
 
     fn apply(&mut self, effects: Effects) {
-        for (ticket, verdict) in effects.answers {
-            self.session.answer(ticket, &verdict);
-            self.answers += 1;
-        }
+        // Answers are on their way for a while, and lines can overtake them.
+        self.on_the_way.extend(effects.answers);
         self.tasks.extend(effects.tasks);
         while let Some(job) = self.core.next_job(self.now) {
             self.jobs.push(job);
@@ -256,6 +256,17 @@ impl World {
         self.apply(effects);
     }
 
+    fn deliver(&mut self) {
+        if self.on_the_way.is_empty() {
+            return;
+        }
+        let at = self.random.random_range(0..self.on_the_way.len());
+        let (ticket, verdict) = self.on_the_way.swap_remove(at);
+        self.session.answer(ticket, &verdict);
+        self.answers += 1;
+        self.apply(Effects::default());
+    }
+
     fn pass_time(&mut self) {
         let next = self.core.next_tick().unwrap_or(self.now);
         self.now = match self.random.random_range(0..3) {
@@ -268,7 +279,8 @@ impl World {
     }
 
     fn step(&mut self) {
-        match self.random.random_range(0..20) {
+        match self.random.random_range(0..25) {
+            20..=24 => self.deliver(),
             0..=5 => self.resolve(),
             6..=7 => self.cancel(),
             8..=12 => self.evaluate(),
