@@ -301,6 +301,9 @@ impl World {
         self.now += TIMEOUT;
         let effects = self.core.tick(self.now);
         self.apply(effects);
+        while !self.on_the_way.is_empty() {
+            self.deliver();
+        }
         assert!(
             self.client.open.is_empty(),
             "unanswered: {:?}",
