@@ -56,6 +56,18 @@ pub(super) fn parse(text: &str) -> Result<NodeAddress, String> {
     })
 }
 
+/// Reads `host:port` or `[ipv6]:port`; the port has no default.
+pub(super) fn parse_with_port(text: &str) -> Result<NodeAddress, String> {
+    let ends_in_port = text
+        .rsplit_once(':')
+        .is_some_and(|(host, _)| !host.contains(':') || host.ends_with(']'));
+    if ends_in_port {
+        parse(text)
+    } else {
+        Err(format!("is {} but must be HOST:PORT", quoted(text)))
+    }
+}
+
 /// Whether a text is an IPv4 address or a host name that cannot be mistaken
 /// for one. Local names are allowed here.
 fn is_host(host: &str) -> bool {

@@ -35,6 +35,7 @@ pub(super) struct Draft {
     pub rpc_password: Option<String>,
     pub rpc_cookie: Option<PathBuf>,
     pub rpc_dialect: DialectSetting,
+    pub proxy: Option<NodeAddress>,
     pub allow_unproxied_node: bool,
     pub names_file: Option<PathBuf>,
     pub timeout: Duration,
@@ -54,6 +55,7 @@ impl Default for Draft {
             rpc_password: None,
             rpc_cookie: None,
             rpc_dialect: DialectSetting::Auto,
+            proxy: None,
             allow_unproxied_node: false,
             names_file: None,
             timeout: Duration::from_secs(20),
@@ -90,6 +92,7 @@ impl Draft {
             );
         }
         self.check_source()?;
+        self.check_proxy(&mut warnings)?;
         self.check_credentials()?;
         let settings = Settings {
             timeout: self.timeout,
@@ -109,6 +112,7 @@ impl Draft {
                         )),
                     },
                     dialect: self.rpc_dialect,
+                    proxy: self.proxy,
                 }),
             },
         };
@@ -120,7 +124,7 @@ impl Draft {
             let mut rpc: Vec<_> = self
                 .origins
                 .keys()
-                .filter(|name| name.starts_with("rpc-"))
+                .filter(|name| name.starts_with("rpc-") || **name == "proxy")
                 .collect();
             rpc.sort();
             if let Some(rpc) = rpc.first() {
@@ -132,12 +136,47 @@ impl Draft {
             }
         }
         match &self.rpc_address {
-            Some(address) if !address.is_loopback() && !self.allow_unproxied_node => Err(format!(
-                "{} is another machine, and everyone on the way there could see which names are looked up; \
-                 use a node or a tunnel on this machine, or set allow-unproxied-node to accept that",
-                self.named("rpc-address"),
-            )),
+            Some(address)
+                if !address.is_loopback() && self.proxy.is_none() && !self.allow_unproxied_node =>
+            {
+                Err(format!(
+                    "{} is another machine, and everyone on the way there could see which names are looked up; \
+                     use a node or a tunnel on this machine, reach it through Tor with proxy, or set \
+                     allow-unproxied-node to accept that",
+                    self.named("rpc-address"),
+                ))
+            }
             _ => Ok(()),
+        }
+    }
+
+    fn check_proxy(&self, warnings: &mut Vec<String>) -> Result<(), String> {
+        let Some(proxy) = &self.proxy else {
+            return Ok(());
+        };
+        if !proxy.is_loopback() && !self.allow_unproxied_node {
+            return Err(format!(
+                "{} is on another machine, and everyone on the way there could see what is asked of it; \
+                 use a proxy on this machine, or set allow-unproxied-node to accept that",
+                self.named("proxy"),
+            ));
+        }
+        match &self.rpc_address {
+            Some(address) if !address.is_loopback() => {
+                if !address.is_onion() {
+                    warnings.push(format!(
+                        "{} is no onion service: the exit of the proxy sees the password and every \
+                         name that is looked up; reach the node by an onion service",
+                        self.named("rpc-address"),
+                    ));
+                }
+                Ok(())
+            }
+            _ => Err(format!(
+                "{} is set, but the node is on this machine, where a proxy such as Tor does not connect to; \
+                 take proxy away, or set rpc-address to a node elsewhere",
+                self.named("proxy"),
+            )),
         }
     }
 

@@ -100,6 +100,16 @@ pub(super) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "proxy",
+        value_name: Some("HOST:PORT"),
+        heading: SOURCE,
+        help: "SOCKS5 proxy to a node elsewhere, such\nas Tor's",
+        set: |draft, value| {
+            draft.proxy = Some(address::parse_with_port(text(value)?)?);
+            Ok(())
+        },
+    },
+    Key {
         name: "allow-unproxied-node",
         value_name: None,
         heading: SOURCE,

@@ -36,6 +36,8 @@ pub struct RpcSettings {
     pub credentials: Credentials,
     /// Which dialect of `name_show` to speak.
     pub dialect: DialectSetting,
+    /// The SOCKS5 proxy, such as Tor's, through which the node is reached.
+    pub proxy: Option<NodeAddress>,
 }
 
 /// Host and port of a node.
@@ -56,6 +58,16 @@ impl NodeAddress {
                 .host
                 .parse::<std::net::IpAddr>()
                 .is_ok_and(|address| address.is_loopback())
+    }
+}
+
+impl NodeAddress {
+    /// Whether the host is an onion service.
+    pub fn is_onion(&self) -> bool {
+        let host = self.host.trim_end_matches('.');
+        host.rsplit('.')
+            .next()
+            .is_some_and(|last| last.eq_ignore_ascii_case("onion"))
     }
 }
 

@@ -276,6 +276,7 @@ impl Shared {
                 next_sweep = now + SWEEP;
                 let gone = shared.lock().core.sweep(now);
                 gone.iter().for_each(|id| shared.source.forget(id));
+                shared.source.tidy();
             }
         }
     }

@@ -66,6 +66,9 @@ pub trait Source: Send + Sync {
     /// Drops everything kept for an isolation id, connections included.
     fn forget(&self, _isolation: &IsolationId) {}
 
+    /// Closes what has been idle for long. Called about once a minute.
+    fn tidy(&self) {}
+
     /// Looks whether values may have changed behind the caches' back since
     /// the last call; true means that everything cached is to be dropped.
     /// Called from a background thread about once a second if

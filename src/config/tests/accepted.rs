@@ -48,6 +48,13 @@ fn samples() -> Vec<(Vec<(&'static str, &'static str)>, Settings)> {
             changed_rpc(|rpc| rpc.address = address("10.0.0.9", 8336)),
         ),
         (
+            vec![("proxy", "127.0.0.1:9050"), ("rpc-address", "a.onion:1")],
+            changed_rpc(|rpc| {
+                rpc.address = address("a.onion", 1);
+                rpc.proxy = Some(address("127.0.0.1", 9050));
+            }),
+        ),
+        (
             vec![("names-file", "names.json")],
             changed(|all| all.source = SourceSettings::NamesFile("names.json".into())),
         ),

@@ -94,6 +94,7 @@ fn defaults() -> Settings {
                 Some("/home/alice".into())
             })),
             dialect: DialectSetting::Auto,
+            proxy: None,
         }),
         timeout: Duration::from_secs(20),
         only_onion: false,

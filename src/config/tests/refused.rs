@@ -284,3 +284,35 @@ fn command_line_errors_are_one_line_without_words_of_the_user() {
         assert_eq!(error.is_plugin, is_plugin, "{words:?}");
     }
 }
+
+#[test]
+fn checks_the_proxy() {
+    for bad in [
+        "127.0.0.1",
+        "[::1]",
+        "localhost",
+        "::1",
+        "socks5://127.0.0.1:9050",
+        ":9050",
+        "",
+    ] {
+        let proxy = format!("--proxy={bad}");
+        arguments(&["--rpc-address=a.onion", &proxy]).fails(&["proxy (command line)"]);
+    }
+    // Tor does not connect to this machine.
+    arguments(&["--proxy=127.0.0.1:9050"]).fails(&["proxy (command line)", "on this machine"]);
+    arguments(&["--proxy=127.0.0.1:9050", "--rpc-address=localhost"]).fails(&["on this machine"]);
+    arguments(&["--proxy=192.0.2.1:9050", "--rpc-address=a.onion"])
+        .fails(&["proxy (command line)", "another machine"]);
+    arguments(&["--proxy=127.0.0.1:9050", "--names-file=x"]).fails(&["proxy", "names-file"]);
+    let warnings = |address: &str| {
+        let address = format!("--rpc-address={address}");
+        arguments(&["--proxy=[::1]:9050", &address]).run().warnings
+    };
+    assert_eq!(warnings("a.ONION:8336"), Vec::<String>::new());
+    for clear in ["node.example.com", "192.0.2.1", "onion.example"] {
+        let warnings = warnings(clear);
+        assert_eq!(warnings.len(), 1, "{clear}");
+        assert!(warnings[0].contains("sees the password"), "{warnings:?}");
+    }
+}

@@ -1,67 +1,44 @@
 //! One HTTP exchange with the node.
 
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::{Duration, Instant};
-
-use ureq::Agent;
-use ureq::config::Config;
-use ureq::http::Uri;
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use std::time::Instant;
 
 use crate::config::settings::NodeAddress;
+use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure};
 
 use super::super::Limit;
+use super::connections::Connections;
 use super::credentials::Authorization;
 use super::reply::Reply;
 
 /// The longest reply that is read, in octets. A value has at most 1,023.
 const MAX_REPLY: u64 = 1 << 20;
 
-/// The longest reply header, in octets.
-const MAX_HEADER: usize = 16 * 1024;
-
-/// How long a connection is kept for the next request. Namecoin Core closes
-/// idle ones after 30 seconds, Electrum-NMC after 75.
-const MAX_IDLE: Duration = Duration::from_secs(25);
-
-/// Idle connections kept: as many as fetches can be under way.
-const MAX_CONNECTIONS: usize = 64;
-
 /// The node's address and the connections to it.
 pub struct Http {
-    agent: Agent,
+    connections: Connections,
     address: NodeAddress,
     url: String,
 }
 
 impl Http {
     /// Connections to the node at `address`, opened when they are needed.
-    pub fn new(address: &NodeAddress) -> Self {
-        let config = Config::builder()
-            // Never what the environment says.
-            .proxy(None)
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .user_agent("ncprop279")
-            .accept("application/json")
-            .max_response_header_size(MAX_HEADER)
-            .input_buffer_size(MAX_HEADER)
-            .output_buffer_size(4 * 1024)
-            .max_idle_connections(MAX_CONNECTIONS)
-            .max_idle_connections_per_host(MAX_CONNECTIONS)
-            .max_idle_age(MAX_IDLE)
-            .no_delay(true)
-            .build();
-        let agent = Agent::with_parts(config, DefaultConnector::default(), NodeResolver::default());
+    pub fn new(address: &NodeAddress, proxy: Option<&NodeAddress>) -> Self {
         Self {
-            agent,
+            connections: Connections::new(proxy),
             address: address.clone(),
             url: format!("http://{address}/"),
         }
+    }
+
+    /// Closes the connections of an isolation id.
+    pub fn forget(&self, isolation: &IsolationId) {
+        self.connections.forget(isolation);
+    }
+
+    /// Closes the connections of isolation ids that have been idle for long.
+    pub fn tidy(&self) {
+        self.connections.tidy(Instant::now());
     }
 
     /// Where the node is, for messages.
@@ -78,10 +55,11 @@ impl Http {
         &self,
         body: &str,
         authorization: &Authorization,
+        isolation: &IsolationId,
         limit: &Limit,
     ) -> Result<Reply, FetchFailure> {
-        match self.exchange(body, authorization, limit) {
-            Err(Broken::Connection(_)) => self.exchange(body, authorization, limit),
+        match self.exchange(body, authorization, isolation, limit) {
+            Err(Broken::Connection(_)) => self.exchange(body, authorization, isolation, limit),
             result => result,
         }
         .map_err(|broken| self.failure(broken))
@@ -91,14 +69,15 @@ impl Http {
         &self,
         body: &str,
         authorization: &Authorization,
+        isolation: &IsolationId,
         limit: &Limit,
     ) -> Result<Reply, Broken> {
         let left = limit.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() || limit.cancel.is_set() {
             return Err(Broken::Time);
         }
-        let mut response = self
-            .agent
+        let agent = self.connections.of(isolation, Instant::now());
+        let mut response = agent
             .post(&self.url)
             .config()
             .timeout_global(Some(left))
@@ -171,45 +150,5 @@ impl From<ureq::Error> for Broken {
             },
             _ => Self::Reply("it is no HTTP"),
         }
-    }
-}
-
-/// Finds the node's addresses. Literals and `localhost` are never asked of
-/// DNS.
-#[derive(Default)]
-struct NodeResolver {
-    names: DefaultResolver,
-}
-
-impl fmt::Debug for NodeResolver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("NodeResolver")
-    }
-}
-
-impl Resolver for NodeResolver {
-    fn resolve(
-        &self,
-        uri: &Uri,
-        config: &Config,
-        timeout: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let host = uri.host().unwrap_or_default();
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let loopback = [
-            IpAddr::V4(Ipv4Addr::LOCALHOST),
-            IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ];
-        let addresses = match host.parse::<IpAddr>() {
-            Ok(address) => vec![address],
-            Err(_) if host.eq_ignore_ascii_case("localhost") => loopback.to_vec(),
-            Err(_) => return self.names.resolve(uri, config, timeout),
-        };
-        let port = uri.port_u16().unwrap_or(80);
-        let mut resolved = self.empty();
-        for address in addresses {
-            resolved.push(SocketAddr::new(address, port));
-        }
-        Ok(resolved)
     }
 }

@@ -5,6 +5,7 @@
 //! (`credentials`), the dialects of the call (`dialect`), what replies mean
 //! (`reply`), and whether an Electrum-NMC node can be believed (`sync`).
 
+mod connections;
 mod credentials;
 mod dialect;
 mod http;
@@ -48,7 +49,7 @@ impl RpcSource {
     pub fn new(settings: &RpcSettings) -> Self {
         Self {
             node: Node {
-                http: Http::new(&settings.address),
+                http: Http::new(&settings.address, settings.proxy.as_ref()),
                 credentials: CredentialStore::new(settings.credentials.clone()),
             },
             setting: settings.dialect,
@@ -77,9 +78,8 @@ impl RpcSource {
         limit: &Limit,
     ) -> Result<(Dialect, Reply), FetchFailure> {
         let dialect = self.dialect();
-        let reply = self
-            .node
-            .call("name_show", &dialect.params(key, isolation), limit)?;
+        let params = dialect.params(key, isolation);
+        let reply = self.node.call("name_show", &params, isolation, limit)?;
         if !dialect.is_refused(&reply) {
             return Ok((dialect, reply));
         }
@@ -89,9 +89,8 @@ impl RpcSource {
         else {
             return Err(self.wrong_dialect());
         };
-        let reply = self
-            .node
-            .call("name_show", &other.params(key, isolation), limit)?;
+        let params = other.params(key, isolation);
+        let reply = self.node.call("name_show", &params, isolation, limit)?;
         if other.is_refused(&reply) {
             return Err(self.wrong_dialect());
         }
@@ -125,12 +124,29 @@ impl Source for RpcSource {
         }
         Ok(fetched)
     }
+
+    fn forget(&self, isolation: &IsolationId) {
+        self.node.http.forget(isolation);
+    }
+
+    fn tidy(&self) {
+        self.node.http.tidy();
+    }
 }
 
 impl Node {
     /// Calls a method. If the credentials are refused and have changed
     /// meanwhile (a node writes a new cookie at each start), calls once more.
-    fn call(&self, method: &str, params: &Value, limit: &Limit) -> Result<Reply, FetchFailure> {
+    ///
+    /// `isolation` chooses the connection; it is sent only if it is in the
+    /// parameters.
+    fn call(
+        &self,
+        method: &str,
+        params: &Value,
+        isolation: &IsolationId,
+        limit: &Limit,
+    ) -> Result<Reply, FetchFailure> {
         let body = serde_json::json!({
             "jsonrpc": "2.0",
             "id": 1,
@@ -139,12 +155,12 @@ impl Node {
         });
         let body = body.to_string();
         let shown = self.credentials.current()?;
-        let reply = self.http.post(&body, &shown, limit)?;
+        let reply = self.http.post(&body, &shown, isolation, limit)?;
         if !reply.is_unauthorized() {
             return Ok(reply);
         }
         if let Some(renewed) = self.credentials.renew(&shown)? {
-            let reply = self.http.post(&body, &renewed, limit)?;
+            let reply = self.http.post(&body, &renewed, isolation, limit)?;
             if !reply.is_unauthorized() {
                 return Ok(reply);
             }

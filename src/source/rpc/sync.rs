@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure};
 
 use super::super::Limit;
@@ -61,7 +62,7 @@ impl SyncState {
 }
 
 fn ask(node: &Node, limit: &Limit) -> Result<bool, FetchFailure> {
-    let reply = node.call("getinfo", &json!([]), limit)?;
+    let reply = node.call("getinfo", &json!([]), &IsolationId::shared(), limit)?;
     let info = reply
         .result()
         .and_then(|result| serde_json::from_str::<Info>(result.get()).ok());

@@ -1,0 +1,253 @@
+//! Nodes behind a SOCKS5 proxy: whose connection is whose, and what the proxy
+//! learns.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+mod support;
+
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+
+use support::plugin::{Plugin, Start};
+use support::socks::{Manner, Socks};
+
+/// A node that gives every name the same address.
+fn node() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || answer(stream));
+        }
+    });
+    address
+}
+
+fn answer(mut stream: TcpStream) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    loop {
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            if !matches!(reader.read_line(&mut line), Ok(count) if count > 0) {
+                return;
+            }
+            let line = line.trim().to_ascii_lowercase();
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            if line.is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        let request: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let value = data_encoding::HEXLOWER.encode(br#"{"ip":"192.0.2.1"}"#);
+        let name = &request["params"][0];
+        let body =
+            serde_json::json!({"result": {"name": name, "value": value}, "error": null, "id": 1});
+        let body = body.to_string();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        if stream.write_all((head + &body).as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+const ONION: &str = "nodenodenodenodenodenodenodenodenodenodenodenodenodenode.onion";
+
+fn config() -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "rpc-user = \"u\"\nrpc-password = \"secret\"\n").unwrap();
+    let (_, path) = file.keep().unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn plugin(proxy: &Socks, node: &str, more: &[&str]) -> Plugin {
+    let (proxy, config) = (proxy.address(), config());
+    let mut arguments = vec![
+        "--proxy",
+        &proxy,
+        "--rpc-address",
+        node,
+        "--config",
+        &config,
+    ];
+    arguments.extend(more);
+    Plugin::start(&arguments)
+}
+
+#[test]
+fn each_isolation_id_has_connections_and_credentials_of_its_own() {
+    let proxy = Socks::start(node(), Manner::Honest);
+    let mut plugin = plugin(&proxy, &format!("{ONION}:8336"), &[]);
+    let ids = ["red", "green", "blue"];
+    for round in 0..3 {
+        for id in ids {
+            let query = format!("{round}{}", id.len());
+            let name = format!("{id}{round}.bit");
+            assert_eq!(plugin.resolve(&query, &name, id), "0 192.0.2.1");
+        }
+    }
+    let seen = proxy.seen();
+    assert_eq!(
+        seen.len(),
+        ids.len(),
+        "an id's connection is used again: {seen:#?}"
+    );
+    let mut credentials = HashSet::new();
+    for connection in &seen {
+        assert_eq!(connection.target, format!("{ONION}:8336"));
+        assert_eq!(connection.kind, 3, "the name is resolved by the proxy");
+        for part in [&connection.user, &connection.password] {
+            assert_eq!(part.len(), 32, "128 bits in hexadecimal");
+            assert!(credentials.insert(part.clone()), "used twice");
+        }
+        // One connection carries one id, and the credentials say nothing of it.
+        let sent = String::from_utf8_lossy(&connection.sent).into_owned();
+        let carried = ids
+            .iter()
+            .filter(|id| sent.contains(&format!("\"streamID\":\"{id}\"")));
+        assert_eq!(carried.count(), 1, "{sent}");
+    }
+    plugin.finish();
+}
+
+#[test]
+fn credentials_are_fresh_in_every_run() {
+    let proxy = Socks::start(node(), Manner::Honest);
+    for _ in 0..2 {
+        let mut plugin = plugin(&proxy, &format!("{ONION}:8336"), &[]);
+        assert_eq!(plugin.resolve("1", "same.bit", "same"), "0 192.0.2.1");
+        plugin.finish();
+    }
+    let seen = proxy.seen();
+    assert_ne!(seen[0].user, seen[1].user);
+    assert_ne!(seen[0].password, seen[1].password);
+}
+
+#[test]
+fn a_new_connection_of_an_id_has_new_credentials() {
+    // The node closes each connection after its answer.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let real = node();
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let mut node = TcpStream::connect(real).unwrap();
+            let mut request = [0; 4096];
+            let count = (&client).read(&mut request).unwrap();
+            node.write_all(&request[..count]).unwrap();
+            let mut reply = [0; 4096];
+            let count = node.read(&mut reply).unwrap();
+            let _ = (&client).write_all(&reply[..count]);
+        }
+    });
+    let proxy = Socks::start(address, Manner::Honest);
+    let mut plugin = plugin(&proxy, &format!("{ONION}:8336"), &[]);
+    for query in 1..=3 {
+        let name = format!("n{query}.bit");
+        assert_eq!(
+            plugin.resolve(&query.to_string(), &name, "a"),
+            "0 192.0.2.1"
+        );
+        proxy.wait("closed", |seen| seen.iter().all(|one| one.closed));
+    }
+    let users: HashSet<_> = proxy.seen().into_iter().map(|one| one.user).collect();
+    assert_eq!(users.len(), 3);
+    plugin.finish();
+}
+
+#[test]
+fn an_evicted_id_loses_its_connection() {
+    let proxy = Socks::start(node(), Manner::Honest);
+    let mut plugin = plugin(
+        &proxy,
+        &format!("{ONION}:8336"),
+        &["--cache-isolations", "1"],
+    );
+    assert_eq!(plugin.resolve("1", "one.bit", "a"), "0 192.0.2.1");
+    assert_eq!(plugin.resolve("2", "two.bit", "b"), "0 192.0.2.1");
+    proxy.wait("the connection of a is closed", |seen| seen[0].closed);
+    assert!(!proxy.seen()[1].closed);
+    plugin.finish();
+}
+
+#[test]
+fn a_node_that_is_no_onion_is_warned_about() {
+    let proxy = Socks::start(node(), Manner::Honest);
+    let mut plugin = plugin(&proxy, "node.example.com:8336", &[]);
+    plugin.complaint("sees the password");
+    assert_eq!(plugin.resolve("1", "one.bit", "a"), "0 192.0.2.1");
+    assert_eq!(proxy.seen()[0].target, "node.example.com:8336");
+    plugin.finish();
+}
+
+#[test]
+fn a_silent_proxy_is_bounded_by_the_deadline() {
+    let proxy = Socks::start(node(), Manner::Silent);
+    let mut plugin = plugin(&proxy, &format!("{ONION}:8336"), &["--timeout", "0.3"]);
+    let answer = plugin.resolve("1", "one.bit", "a");
+    assert!(answer.starts_with("4 "), "{answer}");
+    plugin.finish();
+}
+
+#[test]
+fn a_proxy_that_cannot_reach_the_node_is_a_failure_that_passes() {
+    let proxy = Socks::start(node(), Manner::Refusing);
+    let mut plugin = plugin(&proxy, &format!("{ONION}:8336"), &["--timeout", "0.3"]);
+    let answer = plugin.resolve("1", "one.bit", "a");
+    assert!(answer.starts_with("1 "), "{answer}");
+    plugin.finish();
+}
+
+#[test]
+fn a_dead_proxy_is_never_gone_around() {
+    let dead = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let real = TcpListener::bind("127.0.0.1:0").unwrap();
+    let node = format!(
+        "localhost.localdomain:{}",
+        real.local_addr().unwrap().port()
+    );
+    let dead = dead.to_string();
+    let config = config();
+    let arguments = [
+        "--proxy",
+        &dead,
+        "--rpc-address",
+        &node,
+        "--config",
+        &config,
+        "--timeout",
+        "0.3",
+    ];
+    let mut plugin = Plugin::start(&arguments);
+    let answer = plugin.resolve("1", "one.bit", "a");
+    assert!(answer.starts_with("1 "), "{answer}");
+    real.set_nonblocking(true).unwrap();
+    assert!(
+        real.accept().is_err(),
+        "a connection was opened beside the proxy"
+    );
+    plugin.finish();
+}
+
+#[test]
+fn a_node_on_this_machine_is_not_reached_through_a_proxy() {
+    let mut plugin = Start::new(&["--proxy", "127.0.0.1:9050"]).spawn();
+    let line = plugin.line();
+    assert!(line.starts_with("INIT 1 1 \"proxy"), "{line}");
+    assert_eq!(plugin.wait().code(), Some(1));
+}

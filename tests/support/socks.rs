@@ -1,0 +1,162 @@
+//! A SOCKS5 proxy that writes down what it is asked, and passes everything on
+//! to one address whatever the target.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Instant;
+
+use super::PATIENCE;
+
+/// One connection, as the proxy saw it.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    pub user: Vec<u8>,
+    pub password: Vec<u8>,
+    /// Host name or address as it came, and port.
+    pub target: String,
+    /// The address type of the request: 1 IPv4, 3 name, 4 IPv6.
+    pub kind: u8,
+    /// What the client sent after the handshake.
+    pub sent: Vec<u8>,
+    pub closed: bool,
+}
+
+type Log = Arc<(Mutex<Vec<Seen>>, Condvar)>;
+
+pub struct Socks {
+    address: SocketAddr,
+    log: Log,
+}
+
+/// How the proxy treats its clients.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    Honest,
+    /// Accepts and never says a word.
+    Silent,
+    /// Says that the host cannot be reached.
+    Refusing,
+}
+
+impl Socks {
+    pub fn start(upstream: SocketAddr, manner: Manner) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let log = Log::default();
+        let shared = Arc::clone(&log);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let log = Arc::clone(&shared);
+                thread::spawn(move || {
+                    if manner == Manner::Silent {
+                        // Held open until the client gives up.
+                        let _ = (&stream).read_to_end(&mut Vec::new());
+                        return;
+                    }
+                    let at = {
+                        let mut seen = log.0.lock().unwrap();
+                        seen.push(Seen::default());
+                        seen.len() - 1
+                    };
+                    let _ = serve(stream, upstream, manner, &log, at);
+                    log.0.lock().unwrap()[at].closed = true;
+                    log.1.notify_all();
+                });
+            }
+        });
+        Self { address, log }
+    }
+
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        self.log.0.lock().unwrap().clone()
+    }
+
+    /// Waits until what was seen fits.
+    pub fn wait(&self, what: &str, fits: impl Fn(&[Seen]) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut seen = self.log.0.lock().unwrap();
+        while !fits(&seen) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "{what}: {seen:#?}");
+            seen = self.log.1.wait_timeout(seen, left).unwrap().0;
+        }
+    }
+}
+
+fn take<const N: usize>(stream: &mut TcpStream) -> std::io::Result<[u8; N]> {
+    let mut octets = [0; N];
+    stream.read_exact(&mut octets)?;
+    Ok(octets)
+}
+
+fn take_counted(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let [length] = take::<1>(stream)?;
+    let mut octets = vec![0; usize::from(length)];
+    stream.read_exact(&mut octets)?;
+    Ok(octets)
+}
+
+/// RFC 1928 and RFC 1929.
+fn serve(
+    mut client: TcpStream,
+    upstream: SocketAddr,
+    manner: Manner,
+    log: &Log,
+    at: usize,
+) -> std::io::Result<()> {
+    let [version] = take::<1>(&mut client)?;
+    assert_eq!(version, 5);
+    let methods = take_counted(&mut client)?;
+    assert!(methods.contains(&2), "no credentials are offered");
+    client.write_all(&[5, 2])?;
+    let [version] = take::<1>(&mut client)?;
+    assert_eq!(version, 1);
+    let user = take_counted(&mut client)?;
+    let password = take_counted(&mut client)?;
+    client.write_all(&[1, 0])?;
+    let [_, command, _, kind] = take::<4>(&mut client)?;
+    assert_eq!(command, 1);
+    let host = match kind {
+        1 => std::net::Ipv4Addr::from(take::<4>(&mut client)?).to_string(),
+        4 => std::net::Ipv6Addr::from(take::<16>(&mut client)?).to_string(),
+        _ => String::from_utf8(take_counted(&mut client)?).unwrap(),
+    };
+    let port = u16::from_be_bytes(take::<2>(&mut client)?);
+    {
+        let mut seen = log.0.lock().unwrap();
+        let seen = &mut seen[at];
+        (seen.user, seen.password) = (user, password);
+        seen.target = format!("{host}:{port}");
+        seen.kind = kind;
+    }
+    log.1.notify_all();
+    if manner == Manner::Refusing {
+        return client.write_all(&[5, 4, 0, 1, 0, 0, 0, 0, 0, 0]);
+    }
+    let mut server = TcpStream::connect(upstream)?;
+    client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0])?;
+    let (mut back, mut from) = (client.try_clone()?, server.try_clone()?);
+    let replies = thread::spawn(move || {
+        let _ = std::io::copy(&mut from, &mut back);
+        let _ = back.shutdown(Shutdown::Both);
+    });
+    let mut octets = [0; 4096];
+    while let Ok(count) = client.read(&mut octets) {
+        if count == 0 {
+            break;
+        }
+        log.0.lock().unwrap()[at]
+            .sent
+            .extend_from_slice(&octets[..count]);
+        server.write_all(&octets[..count])?;
+    }
+    let _ = server.shutdown(Shutdown::Both);
+    let _ = replies.join();
+    Ok(())
+}
