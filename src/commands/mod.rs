@@ -1,5 +1,6 @@
 //! The subcommands for people: one name, one answer, from the source directly.
 
+pub mod check;
 pub mod records;
 pub mod resolve;
 

@@ -11,7 +11,7 @@ use super::draft::Setting;
 use super::keys::KEYS;
 
 /// The subcommands; without one the process is a plugin.
-const COMMANDS: [&str; 3] = ["resolve", "records", "help"];
+const COMMANDS: [&str; 4] = ["resolve", "records", "check", "help"];
 
 const AFTER_HELP: &str = "\
 Without a command, serves a naming client on stdin and stdout (proposal 279).
@@ -73,6 +73,7 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, String> {
             },
             inner,
         ),
+        Some(("check", inner)) => (Command::Check, inner),
         Some((_, inner)) => (
             Command::Records {
                 name: text(inner, "NAME")?.unwrap_or_default(),
@@ -132,6 +133,7 @@ fn definition() -> clap::Command {
                 .about("Print the records of one name")
                 .arg(name()),
         )
+        .subcommand(clap::Command::new("check").about("Try the configuration out"))
 }
 
 fn text(matches: &ArgMatches, name: &str) -> Result<Option<String>, String> {

@@ -23,7 +23,7 @@ use serde_json::value::RawValue;
 use crate::isolation::IsolationId;
 use crate::snapshot::{Absence, FailureKind, FetchFailure, Fetched, NameKey};
 
-use super::{Limit, Source};
+use super::{Finding, Limit, Source};
 
 /// The longest file that is read, in octets.
 const MAX_FILE: u64 = 64 << 20;
@@ -158,6 +158,22 @@ impl Source for NamesFile {
             let message = format!("an entry of the names file {path} {why}");
             FetchFailure::new(FailureKind::File, message)
         })
+    }
+
+    fn check(&self, _limit: &Limit) -> Vec<Finding> {
+        match self.names() {
+            Ok(names) => {
+                let path = self.path.display();
+                vec![Finding::ok(
+                    "names file",
+                    format!("{path} has {} names", names.len()),
+                )]
+            }
+            Err(failure) => {
+                let remedy = "give --names-file a readable file with a JSON object of names";
+                vec![Finding::fail("names file", failure.to_string(), remedy)]
+            }
+        }
     }
 
     fn poll(&self) -> bool {
