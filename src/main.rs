@@ -33,14 +33,18 @@ fn main() -> ExitCode {
         }
         Err(error) => return refuse(&error),
     };
-    for warning in &invocation.warnings {
-        complain(&format!("warning: {warning}"));
-    }
     let Invocation {
-        command, settings, ..
+        command,
+        settings,
+        warnings,
     } = invocation;
+    if command != Command::Plugin {
+        for warning in &warnings {
+            complain(&format!("warning: {warning}"));
+        }
+    }
     match command {
-        Command::Plugin => run_plugin(&settings),
+        Command::Plugin => run_plugin(&settings, &warnings),
         Command::Resolve { name, isolation } => resolve(&settings, &name, isolation.as_deref()),
         Command::Records { name } => records(&settings, &name),
         Command::Check => check(&settings),
@@ -55,7 +59,7 @@ fn source(settings: &Settings, warn: impl Fn(&str) + Send + Sync + 'static) -> A
 }
 
 /// Serves a naming client on stdin and stdout.
-fn run_plugin(settings: &Settings) -> ExitCode {
+fn run_plugin(settings: &Settings, warnings: &[String]) -> ExitCode {
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         // Ends the process from within the handler, so that no blocked stream
         // can keep it alive.
@@ -85,8 +89,13 @@ fn run_plugin(settings: &Settings) -> ExitCode {
     if stdout.write_all(&ready).is_err() {
         return ExitCode::SUCCESS;
     }
-    let warnings = Arc::clone(&notices);
-    let source = source(settings, move |text| warnings.line(text));
+    for warning in warnings {
+        notices.line(&format!("warning: {warning}"));
+    }
+    let from_source = Arc::clone(&notices);
+    let source = source(settings, move |text| {
+        from_source.line(&format!("warning: {text}"));
+    });
     let served = plugin::serve(stdin, stdout, source, settings, &notices, || exit(0));
     if let Err(error) = served {
         notices.line(&format!("stdin cannot be read: {error}"));

@@ -45,6 +45,14 @@ fn fetch(
     }
 }
 
+/// The name that a user wrote, as a name in `.bit` if it was a name key.
+fn dns_name(written: &str) -> String {
+    match written.strip_prefix("d/") {
+        Some(label) => format!("{label}.bit"),
+        None => written.to_owned(),
+    }
+}
+
 fn deadline(timeout: Duration) -> Instant {
     Instant::now() + timeout
 }

@@ -101,7 +101,9 @@ fn definition() -> clap::Command {
             .global(true)
             .value_parser(OsStringValueParser::new());
         match key.value_name {
-            Some(name) => arg.value_name(name),
+            // A password or number with a hyphen in front is a value, and an
+            // error about it must not take it for an option and repeat it.
+            Some(name) => arg.value_name(name).allow_hyphen_values(true),
             // The value lets the command line switch off what a file
             // switches on.
             None => arg

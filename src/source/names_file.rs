@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -90,7 +90,10 @@ impl NamesFile {
         let mut octets = Vec::new();
         File::open(&self.path)
             .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut octets))
-            .map_err(|error| format!("cannot be read: {}", error.kind()))?;
+            .map_err(|error| match error.kind() {
+                ErrorKind::NotFound => "does not exist".to_owned(),
+                kind => format!("cannot be read: {kind}"),
+            })?;
         if octets.len() as u64 > MAX_FILE {
             return Err("is longer than 64 MiB".to_owned());
         }
