@@ -1,0 +1,94 @@
+use hickory_proto::op::Message;
+use hickory_proto::rr::{Name, Record};
+use ncprop279::authority::{self, Outcome, isolation_option};
+use ncprop279::isolation::IsolationId;
+use ncprop279::snapshot::{Absence, Entry, Fetched, NameKey, Snapshot};
+use ncprop279::value::object::MAX_NAMES;
+use ncprop279::zone::{TTL, Unanswered, listing, present};
+
+/// The names that an input stands for.
+fn names(data: &[u8]) -> Vec<(NameKey, Fetched)> {
+    data.split(|octet| *octet == 0)
+        .take(20)
+        .enumerate()
+        .filter_map(|(place, value)| {
+            let key = match place {
+                0 => NameKey::new("d/example"),
+                place => NameKey::new(&format!("dd/{place}")),
+            };
+            Some((key?, Fetched::Value(value.into())))
+        })
+        .collect()
+}
+
+fn supply(
+    snapshot: &mut Snapshot,
+    keys: impl IntoIterator<Item = NameKey>,
+    known: &[(NameKey, Fetched)],
+) {
+    for key in keys {
+        assert!(snapshot.get(&key).is_none(), "asked for what is known");
+        let found = known.iter().find(|(name, _)| *name == key);
+        let absent = Fetched::Absent(Absence::NeverExisted);
+        let fetched = found.map_or(absent, |(_, fetched)| fetched.clone());
+        snapshot.insert(key, Entry::Known(fetched));
+    }
+    assert!(snapshot.len() <= MAX_NAMES, "more names than permitted");
+}
+
+/// Any octets as values.
+pub fn value(data: &[u8]) {
+    let known = names(data);
+    let Ok(domain) = Name::from_ascii("example.bit.") else {
+        return;
+    };
+    let mut snapshot = Snapshot::new(IsolationId::shared());
+    let listing = loop {
+        match listing::list(&domain, &snapshot) {
+            Ok(Ok(listing)) => break listing,
+            Ok(Err(_)) | Err(Unanswered::Stop(_)) => return,
+            Err(Unanswered::Need(keys)) => supply(&mut snapshot, keys, &known),
+        }
+    };
+    for (owner, data) in listing.records {
+        let line = present::record(&owner, &data);
+        assert!(line.bytes().all(|octet| (b' '..=b'~').contains(&octet)), "{line}");
+        let mut message = Message::query();
+        message.add_answer(Record::from_rdata(owner, TTL, data));
+        let octets = message.to_vec().expect("a record can be written");
+        let again = Message::from_vec(&octets).expect("a record can be read");
+        assert_eq!(again.answers, message.answers, "a record changes on the wire");
+    }
+    for error in listing.errors {
+        let line = error.to_string();
+        assert!(line.bytes().all(|octet| (b' '..=b'~').contains(&octet)), "{line}");
+    }
+}
+
+/// Any octets as a message. What follows the first 0xFF octet pair is the value
+/// of `d/example`.
+pub fn engine(data: &[u8]) {
+    let split = data.windows(2).position(|pair| pair == [0xff, 0xff]);
+    let (message, values) = match split {
+        Some(at) => (&data[..at], &data[at + 2..]),
+        None => (data, &data[..0]),
+    };
+    let Ok(message) = Message::from_vec(message) else {
+        return;
+    };
+    let known = names(values);
+    let isolation = isolation_option::read(&message).unwrap_or_else(|_| IsolationId::shared());
+    let mut snapshot = Snapshot::new(isolation);
+    loop {
+        match authority::answer(&message, &snapshot) {
+            Outcome::Reply(reply) => {
+                assert_eq!(reply.metadata.id, message.metadata.id);
+                if let Ok(octets) = reply.to_vec() {
+                    Message::from_vec(&octets).expect("a reply can be read");
+                }
+                return;
+            }
+            Outcome::Need(keys) => supply(&mut snapshot, keys, &known),
+        }
+    }
+}

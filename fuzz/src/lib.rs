@@ -1,0 +1,4 @@
+//! What the fuzz targets check. `tests/fuzz_corpus.rs` runs the same functions
+//! over the inputs that were kept.
+
+include!("checks.rs");
