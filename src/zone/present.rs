@@ -8,6 +8,7 @@ use hickory_proto::rr::{Name, RData, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncodable};
 
 use super::TTL;
+use crate::value::items::loc::{self, LOC};
 
 /// A record as one line of a zone file, without the line end.
 pub fn record(owner: &Name, data: &RData) -> String {
@@ -20,10 +21,24 @@ pub fn record(owner: &Name, data: &RData) -> String {
     )
 }
 
+/// The name of a type that has a form of its own here; `TYPEn` for others
+/// (RFC 3597 section 5).
 fn kind_name(kind: RecordType) -> String {
     match kind {
-        RecordType::Unknown(number) => format!("TYPE{number}"),
-        kind => kind.to_string(),
+        LOC => "LOC".to_owned(),
+        RecordType::A
+        | RecordType::AAAA
+        | RecordType::CNAME
+        | RecordType::DNAME
+        | RecordType::DS
+        | RecordType::MX
+        | RecordType::NS
+        | RecordType::SOA
+        | RecordType::SRV
+        | RecordType::SSHFP
+        | RecordType::TLSA
+        | RecordType::TXT => kind.to_string(),
+        other => format!("TYPE{}", u16::from(other)),
     }
 }
 
@@ -54,14 +69,46 @@ pub fn data(data: &RData) -> String {
             let strings: Vec<String> = txt.txt_data.iter().map(|s| character_string(s)).collect();
             strings.join(" ")
         }
-        RData::Unknown { code, rdata } => match code {
+        RData::MX(mx) => format!("{} {}", mx.preference, name(&mx.exchange)),
+        RData::SRV(srv) => format!(
+            "{} {} {} {}",
+            srv.priority,
+            srv.weight,
+            srv.port,
+            name(&srv.target)
+        ),
+        RData::TLSA(_) => tlsa(&octets(data)).unwrap_or_else(|| unknown(&octets(data))),
+        RData::SSHFP(_) => sshfp(&octets(data)).unwrap_or_else(|| unknown(&octets(data))),
+        RData::Unknown { code, rdata } => match *code {
             RecordType::DNAME => target(&rdata.anything),
             RecordType::DS => ds(&rdata.anything),
+            LOC => loc::present(&rdata.anything),
             _ => None,
         }
         .unwrap_or_else(|| unknown(&rdata.anything)),
-        other => unknown(&other.to_bytes().unwrap_or_default()),
+        other => unknown(&octets(other)),
     }
+}
+
+/// The octets of a record's data.
+fn octets(data: &RData) -> Vec<u8> {
+    data.to_bytes().unwrap_or_default()
+}
+
+/// RFC 6698 section 2.2.
+fn tlsa(octets: &[u8]) -> Option<String> {
+    let ([usage, selector, matching], data) = octets.split_first_chunk::<3>()?;
+    let data = HEXUPPER.encode(data);
+    let text = format!("{usage} {selector} {matching} {data}");
+    Some(text.trim_end().to_owned())
+}
+
+/// RFC 4255 section 3.2.
+fn sshfp(octets: &[u8]) -> Option<String> {
+    let ([algorithm, kind], fingerprint) = octets.split_first_chunk::<2>()?;
+    let fingerprint = HEXUPPER.encode(fingerprint);
+    let text = format!("{algorithm} {kind} {fingerprint}");
+    Some(text.trim_end().to_owned())
 }
 
 /// A quoted character string (RFC 1035 section 5.1).
