@@ -118,7 +118,13 @@ fn dane(reader: &mut ItemReader<'_>, fields: &[Tree]) -> Option<Vec<RData>> {
     }
     // A bare compressed key, which no certificate holds in this form: as
     // ncdns, a record for either form that a certificate may have.
-    let Ok(key) = PublicKey::from_sec1_bytes(&data) else {
+    // The parity of y is 2 or 3; the library reads another form under 5, which
+    // no certificate has.
+    let parity = matches!(data.first(), Some(2 | 3));
+    let Some(key) = parity
+        .then(|| PublicKey::from_sec1_bytes(&data).ok())
+        .flatten()
+    else {
         return reader.error("the association data is no compressed P-256 key");
     };
     let mut records = Vec::new();
