@@ -1,6 +1,7 @@
 //! `o`: records of any type but a few, from their octets.
 
-use hickory_proto::rr::RData;
+use hickory_proto::op::{Message, MessageType, OpCode};
+use hickory_proto::rr::{Name, RData, Record};
 
 use super::data_from_octets;
 use super::reader::ItemReader;
@@ -23,8 +24,18 @@ pub fn opaque(reader: &mut ItemReader<'_>, fields: &[Tree]) -> Option<RData> {
     if matches!(kind, 0 | 41 | 128..=255 | TOR_NUMBER | u16::MAX) {
         return reader.error(format!("type {kind} is not one of records"));
     }
-    match data_from_octets(kind, &octets) {
+    match data_from_octets(kind, &octets).filter(is_answer) {
         Some(data) => Some(data),
         None => reader.error(format!("the data is not that of a record of type {kind}")),
     }
+}
+
+/// Whether a record may stand among answers and is read there as it is: some
+/// types that are known only stand elsewhere in messages.
+fn is_answer(data: &RData) -> bool {
+    let mut message = Message::new(0, MessageType::Response, OpCode::Query);
+    message.add_answer(Record::from_rdata(Name::root(), 0, data.clone()));
+    let octets = message.to_vec().ok();
+    let read = octets.and_then(|octets| Message::from_vec(&octets).ok());
+    read.is_some_and(|read| read.answers == message.answers)
 }
