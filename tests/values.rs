@@ -9,11 +9,14 @@
     missing_docs
 )]
 
+mod zone_file;
+
 use std::collections::{BTreeMap, HashSet};
 
 use data_encoding::HEXLOWER;
 use hickory_proto::op::{Message, MessageType, OpCode};
 use hickory_proto::rr::{Name, RData, Record};
+use hickory_proto::serialize::binary::BinEncodable;
 use ncprop279::isolation::IsolationId;
 use ncprop279::snapshot::{Absence, Entry, Fetched, NameKey, Snapshot};
 use ncprop279::zone::{listing, present};
@@ -123,13 +126,19 @@ fn run(case: &Case) -> Result<(Vec<String>, Vec<String>), String> {
     }
 }
 
-/// What goes over a wire is read there as the same record.
+/// What goes over a wire, or into a zone file, is read there as the same record.
 fn survives_a_message(owner: &Name, data: &RData) {
     let mut message = Message::new(0, MessageType::Response, OpCode::Query);
     message.add_answer(Record::from_rdata(owner.clone(), 600, data.clone()));
     let octets = message.to_vec().unwrap();
     let read = Message::from_vec(&octets).unwrap();
     assert_eq!(read.answers, message.answers, "{owner} {data:?}");
+
+    let line = present::record(owner, data);
+    let (name, kind, octets) = zone_file::read(&line).expect("a line of a zone file");
+    assert_eq!(name, owner.to_ascii(), "{line}");
+    assert_eq!(kind, u16::from(data.record_type()), "{line}");
+    assert_eq!(octets, data.to_bytes().unwrap(), "{line}");
 }
 
 #[test]
