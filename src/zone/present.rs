@@ -42,10 +42,32 @@ fn kind_name(kind: RecordType) -> String {
     }
 }
 
-/// A name, fully qualified. Labels hold only letters, digits, hyphens and
-/// underscores, or are `*`, which needs no escape.
+/// A name, fully qualified. Names in opaque records may hold any octet, which
+/// is escaped as RFC 1035 section 5.1 says.
 pub fn name(name: &Name) -> String {
-    name.to_ascii()
+    let mut text = String::new();
+    for label in name.iter() {
+        for &octet in label {
+            match octet {
+                b'.' | b'"' | b'\\' | b'(' | b')' | b';' | b'@' | b'$' => {
+                    text.push('\\');
+                    text.push(char::from(octet));
+                }
+                octet if octet.is_ascii_graphic() => text.push(char::from(octet)),
+                other => decimal(other, &mut text),
+            }
+        }
+        text.push('.');
+    }
+    if text.is_empty() {
+        text.push('.');
+    }
+    text
+}
+
+fn decimal(octet: u8, text: &mut String) {
+    // Writing to a String does not fail.
+    let _ = write!(text, "\\{octet:03}");
 }
 
 /// The data of a record.
@@ -121,10 +143,7 @@ fn character_string(octets: &[u8]) -> String {
                 text.push(char::from(octet));
             }
             b' '..=b'~' => text.push(char::from(octet)),
-            other => {
-                // Writing to a String does not fail.
-                let _ = write!(text, "\\{other:03}");
-            }
+            other => decimal(other, &mut text),
         }
     }
     text.push('"');

@@ -77,14 +77,34 @@ fn numbers(fields: &[&str]) -> Option<Vec<u8>> {
     fields.iter().map(|field| field.parse().ok()).collect()
 }
 
+/// A name with `\.` and `\ddd`.
 fn name(text: &str) -> Option<Vec<u8>> {
     let mut octets = Vec::new();
-    for label in text.strip_suffix('.')?.split('.').filter(|l| !l.is_empty()) {
-        octets.push(u8::try_from(label.len()).ok()?);
-        octets.extend(label.bytes());
+    let mut label = Vec::new();
+    let mut input = text.bytes();
+    while let Some(octet) = input.next() {
+        match octet {
+            b'.' if label.is_empty() => {}
+            b'.' => {
+                octets.push(u8::try_from(label.len()).ok()?);
+                octets.append(&mut label);
+            }
+            b'\\' => label.push(escaped(&mut input)?),
+            other => label.push(other),
+        }
     }
     octets.push(0);
-    Some(octets)
+    label.is_empty().then_some(octets)
+}
+
+fn escaped(input: &mut impl Iterator<Item = u8>) -> Option<u8> {
+    match input.next()? {
+        digit @ b'0'..=b'9' => {
+            let digits = [digit, input.next()?, input.next()?];
+            std::str::from_utf8(&digits).ok()?.parse().ok()
+        }
+        other => Some(other),
+    }
 }
 
 /// Quoted strings with `\"`, `\\` and `\ddd`.
@@ -96,13 +116,7 @@ fn strings(text: &str) -> Option<Vec<u8>> {
         loop {
             match input.next()? {
                 b'"' => break,
-                b'\\' => match input.next()? {
-                    digit @ b'0'..=b'9' => {
-                        let digits = [digit, input.next()?, input.next()?];
-                        string.push(std::str::from_utf8(&digits).ok()?.parse().ok()?);
-                    }
-                    other => string.push(other),
-                },
+                b'\\' => string.push(escaped(&mut input)?),
                 other => string.push(other),
             }
         }
