@@ -17,7 +17,7 @@ use hickory_proto::rr::rdata::{CNAME, NS, SOA, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
 use crate::snapshot::{NameKey, Snapshot};
-use crate::value::items::dname;
+use crate::value::items::{TOR, dname};
 use crate::value::object::Stop;
 use crate::zone::{self, Cut, Located, TTL, Unanswered};
 
@@ -133,7 +133,7 @@ fn in_zone(question: &Query, snapshot: &Snapshot, reply: &mut Message) -> Result
         records(question, [RData::SOA(soa()), server()], reply);
         return Ok(());
     }
-    let located = match zone::locate(&name, snapshot) {
+    let located = match zone::locate(&name, question.query_type(), snapshot) {
         Ok(located) => located,
         Err(Unanswered::Need(keys)) => return Err(Refusal::Need(keys)),
         Err(Unanswered::Stop(stop)) => {
@@ -184,6 +184,11 @@ fn records(question: &Query, data: impl IntoIterator<Item = RData>, reply: &mut 
 fn delegated(question: &Query, name: &Name, cut: Cut, reply: &mut Message) {
     if *name == cut.owner && question.query_type() == RecordType::DS {
         records(question, cut.ds, reply);
+        return;
+    }
+    // Not of the DNS, and so not delegated with it.
+    if *name == cut.owner && question.query_type() == TOR && !cut.tor.is_empty() {
+        records(question, cut.tor, reply);
         return;
     }
     reply.metadata.authoritative = false;

@@ -18,6 +18,7 @@ use crate::authority::cause::Cause;
 use crate::authority::{self, Outcome, isolation_option};
 use crate::onion::OnionAddress;
 use crate::snapshot::{FetchFailure, NameKey, Snapshot};
+use crate::value::items::TOR;
 use crate::value::object::MAX_NAMES;
 use crate::zone;
 
@@ -139,10 +140,13 @@ impl Policy<'_> {
         }
     }
 
-    /// Looks at one name: the onion service at `_tor`, then addresses, then
-    /// an alias.
+    /// Looks at one name: the onion service at `_tor`, then in the item `tor`,
+    /// then addresses, then an alias.
     fn at(&mut self, name: &Name) -> Result<At, Stop> {
         if let Some(onion) = self.onion_below(name)? {
+            return Ok(At::Verdict(Verdict::Onion(onion)));
+        }
+        if let Some(onion) = self.onion_item(name)? {
             return Ok(At::Verdict(Verdict::Onion(onion)));
         }
         if !self.query.only_onion() {
@@ -191,6 +195,18 @@ impl Policy<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// The first onion service in the item `tor` of a name (IFA-0002).
+    fn onion_item(&mut self, name: &Name) -> Result<Option<OnionAddress>, Stop> {
+        let reply = self.ask(name, TOR)?;
+        Ok(reply.data.iter().find_map(|data| match data {
+            RData::Unknown { rdata, .. } => {
+                let text = std::str::from_utf8(&rdata.anything).ok()?;
+                OnionAddress::parse(text).ok()
+            }
+            _ => None,
+        }))
     }
 
     /// The verdict on an alias that leaves `.bit`.
@@ -250,7 +266,7 @@ impl Policy<'_> {
         }
         if let Some(log) = &mut self.log {
             log.push(Looked {
-                question: format!("{} {kind}", original(name)),
+                question: format!("{} {}", original(name), type_name(kind)),
                 reply: summary(code, &data, alias.as_ref(), cause.as_ref()),
             });
         }
@@ -308,6 +324,23 @@ fn summary(
     if data.is_empty() {
         return "nothing".to_owned();
     }
-    let data: Vec<String> = data.iter().map(zone::present::data).collect();
+    let data: Vec<String> = data.iter().map(shown).collect();
     data.join(", ")
+}
+
+/// The type of a question; onion items have none in the DNS.
+fn type_name(kind: RecordType) -> String {
+    if kind == TOR {
+        return "tor".to_owned();
+    }
+    kind.to_string()
+}
+
+fn shown(data: &RData) -> String {
+    match data {
+        RData::Unknown { code: TOR, rdata } => {
+            String::from_utf8_lossy(&rdata.anything).into_owned()
+        }
+        data => zone::present::data(data),
+    }
 }

@@ -46,6 +46,17 @@ impl Errors {
         }
     }
 
+    /// How many errors there are.
+    pub fn count(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Forgets all errors after the first `count`: of what is only looked at
+    /// for another's sake, and will be counted where it stands.
+    pub fn forget_after(&mut self, count: usize) {
+        self.list.truncate(count);
+    }
+
     /// The errors found.
     pub fn into_vec(self) -> Vec<ItemError> {
         self.list

@@ -5,6 +5,7 @@
 //! IFA-0001 is the specification; `spec/domain-values.md` lists where we
 //! differ and why.
 
+mod cbor;
 pub mod error;
 pub mod items;
 pub mod names;

@@ -20,7 +20,7 @@ pub const MAX_VALUE_LENGTH: usize = 16 * 1024;
 
 /// How deep arrays and objects may nest. A name of 126 labels needs two levels
 /// for each; deeper parts cannot be asked for.
-const MAX_DEPTH: usize = 260;
+pub(super) const MAX_DEPTH: usize = 260;
 
 /// The members of an object by their keys.
 pub type Members = BTreeMap<Box<str>, Rc<Tree>>;
@@ -40,6 +40,8 @@ pub enum Tree {
     Array(Vec<Tree>),
     /// An object.
     Object(Members),
+    /// Octets, which only CBOR has.
+    Octets(Box<[u8]>),
     /// Something that JSON permits and we cannot hold; the text says why.
     Unusable(&'static str),
 }
@@ -67,22 +69,26 @@ impl Tree {
             Self::Text(_) => "a string",
             Self::Array(_) => "an array",
             Self::Object(_) => "an object",
+            Self::Octets(_) => "octets",
             Self::Unusable(why) => why,
         }
     }
 }
 
-/// Reads a value as a domain object: a JSON object (IFA-0001, "Values").
+/// Reads a value as a domain object: a JSON object (IFA-0001, "Values"), or a
+/// CBOR map if it is not JSON, as in ncdns.
 ///
-/// `None` if it is anything else, not UTF-8, or longer than
-/// [`MAX_VALUE_LENGTH`].
+/// `None` if it is anything else, or longer than [`MAX_VALUE_LENGTH`].
 pub fn read_object(value: &[u8]) -> Option<Rc<Tree>> {
     if value.len() > MAX_VALUE_LENGTH {
         return None;
     }
-    let text = std::str::from_utf8(value).ok()?;
-    let raw: &RawValue = serde_json::from_str(text).ok()?;
-    match grow(raw, 0) {
+    let text = std::str::from_utf8(value).ok();
+    let tree = match text.and_then(|text| serde_json::from_str::<&RawValue>(text).ok()) {
+        Some(raw) => grow(raw, 0),
+        None => super::cbor::read_map(value)?,
+    };
+    match tree {
         object @ Tree::Object(_) => Some(Rc::new(object)),
         _ => None,
     }

@@ -7,7 +7,7 @@ use crate::value::items::Level;
 use crate::value::names::Place;
 use crate::value::object::{Object, Reader, Root, Stop};
 
-use super::{Listing, Unanswered, glue, locate_key};
+use super::{Listing, Unanswered, glue, locate_key, mail_servers};
 
 /// How many records are listed; beyond it the value is hostile.
 const MAX_RECORDS: usize = 10_000;
@@ -56,10 +56,15 @@ fn level(
     if level_items.is_delegated() {
         records.extend(glue(object, place, &level_items.ns, reader)?);
     }
+    let servers = if level_items.is_closed() {
+        Vec::new()
+    } else {
+        mail_servers(object, place, reader)?
+    };
     let owner = place.owner().clone();
     records.extend(
         level_items
-            .records()
+            .records_with(servers)
             .into_iter()
             .map(|data| (owner.clone(), data)),
     );

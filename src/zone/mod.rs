@@ -10,7 +10,7 @@ use hickory_proto::rr::{Name, RData, RecordType};
 
 use crate::snapshot::{Absence, NameKey, Snapshot};
 use crate::value::error::ItemError;
-use crate::value::items::Level;
+use crate::value::items::{Level, TOR, mail};
 use crate::value::names::{Place, is_domain_label};
 use crate::value::object::{Object, Reader, Root, Stop};
 
@@ -20,7 +20,8 @@ pub const TTL: u32 = 600;
 /// What stands at an owner name.
 #[derive(Debug, Clone)]
 pub enum Located {
-    /// The name exists; these are its records, perhaps none.
+    /// The name exists; these are its records, perhaps none. If
+    /// [`TOR`] was asked, these are its onion services, if it has any.
     Node(Vec<RData>),
     /// The name is at or below a zone cut.
     Delegated(Cut),
@@ -52,6 +53,9 @@ pub struct Cut {
     pub ds: Vec<RData>,
     /// Addresses of those name servers that are themselves below the cut.
     pub glue: Vec<(Name, RData)>,
+    /// The onion services at the owner of the cut, which a delegation does not
+    /// suppress.
+    pub tor: Vec<RData>,
 }
 
 /// Why a question about a name cannot be answered from a snapshot.
@@ -85,19 +89,21 @@ pub fn locate_key(name: &Name) -> Option<(NameKey, Vec<String>)> {
     Some((key, subdomain.collect()))
 }
 
-/// Finds what stands at an owner name below `bit.`.
+/// Finds what stands at an owner name below `bit.`, for a question of the
+/// type `asked`: records that are made from other names' items are looked for
+/// only if they are asked for.
 ///
 /// The way goes from the name registered below `bit` down to the one asked
 /// for. A delegation or DNAME on the way ends it.
 ///
 /// # Errors
 /// See [`Unanswered`].
-pub fn locate(name: &Name, snapshot: &Snapshot) -> Result<Located, Unanswered> {
+pub fn locate(name: &Name, asked: RecordType, snapshot: &Snapshot) -> Result<Located, Unanswered> {
     let Some((key, subdomain)) = locate_key(name) else {
         return Ok(Located::InvalidName);
     };
     let mut reader = Reader::new(snapshot);
-    match walk(name, &key, &subdomain, &mut reader) {
+    match walk(name, asked, &key, &subdomain, &mut reader) {
         Ok(located) => Ok(located),
         Err(Stop::Need) => Err(Unanswered::Need(reader.needed())),
         Err(stop) => Err(Unanswered::Stop(stop)),
@@ -106,6 +112,7 @@ pub fn locate(name: &Name, snapshot: &Snapshot) -> Result<Located, Unanswered> {
 
 fn walk(
     name: &Name,
+    asked: RecordType,
     key: &NameKey,
     subdomain: &[String],
     reader: &mut Reader<'_>,
@@ -126,10 +133,20 @@ fn walk(
                 ns: level.ns,
                 ds: level.ds,
                 glue,
+                tor: level.tor,
             }));
         }
         let Some(label) = labels.next() else {
-            return Ok(Located::Node(level.records()));
+            if asked == TOR && !level.tor.is_empty() {
+                return Ok(Located::Node(level.tor));
+            }
+            let servers = match asked {
+                RecordType::MX | RecordType::ANY if !level.is_closed() => {
+                    mail_servers(&object, &place, reader)?
+                }
+                _ => Vec::new(),
+            };
+            return Ok(Located::Node(level.records_with(servers)));
         };
         if let Some(target) = level.translate {
             return Ok(Located::Translated {
@@ -167,6 +184,45 @@ fn descend(
         Some(branch) => reader.merge(branch, &owner),
         None => Ok(None),
     }
+}
+
+/// The MX records of a level, made from the mail service at `_smtp._tcp` below
+/// it (IFA-0001, "MX"). Only labels that are written out count, no wildcards.
+fn mail_servers(
+    object: &Object,
+    place: &Place,
+    reader: &mut Reader<'_>,
+) -> Result<Vec<RData>, Stop> {
+    let errors = reader.errors.count();
+    let found = mail_service(object, place, reader);
+    // They are counted at `_smtp._tcp` itself.
+    reader.errors.forget_after(errors);
+    Ok(found?.iter().filter_map(mail).collect())
+}
+
+fn mail_service(
+    object: &Object,
+    place: &Place,
+    reader: &mut Reader<'_>,
+) -> Result<Vec<RData>, Stop> {
+    let mut at = (object.clone(), place.clone());
+    let mut records = Vec::new();
+    for label in ["_tcp", "_smtp"] {
+        let (Some(branch), Ok(place)) = (at.0.branch(label), at.1.child(label)) else {
+            return Ok(Vec::new());
+        };
+        let Some(object) = reader.merge(branch, &place.owner_text())? else {
+            return Ok(Vec::new());
+        };
+        let level = Level::read(&object, &place, &mut reader.errors);
+        // An alias at `_tcp` does not reach below it.
+        if level.is_delegated() || level.translate.is_some() {
+            return Ok(Vec::new());
+        }
+        records = level.records();
+        at = (object, place);
+    }
+    Ok(records)
 }
 
 /// The addresses below a cut that belong to its name servers ("necessary glue

@@ -8,6 +8,7 @@ use hickory_proto::rr::{Name, RData, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncodable};
 
 use super::TTL;
+use crate::value::items::loc::{self, LOC};
 
 /// A record as one line of a zone file, without the line end.
 pub fn record(owner: &Name, data: &RData) -> String {
@@ -20,17 +21,53 @@ pub fn record(owner: &Name, data: &RData) -> String {
     )
 }
 
+/// The name of a type that has a form of its own here; `TYPEn` for others
+/// (RFC 3597 section 5).
 fn kind_name(kind: RecordType) -> String {
     match kind {
-        RecordType::Unknown(number) => format!("TYPE{number}"),
-        kind => kind.to_string(),
+        LOC => "LOC".to_owned(),
+        RecordType::A
+        | RecordType::AAAA
+        | RecordType::CNAME
+        | RecordType::DNAME
+        | RecordType::DS
+        | RecordType::MX
+        | RecordType::NS
+        | RecordType::SOA
+        | RecordType::SRV
+        | RecordType::SSHFP
+        | RecordType::TLSA
+        | RecordType::TXT => kind.to_string(),
+        other => format!("TYPE{}", u16::from(other)),
     }
 }
 
-/// A name, fully qualified. Labels hold only letters, digits, hyphens and
-/// underscores, or are `*`, which needs no escape.
+/// A name, fully qualified. Names in opaque records may hold any octet, which
+/// is escaped as RFC 1035 section 5.1 says.
 pub fn name(name: &Name) -> String {
-    name.to_ascii()
+    let mut text = String::new();
+    for label in name.iter() {
+        for &octet in label {
+            match octet {
+                b'.' | b'"' | b'\\' | b'(' | b')' | b';' | b'@' | b'$' => {
+                    text.push('\\');
+                    text.push(char::from(octet));
+                }
+                octet if octet.is_ascii_graphic() => text.push(char::from(octet)),
+                other => decimal(other, &mut text),
+            }
+        }
+        text.push('.');
+    }
+    if text.is_empty() {
+        text.push('.');
+    }
+    text
+}
+
+fn decimal(octet: u8, text: &mut String) {
+    // Writing to a String does not fail.
+    let _ = write!(text, "\\{octet:03}");
 }
 
 /// The data of a record.
@@ -54,14 +91,46 @@ pub fn data(data: &RData) -> String {
             let strings: Vec<String> = txt.txt_data.iter().map(|s| character_string(s)).collect();
             strings.join(" ")
         }
-        RData::Unknown { code, rdata } => match code {
+        RData::MX(mx) => format!("{} {}", mx.preference, name(&mx.exchange)),
+        RData::SRV(srv) => format!(
+            "{} {} {} {}",
+            srv.priority,
+            srv.weight,
+            srv.port,
+            name(&srv.target)
+        ),
+        RData::TLSA(_) => tlsa(&octets(data)).unwrap_or_else(|| unknown(&octets(data))),
+        RData::SSHFP(_) => sshfp(&octets(data)).unwrap_or_else(|| unknown(&octets(data))),
+        RData::Unknown { code, rdata } => match *code {
             RecordType::DNAME => target(&rdata.anything),
             RecordType::DS => ds(&rdata.anything),
+            LOC => loc::present(&rdata.anything),
             _ => None,
         }
         .unwrap_or_else(|| unknown(&rdata.anything)),
-        other => unknown(&other.to_bytes().unwrap_or_default()),
+        other => unknown(&octets(other)),
     }
+}
+
+/// The octets of a record's data.
+fn octets(data: &RData) -> Vec<u8> {
+    data.to_bytes().unwrap_or_default()
+}
+
+/// RFC 6698 section 2.2.
+fn tlsa(octets: &[u8]) -> Option<String> {
+    let ([usage, selector, matching], data) = octets.split_first_chunk::<3>()?;
+    let data = HEXUPPER.encode(data);
+    let text = format!("{usage} {selector} {matching} {data}");
+    Some(text.trim_end().to_owned())
+}
+
+/// RFC 4255 section 3.2.
+fn sshfp(octets: &[u8]) -> Option<String> {
+    let ([algorithm, kind], fingerprint) = octets.split_first_chunk::<2>()?;
+    let fingerprint = HEXUPPER.encode(fingerprint);
+    let text = format!("{algorithm} {kind} {fingerprint}");
+    Some(text.trim_end().to_owned())
 }
 
 /// A quoted character string (RFC 1035 section 5.1).
@@ -74,10 +143,7 @@ fn character_string(octets: &[u8]) -> String {
                 text.push(char::from(octet));
             }
             b' '..=b'~' => text.push(char::from(octet)),
-            other => {
-                // Writing to a String does not fail.
-                let _ = write!(text, "\\{other:03}");
-            }
+            other => decimal(other, &mut text),
         }
     }
     text.push('"');

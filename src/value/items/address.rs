@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use hickory_proto::rr::RData;
 
-use super::{ItemReader, shorten};
+use super::reader::ItemReader;
+use crate::value::error::shorten;
 use crate::value::tree::Tree;
 
 /// An IPv4 address in dotted-decimal form without leading zeroes.

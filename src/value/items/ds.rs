@@ -3,7 +3,7 @@
 use hickory_proto::rr::rdata::NULL;
 use hickory_proto::rr::{RData, RecordType};
 
-use super::ItemReader;
+use super::reader::ItemReader;
 use crate::value::tree::Tree;
 
 /// Key tag, algorithm, digest type, digest (RFC 4034 section 5.1). The length

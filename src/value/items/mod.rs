@@ -4,19 +4,31 @@
 //! error for every part that is not.
 
 mod address;
+mod certificate;
 mod ds;
+pub mod loc;
+mod opaque;
+mod reader;
+mod service;
+mod sshfp;
 mod text;
+mod tls;
+mod tor;
 
 use std::collections::HashSet;
 
 use hickory_proto::rr::rdata::{CNAME, NS, NULL};
 use hickory_proto::rr::{Name, RData, RecordType};
-use hickory_proto::serialize::binary::BinEncodable;
+use hickory_proto::serialize::binary::{BinDecoder, BinEncodable, Restrict};
 
-use super::error::{Errors, shorten};
+use super::error::Errors;
 use super::names::Place;
 use super::object::Object;
 use super::tree::Tree;
+use reader::ItemReader;
+
+pub use service::mail;
+pub use tor::TOR;
 
 /// The items of one object, read.
 #[derive(Debug, Clone, Default)]
@@ -31,17 +43,15 @@ pub struct Level {
     pub alias: Option<Name>,
     /// Records of all other types.
     pub data: Vec<RData>,
+    /// Onion services in the private-use type [`TOR`], which are no records of
+    /// the zone and never suppressed (IFA-0002).
+    pub tor: Vec<RData>,
 }
 
 impl Level {
     /// Reads the items of an object.
     pub fn read(object: &Object, place: &Place, errors: &mut Errors) -> Self {
-        let mut reader = ItemReader {
-            place,
-            owner: place.owner_text(),
-            item: "",
-            errors,
-        };
+        let mut reader = ItemReader::new(place, errors);
         let mut level = Self::default();
         for key in object.keys() {
             let Some(tree) = object.item(key) else {
@@ -51,6 +61,13 @@ impl Level {
                 "ip" => reader.each("ip", tree, &mut level.data, address::ipv4),
                 "ip6" => reader.each("ip6", tree, &mut level.data, address::ipv6),
                 "txt" => reader.each("txt", tree, &mut level.data, text::txt),
+                "srv" => reader.elements("srv", tree, &mut level.data, service::srv),
+                "mx" => reader.elements("mx", tree, &mut level.data, service::mx),
+                "tls" => tls::tls(&mut reader, tree, &mut level.data),
+                "loc" => reader.each("loc", tree, &mut level.data, loc::loc),
+                "sshfp" => reader.elements("sshfp", tree, &mut level.data, sshfp::sshfp),
+                "o" => reader.elements("o", tree, &mut level.data, opaque::opaque),
+                "tor" => reader.each("tor", tree, &mut level.tor, tor::tor),
                 "ds" => reader.elements("ds", tree, &mut level.ds, ds::ds),
                 "alias" => level.alias = reader.target("alias", tree),
                 "translate" => level.translate = reader.target("translate", tree),
@@ -65,6 +82,12 @@ impl Level {
         level
     }
 
+    /// Whether this level's own records are suppressed by a delegation or an
+    /// alias, so that records that are made from something else are too.
+    pub fn is_closed(&self) -> bool {
+        self.is_delegated() || self.translate.is_some() || self.alias.is_some()
+    }
+
     /// Whether the name and all below it are delegated to name servers.
     pub fn is_delegated(&self) -> bool {
         !self.ns.is_empty()
@@ -74,6 +97,12 @@ impl Level {
     /// but `ds`, then `translate` everything, then `alias` everything
     /// (IFA-0001, "Item Suppression Rules").
     pub fn records(self) -> Vec<RData> {
+        self.records_with(Vec::new())
+    }
+
+    /// The same with further records, which are suppressed like this level's
+    /// own.
+    pub fn records_with(self, more: Vec<RData>) -> Vec<RData> {
         let mut records: Vec<RData> = if self.is_delegated() {
             let servers = self.ns.into_iter().map(|name| RData::NS(NS(name)));
             servers.chain(self.ds).collect()
@@ -82,7 +111,8 @@ impl Level {
         } else if let Some(target) = self.alias {
             vec![RData::CNAME(CNAME(target))]
         } else {
-            self.ds.into_iter().chain(self.data).collect()
+            let own = self.ds.into_iter().chain(self.data);
+            own.chain(more).collect()
         };
         // An RRset has no two equal records (RFC 2181 section 5).
         let mut seen = HashSet::new();
@@ -108,117 +138,16 @@ fn name_server(reader: &mut ItemReader<'_>, tree: &Tree) -> Option<Name> {
     reader.name(text)
 }
 
-/// Reads one item and knows where errors in it stand.
-struct ItemReader<'a> {
-    place: &'a Place,
-    owner: String,
-    item: &'static str,
-    errors: &'a mut Errors,
-}
-
-impl ItemReader<'_> {
-    /// Notes an error and yields nothing.
-    fn error<T>(&mut self, reason: impl Into<String>) -> Option<T> {
-        self.errors.add(&self.owner, self.item, reason);
-        None
-    }
-
-    /// The form of most items: an array, or its only element by itself.
-    fn each<T>(
-        &mut self,
-        item: &'static str,
-        tree: &Tree,
-        into: &mut Vec<T>,
-        read: impl Fn(&mut Self, &Tree) -> Option<T>,
-    ) {
-        self.item = item;
-        match tree {
-            Tree::Array(elements) => {
-                for element in elements {
-                    into.extend(read(self, element));
-                }
-            }
-            Tree::Text(_) => into.extend(read(self, tree)),
-            other => {
-                self.error::<()>(format!(
-                    "neither a string nor an array but {}",
-                    other.kind()
-                ));
-            }
-        }
-    }
-
-    /// The form of items whose elements are arrays themselves.
-    fn elements<T>(
-        &mut self,
-        item: &'static str,
-        tree: &Tree,
-        into: &mut Vec<T>,
-        read: impl Fn(&mut Self, &[Tree]) -> Option<T>,
-    ) {
-        self.item = item;
-        let Tree::Array(elements) = tree else {
-            self.error::<()>(format!("not an array but {}", tree.kind()));
-            return;
-        };
-        for element in elements {
-            match element {
-                Tree::Array(fields) => into.extend(read(self, fields)),
-                other => {
-                    self.error::<()>(format!("an element is an array, not {}", other.kind()));
-                }
-            }
-        }
-    }
-
-    /// The form of an item that is one DNS name.
-    fn target(&mut self, item: &'static str, tree: &Tree) -> Option<Name> {
-        self.item = item;
-        let text = self.text(tree)?;
-        self.name(text)
-    }
-
-    fn text<'t>(&mut self, tree: &'t Tree) -> Option<&'t str> {
-        match tree {
-            Tree::Text(text) => Some(text),
-            other => self.error(format!("not a string but {}", other.kind())),
-        }
-    }
-
-    fn name(&mut self, text: &str) -> Option<Name> {
-        match self.place.complete(text) {
-            Ok(name) => Some(name),
-            Err(error) => self.error(format!("\"{}\" {error}", shorten(text))),
-        }
-    }
-
-    /// A non-negative integer. Numbers are compared as written: `1.0`, `1e2`
-    /// and `-0` are no integers here.
-    fn integer<T: std::str::FromStr>(&mut self, tree: Option<&Tree>, what: &str) -> Option<T> {
-        match tree {
-            Some(Tree::Number(number)) if number.bytes().all(|b| b.is_ascii_digit()) => {
-                match number.parse() {
-                    Ok(number) => Some(number),
-                    Err(_) => self.error(format!("{what} {} is out of range", shorten(number))),
-                }
-            }
-            Some(Tree::Number(number)) => {
-                self.error(format!("{what} {} is no integer", shorten(number)))
-            }
-            Some(other) => self.error(format!("{what} is a number, not {}", other.kind())),
-            None => self.error(format!("{what} is missing")),
-        }
-    }
-
-    /// Octets in base64 of RFC 4648 section 4, in canonical form (section 3.5).
-    fn base64(&mut self, tree: Option<&Tree>, what: &str) -> Option<Vec<u8>> {
-        match tree {
-            Some(Tree::Text(text)) => match data_encoding::BASE64.decode(text.as_bytes()) {
-                Ok(octets) => Some(octets),
-                Err(_) => self.error(format!("{what} is no canonical base64")),
-            },
-            Some(other) => self.error(format!("{what} is a string, not {}", other.kind())),
-            None => self.error(format!("{what} is missing")),
-        }
-    }
+/// The data of a record from its octets, of whatever type; `None` if a program
+/// that reads messages would stumble over it or read it as something else.
+///
+/// The octets stand by themselves: a compressed name in them would depend on
+/// where in a message they end up.
+pub fn data_from_octets(kind: u16, octets: &[u8]) -> Option<RData> {
+    let length = u16::try_from(octets.len()).ok().filter(|n| *n > 0)?;
+    let kind = RecordType::from(kind);
+    let mut decoder = BinDecoder::new(octets);
+    let data = RData::read(&mut decoder, kind, Restrict::new(length)).ok()?;
+    let whole = decoder.is_empty() && data.record_type() == kind;
+    (whole && data.to_bytes().ok()? == octets).then_some(data)
 }

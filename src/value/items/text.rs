@@ -3,7 +3,7 @@
 use hickory_proto::rr::RData;
 use hickory_proto::rr::rdata::TXT;
 
-use super::ItemReader;
+use super::reader::ItemReader;
 use crate::value::tree::Tree;
 
 /// The longest character string in octets (RFC 1035 section 3.3).

@@ -1,0 +1,330 @@
+//! Certificates rebuilt from their dehydrated form (IFA-0003).
+//!
+//! The signature in the value was made over a certificate with every octet as
+//! Go's `crypto/x509` writes it, so the encoding here follows that library
+//! where DER leaves a choice: the string types, and the order of extensions.
+
+use der::asn1::{
+    BitString, Ia5String, OctetString, PrintableString, SetOfVec, UintRef, Utf8StringRef,
+};
+use der::flagset::FlagSet;
+use der::{Any, DateTime, Decode, Encode, Sequence};
+use hickory_proto::rr::Name;
+use sha2::{Digest, Sha256};
+use spki::{AlgorithmIdentifierOwned, ObjectIdentifier, SubjectPublicKeyInfoOwned};
+use std::time::Duration;
+use thiserror::Error;
+use x509_cert::attr::AttributeTypeAndValue;
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{
+    BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName,
+};
+use x509_cert::time::Time;
+
+/// Seconds in the unit of the validity period.
+const UNIT: u64 = 300;
+
+/// Octets of the serial number.
+const SERIAL_LENGTH: usize = 19;
+
+/// What every such certificate has as its subject's serial number.
+const SUBJECT_SERIAL: &str = "Namecoin TLS Certificate";
+
+const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+const SERIAL_NUMBER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.5");
+const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
+const ALTERNATIVE_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
+const CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
+const EXTENDED_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37");
+const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
+
+/// A dehydrated certificate.
+#[derive(Debug, Clone, Copy)]
+pub struct Dehydrated<'a> {
+    /// The SubjectPublicKeyInfo in DER.
+    pub key: &'a [u8],
+    /// Begin of the validity in units of 300 seconds since 1970.
+    pub not_before: u64,
+    /// End of the validity in the same unit.
+    pub not_after: u64,
+    /// The number of the signature algorithm in Go's `x509` package.
+    pub algorithm: u64,
+    /// The signature's octets.
+    pub signature: &'a [u8],
+}
+
+/// Why no certificate can be rebuilt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Unbuildable {
+    /// The number of the signature algorithm is not one of those we know.
+    #[error("the signature algorithm {0} is unknown")]
+    Algorithm(u64),
+    /// The public key is no SubjectPublicKeyInfo.
+    #[error("the public key is not in DER")]
+    Key,
+    /// A time is after the year 9999.
+    #[error("the validity is beyond the year 9999")]
+    Validity,
+    /// A part cannot be written in DER.
+    #[error("the certificate cannot be written in DER")]
+    Encoding,
+}
+
+impl From<der::Error> for Unbuildable {
+    fn from(_: der::Error) -> Self {
+        Self::Encoding
+    }
+}
+
+/// What is signed (RFC 5280 section 4.1.1.1).
+#[derive(Sequence)]
+struct Body<'a> {
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
+    version: u8,
+    serial: UintRef<'a>,
+    algorithm: AlgorithmIdentifierOwned,
+    issuer: Subject,
+    validity: Validity,
+    subject: Subject,
+    key: SubjectPublicKeyInfoOwned,
+    #[asn1(context_specific = "3", tag_mode = "EXPLICIT")]
+    extensions: Vec<Extension>,
+}
+
+#[derive(Sequence)]
+struct Validity {
+    not_before: Time,
+    not_after: Time,
+}
+
+#[derive(Sequence)]
+struct Signed<'a> {
+    body: Body<'a>,
+    algorithm: AlgorithmIdentifierOwned,
+    signature: BitString,
+}
+
+/// A distinguished name whose parts have one attribute each.
+type Subject = Vec<SetOfVec<AttributeTypeAndValue>>;
+
+impl Dehydrated<'_> {
+    /// The certificate in DER for a domain name without a final dot.
+    ///
+    /// # Errors
+    /// See [`Unbuildable`].
+    pub fn rebuild(&self, domain: &str) -> Result<Vec<u8>, Unbuildable> {
+        let algorithm = algorithm(self.algorithm)?;
+        let key = SubjectPublicKeyInfoOwned::from_der(self.key).map_err(|_| Unbuildable::Key)?;
+        let serial = self.serial(domain);
+        let certificate = Signed {
+            body: Body {
+                // Numbered from 0: version 3.
+                version: 2,
+                serial: UintRef::new(&serial)?,
+                algorithm: algorithm.clone(),
+                issuer: subject(domain)?,
+                validity: Validity {
+                    not_before: time(self.not_before)?,
+                    not_after: time(self.not_after)?,
+                },
+                subject: subject(domain)?,
+                key,
+                extensions: extensions(domain)?,
+            },
+            algorithm,
+            signature: BitString::from_bytes(self.signature)?,
+        };
+        Ok(certificate.to_der()?)
+    }
+
+    /// The serial number of the rule in IFA-0003.
+    fn serial(&self, domain: &str) -> Vec<u8> {
+        let mut all = Sha256::new();
+        for part in [
+            domain.as_bytes(),
+            self.key,
+            &self.not_before.to_be_bytes(),
+            &self.not_after.to_be_bytes(),
+        ] {
+            all.update(Sha256::digest(part));
+        }
+        all.finalize().into_iter().take(SERIAL_LENGTH).collect()
+    }
+}
+
+/// The domain name that a certificate at an owner name is for: the owner name
+/// without the labels of port and protocol in front, as in ncdns.
+pub fn domain(owner: &Name) -> String {
+    let mut labels: Vec<&[u8]> = owner.iter().collect();
+    for _ in 0..2 {
+        if labels.first().is_some_and(|label| label.starts_with(b"_")) {
+            labels.remove(0);
+        }
+    }
+    let labels: Vec<_> = labels.into_iter().map(String::from_utf8_lossy).collect();
+    labels.join(".")
+}
+
+/// The numbers of Go's `x509.SignatureAlgorithm`, without those that are
+/// broken or hardly used.
+fn algorithm(number: u64) -> Result<AlgorithmIdentifierOwned, Unbuildable> {
+    let (oid, rsa) = match number {
+        3 => ("1.2.840.113549.1.1.5", true),
+        4 => ("1.2.840.113549.1.1.11", true),
+        5 => ("1.2.840.113549.1.1.12", true),
+        6 => ("1.2.840.113549.1.1.13", true),
+        10 => ("1.2.840.10045.4.3.2", false),
+        11 => ("1.2.840.10045.4.3.3", false),
+        12 => ("1.2.840.10045.4.3.4", false),
+        other => return Err(Unbuildable::Algorithm(other)),
+    };
+    Ok(AlgorithmIdentifierOwned {
+        oid: ObjectIdentifier::new(oid).map_err(|_| Unbuildable::Encoding)?,
+        // RSA has NULL here, ECDSA nothing (RFC 4055 section 5, RFC 5758
+        // section 3.2).
+        parameters: rsa.then(Any::null),
+    })
+}
+
+/// UTCTime until 2049, GeneralizedTime after it (RFC 5280 section 4.1.2.5).
+fn time(units: u64) -> Result<Time, Unbuildable> {
+    let seconds = units.checked_mul(UNIT).ok_or(Unbuildable::Validity)?;
+    let time = DateTime::from_unix_duration(Duration::from_secs(seconds))
+        .map_err(|_| Unbuildable::Validity)?;
+    Ok(if time.year() < 2050 {
+        Time::UtcTime(time.try_into()?)
+    } else {
+        Time::GeneralTime(time.into())
+    })
+}
+
+fn subject(domain: &str) -> Result<Subject, der::Error> {
+    Ok(vec![
+        attribute(COMMON_NAME, domain)?,
+        attribute(SERIAL_NUMBER, SUBJECT_SERIAL)?,
+    ])
+}
+
+fn attribute(
+    oid: ObjectIdentifier,
+    text: &str,
+) -> Result<SetOfVec<AttributeTypeAndValue>, der::Error> {
+    // PrintableString has neither `_` nor `*`.
+    let value = match PrintableString::new(text) {
+        Ok(text) => Any::encode_from(&text)?,
+        Err(_) => Any::encode_from(&Utf8StringRef::new(text)?)?,
+    };
+    SetOfVec::try_from(vec![AttributeTypeAndValue { oid, value }])
+}
+
+fn extensions(domain: &str) -> Result<Vec<Extension>, der::Error> {
+    let extension = |oid, critical, value: Vec<u8>| {
+        Ok::<_, der::Error>(Extension {
+            extn_id: oid,
+            critical,
+            extn_value: OctetString::new(value)?,
+        })
+    };
+    let usage = KeyUsage(FlagSet::from(KeyUsages::DigitalSignature));
+    let constraints = BasicConstraints {
+        ca: false,
+        path_len_constraint: None,
+    };
+    let names = SubjectAltName(vec![GeneralName::DnsName(Ia5String::new(domain)?)]);
+    Ok(vec![
+        extension(KEY_USAGE, true, usage.to_der()?)?,
+        extension(
+            EXTENDED_USAGE,
+            false,
+            ExtendedKeyUsage(vec![SERVER_AUTH]).to_der()?,
+        )?,
+        extension(CONSTRAINTS, true, constraints.to_der()?)?,
+        extension(ALTERNATIVE_NAME, false, names.to_der()?)?,
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use data_encoding::BASE64;
+
+    const KEY: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEGm0zZlzrnwEYvub3BG3+VTKjvXWdMntoTanw3cwGAqcb0ALFrt5MdChT9t4josaefnGdVHa+ZBNmSEIaNZNhnw==";
+    const SIGNATURE: &str = "MEUCIQCEkb4Q+AV8FsQgRoWSZ3S+1Ww/SySl4238SjTv5d/WAgIgX2rAhfCQ3gGG1Abhme8mDTG641vIYHJuz8d6m7IrgJo=";
+    /// The certificate printed in IFA-0003.
+    const CERTIFICATE: &str = "MIIBzDCCAXKgAwIBAgITUQYQ/hJTgeXN7Zo4fRklQjQQVDAKBggqhkjOPQQDAjA9MRgwFgYDVQQDEw93d3cudmVjbGFicy5iaXQxITAfBgNVBAUTGE5hbWVjb2luIFRMUyBDZXJ0aWZpY2F0ZTAeFw0xNzAxMDEwMDAwMDBaFw0xOTAxMDEwMDAwMDBaMD0xGDAWBgNVBAMTD3d3dy52ZWNsYWJzLmJpdDEhMB8GA1UEBRMYTmFtZWNvaW4gVExTIENlcnRpZmljYXRlMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEGm0zZlzrnwEYvub3BG3+VTKjvXWdMntoTanw3cwGAqcb0ALFrt5MdChT9t4josaefnGdVHa+ZBNmSEIaNZNhn6NRME8wDgYDVR0PAQH/BAQDAgeAMBMGA1UdJQQMMAoGCCsGAQUFBwMBMAwGA1UdEwEB/wQCMAAwGgYDVR0RBBMwEYIPd3d3LnZlY2xhYnMuYml0MAoGCCqGSM49BAMCA0gAMEUCIQCEkb4Q+AV8FsQgRoWSZ3S+1Ww/SySl4238SjTv5d/WAgIgX2rAhfCQ3gGG1Abhme8mDTG641vIYHJuz8d6m7IrgJo=";
+
+    #[test]
+    fn the_example_comes_out_byte_for_byte() {
+        let (key, signature) = (decode(KEY), decode(SIGNATURE));
+        let rebuilt = example(&key, &signature).rebuild("www.veclabs.bit");
+        assert_eq!(BASE64.encode(&rebuilt.unwrap()), CERTIFICATE);
+    }
+
+    #[test]
+    fn times_are_bounded_and_change_their_form_in_2050() {
+        let unit = |year: u16| {
+            DateTime::new(year, 1, 1, 0, 0, 0)
+                .unwrap()
+                .unix_duration()
+                .as_secs()
+                / UNIT
+        };
+        assert!(matches!(time(unit(2050) - 1), Ok(Time::UtcTime(_))));
+        assert!(matches!(time(unit(2050)), Ok(Time::GeneralTime(_))));
+        assert!(time(unit(9999)).is_ok());
+        assert_eq!(time(unit(9999) + 366 * 288), Err(Unbuildable::Validity));
+        assert_eq!(time(u64::MAX), Err(Unbuildable::Validity));
+    }
+
+    #[test]
+    fn what_cannot_be_rebuilt_is_an_error() {
+        let (key, signature) = (decode(KEY), decode(SIGNATURE));
+        let good = example(&key, &signature);
+        for algorithm in [0, 1, 2, 7, 13, 255, u64::MAX] {
+            let bad = Dehydrated { algorithm, ..good };
+            assert_eq!(bad.rebuild("a.bit"), Err(Unbuildable::Algorithm(algorithm)));
+        }
+        for broken in [&key[1..], &key[..20], &[][..]] {
+            let bad = Dehydrated {
+                key: broken,
+                ..good
+            };
+            assert_eq!(bad.rebuild("a.bit"), Err(Unbuildable::Key));
+        }
+        for algorithm in [3, 4, 5, 6, 11, 12] {
+            assert!(
+                Dehydrated { algorithm, ..good }
+                    .rebuild("a_b.*.bit")
+                    .is_ok()
+            );
+        }
+    }
+
+    #[test]
+    fn the_domain_is_what_is_below_port_and_protocol() {
+        for (owner, expected) in [
+            ("_443._tcp.www.example.bit.", "www.example.bit"),
+            ("_tcp.example.bit.", "example.bit"),
+            ("example.bit.", "example.bit"),
+            ("_a._b._c.example.bit.", "_c.example.bit"),
+            ("*.example.bit.", "*.example.bit"),
+        ] {
+            assert_eq!(domain(&Name::from_ascii(owner).unwrap()), expected);
+        }
+    }
+
+    fn decode(text: &str) -> Vec<u8> {
+        BASE64.decode(text.as_bytes()).unwrap()
+    }
+
+    fn example<'a>(key: &'a [u8], signature: &'a [u8]) -> Dehydrated<'a> {
+        Dehydrated {
+            key,
+            not_before: 4_944_096,
+            not_after: 5_154_336,
+            algorithm: 10,
+            signature,
+        }
+    }
+}
