@@ -130,8 +130,12 @@ impl Recognition {
         }
         // Both dialects of `Auto` carry the isolation id. ConsensusJ's does
         // not, and is therefore never among those to try.
-        let electrum = refused == Dialect::Core;
-        self.electrum.store(electrum, Ordering::Relaxed);
-        Some(self.current())
+        let other = match refused {
+            Dialect::Core => Dialect::ElectrumNmc,
+            _ => Dialect::Core,
+        };
+        self.electrum
+            .store(other == Dialect::ElectrumNmc, Ordering::Relaxed);
+        Some(other)
     }
 }

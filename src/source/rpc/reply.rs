@@ -138,10 +138,7 @@ mod tests {
     fn deep_nesting_is_harmless() {
         let deep = "[".repeat(500_000);
         assert!(Reply::parse(format!("{{\"result\":{{}},\"x\":{deep}").as_bytes()).is_none());
-        let closed = format!(
-            "{{\"result\":{{}},\"x\":{deep}{}}}",
-            "]".repeat(500_000)
-        );
+        let closed = format!("{{\"result\":{{}},\"x\":{deep}{}}}", "]".repeat(500_000));
         // Either verdict is fine; what matters is that there is one.
         let _ = Reply::parse(closed.as_bytes());
     }

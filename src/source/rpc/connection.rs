@@ -1,0 +1,169 @@
+//! How connections to a node are opened, and what became of the last one.
+
+use std::cell::Cell;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport,
+};
+
+use crate::config::settings::NodeAddress;
+
+/// What one request did to its connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Trace {
+    /// The connection was opened for this request, or there was none.
+    pub opened: bool,
+    /// At least one octet of an answer came.
+    pub answered: bool,
+}
+
+thread_local! {
+    // A request runs from beginning to end on the thread that makes it, and
+    // ureq tells neither of the two in another way.
+    static TRACE: Cell<Trace> = const { Cell::new(Trace { opened: false, answered: false }) };
+}
+
+impl Trace {
+    /// Begins a new trace on this thread.
+    pub fn begin() {
+        TRACE.set(Self::default());
+    }
+
+    /// What happened on this thread since [`Trace::begin`].
+    pub fn taken() -> Self {
+        TRACE.get()
+    }
+
+    fn update(change: impl FnOnce(&mut Self)) {
+        let mut trace = TRACE.get();
+        change(&mut trace);
+        TRACE.set(trace);
+    }
+}
+
+/// Opens TCP connections and nothing else: there is no proxy in this chain,
+/// so none can be slipped in through the environment.
+#[derive(Debug, Default)]
+pub(super) struct NodeConnector(TcpConnector);
+
+impl Connector<()> for NodeConnector {
+    type Out = NodeTransport;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<()>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        Trace::update(|trace| trace.opened = true);
+        let transport = self.0.connect(details, chained)?;
+        Ok(transport.map(|transport| NodeTransport(Box::new(transport))))
+    }
+}
+
+/// A TCP connection that notes when an answer begins.
+#[derive(Debug)]
+pub(super) struct NodeTransport(Box<dyn Transport>);
+
+impl Transport for NodeTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.0.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.0.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        let progress = self.0.await_input(timeout)?;
+        if !self.0.buffers().input().is_empty() {
+            Trace::update(|trace| trace.answered = true);
+        }
+        Ok(progress)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.0.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.0.is_tls()
+    }
+}
+
+/// Finds the addresses of one node. DNS is asked only for a host name that is
+/// not `localhost`.
+#[derive(Debug)]
+pub(super) struct NodeResolver {
+    /// Addresses that are known without asking anybody.
+    known: Vec<SocketAddr>,
+    dns: DefaultResolver,
+}
+
+impl NodeResolver {
+    /// A resolver for the node at `address`.
+    pub fn new(address: &NodeAddress) -> Self {
+        let hosts = if address.host.eq_ignore_ascii_case("localhost") {
+            vec![
+                IpAddr::from(Ipv4Addr::LOCALHOST),
+                IpAddr::from(Ipv6Addr::LOCALHOST),
+            ]
+        } else {
+            address.host.parse().into_iter().collect()
+        };
+        Self {
+            known: hosts
+                .into_iter()
+                .map(|host| SocketAddr::new(host, address.port))
+                .collect(),
+            dns: DefaultResolver::default(),
+        }
+    }
+}
+
+impl Resolver for NodeResolver {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        if self.known.is_empty() {
+            return self.dns.resolve(uri, config, timeout);
+        }
+        let mut addresses = self.empty();
+        for address in &self.known {
+            addresses.push(*address);
+        }
+        Ok(addresses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(host: &str) -> Vec<String> {
+        let address = NodeAddress {
+            host: host.into(),
+            port: 8336,
+        };
+        NodeResolver::new(&address)
+            .known
+            .iter()
+            .map(SocketAddr::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn localhost_and_literals_need_no_dns() {
+        assert_eq!(known("localhost"), ["127.0.0.1:8336", "[::1]:8336"]);
+        assert_eq!(known("LocalHost"), ["127.0.0.1:8336", "[::1]:8336"]);
+        assert_eq!(known("192.0.2.1"), ["192.0.2.1:8336"]);
+        assert_eq!(known("2001:db8::1"), ["[2001:db8::1]:8336"]);
+        assert!(known("node.example").is_empty());
+    }
+}

@@ -1,0 +1,216 @@
+//! HTTP to one node: bounded, without redirects and proxies, over
+//! connections that are kept.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ureq::Agent;
+use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE};
+
+use super::connection::{NodeConnector, NodeResolver, Trace};
+use super::credentials::Secret;
+use crate::config::settings::NodeAddress;
+use crate::snapshot::{FailureKind, FetchFailure};
+use crate::source::Limit;
+
+/// The same for everybody, and without a version: it tells the node nothing.
+const USER_AGENT: &str = "ncprop279";
+
+/// The longest answer that is read, in octets without the header.
+const MAX_BODY: u64 = 1 << 20;
+
+/// The longest header of an answer, in octets.
+const MAX_HEADER: usize = 16 << 10;
+
+/// Connections kept for the next requests: one for each fetch that the
+/// program runs at the same time.
+const MAX_IDLE: usize = 64;
+
+/// Connections that were idle for longer are not used again. Namecoin Core
+/// closes them after 30 seconds.
+const MAX_IDLE_AGE: Duration = Duration::from_secs(25);
+
+/// An answer, whatever its status.
+#[derive(Debug)]
+pub(super) struct HttpReply {
+    /// The HTTP status code.
+    pub status: u16,
+    /// The whole body.
+    pub body: Vec<u8>,
+}
+
+/// The way to one node.
+#[derive(Debug)]
+pub(super) struct Http {
+    agent: Agent,
+    url: String,
+    address: Arc<str>,
+}
+
+impl Http {
+    /// Prepares; nothing is connected or looked up.
+    pub fn new(address: &NodeAddress) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            // Credentials go to the configured address and nowhere else.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            // Left out, ureq would take a proxy from the environment.
+            .proxy(None)
+            .user_agent(USER_AGENT)
+            .accept("application/json")
+            .max_response_header_size(MAX_HEADER)
+            .input_buffer_size(2 * MAX_HEADER)
+            .max_idle_connections(MAX_IDLE)
+            .max_idle_connections_per_host(MAX_IDLE)
+            .max_idle_age(MAX_IDLE_AGE)
+            .build();
+        Self {
+            agent: Agent::with_parts(config, NodeConnector::default(), NodeResolver::new(address)),
+            url: format!("http://{address}/"),
+            address: address.to_string().into(),
+        }
+    }
+
+    /// The node's address, for messages.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Sends one request and reads the whole answer.
+    ///
+    /// If a kept connection turns out to be closed before anything of the
+    /// answer came, the request is repeated once on a new one. `name_show`
+    /// changes nothing, so it does no harm if the node has seen it.
+    ///
+    /// # Errors
+    /// There is no connection, no answer before the deadline, one that is
+    /// over the bounds or no HTTP, or nobody waits for it any more.
+    pub fn post(
+        &self,
+        secret: &Secret,
+        body: &str,
+        limit: &Limit,
+    ) -> Result<HttpReply, FetchFailure> {
+        match self.attempt(secret, body, limit, MAX_IDLE_AGE)? {
+            Ok(reply) => Ok(reply),
+            Err(error) if was_closed_while_idle(&error, Trace::taken()) => {
+                // The other kept connections are likely closed as well. An
+                // age of zero drops them all and opens a new one.
+                self.attempt(secret, body, limit, Duration::ZERO)?
+                    .map_err(|error| self.failure(&error, limit))
+            }
+            Err(error) => Err(self.failure(&error, limit)),
+        }
+    }
+
+    fn attempt(
+        &self,
+        secret: &Secret,
+        body: &str,
+        limit: &Limit,
+        max_idle_age: Duration,
+    ) -> Result<Result<HttpReply, ureq::Error>, FetchFailure> {
+        if limit.cancel.is_set() {
+            return Err(FetchFailure::new(
+                FailureKind::TimedOut,
+                "nobody waits for the answer any more",
+            ));
+        }
+        let left = limit.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(self.timed_out());
+        }
+        Trace::begin();
+        let reply = self
+            .agent
+            .post(&self.url)
+            .config()
+            .timeout_global(Some(left))
+            .max_idle_age(max_idle_age)
+            .build()
+            .header(AUTHORIZATION, secret.header())
+            .header(CONTENT_TYPE, "application/json")
+            .send(body)
+            .and_then(|mut reply| {
+                let status = reply.status().as_u16();
+                let body = reply
+                    .body_mut()
+                    .with_config()
+                    .limit(MAX_BODY)
+                    .read_to_vec()?;
+                Ok(HttpReply { status, body })
+            });
+        Ok(reply)
+    }
+
+    fn timed_out(&self) -> FetchFailure {
+        FetchFailure::new(
+            FailureKind::TimedOut,
+            format!("the node at {} did not answer in time", self.address),
+        )
+    }
+
+    fn failure(&self, error: &ureq::Error, limit: &Limit) -> FetchFailure {
+        use ureq::Error;
+        let address = &self.address;
+        let (kind, message) = match error {
+            Error::Timeout(_) => return self.timed_out(),
+            _ if Instant::now() >= limit.deadline => return self.timed_out(),
+            Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => (
+                FailureKind::Unreachable,
+                format!(
+                    "the node at {address} refuses connections: is it running, with its RPC server on this port?"
+                ),
+            ),
+            // Only the kind is shown: the text may come from anywhere.
+            Error::Io(error) => (
+                FailureKind::Unreachable,
+                format!(
+                    "the connection to the node at {address} failed: {}",
+                    error.kind()
+                ),
+            ),
+            Error::HostNotFound => (
+                FailureKind::Unreachable,
+                format!("the host of the node at {address} cannot be found"),
+            ),
+            Error::ConnectionFailed => (
+                FailureKind::Unreachable,
+                format!("no connection to the node at {address}"),
+            ),
+            Error::BodyExceedsLimit(_) | Error::LargeResponseHeader(..) => (
+                FailureKind::BadReply,
+                format!("the node at {address} sent an answer that is too long"),
+            ),
+            Error::BadUri(_) | Error::Http(_) => (
+                FailureKind::Unreachable,
+                format!("{address} is no address of a node"),
+            ),
+            _ => (
+                FailureKind::BadReply,
+                format!("the node at {address} did not answer in HTTP"),
+            ),
+        };
+        FetchFailure::new(kind, message)
+    }
+}
+
+/// Whether a request failed only because the node had closed the kept
+/// connection that it was sent on.
+fn was_closed_while_idle(error: &ureq::Error, trace: Trace) -> bool {
+    let ureq::Error::Io(error) = error else {
+        return false;
+    };
+    !trace.opened
+        && !trace.answered
+        && matches!(
+            error.kind(),
+            ErrorKind::UnexpectedEof
+                | ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                | ErrorKind::NotConnected
+        )
+}

@@ -1,0 +1,280 @@
+//! Values from a node's JSON-RPC interface.
+//!
+//! Namecoin Core, Electrum-NMC and ConsensusJ-Namecoin all have the method
+//! `name_show`, in three dialects. The isolation id goes along as the option
+//! `streamID`, by which Electrum-NMC 4.0 chooses the server connection that
+//! it asks on; other nodes ignore it.
+
+mod connection;
+mod credentials;
+mod dialect;
+mod http;
+mod redact;
+mod reply;
+mod sync;
+
+use std::fmt;
+
+use data_encoding::HEXLOWER;
+use serde_json::value::RawValue;
+
+use self::credentials::{Keyring, Secret};
+use self::dialect::{Dialect, Recognition};
+use self::http::{Http, HttpReply};
+use self::reply::{NodeState, Reply};
+use self::sync::SyncCheck;
+use super::name_show::{NAME_ERROR, NameShow, RpcError};
+use super::{Limit, Source};
+use crate::config::settings::RpcSettings;
+use crate::isolation::IsolationId;
+use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
+
+/// A node that is asked with `name_show` over HTTP.
+///
+/// Once its dialect is known a fetch is one HTTP request. Besides, a kept
+/// connection that was closed is replaced, a cookie that changed is read
+/// again, and an Electrum-NMC node that says a name cannot be used is asked
+/// at most once a minute whether it has caught up (`getinfo`).
+///
+/// Connections are kept and shared by all isolation ids: a node that keeps
+/// its users apart does so by `streamID`.
+pub struct RpcSource {
+    http: Http,
+    keyring: Keyring,
+    recognition: Recognition,
+    sync: SyncCheck,
+}
+
+impl fmt::Debug for RpcSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RpcSource")
+            .field("address", &self.http.address())
+            .field("recognition", &self.recognition)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of asking in one dialect.
+enum Asked {
+    /// The node knows.
+    Fetched(Fetched),
+    /// The node does not understand the dialect.
+    Refused,
+}
+
+/// One question, for what is said about it when it fails.
+struct Question<'a> {
+    isolation: &'a IsolationId,
+    key: &'a NameKey,
+    limit: &'a Limit,
+}
+
+impl RpcSource {
+    /// Prepares; nothing is connected, looked up or read before the first
+    /// fetch.
+    pub fn new(settings: &RpcSettings) -> Self {
+        Self {
+            http: Http::new(&settings.address),
+            keyring: Keyring::new(&settings.credentials),
+            recognition: Recognition::new(settings.dialect),
+            sync: SyncCheck::default(),
+        }
+    }
+
+    fn ask(&self, dialect: Dialect, question: &Question<'_>) -> Result<Asked, FetchFailure> {
+        let request = dialect.name_show(question.isolation, question.key);
+        let (secret, answer) = self.call(&request, question.limit)?;
+        match self.parse(&answer)? {
+            Reply::Result(result) => self.take_result(result, dialect, question.key),
+            Reply::Error(error) if dialect.is_refused_by(&error) => Ok(Asked::Refused),
+            Reply::Error(error) => self.take_error(&error, dialect, question, &secret),
+        }
+    }
+
+    /// Sends a request with the credentials, and once more if the cookie has
+    /// changed since it was read.
+    fn call(
+        &self,
+        request: &str,
+        limit: &Limit,
+    ) -> Result<(std::sync::Arc<Secret>, HttpReply), FetchFailure> {
+        let secret = self.keyring.current()?;
+        let answer = self.http.post(&secret, request, limit)?;
+        if !refuses_credentials(&answer) {
+            return Ok((secret, answer));
+        }
+        if let Some(renewed) = self.keyring.renewed(&secret) {
+            let answer = self.http.post(&renewed, request, limit)?;
+            if !refuses_credentials(&answer) {
+                return Ok((renewed, answer));
+            }
+        }
+        Err(self.failure(
+            FailureKind::Credentials,
+            format_args!("refused our credentials: {}", self.keyring.advice()),
+        ))
+    }
+
+    /// Takes an answer apart, or says what its HTTP status means.
+    fn parse<'a>(&self, answer: &'a HttpReply) -> Result<Reply<'a>, FetchFailure> {
+        let status = answer.status;
+        let (kind, what) = match (Reply::parse(&answer.body), status) {
+            (Some(Reply::Result(result)), 200) => return Ok(Reply::Result(result)),
+            (Some(Reply::Error(error)), 200 | 400..) => return Ok(Reply::Error(error)),
+            // Namecoin Core sends an empty one while it stops, and one with
+            // text while its work queue is full.
+            (_, 503) if answer.body.is_empty() => (
+                FailureKind::NotReady,
+                "is not available: it may be stopping or starting".into(),
+            ),
+            (_, 503) => (FailureKind::Overloaded, "has too much to do".into()),
+            (_, 300..400) => (
+                FailureKind::BadReply,
+                format!(
+                    "answered with a redirection (HTTP status {status}), which is not followed"
+                ),
+            ),
+            (_, 200) => (
+                FailureKind::BadReply,
+                "answered with something that is no JSON-RPC answer".into(),
+            ),
+            _ => (
+                FailureKind::BadReply,
+                format!("answered with HTTP status {status}: is it a Namecoin node's RPC port?"),
+            ),
+        };
+        Err(self.failure(kind, what))
+    }
+
+    fn take_result(
+        &self,
+        result: &RawValue,
+        dialect: Dialect,
+        key: &NameKey,
+    ) -> Result<Asked, FetchFailure> {
+        let bad = |what: &str| {
+            self.failure(
+                FailureKind::BadReply,
+                format_args!("sent an answer that {what}"),
+            )
+        };
+        let answer: NameShow =
+            serde_json::from_str(result.get()).map_err(|_| bad("is not that of name_show"))?;
+        if !answer.is_about(key.as_str(), dialect.encoding()) {
+            return Err(bad("is about another name"));
+        }
+        answer
+            .fetched(dialect.encoding())
+            .map(Asked::Fetched)
+            .map_err(bad)
+    }
+
+    fn take_error(
+        &self,
+        error: &RpcError,
+        dialect: Dialect,
+        question: &Question<'_>,
+        secret: &Secret,
+    ) -> Result<Asked, FetchFailure> {
+        let is_electrum = dialect == Dialect::ElectrumNmc || error.is_hearsay();
+        if error.code == NAME_ERROR && is_electrum {
+            self.require_synced(question.limit)?;
+        }
+        if let Some(absence) = error.absence() {
+            return Ok(Asked::Fetched(Fetched::Absent(absence)));
+        }
+        let message = shown(error, question, secret);
+        let code = error.code;
+        Err(match reply::node_state(error) {
+            NodeState::NotReady => self.failure(
+                FailureKind::NotReady,
+                format_args!("is not ready: {message}"),
+            ),
+            NodeState::NoSuchMethod => self.failure(
+                FailureKind::BadReply,
+                "knows no names: is it a Namecoin node?",
+            ),
+            NodeState::Unknown => self.failure(
+                FailureKind::BadReply,
+                format_args!("answered with error {code}: {message}"),
+            ),
+        })
+    }
+
+    /// Fails unless Electrum-NMC has caught up with its server.
+    fn require_synced(&self, limit: &Limit) -> Result<(), FetchFailure> {
+        let synced = self.sync.is_synced(limit, || {
+            let (_, answer) = self.call(&dialect::getinfo(), limit)?;
+            match Reply::parse(&answer.body) {
+                Some(reply) => Ok(sync::tells_synced(&reply)),
+                // Passing trouble is no answer; anything else means that
+                // the node has no such method.
+                None if answer.status == 503 => self.parse(&answer).map(|_| true),
+                None => Ok(true),
+            }
+        })?;
+        if synced {
+            Ok(())
+        } else {
+            Err(self.failure(
+                FailureKind::NotReady,
+                "knows of no such name, but its blockchain is still syncing",
+            ))
+        }
+    }
+
+    fn wrong_dialect(&self, refused: Dialect) -> FetchFailure {
+        self.failure(
+            FailureKind::BadReply,
+            format_args!(
+                "does not understand the dialect of {}: check --rpc-dialect",
+                refused.title()
+            ),
+        )
+    }
+
+    fn failure(&self, kind: FailureKind, what: impl fmt::Display) -> FetchFailure {
+        FetchFailure::new(kind, format!("the node at {} {what}", self.http.address()))
+    }
+}
+
+impl Source for RpcSource {
+    fn fetch(
+        &self,
+        isolation: &IsolationId,
+        key: &NameKey,
+        limit: &Limit,
+    ) -> Result<Fetched, FetchFailure> {
+        let question = Question {
+            isolation,
+            key,
+            limit,
+        };
+        let first = self.recognition.current();
+        if let Asked::Fetched(fetched) = self.ask(first, &question)? {
+            return Ok(fetched);
+        }
+        let Some(second) = self.recognition.switch_from(first) else {
+            return Err(self.wrong_dialect(first));
+        };
+        match self.ask(second, &question)? {
+            Asked::Fetched(fetched) => Ok(fetched),
+            Asked::Refused => Err(self.wrong_dialect(second)),
+        }
+    }
+}
+
+fn refuses_credentials(answer: &HttpReply) -> bool {
+    matches!(answer.status, 401 | 403)
+}
+
+/// A node's message without anything of the question or the credentials.
+fn shown(error: &RpcError, question: &Question<'_>, secret: &Secret) -> String {
+    let name = question.key.as_str();
+    let hex = HEXLOWER.encode(name.as_bytes());
+    let label = name.split_once('/').map_or("", |(_, label)| label);
+    let mut secrets = vec![name, label, &hex];
+    secrets.extend(question.isolation.as_str());
+    secrets.extend(secret.texts());
+    redact::show(&error.message, &secrets)
+}
