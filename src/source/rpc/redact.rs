@@ -36,7 +36,9 @@ pub(super) fn show(message: &str, secrets: &[&str]) -> String {
     let bare = unquoted(&text);
     if secrets
         .iter()
-        .any(|secret| find(&bare, &unquoted(secret)).is_some())
+        .map(|secret| unquoted(secret))
+        .filter(|secret| !secret.is_empty())
+        .any(|secret| places(&bare, &secret).next().is_some())
     {
         return WITHHELD.into();
     }
@@ -44,32 +46,31 @@ pub(super) fn show(message: &str, secrets: &[&str]) -> String {
 }
 
 fn without(text: &str, secret: &str) -> String {
-    let secret = secret.to_ascii_lowercase();
-    let mut kept = String::with_capacity(text.len());
-    let mut rest = text;
     // Lower case in ASCII keeps every octet in its place.
-    while let Some(start) = find(&rest.to_ascii_lowercase(), &secret) {
-        let end = start.saturating_add(secret.len());
-        kept.push_str(rest.get(..start).unwrap_or_default());
+    let lower = text.to_ascii_lowercase();
+    let mut kept = String::with_capacity(text.len());
+    let mut done = 0;
+    for start in places(&lower, &secret.to_ascii_lowercase()) {
+        kept.push_str(text.get(done..start).unwrap_or_default());
         kept.push_str(REDACTED);
-        rest = rest.get(end..).unwrap_or_default();
+        done = start.saturating_add(secret.len());
     }
-    kept.push_str(rest);
+    kept.push_str(text.get(done..).unwrap_or_default());
     kept
 }
 
 /// Where `secret` begins in `text`; short ones count as whole words only.
-fn find(text: &str, secret: &str) -> Option<usize> {
-    if secret.is_empty() {
-        return None;
-    }
+fn places<'a>(text: &'a str, secret: &'a str) -> impl Iterator<Item = usize> + 'a {
     let is_letter = |c: char| c.is_ascii_alphanumeric();
-    text.match_indices(secret).map(|(at, _)| at).find(|&at| {
-        let end = at.saturating_add(secret.len());
-        let before = text.get(..at).unwrap_or_default();
-        let after = text.get(end..).unwrap_or_default();
-        secret.len() >= WORD || !(before.ends_with(is_letter) || after.starts_with(is_letter))
-    })
+    text.match_indices(secret)
+        .filter(move |(at, found)| {
+            let before = text.get(..*at).unwrap_or_default();
+            let after = text.get(at.saturating_add(found.len())..);
+            secret.len() >= WORD
+                || !(before.ends_with(is_letter)
+                    || after.unwrap_or_default().starts_with(is_letter))
+        })
+        .map(|(at, _)| at)
 }
 
 fn unquoted(text: &str) -> String {
