@@ -1,5 +1,8 @@
 //! A names file as a source of values.
 
+// The permission for tests does not reach their helper functions.
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
