@@ -1,7 +1,7 @@
 //! Which dialect is spoken to which node.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 
 use ncprop279::config::settings::DialectSetting;
 use ncprop279::isolation::IsolationId;
@@ -9,7 +9,9 @@ use ncprop279::snapshot::{Absence, FailureKind, Fetched, NameKey};
 use ncprop279::source::Source;
 use serde_json::json;
 
-use crate::node::{Act, NAME, Node, Request, error, fetch, good, id, is_value, limit, recorded};
+use crate::node::{
+    Act, NAME, Node, PATIENCE, Request, error, fetch, good, id, is_value, limit, recorded,
+};
 
 fn is_electrum(request: &Request) -> Act {
     if request.is_positional() {
@@ -173,27 +175,25 @@ fn consensusj_is_asked_in_plain_text_without_options() {
 
 #[test]
 fn recognition_does_not_hold_up_other_fetches() {
-    // The first request is never answered; the second one is.
-    let node = Node::start(|number, request: &Request| match number {
-        0 => Act::Silence,
-        _ => is_electrum(request),
+    // The answer to the first request is held back until the other fetch has
+    // ended.
+    let (arrived, arrival) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    let node = Node::start(move |number, request: &Request| {
+        if number == 0 {
+            arrived.send(()).unwrap();
+            released.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+        }
+        is_electrum(request)
     });
     let source = node.source(DialectSetting::Auto);
-    let (started, waiting) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {
-        let mut stuck = limit();
-        stuck.deadline = std::time::Instant::now() + std::time::Duration::from_secs(2);
-        let (source, node) = (&source, &node);
-        scope.spawn(move || {
-            let key = NameKey::new(NAME).unwrap();
-            let failure = source.fetch(&id("stuck"), &key, &stuck).unwrap_err();
-            started.send(failure.kind).unwrap();
-        });
-        while node.requests().is_empty() {
-            std::thread::yield_now();
-        }
-        assert!(is_value(&fetch(source, NAME)));
-        assert!(waiting.try_recv().is_err(), "the first one ended first");
-        assert_eq!(waiting.recv(), Ok(FailureKind::TimedOut));
+        let first = scope.spawn(|| fetch(&source, NAME));
+        arrival.recv_timeout(PATIENCE).unwrap();
+        assert!(is_value(&fetch(&source, NAME)));
+        assert!(!first.is_finished());
+        release.send(()).unwrap();
+        assert!(is_value(&first.join().unwrap()));
     });
 }
