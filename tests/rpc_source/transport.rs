@@ -118,6 +118,27 @@ fn a_connection_closed_at_the_moment_of_its_use_is_replaced() {
 }
 
 #[test]
+fn a_connection_is_not_replaced_by_another_one_that_was_closed() {
+    let together = std::sync::Barrier::new(2);
+    let node = Node::start(move |number, request: &Request| {
+        if number < 2 {
+            together.wait();
+        } else if request.connection < 2 {
+            return Act::Close;
+        }
+        good()
+    });
+    let source = node.source(DialectSetting::Auto);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| assert!(is_value(&fetch(&source, NAME))));
+        }
+    });
+    assert!(is_value(&fetch(&source, NAME)));
+    assert_eq!(node.requests().len(), 4);
+}
+
+#[test]
 fn a_replaced_connection_is_not_replaced_again() {
     let node = Node::start(|number, _| match number {
         0 => good(),

@@ -14,6 +14,7 @@ pub(super) struct Stamp {
 /// Device and inode, and the time of the last change of the inode, which
 /// also tells of a file that was put in place with an old time.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(not(unix), allow(dead_code))]
 struct Identity {
     device: u64,
     inode: u64,
