@@ -1,34 +1,50 @@
-//! A file with names and values, for trying things out and for names that are
-//! in no chain.
+//! Values from a file, for tests and for machines without a node.
 //!
-//! The file is a JSON object. A member's key is a name key, its value one of
+//! The file is one JSON object. Its members are keys of the name database,
+//! such as `d/example`; of members with the same key the last one counts. A
+//! member's value is one of:
 //!
-//! - a string: the value, as in the chain;
-//! - an object with the string members `value` and `value_encoding`: a saved
-//!   answer of `name_show`, in the encoding `ascii`, `utf8` or `hex`, with
-//!   `expired` honoured;
-//! - any other object: the domain object itself.
+//! - **a string**: the value as it is in the chain;
+//! - **a saved answer of `name_show`**: an object that has a member
+//!   `value_encoding`, or both `name` and `value` as strings. Its `value` is
+//!   read by `value_encoding` (`ascii`, `utf8` or `hex`; as it stands if there
+//!   is none), and `"expired": true` makes the name an expired one;
+//! - **a whole saved JSON-RPC answer**: an object that has a member `result`
+//!   and besides `error` or `jsonrpc`, whose `result` is a saved answer of
+//!   `name_show`; or one whose `error` says that the name does not exist, is
+//!   expired, or cannot be used yet;
+//! - **any other object**: the domain object itself. Its value is its text in
+//!   the file, octet for octet.
+//!
+//! No domain object needs members of those names, so the forms cannot be
+//! mixed up. A member that is none of these is bad, which costs only itself.
+
+mod entry;
+mod stamp;
 
 use std::collections::HashMap;
-use std::fs::{File, Metadata};
-use std::io::{ErrorKind, Read};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use data_encoding::HEXLOWER_PERMISSIVE;
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use self::stamp::Stamp;
+use super::{Finding, Limit, Source};
 use crate::isolation::IsolationId;
 use crate::snapshot::{Absence, FailureKind, FetchFailure, Fetched, NameKey};
-
-use super::{Finding, Limit, Source};
 
 /// The longest file that is read, in octets.
 const MAX_FILE: u64 = 64 << 20;
 
-/// A names file. It is read at the first fetch and again after a change.
+/// A file with names and their values.
+///
+/// It is read at the first fetch and kept in memory. While it cannot be read
+/// every fetch fails, and reads it again.
+#[derive(Debug)]
 pub struct NamesFile {
     path: PathBuf,
     state: Mutex<State>,
@@ -36,112 +52,65 @@ pub struct NamesFile {
 
 #[derive(Default)]
 struct State {
-    /// What the file looked like when it was read, or found missing.
-    seen: Option<Stamp>,
-    names: Option<Arc<HashMap<String, Box<RawValue>>>>,
+    /// The names, if the last attempt to read them succeeded.
+    names: Option<Names>,
+    /// What the file looked like when it was last looked at; `None` before
+    /// that.
+    stamp: Option<Option<Stamp>>,
 }
 
-/// What tells one state of a file from another; `None` for a missing file.
-type Stamp = Option<(Option<SystemTime>, u64, u64)>;
-
-#[derive(Deserialize)]
-struct Saved {
-    value: String,
-    value_encoding: String,
-    #[serde(default)]
-    expired: Option<bool>,
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Names are not shown, only how many there are.
+        f.debug_struct("State")
+            .field("names", &self.names.as_ref().map(|names| names.0.len()))
+            .field("stamp", &self.stamp)
+            .finish()
+    }
 }
+
+/// What each name has, or why its entry is bad.
+struct Names(HashMap<Box<str>, Result<Fetched, &'static str>>);
 
 impl NamesFile {
-    /// The file at `path`. It need not exist yet.
+    /// Takes the path; the file is not looked at before the first fetch or
+    /// poll.
     pub fn new(path: PathBuf) -> Self {
         Self {
             path,
-            state: Mutex::new(State::default()),
+            state: Mutex::default(),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is whole at every moment, also after a panic elsewhere.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn stamp(&self) -> Stamp {
-        let metadata = std::fs::metadata(&self.path).ok()?;
-        Some((metadata.modified().ok(), metadata.len(), inode(&metadata)))
+    fn failure(&self, what: impl fmt::Display) -> FetchFailure {
+        FetchFailure::new(
+            FailureKind::File,
+            format!("names file {} {what}", self.path.display()),
+        )
     }
 
-    /// The names, read if they have not been since the last change.
-    fn names(&self) -> Result<Arc<HashMap<String, Box<RawValue>>>, FetchFailure> {
-        let mut state = self.lock();
-        if let Some(names) = &state.names {
-            return Ok(Arc::clone(names));
+    fn read(&self) -> Result<Names, FetchFailure> {
+        let mut content = read_bounded(&self.path).map_err(|what| self.failure(what))?;
+        // Some editors put a byte order mark first; JSON has none.
+        if content.starts_with(b"\xef\xbb\xbf") {
+            content.drain(..3);
         }
-        // Looked at before it is read: a change in between is found later.
-        state.seen = Some(self.stamp());
-        let names = Arc::new(self.read().map_err(|why| {
-            let path = self.path.display();
-            FetchFailure::new(FailureKind::File, format!("the names file {path} {why}"))
-        })?);
-        state.names = Some(Arc::clone(&names));
-        Ok(names)
-    }
-
-    fn read(&self) -> Result<HashMap<String, Box<RawValue>>, String> {
-        let mut octets = Vec::new();
-        File::open(&self.path)
-            .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut octets))
-            .map_err(|error| match error.kind() {
-                ErrorKind::NotFound => "does not exist".to_owned(),
-                kind => format!("cannot be read: {kind}"),
-            })?;
-        if octets.len() as u64 > MAX_FILE {
-            return Err("is longer than 64 MiB".to_owned());
+        if !content.trim_ascii_start().starts_with(b"{") {
+            return Err(self.failure("is no JSON object: it must hold names and their values"));
         }
-        let octets = octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&octets);
-        serde_json::from_slice(octets).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            format!("is no JSON object of names (line {line}, column {column})")
+        serde_json::from_slice(&content).map_err(|error| {
+            // Not the whole text of the error, which may quote the file.
+            self.failure(format_args!(
+                "is not valid JSON: the error is at line {}, column {}",
+                error.line(),
+                error.column()
+            ))
         })
-    }
-}
-
-#[cfg(unix)]
-fn inode(metadata: &Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(metadata)
-}
-
-#[cfg(not(unix))]
-fn inode(_: &Metadata) -> u64 {
-    0
-}
-
-/// The value that an entry stands for; the error says what is wrong with it.
-fn value(entry: &RawValue) -> Result<Fetched, &'static str> {
-    let text = entry.get();
-    let found = |value: &[u8]| Ok(Fetched::Value(value.into()));
-    match text.as_bytes().first() {
-        Some(b'"') => match serde_json::from_str::<String>(text) {
-            Ok(value) => found(value.as_bytes()),
-            Err(_) => Err("is a string that is not Unicode"),
-        },
-        Some(b'{') => {
-            // A domain object has no item `value_encoding`.
-            let Ok(saved) = serde_json::from_str::<Saved>(text) else {
-                return found(text.as_bytes());
-            };
-            if saved.expired == Some(true) {
-                return Ok(Fetched::Absent(Absence::Expired));
-            }
-            match &*saved.value_encoding {
-                "ascii" | "utf8" => found(saved.value.as_bytes()),
-                "hex" => match HEXLOWER_PERMISSIVE.decode(saved.value.as_bytes()) {
-                    Ok(value) => found(&value),
-                    Err(_) => Err("has a value that is not in hexadecimal"),
-                },
-                _ => Err("has a value_encoding other than ascii, utf8 and hex"),
-            }
-        }
-        _ => Err("is neither a string nor an object"),
     }
 }
 
@@ -152,49 +121,111 @@ impl Source for NamesFile {
         key: &NameKey,
         _limit: &Limit,
     ) -> Result<Fetched, FetchFailure> {
-        let names = self.names()?;
-        let Some(entry) = names.get(key.as_str()) else {
-            return Ok(Fetched::Absent(Absence::NeverExisted));
+        // Reading under the lock keeps many fetches at once from reading the
+        // same file at once.
+        let mut state = self.lock();
+        let state = &mut *state;
+        let names = match &mut state.names {
+            Some(names) => names,
+            empty => {
+                // Looked at before it is read: if it changes in between, the
+                // next poll sees that.
+                let stamp = Stamp::of(&self.path);
+                let names = self.read();
+                let names = empty.insert(names?);
+                state.stamp = Some(stamp);
+                names
+            }
         };
-        value(entry).map_err(|why| {
-            let path = self.path.display();
-            let message = format!("an entry of the names file {path} {why}");
-            FetchFailure::new(FailureKind::File, message)
-        })
+        match names.0.get(key.as_str()) {
+            None => Ok(Fetched::Absent(Absence::NeverExisted)),
+            Some(Ok(fetched)) => Ok(fetched.clone()),
+            Some(Err(what)) => Err(self.failure(format_args!(
+                "has a bad entry for the name that was asked: {what}"
+            ))),
+        }
     }
 
-    fn check(&self, _limit: &Limit) -> Vec<Finding> {
-        match self.names() {
-            Ok(names) => {
-                let path = self.path.display();
-                vec![Finding::ok(
-                    "names file",
-                    format!("{path} has {} names", names.len()),
-                )]
-            }
-            Err(failure) => {
+    fn check(&self, limit: &Limit) -> Vec<Finding> {
+        // Any name does: what counts is that the file is read.
+        let probe = NameKey::new("d/ncprop279-check");
+        let read = probe.map(|key| self.fetch(&IsolationId::shared(), &key, limit));
+        match read {
+            Some(Err(failure)) => {
                 let remedy = "give --names-file a readable file with a JSON object of names";
                 vec![Finding::fail("names file", failure.to_string(), remedy)]
             }
+            _ => {
+                let count = self.lock().names.as_ref().map_or(0, |names| names.0.len());
+                let path = self.path.display();
+                vec![Finding::ok(
+                    "names file",
+                    format!("{path} has {count} names"),
+                )]
+            }
         }
     }
 
+    /// Looks at the file's time, length and identity, not into it.
     fn poll(&self) -> bool {
-        let seen = self.lock().seen;
-        let Some(seen) = seen else {
-            // Never read, so nothing can be out of date.
+        let now = Stamp::of(&self.path);
+        let mut state = self.lock();
+        let Some(before) = state.stamp.replace(now) else {
+            // Nothing was read before, so nothing can be out of date.
             return false;
         };
-        if self.stamp() == seen {
-            return false;
+        let has_changed = state.stamp.as_ref() != Some(&before);
+        if has_changed {
+            state.names = None;
         }
-        let mut state = self.lock();
-        state.names = None;
-        state.seen = None;
-        true
+        has_changed
     }
 
     fn is_polled(&self) -> bool {
         true
+    }
+}
+
+/// Reads a file whole. The error completes "names file …".
+fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
+    let unreadable = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => "not found: create it or correct its path".into(),
+        kind => format!("cannot be read: {kind}"),
+    };
+    // Opening anything else, a named pipe say, could wait for ever.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err("is not a file: correct its path".into());
+    }
+    let mut content = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut content))
+        .map_err(unreadable)?;
+    if u64::try_from(content.len()).map_or(true, |length| length > MAX_FILE) {
+        return Err(format!("is longer than {} MiB: shorten it", MAX_FILE >> 20));
+    }
+    Ok(content)
+}
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Names;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of names")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Names, A::Error> {
+                let mut names = HashMap::new();
+                while let Some((key, value)) = map.next_entry::<Box<str>, &'de RawValue>()? {
+                    names.insert(key, entry::read(value.get()));
+                }
+                Ok(Names(names))
+            }
+        }
+
+        deserializer.deserialize_map(Members)
     }
 }

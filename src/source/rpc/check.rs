@@ -1,16 +1,18 @@
 //! Trying a node out, step by step.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
+use serde_json::json;
 
+use super::RpcSource;
+use super::dialect::{self, Dialect};
+use super::http::HttpReply;
+use super::reply::{NodeState, Reply, node_state};
+use super::sync::Info;
+use crate::config::settings::DialectSetting;
 use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure, NameKey};
-
-use super::super::{Finding, Health, Limit};
-use super::dialect::Dialect;
-use super::reply::{self, Reply};
-use super::state::{self, Info};
-use super::{DialectSetting, RpcSource};
+use crate::source::{Finding, Health, Limit};
 
 /// A name to try the call with. Namecoin Core looks it up in its own copy of
 /// the chain; Electrum-NMC refuses Core's call before it asks any server.
@@ -43,22 +45,27 @@ pub fn check(source: &RpcSource, limit: &Limit) -> Vec<Finding> {
 }
 
 fn steps(source: &RpcSource, limit: &Limit, found: &mut Vec<Finding>) {
-    let address = source.node.http.address();
     let Some(key) = NameKey::new(HARMLESS) else {
         return;
     };
-    let probe = match source.setting {
+    let setting = source.settings.dialect;
+    let probe = match setting {
         DialectSetting::ConsensusJ => Dialect::ConsensusJ,
         _ => Dialect::Core,
     };
-    let params = probe.params(&key, &IsolationId::shared());
-    let reply = match call(source, "name_show", &params, limit) {
+    let request = probe.name_show(&IsolationId::shared(), &key);
+    let answer = match call(source, &request, limit) {
+        Ok(answer) => answer,
+        Err(failure) => return found.push(unreachable(&failure)),
+    };
+    let reply = match source.parse(&answer) {
         Ok(reply) => reply,
         Err(failure) => return found.push(unreachable(&failure)),
     };
+    let address = source.http.address();
     found.push(Finding::ok("reachable", format!("{address} answers")));
     found.push(Finding::ok("credentials", "accepted"));
-    if source.setting == DialectSetting::ConsensusJ {
+    if setting == DialectSetting::ConsensusJ {
         found.push(Finding::ok("dialect", "ConsensusJ-Namecoin, as configured"));
         found.push(Finding::warn(
             "isolation",
@@ -67,22 +74,25 @@ fn steps(source: &RpcSource, limit: &Limit, found: &mut Vec<Finding>) {
         ));
         return;
     }
-    if probe.is_refused(&reply) {
-        electrum(source, limit, found);
-    } else {
-        core(source, key, reply, limit, found);
+    match reply {
+        Reply::Error(error) if probe.is_refused_by(&error) => electrum(source, limit, found),
+        Reply::Error(error) => core(source, Some(node_state(&error)), limit, found),
+        Reply::Result(_) => core(source, None, limit, found),
     }
 }
 
-fn call(
-    source: &RpcSource,
-    method: &str,
-    params: &Value,
-    limit: &Limit,
-) -> Result<Reply, FetchFailure> {
-    source
-        .node
-        .call(method, params, &IsolationId::shared(), limit)
+fn call(source: &RpcSource, request: &str, limit: &Limit) -> Result<HttpReply, FetchFailure> {
+    let (_, answer) = source.call(request, &IsolationId::shared(), limit)?;
+    Ok(answer)
+}
+
+/// The result of a method without parameters; `None` if there is none.
+fn ask<T: DeserializeOwned>(source: &RpcSource, method: &str, limit: &Limit) -> Option<T> {
+    let answer = call(source, &dialect::request(method, &json!([])), limit).ok()?;
+    match Reply::parse(&answer.body)? {
+        Reply::Result(result) => serde_json::from_str(result.get()).ok(),
+        Reply::Error(_) => None,
+    }
 }
 
 fn unreachable(failure: &FetchFailure) -> Finding {
@@ -99,42 +109,39 @@ fn unreachable(failure: &FetchFailure) -> Finding {
     Finding::fail(label, failure.to_string(), remedy)
 }
 
-fn core(source: &RpcSource, key: NameKey, probe: Reply, limit: &Limit, found: &mut Vec<Finding>) {
-    let version = call(source, "getnetworkinfo", &json!([]), limit)
-        .ok()
-        .and_then(|reply| serde_json::from_str::<NetworkInfo>(reply.result()?.get()).ok())
-        .map(|info| info.subversion)
-        .unwrap_or_default();
+fn core(source: &RpcSource, state: Option<NodeState>, limit: &Limit, found: &mut Vec<Finding>) {
+    let info: Option<NetworkInfo> = ask(source, "getnetworkinfo", limit);
+    let version = info.map(|info| info.subversion).unwrap_or_default();
     let version = version.trim_matches('/');
-    match source.setting {
+    match source.settings.dialect {
         DialectSetting::ElectrumNmc => found.push(Finding::fail(
             "dialect",
             format!("Namecoin Core {version}, but Electrum-NMC is configured"),
             "take --rpc-dialect away",
         )),
+        _ if state == Some(NodeState::NoSuchMethod) => found.push(Finding::fail(
+            "dialect",
+            format!("the node ({version}) knows no names"),
+            "set --rpc-address to a Namecoin node",
+        )),
         _ => found.push(Finding::ok("dialect", format!("Namecoin Core {version}"))),
     }
-    let chain = call(source, "getblockchaininfo", &json!([]), limit)
-        .ok()
-        .and_then(|reply| serde_json::from_str::<ChainInfo>(reply.result()?.get()).ok());
-    found.push(match (reply::fetched(probe, Dialect::Core, &key), chain) {
-        (Err(failure), _) => Finding::fail(
+    let chain: Option<ChainInfo> = ask(source, "getblockchaininfo", limit);
+    let wait = "wait until the node has the chain";
+    found.push(match chain {
+        Some(info) if info.initialblockdownload || info.blocks < info.headers => Finding::fail(
             "chain",
-            format!("the node is not ready: {failure}"),
-            "wait until the node is ready",
+            format!("{}: block {} of {}", info.chain, info.blocks, info.headers),
+            wait,
         ),
-        (Ok(_), Some(info)) if info.initialblockdownload || info.blocks < info.headers => {
-            Finding::fail(
-                "chain",
-                format!("{}: block {} of {}", info.chain, info.blocks, info.headers),
-                "wait until the node has the chain",
-            )
+        _ if state == Some(NodeState::NotReady) => {
+            Finding::fail("chain", "the node is still starting", wait)
         }
-        (Ok(_), Some(info)) => Finding::ok(
+        Some(info) => Finding::ok(
             "chain",
             format!("{}: synced at block {}", info.chain, info.blocks),
         ),
-        (Ok(_), None) => Finding::warn(
+        None => Finding::warn(
             "chain",
             "the node does not tell its state",
             "see in the node itself whether it is synced",
@@ -144,12 +151,12 @@ fn core(source: &RpcSource, key: NameKey, probe: Reply, limit: &Limit, found: &m
 }
 
 fn electrum(source: &RpcSource, limit: &Limit, found: &mut Vec<Finding>) {
-    let info = match state::ask(&source.node, limit) {
+    let info = match source.info(limit) {
         Ok(info) => info,
         Err(failure) => return found.push(unreachable(&failure)),
     };
     let version = info.version.as_deref().unwrap_or("of unknown version");
-    match source.setting {
+    match source.settings.dialect {
         DialectSetting::Core => found.push(Finding::fail(
             "dialect",
             format!("Electrum-NMC {version}, but Namecoin Core is configured"),
@@ -185,27 +192,27 @@ fn electrum(source: &RpcSource, limit: &Limit, found: &mut Vec<Finding>) {
     } else {
         Finding::warn(
             "isolation",
-            state::unisolated(&info),
+            info.unisolated(),
             "use Namecoin Core, or Electrum-NMC 4.0.6",
         )
     });
 }
 
 fn proxy(source: &RpcSource) -> Finding {
-    if source.proxied_in_clear {
+    let address = &source.settings.address;
+    if source.settings.proxy.is_some() && !address.is_onion() {
         return Finding::warn(
             "proxy",
             "the exit of the proxy sees the password and every name that is looked up",
             "reach the node by an onion service",
         );
     }
-    let address = source.node.http.address();
     Finding {
         label: "proxy",
         health: Health::Ok,
         what: if address.is_loopback() {
             "none needed: the node is on this machine".to_owned()
-        } else if address.is_onion() {
+        } else if source.settings.proxy.is_some() {
             "the node is an onion service".to_owned()
         } else {
             "none, as permitted by allow-unproxied-node".to_owned()

@@ -1,126 +1,227 @@
-//! What the node is shown, and the cookie file that it may come from.
+//! What we prove ourselves with: a password, or the node's cookie file.
 
+use std::fmt;
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use data_encoding::BASE64;
+use ureq::http::HeaderValue;
 
 use crate::config::settings::Credentials;
 use crate::snapshot::{FailureKind, FetchFailure};
 
-/// The longest cookie file that is read, in octets. Namecoin Core's has 75.
-const MAX_COOKIE: u64 = 4096;
+/// The longest cookie file that is read, in octets.
+const MAX_COOKIE: u64 = 4 << 10;
 
-/// The value of an `Authorization` header (RFC 7617). Never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Authorization(String);
+/// A user name and password, and the header they make. `Debug` shows none.
+pub(super) struct Secret {
+    user: String,
+    password: String,
+    token: String,
+    header: HeaderValue,
+}
 
-impl Authorization {
-    fn basic(user_and_password: &[u8]) -> Self {
-        Self(format!("Basic {}", BASE64.encode(user_and_password)))
-    }
-
-    /// The header's value.
-    pub fn header(&self) -> &str {
-        &self.0
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
     }
 }
 
-/// Credentials, read when they are first needed and kept until they are
-/// refused.
-pub struct CredentialStore {
-    origin: Credentials,
-    current: Mutex<Option<Authorization>>,
+impl Secret {
+    fn new(user: &str, password: &str) -> Option<Self> {
+        let token = BASE64.encode(format!("{user}:{password}").as_bytes());
+        let mut header = HeaderValue::from_str(&format!("Basic {token}")).ok()?;
+        header.set_sensitive(true);
+        Some(Self {
+            user: user.into(),
+            password: password.into(),
+            token,
+            header,
+        })
+    }
+
+    /// The value of the `Authorization` header, marked as sensitive.
+    pub fn header(&self) -> HeaderValue {
+        self.header.clone()
+    }
+
+    /// Everything of it that must not be shown.
+    pub fn texts(&self) -> [&str; 3] {
+        [&self.user, &self.password, &self.token]
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.token == other.token
+    }
 }
 
-impl CredentialStore {
-    /// Credentials from `origin`; no file is read yet.
-    pub fn new(origin: Credentials) -> Self {
+/// Keeps the credentials, and reads the cookie file when it is needed.
+#[derive(Debug)]
+pub(super) struct Keyring {
+    setting: Credentials,
+    /// What was read or given. Locked for copying only, never while reading.
+    known: Mutex<Option<Arc<Secret>>>,
+}
+
+impl Keyring {
+    /// Reads nothing yet.
+    pub fn new(setting: &Credentials) -> Self {
+        let known = match setting {
+            Credentials::Password { user, password } => Secret::new(user, password).map(Arc::new),
+            Credentials::Cookie(_) | Credentials::DefaultCookie(_) => None,
+        };
         Self {
-            origin,
-            current: Mutex::new(None),
+            setting: setting.clone(),
+            known: Mutex::new(known),
         }
     }
 
-    /// What to show now.
-    pub fn current(&self) -> Result<Authorization, FetchFailure> {
-        // The lock is held for copying only, never for reading a file.
-        if let Some(known) = &*self.lock() {
-            return Ok(known.clone());
+    /// The credentials to use, read now if this is the first time.
+    ///
+    /// # Errors
+    /// The cookie file cannot be read, or there is no path to look at.
+    pub fn current(&self) -> Result<Arc<Secret>, FetchFailure> {
+        let known = self
+            .known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        match known {
+            Some(secret) => Ok(secret),
+            None => self.read(),
         }
-        let read = self.read()?;
-        *self.lock() = Some(read.clone());
-        Ok(read)
     }
 
-    /// What to show after `refused` was refused; `None` if it is the same.
-    pub fn renew(&self, refused: &Authorization) -> Result<Option<Authorization>, FetchFailure> {
-        if matches!(self.origin, Credentials::Password { .. }) {
-            return Ok(None);
+    /// Reads the cookie file again after the node refused `refused`; `None`
+    /// if nothing came of it that would be worth another attempt.
+    pub fn renewed(&self, refused: &Secret) -> Option<Arc<Secret>> {
+        if matches!(self.setting, Credentials::Password { .. }) {
+            return None;
         }
-        let read = self.read()?;
-        *self.lock() = Some(read.clone());
-        Ok((read != *refused).then_some(read))
+        self.read().ok().filter(|read| !read.is_same(refused))
     }
 
-    /// What the user can do about refused credentials.
+    /// What a person can do about refused credentials.
     pub fn advice(&self) -> &'static str {
-        match self.origin {
-            Credentials::Password { .. } => "check --rpc-user and --rpc-password",
-            Credentials::Cookie(_) => "check that --rpc-cookie is the cookie file of this node",
+        match self.setting {
+            Credentials::Password { .. } => "check --rpc-user and its password",
+            Credentials::Cookie(_) => "is the cookie file at --rpc-cookie that of this node?",
             Credentials::DefaultCookie(_) => {
-                "set --rpc-user and --rpc-password, or --rpc-cookie if its cookie file is not in \
-                 the default data directory"
+                "is the cookie file that of this node? Set --rpc-cookie or --rpc-user"
             }
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Authorization>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn read(&self) -> Result<Authorization, FetchFailure> {
-        let path = match &self.origin {
-            Credentials::Password { user, password } => {
-                return Ok(Authorization::basic(
-                    format!("{user}:{password}").as_bytes(),
-                ));
-            }
+    fn read(&self) -> Result<Arc<Secret>, FetchFailure> {
+        let path = match &self.setting {
             Credentials::Cookie(path) | Credentials::DefaultCookie(Some(path)) => path,
             Credentials::DefaultCookie(None) => {
-                let message = "no cookie file is known on this platform; set --rpc-cookie, or \
-                               --rpc-user and --rpc-password";
-                return Err(FetchFailure::new(FailureKind::File, message));
+                return Err(FetchFailure::new(
+                    FailureKind::File,
+                    "there is no home directory to look for the node's cookie file in: set --rpc-cookie or --rpc-user",
+                ));
+            }
+            // Only a user name or password that makes no header comes here.
+            Credentials::Password { .. } => {
+                return Err(FetchFailure::new(
+                    FailureKind::Credentials,
+                    "the user name and password cannot be sent: check --rpc-user and its password",
+                ));
             }
         };
-        read_cookie(path)
-            .map_err(|why| FetchFailure::new(FailureKind::File, format!("the cookie file {why}")))
+        let secret = Arc::new(read_cookie(path)?);
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&secret));
+        Ok(secret)
     }
 }
 
-fn read_cookie(path: &Path) -> Result<Authorization, String> {
-    let shown = path.display();
-    let mut octets = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_COOKIE + 1).read_to_end(&mut octets))
-        .map_err(|error| match error.kind() {
-            ErrorKind::NotFound => {
-                format!(
-                    "{shown} does not exist; is the node running, and is this its data directory?"
-                )
-            }
-            ErrorKind::PermissionDenied => {
-                format!("{shown} may not be read; run as the node's user, or copy the file")
-            }
-            kind => format!("{shown} cannot be read: {kind}"),
-        })?;
-    let cookie = octets.trim_ascii_end();
-    if cookie.len() as u64 > MAX_COOKIE || !cookie.contains(&b':') || cookie.contains(&b'\n') {
-        return Err(format!(
-            "{shown} is no cookie file: it is not one line of user:password"
-        ));
+/// Reads a cookie file: one line `user:password`, with or without its end.
+fn read_cookie(path: &Path) -> Result<Secret, FetchFailure> {
+    let failure = |what: &str| {
+        FetchFailure::new(
+            FailureKind::File,
+            format!("cookie file {} {what}", path.display()),
+        )
+    };
+    let unreadable = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => failure(
+            "not found: is the node running? If its data directory is elsewhere, set --rpc-cookie",
+        ),
+        kind => failure(&format!("cannot be read: {kind}")),
+    };
+    // Opening anything else, a named pipe say, could wait for ever.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(failure("is not a file: check --rpc-cookie"));
     }
-    Ok(Authorization::basic(cookie))
+    let mut content = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_COOKIE + 1).read_to_end(&mut content))
+        .map_err(unreadable)?;
+    let no_cookie = || failure("holds no cookie: check --rpc-cookie");
+    if u64::try_from(content.len()).map_or(true, |length| length > MAX_COOKIE) {
+        return Err(no_cookie());
+    }
+    let text = std::str::from_utf8(&content).map_err(|_| no_cookie())?;
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if line.contains(char::is_control) {
+        return Err(no_cookie());
+    }
+    let (user, password) = line.split_once(':').ok_or_else(no_cookie)?;
+    Secret::new(user, password).ok_or_else(no_cookie)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cookie(content: &[u8]) -> Result<Secret, FetchFailure> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(".cookie");
+        std::fs::write(&path, content).unwrap();
+        read_cookie(&path)
+    }
+
+    #[test]
+    fn one_line_with_or_without_its_end() {
+        for end in ["", "\n", "\r\n"] {
+            let secret = cookie(format!("__cookie__:0a1b{end}").as_bytes()).unwrap();
+            assert_eq!(secret.header(), "Basic X19jb29raWVfXzowYTFi");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_no_cookie() {
+        for bad in [
+            &b""[..],
+            b"x",
+            b"a:b\nc",
+            b"a:\xff",
+            b"a:b\n\n",
+            &[b':'; 4097],
+        ] {
+            let failure = cookie(bad).unwrap_err();
+            assert_eq!(failure.kind, FailureKind::File);
+            assert!(failure.message.contains("holds no cookie"));
+        }
+        assert!(cookie(&[b':'; 4096]).is_ok());
+        let directory = tempfile::tempdir().unwrap();
+        let failure = read_cookie(directory.path()).unwrap_err();
+        assert!(failure.message.contains("is not a file"));
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let keyring = Keyring::new(&Credentials::Password {
+            user: "mallory".into(),
+            password: "swordfish".into(),
+        });
+        let secret = keyring.current().unwrap();
+        let shown = format!("{keyring:?} {secret:?} {:?}", secret.header());
+        for text in secret.texts() {
+            assert!(!shown.contains(text), "{shown}");
+        }
+    }
 }

@@ -1,154 +1,195 @@
-//! One HTTP exchange with the node.
+//! HTTP to one node: bounded, without redirects and proxies, over
+//! connections that are kept.
 
-use std::time::Instant;
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE};
+
+use super::connection::Trace;
+use super::connections::{Connections, MAX_IDLE_AGE};
+use super::credentials::Secret;
 use crate::config::settings::NodeAddress;
 use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure};
+use crate::source::Limit;
 
-use super::super::Limit;
-use super::connections::Connections;
-use super::credentials::Authorization;
-use super::reply::Reply;
+/// The longest answer that is read, in octets without the header.
+const MAX_BODY: u64 = 1 << 20;
 
-/// The longest reply that is read, in octets. A value has at most 1,023.
-const MAX_REPLY: u64 = 1 << 20;
+/// An answer, whatever its status.
+#[derive(Debug)]
+pub(super) struct HttpReply {
+    /// The HTTP status code.
+    pub status: u16,
+    /// The whole body.
+    pub body: Vec<u8>,
+}
 
-/// The node's address and the connections to it.
-pub struct Http {
+/// The way to one node.
+#[derive(Debug)]
+pub(super) struct Http {
     connections: Connections,
-    address: NodeAddress,
     url: String,
+    address: Arc<str>,
 }
 
 impl Http {
-    /// Connections to the node at `address`, opened when they are needed.
+    /// Prepares; nothing is connected or looked up.
     pub fn new(address: &NodeAddress, proxy: Option<&NodeAddress>) -> Self {
         Self {
-            connections: Connections::new(proxy),
-            address: address.clone(),
+            connections: Connections::new(address, proxy),
             url: format!("http://{address}/"),
+            address: address.to_string().into(),
         }
     }
 
-    /// Closes the connections of an isolation id.
-    pub fn forget(&self, isolation: &IsolationId) {
-        self.connections.forget(isolation);
+    /// The connections, for closing them.
+    pub fn connections(&self) -> &Connections {
+        &self.connections
     }
 
-    /// Closes the connections of isolation ids that have been idle for long.
-    pub fn tidy(&self) {
-        self.connections.tidy(Instant::now());
-    }
-
-    /// Where the node is, for messages.
-    pub fn address(&self) -> &NodeAddress {
+    /// The node's address, for messages.
+    pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Posts a body and reads the reply, whatever its status.
+    /// Sends one request and reads the whole answer.
     ///
-    /// A connection that breaks before a reply is replaced once: the node may
-    /// have closed a kept one just when it was used again, and asking for a
-    /// name twice does no harm.
+    /// If a kept connection turns out to be closed before anything of the
+    /// answer came, the request is repeated once on a new one. `name_show`
+    /// changes nothing, so it does no harm if the node has seen it.
+    ///
+    /// # Errors
+    /// There is no connection, no answer before the deadline, one that is
+    /// over the bounds or no HTTP, or nobody waits for it any more.
     pub fn post(
         &self,
+        secret: &Secret,
         body: &str,
-        authorization: &Authorization,
         isolation: &IsolationId,
         limit: &Limit,
-    ) -> Result<Reply, FetchFailure> {
-        match self.exchange(body, authorization, isolation, limit) {
-            Err(Broken::Connection(_)) => self.exchange(body, authorization, isolation, limit),
-            result => result,
+    ) -> Result<HttpReply, FetchFailure> {
+        match self.attempt(secret, body, isolation, limit, MAX_IDLE_AGE)? {
+            Ok(reply) => Ok(reply),
+            Err(error) if was_closed_while_idle(&error, Trace::taken()) => {
+                // The other kept connections are likely closed as well. An
+                // age of zero drops them all and opens a new one.
+                self.attempt(secret, body, isolation, limit, Duration::ZERO)?
+                    .map_err(|error| self.failure(&error, limit))
+            }
+            Err(error) => Err(self.failure(&error, limit)),
         }
-        .map_err(|broken| self.failure(broken))
     }
 
-    fn exchange(
+    fn attempt(
         &self,
+        secret: &Secret,
         body: &str,
-        authorization: &Authorization,
         isolation: &IsolationId,
         limit: &Limit,
-    ) -> Result<Reply, Broken> {
-        let left = limit.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() || limit.cancel.is_set() {
-            return Err(Broken::Time);
+        max_idle_age: Duration,
+    ) -> Result<Result<HttpReply, ureq::Error>, FetchFailure> {
+        if limit.cancel.is_set() {
+            return Err(FetchFailure::new(
+                FailureKind::TimedOut,
+                "nobody waits for the answer any more",
+            ));
         }
+        let left = limit.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(self.timed_out());
+        }
+        Trace::begin();
         let agent = self.connections.of(isolation, Instant::now());
-        let mut response = agent
+        let reply = agent
             .post(&self.url)
             .config()
             .timeout_global(Some(left))
+            .max_idle_age(max_idle_age)
             .build()
-            .header("Content-Type", "application/json")
-            .header("Authorization", authorization.header())
-            .send(body)?;
-        let status = response.status().as_u16();
-        let body = response
-            .body_mut()
-            .with_config()
-            .limit(MAX_REPLY)
-            .read_to_vec()?;
-        Ok(Reply { status, body })
+            .header(AUTHORIZATION, secret.header())
+            .header(CONTENT_TYPE, "application/json")
+            .send(body)
+            .and_then(|mut reply| {
+                let status = reply.status().as_u16();
+                let body = reply
+                    .body_mut()
+                    .with_config()
+                    .limit(MAX_BODY)
+                    .read_to_vec()?;
+                Ok(HttpReply { status, body })
+            });
+        Ok(reply)
     }
 
-    fn failure(&self, broken: Broken) -> FetchFailure {
+    fn timed_out(&self) -> FetchFailure {
+        FetchFailure::new(
+            FailureKind::TimedOut,
+            format!("the node at {} did not answer in time", self.address),
+        )
+    }
+
+    fn failure(&self, error: &ureq::Error, limit: &Limit) -> FetchFailure {
+        use ureq::Error;
         let address = &self.address;
-        match broken {
-            Broken::Time => FetchFailure::new(
-                FailureKind::TimedOut,
-                format!("the node at {address} did not answer in time"),
-            ),
-            Broken::Refused => FetchFailure::new(
+        let (kind, message) = match error {
+            Error::Timeout(_) => return self.timed_out(),
+            _ if Instant::now() >= limit.deadline => return self.timed_out(),
+            Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => (
                 FailureKind::Unreachable,
-                format!("the node at {address} refused the connection; is it running?"),
+                format!(
+                    "the node at {address} refuses connections: is it running, with its RPC server on this port?"
+                ),
             ),
-            Broken::Connection(why) => FetchFailure::new(
+            // Only the kind is shown: the text may come from anywhere.
+            Error::Io(error) => (
                 FailureKind::Unreachable,
-                format!("the connection to the node at {address} failed: {why}"),
+                format!(
+                    "the connection to the node at {address} failed: {}",
+                    error.kind()
+                ),
             ),
-            Broken::Reply(why) => FetchFailure::new(
+            Error::HostNotFound => (
+                FailureKind::Unreachable,
+                format!("the host of the node at {address} cannot be found"),
+            ),
+            Error::ConnectionFailed => (
+                FailureKind::Unreachable,
+                format!("no connection to the node at {address}"),
+            ),
+            Error::BodyExceedsLimit(_) | Error::LargeResponseHeader(..) => (
                 FailureKind::BadReply,
-                format!("the reply of the node at {address} makes no sense: {why}"),
+                format!("the node at {address} sent an answer that is too long"),
             ),
-        }
+            Error::BadUri(_) | Error::Http(_) => (
+                FailureKind::Unreachable,
+                format!("{address} is no address of a node"),
+            ),
+            _ => (
+                FailureKind::BadReply,
+                format!("the node at {address} did not answer in HTTP"),
+            ),
+        };
+        FetchFailure::new(kind, message)
     }
 }
 
-/// How an exchange went wrong.
-enum Broken {
-    Time,
-    Refused,
-    Connection(&'static str),
-    Reply(&'static str),
-}
-
-impl From<ureq::Error> for Broken {
-    // Messages are made of fixed words: an error may quote what was sent.
-    fn from(error: ureq::Error) -> Self {
-        use std::io::ErrorKind;
-        match error {
-            ureq::Error::Timeout(_) => Self::Time,
-            ureq::Error::HostNotFound => Self::Connection("its host name is unknown"),
-            ureq::Error::ConnectionFailed => Self::Connection("no address of it answers"),
-            ureq::Error::BodyExceedsLimit(_) => Self::Reply("it is longer than 1 MiB"),
-            ureq::Error::LargeResponseHeader(..) => Self::Reply("its header is too long"),
-            ureq::Error::Io(error) => match error.kind() {
-                ErrorKind::ConnectionRefused => Self::Refused,
-                ErrorKind::TimedOut => Self::Time,
-                ErrorKind::UnexpectedEof => Self::Connection("it was closed"),
-                ErrorKind::ConnectionReset
+/// Whether a request failed only because the node had closed the kept
+/// connection that it was sent on.
+fn was_closed_while_idle(error: &ureq::Error, trace: Trace) -> bool {
+    let ureq::Error::Io(error) = error else {
+        return false;
+    };
+    !trace.opened
+        && !trace.answered
+        && matches!(
+            error.kind(),
+            ErrorKind::UnexpectedEof
+                | ErrorKind::ConnectionReset
                 | ErrorKind::ConnectionAborted
-                | ErrorKind::BrokenPipe => Self::Connection("it was reset"),
-                ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
-                    Self::Connection("there is no way to it")
-                }
-                ErrorKind::InvalidData => Self::Reply("it is no HTTP"),
-                _ => Self::Connection("an input or output error"),
-            },
-            _ => Self::Reply("it is no HTTP"),
-        }
-    }
+                | ErrorKind::BrokenPipe
+                | ErrorKind::NotConnected
+        )
 }

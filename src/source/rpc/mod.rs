@@ -1,115 +1,274 @@
-//! A node's JSON-RPC interface: Namecoin Core, Electrum-NMC, and
-//! ConsensusJ-Namecoin where it is asked for.
+//! Values from a node's JSON-RPC interface.
 //!
-//! The room's parts are the HTTP exchange (`http`), the credentials
-//! (`credentials`), the dialects of the call (`dialect`), what replies mean
-//! (`reply`), what an Electrum-NMC node says of itself (`state`), and the trying
-//! out (`check`).
+//! Namecoin Core, Electrum-NMC and ConsensusJ-Namecoin all have the method
+//! `name_show`, in three dialects. The isolation id goes along as the option
+//! `streamID`, by which Electrum-NMC 4.0 chooses the server connection that
+//! it asks on; other nodes ignore it.
 
 mod check;
+mod connection;
 mod connections;
 mod credentials;
 mod dialect;
 mod http;
+mod redact;
 mod reply;
-mod state;
+mod sync;
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde_json::Value;
+use data_encoding::HEXLOWER;
+use serde_json::value::RawValue;
 
-use crate::config::settings::{DialectSetting, RpcSettings};
+use self::credentials::{Keyring, Secret};
+use self::dialect::{Dialect, Recognition};
+use self::http::{Http, HttpReply};
+use self::reply::{NodeState, Reply};
+use self::sync::{Info, SyncCheck};
+use super::name_show::{NAME_ERROR, NameShow, RpcError};
+use super::{Finding, Limit, Source};
+use crate::config::settings::RpcSettings;
 use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
 
-use super::{Finding, Limit, Source};
-use credentials::CredentialStore;
-use dialect::Dialect;
-use http::Http;
-use reply::Reply;
-use state::NodeState;
-
-/// A node that is asked with `name_show`.
+/// A node that is asked with `name_show` over HTTP.
+///
+/// Once its dialect is known a fetch is one HTTP request. Besides, a kept
+/// connection that was closed is replaced, a cookie that changed is read
+/// again, and an Electrum-NMC node that says a name cannot be used is asked
+/// at most once a minute whether it has caught up (`getinfo`).
+///
+/// Connections are kept. On the loopback interface they are shared by all
+/// isolation ids: a node that keeps its users apart does so by `streamID`.
+/// Through a proxy each isolation id has its own.
 pub struct RpcSource {
-    node: Node,
-    setting: DialectSetting,
-    /// The dialect learned from the node's replies, as [`Dialect::number`].
-    /// A plain atomic: nobody waits while somebody else finds out.
-    learned: AtomicU8,
-    state: NodeState,
-    proxied_in_clear: bool,
+    http: Http,
+    keyring: Keyring,
+    recognition: Recognition,
+    sync: SyncCheck<Info>,
+    /// Whether it was looked into that the node honours isolation ids.
+    looked: AtomicBool,
+    warn: Box<dyn Fn(&str) + Send + Sync>,
+    settings: RpcSettings,
 }
 
-/// The node itself: where it is and how it is shown that we may ask.
-struct Node {
-    http: Http,
-    credentials: CredentialStore,
+impl fmt::Debug for RpcSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RpcSource")
+            .field("address", &self.http.address())
+            .field("recognition", &self.recognition)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of asking in one dialect.
+enum Asked {
+    /// The node knows.
+    Fetched(Fetched),
+    /// The node does not understand the dialect.
+    Refused,
+}
+
+/// One question, for what is said about it when it fails.
+struct Question<'a> {
+    isolation: &'a IsolationId,
+    key: &'a NameKey,
+    limit: &'a Limit,
 }
 
 impl RpcSource {
-    /// A source that asks the node of `settings`. Nothing is opened or read
-    /// before the first fetch. `warn` is called, once at most, if the node
-    /// turns out to ignore isolation ids.
+    /// Prepares; nothing is connected, looked up or read before the first
+    /// fetch. `warn` is called, once at most, if the node turns out to ignore
+    /// isolation ids.
     pub fn new(settings: &RpcSettings, warn: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self {
-            node: Node {
-                http: Http::new(&settings.address, settings.proxy.as_ref()),
-                credentials: CredentialStore::new(settings.credentials.clone()),
-            },
-            setting: settings.dialect,
-            learned: AtomicU8::new(Dialect::Core.number()),
-            state: NodeState::new(warn),
-            proxied_in_clear: settings.proxy.is_some() && !settings.address.is_onion(),
+            http: Http::new(&settings.address, settings.proxy.as_ref()),
+            keyring: Keyring::new(&settings.credentials),
+            recognition: Recognition::new(settings.dialect),
+            sync: SyncCheck::default(),
+            looked: AtomicBool::new(false),
+            warn: Box::new(warn),
+            settings: settings.clone(),
         }
     }
 
-    fn dialect(&self) -> Dialect {
-        match self.setting {
-            DialectSetting::Core => Dialect::Core,
-            DialectSetting::ElectrumNmc => Dialect::ElectrumNmc,
-            DialectSetting::ConsensusJ => Dialect::ConsensusJ,
-            // What has not been learned yet is tried as Core's: its call is
-            // refused by Electrum-NMC before any network traffic.
-            DialectSetting::Auto => Dialect::from_number(self.learned.load(Ordering::Relaxed)),
+    fn ask(&self, dialect: Dialect, question: &Question<'_>) -> Result<Asked, FetchFailure> {
+        let request = dialect.name_show(question.isolation, question.key);
+        let (secret, answer) = self.call(&request, question.isolation, question.limit)?;
+        match self.parse(&answer)? {
+            Reply::Result(result) => self.take_result(result, dialect, question.key),
+            Reply::Error(error) if dialect.is_refused_by(&error) => Ok(Asked::Refused),
+            Reply::Error(error) => self.take_error(&error, dialect, question, &secret),
         }
     }
 
-    /// Asks in one dialect, and once more in the other if the node does not
-    /// understand it and we may choose.
-    fn ask(
+    /// Sends a request with the credentials, and once more if the cookie has
+    /// changed since it was read. `isolation` chooses the connection; it is
+    /// sent only if it is in the request.
+    fn call(
         &self,
+        request: &str,
         isolation: &IsolationId,
-        key: &NameKey,
         limit: &Limit,
-    ) -> Result<(Dialect, Reply), FetchFailure> {
-        let dialect = self.dialect();
-        let params = dialect.params(key, isolation);
-        let reply = self.node.call("name_show", &params, isolation, limit)?;
-        if !dialect.is_refused(&reply) {
-            return Ok((dialect, reply));
+    ) -> Result<(std::sync::Arc<Secret>, HttpReply), FetchFailure> {
+        let secret = self.keyring.current()?;
+        let answer = self.http.post(&secret, request, isolation, limit)?;
+        if !refuses_credentials(&answer) {
+            return Ok((secret, answer));
         }
-        let Some(other) = dialect
-            .other()
-            .filter(|_| self.setting == DialectSetting::Auto)
-        else {
-            return Err(self.wrong_dialect());
-        };
-        let params = other.params(key, isolation);
-        let reply = self.node.call("name_show", &params, isolation, limit)?;
-        if other.is_refused(&reply) {
-            return Err(self.wrong_dialect());
+        if let Some(renewed) = self.keyring.renewed(&secret) {
+            let answer = self.http.post(&renewed, request, isolation, limit)?;
+            if !refuses_credentials(&answer) {
+                return Ok((renewed, answer));
+            }
         }
-        self.learned.store(other.number(), Ordering::Relaxed);
-        Ok((other, reply))
+        Err(self.failure(
+            FailureKind::Credentials,
+            format_args!("refused our credentials: {}", self.keyring.advice()),
+        ))
     }
 
-    fn wrong_dialect(&self) -> FetchFailure {
-        let address = self.node.http.address();
-        let message = format!(
-            "the node at {address} does not understand this name_show; check --rpc-dialect and \
-             that it is a Namecoin node"
-        );
-        FetchFailure::new(FailureKind::BadReply, message)
+    /// Takes an answer apart, or says what its HTTP status means.
+    fn parse<'a>(&self, answer: &'a HttpReply) -> Result<Reply<'a>, FetchFailure> {
+        let status = answer.status;
+        let (kind, what) = match (Reply::parse(&answer.body), status) {
+            (Some(Reply::Result(result)), 200) => return Ok(Reply::Result(result)),
+            (Some(Reply::Error(error)), 200 | 400..) => return Ok(Reply::Error(error)),
+            // Namecoin Core sends an empty one while it stops, and one with
+            // text while its work queue is full.
+            (_, 503) if answer.body.is_empty() => (
+                FailureKind::NotReady,
+                "is not available: it may be stopping or starting".into(),
+            ),
+            (_, 503) => (FailureKind::Overloaded, "has too much to do".into()),
+            (_, 300..400) => (
+                FailureKind::BadReply,
+                format!(
+                    "answered with a redirection (HTTP status {status}), which is not followed"
+                ),
+            ),
+            (_, 200) => (
+                FailureKind::BadReply,
+                "answered with something that is no JSON-RPC answer".into(),
+            ),
+            _ => (
+                FailureKind::BadReply,
+                format!("answered with HTTP status {status}: is it a Namecoin node's RPC port?"),
+            ),
+        };
+        Err(self.failure(kind, what))
+    }
+
+    fn take_result(
+        &self,
+        result: &RawValue,
+        dialect: Dialect,
+        key: &NameKey,
+    ) -> Result<Asked, FetchFailure> {
+        let bad = |what: &str| {
+            self.failure(
+                FailureKind::BadReply,
+                format_args!("sent an answer that {what}"),
+            )
+        };
+        let answer: NameShow =
+            serde_json::from_str(result.get()).map_err(|_| bad("is not that of name_show"))?;
+        if !answer.is_about(key.as_str(), dialect.encoding()) {
+            return Err(bad("is about another name"));
+        }
+        answer
+            .fetched(dialect.encoding())
+            .map(Asked::Fetched)
+            .map_err(bad)
+    }
+
+    fn take_error(
+        &self,
+        error: &RpcError,
+        dialect: Dialect,
+        question: &Question<'_>,
+        secret: &Secret,
+    ) -> Result<Asked, FetchFailure> {
+        let is_electrum = dialect == Dialect::ElectrumNmc || error.is_hearsay();
+        if error.code == NAME_ERROR && is_electrum {
+            self.require_synced(question.limit)?;
+        }
+        if let Some(absence) = error.absence() {
+            return Ok(Asked::Fetched(Fetched::Absent(absence)));
+        }
+        let message = shown(error, question, secret);
+        let code = error.code;
+        Err(match reply::node_state(error) {
+            NodeState::NotReady => self.failure(
+                FailureKind::NotReady,
+                format_args!("is not ready: {message}"),
+            ),
+            NodeState::NoSuchMethod => self.failure(
+                FailureKind::BadReply,
+                "knows no names: is it a Namecoin node?",
+            ),
+            NodeState::Unknown => self.failure(
+                FailureKind::BadReply,
+                format_args!("answered with error {code}: {message}"),
+            ),
+        })
+    }
+
+    /// What the node says of itself, asked at most once a minute and without
+    /// an isolation id.
+    fn info(&self, limit: &Limit) -> Result<Info, FetchFailure> {
+        self.sync.info(limit, || {
+            let nobody = IsolationId::shared();
+            let (_, answer) = self.call(&dialect::getinfo(), &nobody, limit)?;
+            match Reply::parse(&answer.body) {
+                Some(reply) => Ok(Info::of(&reply)),
+                // Passing trouble is no answer; anything else means that
+                // the node has no such method.
+                None if answer.status == 503 => self.parse(&answer).map(|_| Info::default()),
+                None => Ok(Info::default()),
+            }
+        })
+    }
+
+    /// Says once if an Electrum-NMC node ignores isolation ids.
+    fn warn_once(&self, limit: &Limit) {
+        if self.looked.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        match self.info(limit) {
+            Ok(info) if info.isolates() => {}
+            Ok(info) => (self.warn)(&info.unisolated()),
+            // Asked again with the next name.
+            Err(_) => self.looked.store(false, Ordering::Relaxed),
+        }
+    }
+
+    /// Fails unless Electrum-NMC has caught up with its server.
+    fn require_synced(&self, limit: &Limit) -> Result<(), FetchFailure> {
+        let synced = self.info(limit)?.is_synced();
+        if synced {
+            Ok(())
+        } else {
+            Err(self.failure(
+                FailureKind::NotReady,
+                "knows of no such name, but its blockchain is still syncing",
+            ))
+        }
+    }
+
+    fn wrong_dialect(&self, refused: Dialect) -> FetchFailure {
+        self.failure(
+            FailureKind::BadReply,
+            format_args!(
+                "does not understand the dialect of {}: check --rpc-dialect",
+                refused.title()
+            ),
+        )
+    }
+
+    fn failure(&self, kind: FailureKind, what: impl fmt::Display) -> FetchFailure {
+        FetchFailure::new(kind, format!("the node at {} {what}", self.http.address()))
     }
 }
 
@@ -120,66 +279,56 @@ impl Source for RpcSource {
         key: &NameKey,
         limit: &Limit,
     ) -> Result<Fetched, FetchFailure> {
-        let (dialect, reply) = self.ask(isolation, key, limit)?;
-        let fetched = reply::fetched(reply, dialect, key)
-            .map_err(|failure| reply::at(self.node.http.address(), failure))?;
-        if let (Fetched::Absent(_), Dialect::ElectrumNmc) = (&fetched, dialect) {
-            // Before it has the block headers it calls every name absent.
-            self.state.require_synced(&self.node, limit)?;
+        let question = Question {
+            isolation,
+            key,
+            limit,
+        };
+        let first = self.recognition.current();
+        let (dialect, asked) = match self.ask(first, &question)? {
+            Asked::Refused => {
+                let Some(second) = self.recognition.switch_from(first) else {
+                    return Err(self.wrong_dialect(first));
+                };
+                (second, self.ask(second, &question)?)
+            }
+            asked => (first, asked),
+        };
+        match asked {
+            Asked::Fetched(fetched) => {
+                if dialect == Dialect::ElectrumNmc {
+                    self.warn_once(limit);
+                }
+                Ok(fetched)
+            }
+            Asked::Refused => Err(self.wrong_dialect(dialect)),
         }
-        if dialect == Dialect::ElectrumNmc {
-            self.state.warn_once(&self.node, limit);
-        }
-        Ok(fetched)
+    }
+
+    fn forget(&self, isolation: &IsolationId) {
+        self.http.connections().forget(isolation);
     }
 
     fn check(&self, limit: &Limit) -> Vec<Finding> {
         check::check(self, limit)
     }
 
-    fn forget(&self, isolation: &IsolationId) {
-        self.node.http.forget(isolation);
-    }
-
     fn tidy(&self) {
-        self.node.http.tidy();
+        self.http.connections().tidy(std::time::Instant::now());
     }
 }
 
-impl Node {
-    /// Calls a method. If the credentials are refused and have changed
-    /// meanwhile (a node writes a new cookie at each start), calls once more.
-    ///
-    /// `isolation` chooses the connection; it is sent only if it is in the
-    /// parameters.
-    fn call(
-        &self,
-        method: &str,
-        params: &Value,
-        isolation: &IsolationId,
-        limit: &Limit,
-    ) -> Result<Reply, FetchFailure> {
-        let body = serde_json::json!({
-            "jsonrpc": "2.0",
-            "id": 1,
-            "method": method,
-            "params": params,
-        });
-        let body = body.to_string();
-        let shown = self.credentials.current()?;
-        let reply = self.http.post(&body, &shown, isolation, limit)?;
-        if !reply.is_unauthorized() {
-            return Ok(reply);
-        }
-        if let Some(renewed) = self.credentials.renew(&shown)? {
-            let reply = self.http.post(&body, &renewed, isolation, limit)?;
-            if !reply.is_unauthorized() {
-                return Ok(reply);
-            }
-        }
-        let address = self.http.address();
-        let advice = self.credentials.advice();
-        let message = format!("the node at {address} refused the credentials: {advice}");
-        Err(FetchFailure::new(FailureKind::Credentials, message))
-    }
+fn refuses_credentials(answer: &HttpReply) -> bool {
+    matches!(answer.status, 401 | 403)
+}
+
+/// A node's message without anything of the question or the credentials.
+fn shown(error: &RpcError, question: &Question<'_>, secret: &Secret) -> String {
+    let name = question.key.as_str();
+    let hex = HEXLOWER.encode(name.as_bytes());
+    let label = name.split_once('/').map_or("", |(_, label)| label);
+    let mut secrets = vec![name, label, &hex];
+    secrets.extend(question.isolation.as_str());
+    secrets.extend(secret.texts());
+    redact::show(&error.message, &secrets)
 }

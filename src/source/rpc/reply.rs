@@ -1,172 +1,145 @@
-//! What a node's reply means.
+//! What a node answered, taken apart.
 
-use data_encoding::HEXLOWER_PERMISSIVE;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::config::settings::NodeAddress;
-use crate::snapshot::{Absence, FailureKind, FetchFailure, Fetched, NameKey};
-use crate::text::{clip, printable};
+use crate::source::name_show::RpcError;
 
-use super::dialect::Dialect;
-
-/// An HTTP reply: its status and body.
+/// A JSON-RPC answer of version 1.0 or 2.0.
 #[derive(Debug)]
-pub struct Reply {
-    /// The HTTP status code.
-    pub status: u16,
-    /// The body, of at most 1 MiB.
-    pub body: Vec<u8>,
+pub(super) enum Reply<'a> {
+    /// The method's result, not yet looked into.
+    Result(&'a RawValue),
+    /// The method failed.
+    Error(RpcError),
 }
 
-/// The envelope of JSON-RPC 1.0 and 2.0 alike.
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow, default)]
-    result: Option<&'a RawValue>,
-    #[serde(default)]
-    error: Option<Error>,
-}
-
-/// An error of JSON-RPC.
-#[derive(Debug, Deserialize)]
-pub struct Error {
-    /// The node's number for it.
-    #[serde(default)]
-    pub code: i64,
-    /// The node's words for it. They may quote the name that was asked.
-    #[serde(default)]
-    pub message: String,
-}
-
-/// The result of `name_show`, as far as it matters.
-#[derive(Deserialize)]
-struct NameShow {
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(default)]
-    value: Option<String>,
-    #[serde(default)]
-    expired: Option<bool>,
-}
-
-impl Reply {
-    /// Whether the node refused our credentials: Namecoin Core says 401 and
-    /// Electrum-NMC 403.
-    pub fn is_unauthorized(&self) -> bool {
-        matches!(self.status, 401 | 403)
-    }
-
-    fn envelope(&self) -> Option<Envelope<'_>> {
-        serde_json::from_slice(&self.body).ok()
-    }
-
-    /// The error that the reply carries, whatever its HTTP status.
-    pub fn error(&self) -> Option<Error> {
-        self.envelope()?.error
-    }
-
-    /// The result that the reply carries.
-    pub fn result(&self) -> Option<&RawValue> {
-        let envelope = self.envelope()?;
-        if envelope.error.is_some() {
+impl<'a> Reply<'a> {
+    /// Takes an answer apart; `None` if the body is no JSON-RPC answer.
+    ///
+    /// Version 1.0 sends both members and one of them is null, version 2.0
+    /// sends one. Only the two are looked at, without recursion, so nesting
+    /// elsewhere in the body costs nothing.
+    pub fn parse(body: &'a [u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Body<'a> {
+            #[serde(borrow)]
+            result: Option<&'a RawValue>,
+            #[serde(borrow)]
+            error: Option<&'a RawValue>,
+        }
+        if !is_object(body) {
             return None;
         }
-        envelope.result
+        let Body { result, error } = serde_json::from_slice(body).ok()?;
+        if let Some(error) = error.filter(|error| error.get() != "null") {
+            return is_object(error.get().as_bytes())
+                .then(|| serde_json::from_str(error.get()).ok())
+                .flatten()
+                .map(Self::Error);
+        }
+        result
+            .filter(|result| is_object(result.get().as_bytes()))
+            .map(Self::Result)
     }
 }
 
-/// What a reply to `name_show` says of the name.
-pub fn fetched(reply: Reply, dialect: Dialect, key: &NameKey) -> Result<Fetched, FetchFailure> {
-    if let Some(error) = reply.error() {
-        return failed(&error);
-    }
-    let bad = |what: &str| Err(FetchFailure::new(FailureKind::BadReply, what));
-    let Some(result) = reply.result() else {
-        return Err(no_json(&reply));
-    };
-    let Ok(shown) = serde_json::from_str::<NameShow>(result.get()) else {
-        return bad("the result of name_show has another form than expected");
-    };
-    if shown.expired == Some(true) {
-        return Ok(Fetched::Absent(Absence::Expired));
-    }
-    let Some(value) = shown.value else {
-        return bad("the result of name_show has no value");
-    };
-    if !dialect.is_hex() {
-        return Ok(Fetched::Value(value.into_bytes().into()));
-    }
-    let decode = |hex: &str| HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok();
-    if let Some(name) = shown.name
-        && decode(&name).as_deref() != Some(key.as_str().as_bytes())
-    {
-        return bad("the result of name_show is of another name than the one asked");
-    }
-    match decode(&value) {
-        Some(value) => Ok(Fetched::Value(value.into())),
-        None => bad("the value in the result of name_show is not in hexadecimal"),
-    }
+/// Whether JSON text is an object. Without this, a list would be taken for
+/// the members of an object in their order.
+fn is_object(json: &[u8]) -> bool {
+    json.trim_ascii_start().starts_with(b"{")
 }
 
-/// What an error of `name_show` means.
-fn failed(error: &Error) -> Result<Fetched, FetchFailure> {
-    let says = |part: &str| error.message.contains(part);
-    let fail = |kind, what: String| Err(FetchFailure::new(kind, what));
+/// What an error says of the node, where it says nothing of the name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NodeState {
+    /// It is starting, syncing or without a connection; that passes.
+    NotReady,
+    /// It knows no method `name_show`.
+    NoSuchMethod,
+    /// Anything else.
+    Unknown,
+}
+
+/// Sorts an error that says nothing of the name.
+pub(super) fn node_state(error: &RpcError) -> NodeState {
+    const NOT_CONNECTED: i64 = -9;
+    const IN_INITIAL_DOWNLOAD: i64 = -10;
+    const IN_WARM_UP: i64 = -28;
+    const METHOD_NOT_FOUND: i64 = -32601;
+    const ELECTRUM: i64 = 1;
+    const PASSING: [&str; 3] = ["still syncing", "no interface", "no clean interface"];
     match error.code {
-        -4 if says("semi-expired") => Ok(Fetched::Absent(Absence::AboutToExpire)),
-        -4 if says("unconfirmed") => Ok(Fetched::Absent(Absence::NotYetSafe)),
-        -4 if says("expired") => Ok(Fetched::Absent(Absence::Expired)),
-        -4 if says("never existed") => Ok(Fetched::Absent(Absence::NeverExisted)),
-        -10 => fail(
-            FailureKind::NotReady,
-            "it is still downloading blocks".into(),
-        ),
-        -28 => fail(FailureKind::NotReady, "it is still starting".into()),
-        1 if says("still syncing") => fail(FailureKind::NotReady, "it is still syncing".into()),
-        1 if says("interface") => fail(
-            FailureKind::NotReady,
-            "it has no connection to an Electrum server".into(),
-        ),
-        -32601 => fail(
-            FailureKind::BadReply,
-            "it has no method name_show; is it a Namecoin node?".into(),
-        ),
-        code => {
-            // The words may quote the name, which belongs in no log; only those
-            // without any quoting are passed on.
-            let quotes = ['\'', '"', '/', '{', '0'];
-            if error.message.is_empty() || error.message.contains(quotes) {
-                return fail(FailureKind::BadReply, format!("it reports error {code}"));
+        NOT_CONNECTED | IN_INITIAL_DOWNLOAD | IN_WARM_UP => NodeState::NotReady,
+        METHOD_NOT_FOUND => NodeState::NoSuchMethod,
+        ELECTRUM => {
+            let message = error.message.to_ascii_lowercase();
+            if PASSING.iter().any(|words| message.contains(words)) {
+                NodeState::NotReady
+            } else {
+                NodeState::Unknown
             }
-            let words = clip(&printable(&error.message), 100);
-            fail(
-                FailureKind::BadReply,
-                format!("it reports error {code}, {words}"),
-            )
+        }
+        _ => NodeState::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_error(body: &str, code: i64) -> bool {
+        matches!(Reply::parse(body.as_bytes()), Some(Reply::Error(e)) if e.code == code)
+    }
+
+    #[test]
+    fn both_versions_are_taken() {
+        assert!(is_error(
+            r#"{"result":null,"error":{"code":-4,"message":"m"},"id":1}"#,
+            -4
+        ));
+        assert!(is_error(
+            r#"{"jsonrpc":"2.0","error":{"code":-4},"id":1}"#,
+            -4
+        ));
+        for body in [
+            r#"{"result":{"a":1},"error":null,"id":1}"#,
+            r#" {"jsonrpc":"2.0","result":{"a":1},"id":1}"#,
+        ] {
+            let reply = Reply::parse(body.as_bytes());
+            assert!(matches!(reply, Some(Reply::Result(r)) if r.get() == r#"{"a":1}"#));
         }
     }
-}
 
-/// The meaning of a reply that is no JSON-RPC.
-fn no_json(reply: &Reply) -> FetchFailure {
-    match reply.status {
-        503 => FetchFailure::new(
-            FailureKind::Overloaded,
-            "it is overloaded or shutting down (HTTP status 503)",
-        ),
-        200 => FetchFailure::new(FailureKind::BadReply, "its reply is no JSON-RPC"),
-        status => FetchFailure::new(
-            FailureKind::BadReply,
-            format!("its reply is no JSON-RPC (HTTP status {status})"),
-        ),
+    #[test]
+    fn everything_else_is_refused() {
+        for body in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            "{",
+            "Invalid Request",
+            r#"{"result":null,"error":null}"#,
+            r#"{"result":"text"}"#,
+            r#"{"result":[1]}"#,
+            r#"{"error":"text"}"#,
+            r#"{"error":[1,"m"]}"#,
+            r#"{"error":{"code":"x"}}"#,
+            r#"{"result":{}}x"#,
+            r#"[{"a":1},null]"#,
+        ] {
+            assert!(Reply::parse(body.as_bytes()).is_none(), "{body}");
+        }
+        assert!(Reply::parse(b"{\"result\":{\"a\":\"\xff\"}}").is_none());
     }
-}
 
-/// Says which node a failure is about.
-pub fn at(address: &NodeAddress, failure: FetchFailure) -> FetchFailure {
-    FetchFailure::new(
-        failure.kind,
-        format!("the node at {address}: {}", failure.message),
-    )
+    #[test]
+    fn deep_nesting_is_harmless() {
+        let deep = "[".repeat(500_000);
+        assert!(Reply::parse(format!("{{\"result\":{{}},\"x\":{deep}").as_bytes()).is_none());
+        let closed = format!("{{\"result\":{{}},\"x\":{deep}{}}}", "]".repeat(500_000));
+        // Either verdict is fine; what matters is that there is one.
+        let _ = Reply::parse(closed.as_bytes());
+    }
 }

@@ -1,0 +1,238 @@
+//! How connections to a node are opened, and what became of the last one.
+
+use std::cell::Cell;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use data_encoding::HEXLOWER;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, NextTimeout, SocksConnector, TcpConnector, Transport,
+};
+use ureq::{Proxy, ProxyProtocol};
+
+use crate::config::settings::NodeAddress;
+
+/// What one request did to its connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Trace {
+    /// The connection was opened for this request, or there was none.
+    pub opened: bool,
+    /// At least one octet of an answer came.
+    pub answered: bool,
+}
+
+thread_local! {
+    // A request runs from beginning to end on the thread that makes it, and
+    // ureq tells neither of the two in another way.
+    static TRACE: Cell<Trace> = const { Cell::new(Trace { opened: false, answered: false }) };
+}
+
+impl Trace {
+    /// Begins a new trace on this thread.
+    pub fn begin() {
+        TRACE.set(Self::default());
+    }
+
+    /// What happened on this thread since [`Trace::begin`].
+    pub fn taken() -> Self {
+        TRACE.get()
+    }
+
+    fn update(change: impl FnOnce(&mut Self)) {
+        let mut trace = TRACE.get();
+        change(&mut trace);
+        TRACE.set(trace);
+    }
+}
+
+/// Opens connections in one way and no other, so that no proxy can be slipped
+/// in, or left out, through the environment.
+#[derive(Debug)]
+pub(super) enum NodeConnector {
+    /// TCP to the node itself.
+    Direct(TcpConnector),
+    /// Through this SOCKS5 proxy, with new credentials for each connection.
+    Proxied(NodeAddress),
+}
+
+impl Connector<()> for NodeConnector {
+    type Out = NodeTransport;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<()>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        Trace::update(|trace| trace.opened = true);
+        let transport: Option<Box<dyn Transport>> = match self {
+            Self::Direct(tcp) => tcp.connect(details, chained)?.map(boxed),
+            Self::Proxied(proxy) => through(proxy, details, chained)?.map(boxed),
+        };
+        Ok(transport.map(NodeTransport))
+    }
+}
+
+fn boxed(transport: impl Transport + 'static) -> Box<dyn Transport> {
+    Box::new(transport)
+}
+
+/// Opens a connection through a proxy, with credentials made for it. The
+/// handshake counts against the request's time in each read and write.
+fn through(
+    proxy: &NodeAddress,
+    details: &ConnectionDetails<'_>,
+    chained: Option<()>,
+) -> Result<Option<impl Transport + 'static>, ureq::Error> {
+    let credentials = (random()?, random()?);
+    let proxy = socks(proxy, Some(&credentials)).ok_or(ureq::Error::InvalidProxyUrl)?;
+    let config = super::connections::config(Some(proxy), 0);
+    let details = ConnectionDetails {
+        uri: details.uri,
+        addrs: details.addrs.clone(),
+        config: &config,
+        request_level: details.request_level,
+        resolver: details.resolver,
+        now: details.now,
+        timeout: details.timeout,
+        current_time: details.current_time.clone(),
+        run_connector: details.run_connector.clone(),
+        register_shutdown: details.register_shutdown.clone(),
+    };
+    SocksConnector::default().connect(&details, chained)
+}
+
+/// 128 bits from the operating system, in hexadecimal.
+fn random() -> Result<String, ureq::Error> {
+    let mut octets = [0; 16];
+    SysRng.try_fill_bytes(&mut octets).map_err(|_| {
+        ureq::Error::Io(std::io::Error::other(
+            "the operating system has no random numbers",
+        ))
+    })?;
+    Ok(HEXLOWER.encode(&octets))
+}
+
+/// A SOCKS5 proxy that resolves names itself.
+pub(super) fn socks(proxy: &NodeAddress, credentials: Option<&(String, String)>) -> Option<Proxy> {
+    let host = if proxy.host.contains(':') {
+        format!("[{}]", proxy.host)
+    } else {
+        proxy.host.clone()
+    };
+    let mut builder = Proxy::builder(ProxyProtocol::Socks5)
+        .host(&host)
+        .port(proxy.port)
+        .resolve_target(false);
+    if let Some((user, password)) = credentials {
+        builder = builder.username(user).password(password);
+    }
+    builder.build().ok()
+}
+
+/// A TCP connection that notes when an answer begins.
+#[derive(Debug)]
+pub(super) struct NodeTransport(Box<dyn Transport>);
+
+impl Transport for NodeTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.0.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.0.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        let progress = self.0.await_input(timeout)?;
+        if !self.0.buffers().input().is_empty() {
+            Trace::update(|trace| trace.answered = true);
+        }
+        Ok(progress)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.0.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.0.is_tls()
+    }
+}
+
+/// Finds the addresses of one host: the node, or the proxy before it. DNS is
+/// asked only for a host name that is not `localhost`.
+#[derive(Debug)]
+pub(super) struct NodeResolver {
+    /// Addresses that are known without asking anybody.
+    known: Vec<SocketAddr>,
+    dns: DefaultResolver,
+}
+
+impl NodeResolver {
+    /// A resolver for the node at `address`.
+    pub fn new(address: &NodeAddress) -> Self {
+        let hosts = if address.host.eq_ignore_ascii_case("localhost") {
+            vec![
+                IpAddr::from(Ipv4Addr::LOCALHOST),
+                IpAddr::from(Ipv6Addr::LOCALHOST),
+            ]
+        } else {
+            address.host.parse().into_iter().collect()
+        };
+        Self {
+            known: hosts
+                .into_iter()
+                .map(|host| SocketAddr::new(host, address.port))
+                .collect(),
+            dns: DefaultResolver::default(),
+        }
+    }
+}
+
+impl Resolver for NodeResolver {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        if self.known.is_empty() {
+            return self.dns.resolve(uri, config, timeout);
+        }
+        let mut addresses = self.empty();
+        for address in &self.known {
+            addresses.push(*address);
+        }
+        Ok(addresses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(host: &str) -> Vec<String> {
+        let address = NodeAddress {
+            host: host.into(),
+            port: 8336,
+        };
+        NodeResolver::new(&address)
+            .known
+            .iter()
+            .map(SocketAddr::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn localhost_and_literals_need_no_dns() {
+        assert_eq!(known("localhost"), ["127.0.0.1:8336", "[::1]:8336"]);
+        assert_eq!(known("LocalHost"), ["127.0.0.1:8336", "[::1]:8336"]);
+        assert_eq!(known("192.0.2.1"), ["192.0.2.1:8336"]);
+        assert_eq!(known("2001:db8::1"), ["[2001:db8::1]:8336"]);
+        assert!(known("node.example").is_empty());
+    }
+}

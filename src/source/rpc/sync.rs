@@ -1,0 +1,226 @@
+//! What an Electrum-NMC node says of itself: whether it has caught up with its
+//! server, and whether it honours isolation ids.
+//!
+//! Before it has caught up, it says of names it cannot know that they never
+//! existed.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use super::reply::Reply;
+use crate::snapshot::{FailureKind, FetchFailure};
+use crate::source::Limit;
+
+/// How long an answer is believed, and so how often at most the question is
+/// asked.
+const KEPT: Duration = Duration::from_secs(60);
+
+/// The last answer, and whether a new one is on its way.
+#[derive(Debug)]
+pub(super) struct SyncCheck<T> {
+    state: Mutex<State<T>>,
+    answered: Condvar,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    known: Option<(Instant, T)>,
+    asking: bool,
+}
+
+/// Ends the asking however it ends, so that a waiting fetch can take over.
+struct Asking<'a, T> {
+    check: &'a SyncCheck<T>,
+    answer: Option<T>,
+}
+
+impl<T> Drop for Asking<'_, T> {
+    fn drop(&mut self) {
+        let mut state = self.check.lock();
+        state.asking = false;
+        if let Some(info) = self.answer.take() {
+            state.known = Some((Instant::now(), info));
+        }
+        drop(state);
+        self.check.answered.notify_all();
+    }
+}
+
+impl<T> Default for SyncCheck<T> {
+    fn default() -> Self {
+        Self {
+            state: Mutex::new(State {
+                known: None,
+                asking: false,
+            }),
+            answered: Condvar::new(),
+        }
+    }
+}
+
+impl<T> SyncCheck<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        // The state is whole at every moment, also after a panic elsewhere.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Clone> SyncCheck<T> {
+    /// What the node says of itself. If that is not known, one caller asks
+    /// with `ask` while the others wait for its answer.
+    ///
+    /// # Errors
+    /// The failure of `ask`, which is not remembered, or no answer came
+    /// before the deadline.
+    pub fn info(
+        &self,
+        limit: &Limit,
+        ask: impl FnOnce() -> Result<T, FetchFailure>,
+    ) -> Result<T, FetchFailure> {
+        let mut state = self.lock();
+        loop {
+            if let Some((when, info)) = &state.known
+                && when.elapsed() < KEPT
+            {
+                return Ok(info.clone());
+            }
+            if !state.asking {
+                break;
+            }
+            let left = limit.deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(FetchFailure::new(
+                    FailureKind::TimedOut,
+                    "the node did not say in time whether it has caught up",
+                ));
+            }
+            (state, _) = self
+                .answered
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        state.asking = true;
+        drop(state);
+        let mut asking = Asking {
+            check: self,
+            answer: None,
+        };
+        let info = ask()?;
+        asking.answer = Some(info.clone());
+        Ok(info)
+    }
+}
+
+/// The answer to `getinfo`, as far as it matters. Nodes that do not have the
+/// method, or the members, tell nothing.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Info {
+    /// The height up to which the node has verified headers; -1 for none.
+    pub blockchain_height: Option<i64>,
+    /// The height that its server claims.
+    pub server_height: Option<i64>,
+    /// The program's version, such as `4.0.6`.
+    pub version: Option<String>,
+}
+
+impl Info {
+    /// What a reply to `getinfo` tells.
+    pub fn of(reply: &Reply<'_>) -> Self {
+        match reply {
+            Reply::Result(result) => serde_json::from_str(result.get()).unwrap_or_default(),
+            Reply::Error(_) => Self::default(),
+        }
+    }
+
+    /// Whether the node has caught up. One that does not tell counts as having
+    /// caught up, or its absences could never be believed.
+    pub fn is_synced(&self) -> bool {
+        match (self.blockchain_height, self.server_height) {
+            (Some(own), Some(server)) => own == server,
+            _ => true,
+        }
+    }
+
+    /// Whether the node asks its servers for each isolation id separately: the
+    /// 4.0 line does.
+    pub fn isolates(&self) -> bool {
+        self.version
+            .as_ref()
+            .is_some_and(|version| version.starts_with("4.0."))
+    }
+
+    /// What it means that the node does not isolate.
+    pub fn unisolated(&self) -> String {
+        let version = self.version.as_deref().unwrap_or("of unknown version");
+        format!(
+            "this Electrum-NMC ({version}) ignores isolation ids: it looks up names of different \
+             activities over the same server connections, which links them"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Cancel;
+
+    fn limit() -> Limit {
+        Limit {
+            deadline: Instant::now() + Duration::from_secs(20),
+            cancel: Cancel::new(),
+        }
+    }
+
+    fn never() -> Result<bool, FetchFailure> {
+        unreachable!("the answer is known")
+    }
+
+    #[test]
+    fn both_answers_are_remembered() {
+        for synced in [true, false] {
+            let check = SyncCheck::default();
+            assert_eq!(check.info(&limit(), || Ok(synced)), Ok(synced));
+            assert_eq!(check.info(&limit(), never), Ok(synced));
+        }
+    }
+
+    #[test]
+    fn an_old_answer_is_asked_for_again() {
+        let check = SyncCheck::default();
+        let Some(old) = Instant::now().checked_sub(KEPT) else {
+            return; // a machine that started within the last minute
+        };
+        check.lock().known = Some((old, true));
+        assert_eq!(check.info(&limit(), || Ok(false)), Ok(false));
+    }
+
+    #[test]
+    fn a_failure_is_not_remembered() {
+        let check = SyncCheck::default();
+        let failure = FetchFailure::new(FailureKind::Unreachable, "gone");
+        let failed = check.info(&limit(), || Err(failure.clone()));
+        assert_eq!(failed, Err(failure));
+        assert_eq!(check.info(&limit(), || Ok(true)), Ok(true));
+    }
+
+    #[test]
+    fn many_at_once_ask_once() {
+        let check = SyncCheck::default();
+        let asked = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    let synced = check.info(&limit(), || {
+                        asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                        Ok(true)
+                    });
+                    assert_eq!(synced, Ok(true));
+                });
+            }
+        });
+        assert_eq!(asked.into_inner(), 1);
+    }
+}
