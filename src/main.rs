@@ -15,9 +15,9 @@ use ncprop279::notice::Notices;
 use ncprop279::platform::Stream;
 use ncprop279::prop279::response::{Status, init_failed, init_ready};
 use ncprop279::prop279::session::status;
-use ncprop279::source::Source;
 use ncprop279::source::names_file::NamesFile;
 use ncprop279::source::rpc::RpcSource;
+use ncprop279::source::{Health, Source};
 use ncprop279::{plugin, text, zone};
 
 /// How long the last lines on stderr may take before the process ends.
@@ -33,28 +33,33 @@ fn main() -> ExitCode {
         }
         Err(error) => return refuse(&error),
     };
-    for warning in &invocation.warnings {
-        complain(&format!("warning: {warning}"));
-    }
     let Invocation {
-        command, settings, ..
+        command,
+        settings,
+        warnings,
     } = invocation;
+    if command != Command::Plugin {
+        for warning in &warnings {
+            complain(&format!("warning: {warning}"));
+        }
+    }
     match command {
-        Command::Plugin => run_plugin(&settings),
+        Command::Plugin => run_plugin(&settings, &warnings),
         Command::Resolve { name, isolation } => resolve(&settings, &name, isolation.as_deref()),
         Command::Records { name } => records(&settings, &name),
+        Command::Check => check(&settings),
     }
 }
 
-fn source(settings: &Settings) -> Arc<dyn Source> {
+fn source(settings: &Settings, warn: impl Fn(&str) + Send + Sync + 'static) -> Arc<dyn Source> {
     match &settings.source {
-        SourceSettings::Rpc(rpc) => Arc::new(RpcSource::new(rpc)),
+        SourceSettings::Rpc(rpc) => Arc::new(RpcSource::new(rpc, warn)),
         SourceSettings::NamesFile(path) => Arc::new(NamesFile::new(path.clone())),
     }
 }
 
 /// Serves a naming client on stdin and stdout.
-fn run_plugin(settings: &Settings) -> ExitCode {
+fn run_plugin(settings: &Settings, warnings: &[String]) -> ExitCode {
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         // Ends the process from within the handler, so that no blocked stream
         // can keep it alive.
@@ -84,7 +89,13 @@ fn run_plugin(settings: &Settings) -> ExitCode {
     if stdout.write_all(&ready).is_err() {
         return ExitCode::SUCCESS;
     }
-    let source = source(settings);
+    for warning in warnings {
+        notices.line(&format!("warning: {warning}"));
+    }
+    let from_source = Arc::clone(&notices);
+    let source = source(settings, move |text| {
+        from_source.line(&format!("warning: {text}"));
+    });
     let served = plugin::serve(stdin, stdout, source, settings, &notices, || exit(0));
     if let Err(error) = served {
         notices.line(&format!("stdin cannot be read: {error}"));
@@ -102,7 +113,7 @@ fn resolve(settings: &Settings, name: &str, isolation: Option<&str>) -> ExitCode
             return ExitCode::from(Status::NotRegistered.code());
         }
     };
-    let source = source(settings);
+    let source = source(settings, complain);
     let only_onion = settings.only_onion;
     let report = commands::resolve::run(name, isolation, only_onion, settings.timeout, &*source);
     print(&report.to_string());
@@ -110,7 +121,7 @@ fn resolve(settings: &Settings, name: &str, isolation: Option<&str>) -> ExitCode
 }
 
 fn records(settings: &Settings, name: &str) -> ExitCode {
-    match commands::records::run(name, settings.timeout, &*source(settings)) {
+    match commands::records::run(name, settings.timeout, &*source(settings, complain)) {
         Ok(report) => {
             let records = report.records.iter();
             let lines = records.map(|(owner, data)| zone::present::record(owner, data) + "\n");
@@ -124,6 +135,21 @@ fn records(settings: &Settings, name: &str) -> ExitCode {
             complain(&failure.message);
             ExitCode::from(status(&failure.verdict).code())
         }
+    }
+}
+
+fn check(settings: &Settings) -> ExitCode {
+    // What the plugin would warn about stands in the findings.
+    let findings = commands::check::run(settings.timeout, &*source(settings, |_| {}));
+    let mut works = true;
+    for finding in &findings {
+        print(&commands::check::line(finding));
+        works &= finding.health != Health::Fail;
+    }
+    if works {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::cache;
-use crate::config::settings::{CacheSettings, Settings};
+use crate::config::settings::Settings;
 use crate::lookup::Lookups;
 use crate::lookup::core::Limits;
 use crate::notice::Notices;
@@ -25,12 +25,16 @@ const WRITE_AT: usize = 64 * 1024;
 /// What is added to a query's time when the end of input waits for answers.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// Fetches under way for one isolation id.
+const SLOTS_PER_ISOLATION: usize = 8;
+
 impl Limits {
-    /// The bounds of `spec/isolation.md` with the configured caches.
-    pub fn with(cache: &CacheSettings) -> Self {
+    /// The bounds of `spec/isolation.md`, as configured.
+    pub fn with(settings: &Settings) -> Self {
+        let cache = &settings.cache;
         Self {
-            slots: 64,
-            slots_per_isolation: 8,
+            slots: settings.lookups,
+            slots_per_isolation: SLOTS_PER_ISOLATION.min(settings.lookups),
             queries: 10_000,
             queries_per_isolation: 1_000,
             background: Duration::from_secs(60),
@@ -75,7 +79,7 @@ pub fn serve<W: Write + Send + 'static>(
     let answered = Arc::clone(&client);
     let lookups = Lookups::new(
         source,
-        Limits::with(&settings.cache),
+        Limits::with(settings),
         Box::new(move |ticket, verdict| {
             answered.session().answer(ticket, &verdict);
             answered.flush();

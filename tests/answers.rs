@@ -364,7 +364,7 @@ fn aliases_inside_bit_are_followed() {
 }
 
 /// An alias chain inside one name: `h0` points to `h1` and so on.
-fn chain(hops: usize, end: &str) -> String {
+fn chain(hops: usize) -> String {
     let mut map = serde_json::Map::new();
     for hop in 0..hops {
         map.insert(
@@ -372,23 +372,21 @@ fn chain(hops: usize, end: &str) -> String {
             serde_json::json!({"alias": format!("h{}.@", hop + 1)}),
         );
     }
-    map.insert(format!("h{hops}"), serde_json::from_str(end).unwrap());
+    map.insert(format!("h{hops}"), serde_json::json!({"ip": "192.0.2.1"}));
     serde_json::json!({"d/a": {"map": map}}).to_string()
 }
 
 #[test]
 fn eight_aliases_are_followed_and_not_nine() {
-    for end in [r#"{"ip":"192.0.2.1"}"#] {
-        check(
-            &chain(9, end),
-            &[],
-            &[
-                ("h8.a.bit", is("0 192.0.2.1")),
-                ("h1.a.bit", is("0 192.0.2.1")),
-                ("h0.a.bit", NotFound("alias")),
-            ],
-        );
-    }
+    check(
+        &chain(9),
+        &[],
+        &[
+            ("h8.a.bit", is("0 192.0.2.1")),
+            ("h1.a.bit", is("0 192.0.2.1")),
+            ("h0.a.bit", NotFound("alias")),
+        ],
+    );
 }
 
 #[test]
@@ -636,8 +634,8 @@ fn names_that_cannot_be_are_permanent_failures() {
             ("a/b.bit", NotFound("label")),
             ("a:80.bit", NotFound("label")),
             ("*.bit", NotFound("label")),
-            ("123.bit", NotFound("label")),
-            ("x.123.bit", NotFound("label")),
+            ("123.bit", NotFound("numeric")),
+            ("x.123.bit", NotFound("numeric")),
             (&too_long, NotFound("label")),
             (&too_long_below, NotFound("label")),
             (".bit.onion", NotFound("")),

@@ -1,4 +1,4 @@
-//! The subcommands for people: `resolve` and `records`.
+//! The subcommands for people, and the names file.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,321 +10,412 @@
 
 mod support;
 
-use std::fs;
+use std::time::Instant;
 
-use support::node::{Flavour, Node, Reply};
-use support::run::{self, Outcome};
+use support::PATIENCE;
+use support::plugin::{Plugin, Start};
 
-const ONION: &str = "7fa6xlti5joarlmkuhjaifa47ukgcwz6tfndgax45ocyn4rixm632jid.onion";
+const EXAMPLES: [&str; 2] = ["--names-file", "examples/names.json"];
 
-/// Runs the binary on a names file.
-fn on(names: &str, arguments: &[&str]) -> Outcome {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("names.json");
-    fs::write(&path, names).unwrap();
-    let source = ["--names-file", path.to_str().unwrap()];
-    run::with(&[&source[..], arguments].concat())
+/// What a subcommand printed, and its exit status.
+struct Output {
+    stdout: Vec<String>,
+    stderr: Vec<String>,
+    status: Option<i32>,
 }
 
-fn owned(arguments: &[&str], node: &Node) -> Outcome {
-    run::run(node.prepare(arguments))
+fn run(arguments: &[&str]) -> Output {
+    let mut plugin = Start::new(arguments).spawn();
+    let status = plugin.wait().code();
+    Output {
+        stdout: plugin.rest(),
+        stderr: plugin.all_complaints(),
+        status,
+    }
+}
+
+fn on_examples(arguments: &[&str]) -> Output {
+    run(&[arguments, &EXAMPLES].concat())
+}
+
+fn on_names(names: &str, arguments: &[&str]) -> Output {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), names).unwrap();
+    let path = file.path().to_str().unwrap();
+    run(&[arguments, &["--names-file", path]].concat())
 }
 
 #[test]
-fn resolve_prints_the_answer_first_and_exits_with_its_status() {
-    let names = format!(
-        r#"{{"d/a":{{"ip":"192.0.2.1"}},"d/t":{{"map":{{"_tor":{{"txt":"{ONION}"}}}}}},
-            "d/h":{{"alias":"example.com."}},"d/s":{{"ip6":"2001:db8::1"}},
-            "d/e":"","d/n":{{"ns":["ns.example.com."]}}}}"#
-    );
-    for (arguments, status, first) in [
-        (&["resolve", "a.bit"][..], 0, "192.0.2.1"),
-        (&["resolve", "A.BIT."], 0, "192.0.2.1"),
-        (&["resolve", "a.bit", "some-id"], 0, "192.0.2.1"),
-        (&["resolve", "t.bit"], 0, ONION),
-        (&["resolve", "t.bit.onion"], 0, ONION),
-        (&["resolve", "h.bit"], 0, "example.com"),
-        (&["resolve", "s.bit"], 0, "2001:db8::1"),
-        (&["resolve", "--only-onion", "t.bit"], 0, ONION),
-        (&["--only-onion", "resolve", "t.bit"], 0, ONION),
-        (&["resolve", "t.bit", "--only-onion"], 0, ONION),
-    ] {
-        let end = on(&names, arguments);
-        assert_eq!(end.code, Some(status), "{arguments:?}: {end:#?}");
-        assert_eq!(end.stdout[0], first, "{arguments:?}: {end:#?}");
-        assert!(!end.says("INIT"), "{end:#?}");
-    }
-    for (arguments, status, words) in [
+fn resolve_prints_the_answer_first_and_exits_with_the_status() {
+    for (name, answer, status) in [
+        ("example.bit", "192.0.2.1", 0),
+        ("EXAMPLE.bit.", "192.0.2.1", 0),
+        ("blog.example.bit", "example.github.io", 0),
         (
-            &["resolve", "foo.com"][..],
-            2,
-            "foo.com is not a Namecoin domain",
+            "onion.bit",
+            "7fa6xlti5joarlmkuhjaifa47ukgcwz6tfndgax45ocyn4rixm632jid.onion",
+            0,
         ),
-        (&["resolve", "none.bit"], 3, "not registered"),
-        (&["resolve", "e.bit"], 3, "domain object"),
-        (&["resolve", "n.bit"], 3, "delegated"),
-        (&["resolve", "a.bit.onion"], 3, "a.bit"),
-        (&["resolve", "a.bit", "--only-onion"], 3, "a.bit"),
-        (&["--only-onion", "resolve", "a.bit"], 3, "a.bit"),
-        (&["resolve", "bit"], 3, "bit"),
+        ("foo.com", "foo.com is not a Namecoin domain", 2),
+        ("none.bit", "none.bit is not registered", 3),
+        (
+            "delegated.bit",
+            "delegated.bit is delegated to name servers",
+            3,
+        ),
     ] {
-        let end = on(&names, arguments);
-        assert_eq!(end.code, Some(status), "{arguments:?}: {end:#?}");
-        assert!(end.says(words), "{arguments:?}: {end:#?}");
+        let output = on_examples(&["resolve", name]);
+        assert_eq!(output.stdout[0], answer, "{name}");
+        assert_eq!(output.status, Some(status), "{name}");
+        assert!(output.stderr.is_empty(), "{name}: {:?}", output.stderr);
+    }
+}
+
+/// The issue gives both forms for NAME.
+#[test]
+fn resolve_takes_a_name_key() {
+    let output = on_examples(&["resolve", "d/example"]);
+    assert_eq!(output.stdout[0], "192.0.2.1");
+    assert_eq!(output.status, Some(0));
+}
+
+#[test]
+fn resolve_tells_what_it_looked_at() {
+    let output = on_examples(&["resolve", "imported.bit"]);
+    let rest = output.stdout[1..].join("\n");
+    for part in ["d/imported", "dd/shared", "TXT", "_tor.imported.bit"] {
+        assert!(rest.contains(part), "{rest} lacks {part}");
     }
 }
 
 #[test]
-fn resolve_shows_what_was_looked_at() {
-    let end = on(
-        r#"{"d/a":{"import":"dd/b"},"dd/b":{"ip":"192.0.2.1"}}"#,
-        &["resolve", "a.bit"],
+fn resolve_takes_an_isolation_id() {
+    assert_eq!(
+        on_examples(&["resolve", "example.bit", "some-id"]).status,
+        Some(0)
     );
-    assert_eq!(end.code, Some(0), "{end:#?}");
-    assert_eq!(end.stdout[0], "192.0.2.1", "{end:#?}");
-    assert!(end.stdout.len() > 1, "{end:#?}");
-    assert!(end.says("d/a") && end.says("dd/b"), "{end:#?}");
-}
-
-/// Whatever an owner wrote does not drive the terminal.
-#[test]
-fn the_commands_print_printable_ascii_only() {
-    let names = r#"{"d/a":{"ip":"192.0.2.1","txt":"\u001b[31m\u0007 \u00fc \" \\ \n x",
-        "map":{"\u001b[31m":{"ip":"192.0.2.2"}},"alias\u001b":7,"ip6":"\u001b[0m",
-        "import":"dd/\u001b[31m"}}"#;
-    for command in ["resolve", "records"] {
-        let end = on(names, &[command, "a.bit"]);
-        for line in end.stdout.iter().chain(&end.stderr) {
-            assert!(
-                line.bytes()
-                    .all(|octet| (b' '..=b'~').contains(&octet) || octet == b'\t'),
-                "{command}: {line:?}"
-            );
-        }
-    }
-}
-
-/// Somebody waits at the terminal.
-#[test]
-fn resolve_does_not_try_again() {
-    for (reply, status) in [
-        (Reply::Recorded("loading"), 1),
-        (Reply::Http("503 Service Unavailable", String::new()), 1),
-        (Reply::Hang, 4),
-    ] {
-        let node = Node::start(Flavour::Core);
-        node.script("d/a", [reply.clone()]);
-        let seconds = if status == 4 { "0.5" } else { "3600" };
-        let end = owned(&["--timeout", seconds, "resolve", "a.bit"], &node);
-        assert_eq!(end.code, Some(status), "{reply:?}: {end:#?}");
-        assert_eq!(node.count("d/a"), 1, "{reply:?}: {:#?}", node.requests());
-        // Whose node it is.
-        assert!(end.says(&node.address()), "{reply:?}: {end:#?}");
-    }
-}
-
-#[test]
-fn resolve_asks_every_kind_of_node_under_the_id() {
-    for flavour in Flavour::RECORDED {
-        let node = Node::start(flavour);
-        node.set("d/a", r#"{"ip":"192.0.2.1"}"#);
-        let end = owned(&["resolve", "a.bit", "my-id"], &node);
-        assert_eq!(end.code, Some(0), "{flavour:?}: {end:#?}");
-        assert_eq!(end.stdout[0], "192.0.2.1", "{flavour:?}: {end:#?}");
-        assert_eq!(node.streams("d/a"), ["my-id"], "{flavour:?}");
-    }
-}
-
-#[test]
-fn resolve_refuses_a_bad_id() {
     for id in ["", "two words", "\u{fc}", &"i".repeat(1025)] {
-        let node = Node::start(Flavour::Core);
-        node.set("d/a", r#"{"ip":"192.0.2.1"}"#);
-        let end = owned(&["resolve", "a.bit", id], &node);
-        assert_ne!(end.code, Some(0), "{id:?}: {end:#?}");
-        assert!(node.requests().is_empty(), "{id:?}: {:#?}", node.requests());
+        let output = on_examples(&["resolve", "example.bit", id]);
+        assert_eq!(output.status, Some(3), "{id:?}");
+        assert!(
+            output.stderr[0].contains("isolation"),
+            "{:?}",
+            output.stderr
+        );
     }
 }
 
-// records
-
+/// A person sees the failure at once, whatever the deadline.
 #[test]
-fn records_are_lines_of_a_zone_file_in_order() {
-    let names = format!(
-        r#"{{"d/example":{{"ip":["192.0.2.2","192.0.2.1"],"ip6":"2001:db8::1",
-            "map":{{"www":{{"ip":"192.0.2.1"}},"*":{{"ip":"192.0.2.9"}},
-                "_tor":{{"txt":"{ONION}"}},"blog":{{"alias":"example.github.io."}},
-                "mail":{{"map":{{"a":{{"ip":"192.0.2.7"}}}}}}}}}}}}"#
+fn resolve_does_not_retry() {
+    let output = run(&[
+        "resolve",
+        "example.bit",
+        "--rpc-address",
+        "127.0.0.1:1",
+        "--rpc-user",
+        "u",
+        "--rpc-password",
+        "p",
+        "--timeout",
+        "3600",
+    ]);
+    assert_eq!(output.status, Some(1), "{:?}", output.stdout);
+    assert!(
+        output.stdout[0].contains("127.0.0.1:1"),
+        "{:?}",
+        output.stdout
     );
-    let mut both = Vec::new();
-    for name in ["example.bit", "d/example"] {
-        let end = on(&names, &["records", name]);
-        assert_eq!(end.code, Some(0), "{end:#?}");
-        assert!(end.stderr.is_empty(), "{end:#?}");
-        for line in [
-            "example.bit. 600 IN A 192.0.2.1".to_owned(),
-            "example.bit. 600 IN A 192.0.2.2".into(),
-            "example.bit. 600 IN AAAA 2001:db8::1".into(),
-            "www.example.bit. 600 IN A 192.0.2.1".into(),
-            "*.example.bit. 600 IN A 192.0.2.9".into(),
-            format!("_tor.example.bit. 600 IN TXT \"{ONION}\""),
-            "blog.example.bit. 600 IN CNAME example.github.io.".into(),
-            "a.mail.example.bit. 600 IN A 192.0.2.7".into(),
-        ] {
-            assert!(end.stdout.contains(&line), "{line}: {end:#?}");
-        }
-        assert_eq!(end.stdout.len(), 8, "{end:#?}");
-        both.push(end.stdout);
-    }
-    assert_eq!(both[0], both[1]);
-}
-
-/// The order does not depend on the order in the value.
-#[test]
-fn records_are_sorted() {
-    let one = on(
-        r#"{"d/a":{"ip":["192.0.2.2","192.0.2.1"],"map":{"b":{"ip":"192.0.2.3"},"a":{"ip":"192.0.2.4"}}}}"#,
-        &["records", "a.bit"],
-    );
-    let other = on(
-        r#"{"d/a":{"map":{"a":{"ip":"192.0.2.4"},"b":{"ip":"192.0.2.3"}},"ip":["192.0.2.1","192.0.2.2"]}}"#,
-        &["records", "a.bit"],
-    );
-    assert_eq!(one.stdout.len(), 4, "{one:#?}");
-    assert_eq!(one.stdout, other.stdout);
 }
 
 #[test]
-fn records_has_the_other_items_too() {
-    let names = r#"{"d/ns":{"ns":["ns1.example.com.","ns2.ns.bit."],
-            "ds":[[31381,8,1,"pA1W814Aw0K3nxcBXpIpJKWQaVg="]],"ip":"192.0.2.66"},
-        "d/tr":{"translate":"example.com.","ip":"192.0.2.1"},
-        "d/im":{"import":"dd/x"},"dd/x":{"ip":"192.0.2.5"}}"#;
-    for (name, line) in [
-        ("ns.bit", "ns.bit. 600 IN NS ns1.example.com."),
-        (
-            "ns.bit",
-            "ns.bit. 600 IN DS 31381 8 1 a40d56f35e00c342b79f17015e922924a5906958",
-        ),
-        ("tr.bit", "tr.bit. 600 IN DNAME example.com."),
-        ("im.bit", "im.bit. 600 IN A 192.0.2.5"),
-    ] {
-        let end = on(names, &["records", name]);
-        assert_eq!(end.code, Some(0), "{end:#?}");
-        let found = end.stdout.iter().any(|one| one.eq_ignore_ascii_case(line));
-        assert!(found, "{line}: {end:#?}");
-        assert!(!end.says("192.0.2.66"), "ns suppresses it: {end:#?}");
-    }
-}
-
-/// One line for each error, and none costs the rest.
-#[test]
-fn errors_in_the_value_are_lines_on_stderr() {
-    for (value, errors, records) in [
-        (r#"{"ip":"192.0.2.1"}"#, 0, 1),
-        (r#"{"ip":"192.0.2.256"}"#, 1, 0),
-        (r#"{"ip":["192.0.2.1","x",7]}"#, 2, 1),
-        (r#"{"ip":"192.0.2.1","ip6":"x","txt":{}}"#, 2, 1),
-        (
-            r#"{"ip":"192.0.2.1","map":{"a b":{"ip":"192.0.2.2"}}}"#,
-            1,
-            1,
-        ),
-        (r#"{"ip":"192.0.2.1","import":"dd/none"}"#, 1, 1),
-        (r#"{"ip":"192.0.2.1","alias":7}"#, 1, 1),
-        ("{}", 0, 0),
-    ] {
-        let end = on(&format!(r#"{{"d/a":{value}}}"#), &["records", "a.bit"]);
-        assert_eq!(end.code, Some(0), "{value}: {end:#?}");
-        assert_eq!(end.stderr.len(), errors, "{value}: {end:#?}");
-        assert_eq!(end.stdout.len(), records, "{value}: {end:#?}");
-        for line in &end.stderr {
-            assert!(line.starts_with("error: "), "{value}: {line}");
-        }
-    }
-}
-
-#[test]
-fn records_fails_if_the_value_cannot_be_read() {
+fn options_stand_before_or_after_the_command() {
+    let [flag, file] = EXAMPLES;
     for arguments in [
-        ["records", "none.bit"],
-        ["records", "text.bit"],
-        ["records", "foo.com"],
-        ["records", "bit"],
-        ["records", "a..bit"],
-        ["records", "id/alice"],
+        &[flag, file, "resolve", "example.bit", "i"][..],
+        &["resolve", flag, file, "example.bit", "i"],
+        &["resolve", "example.bit", flag, file, "i"],
+        &["resolve", "example.bit", "i", flag, file],
+        &[
+            "--timeout=5",
+            "resolve",
+            flag,
+            file,
+            "example.bit",
+            "--only-onion=false",
+        ],
     ] {
-        let end = on(r#"{"d/text":"text"}"#, &arguments);
-        assert_ne!(end.code, Some(0), "{arguments:?}: {end:#?}");
-        assert!(end.code.is_some(), "{arguments:?}: {end:#?}");
-        assert!(end.stdout.is_empty(), "{arguments:?}: {end:#?}");
-        assert!(!end.stderr.is_empty(), "{arguments:?}: {end:#?}");
-    }
-    let node = Node::start(Flavour::Core);
-    node.script("d/a", [Reply::Recorded("loading")]);
-    let end = owned(&["records", "a.bit", "--timeout", "3600"], &node);
-    assert_ne!(end.code, Some(0), "{end:#?}");
-    assert!(end.stdout.is_empty(), "{end:#?}");
-}
-
-#[test]
-fn records_come_from_every_kind_of_node() {
-    for flavour in Flavour::RECORDED {
-        let node = Node::start(flavour);
-        node.set("d/a", r#"{"ip":"192.0.2.1"}"#);
-        let end = owned(&["records", "d/a"], &node);
-        assert_eq!(end.code, Some(0), "{flavour:?}: {end:#?}");
-        assert_eq!(end.stdout, ["a.bit. 600 IN A 192.0.2.1"], "{flavour:?}");
-    }
-}
-
-// Around the subcommands.
-
-#[test]
-fn options_stand_before_or_after_a_subcommand() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("names.json");
-    fs::write(&path, r#"{"d/a":{"ip":"192.0.2.1"}}"#).unwrap();
-    let path = path.to_str().unwrap();
-    for arguments in [
-        &["--names-file", path, "resolve", "a.bit"][..],
-        &["resolve", "--names-file", path, "a.bit"],
-        &["resolve", "a.bit", "--names-file", path],
-        &["resolve", "a.bit", "id", &format!("--names-file={path}")],
-        &["--timeout", "5", "resolve", "a.bit", "--names-file", path],
-    ] {
-        let end = run::with(arguments);
-        assert_eq!(end.code, Some(0), "{arguments:?}: {end:#?}");
-        assert_eq!(end.stdout[0], "192.0.2.1", "{arguments:?}: {end:#?}");
+        let output = run(arguments);
+        assert_eq!(output.stdout[0], "192.0.2.1", "{arguments:?}");
+        assert_eq!(output.status, Some(0), "{arguments:?}");
     }
     for arguments in [
-        &["--names-file", path, "records", "a.bit"][..],
-        &["records", "--names-file", path, "d/a"],
-        &["records", "d/a", "--names-file", path],
+        &["--only-onion", "resolve", "example.bit", flag, file][..],
+        &[flag, file, "resolve", "example.bit", "--only-onion"],
+        &[flag, file, "resolve", "--only-onion", "example.bit"],
     ] {
-        let end = run::with(arguments);
-        assert_eq!(end.code, Some(0), "{arguments:?}: {end:#?}");
-        assert_eq!(end.stdout, ["a.bit. 600 IN A 192.0.2.1"], "{arguments:?}");
+        assert_eq!(run(arguments).status, Some(3), "{arguments:?}");
     }
+    let output = run(&[flag, file, "records", "raw.bit"]);
+    assert_eq!(output.stdout, ["raw.bit. 600 IN A 192.0.2.5"]);
 }
 
-/// A person reads stderr; INIT is for a client.
+/// A person's mistake is for stderr: no client waits for INIT.
 #[test]
 fn a_bad_command_line_of_a_subcommand_is_told_on_stderr_only() {
-    for arguments in [
-        &["resolve"][..],
-        &["records"],
-        &["nonsense"],
-        &["resolve", "a.bit", "id", "more"],
-        &["resolve", "a.bit", "--nonsense"],
-        &["resolve", "a.bit", "--timeout", "soon"],
+    for (arguments, part) in [
+        (&["resolve"][..], "name"),
+        (&["records"], "name"),
+        (&["resolve", "a.bit", "i", "more"], "word"),
+        (&["records", "a.bit", "more"], "word"),
+        (&["resolve", "a.bit", "--nope"], "nope"),
+        (&["resolve", "a.bit", "--timeout", "x"], "timeout"),
+        (&["--timeout", "x", "records", "a.bit"], "timeout"),
+        (
+            &["--names-file", "n", "--rpc-cookie", "c", "resolve", "a.bit"],
+            "names-file",
+        ),
     ] {
-        let end = run::with(arguments);
+        let output = run(arguments);
+        assert_eq!(output.status, Some(1), "{arguments:?}");
         assert!(
-            matches!(end.code, Some(code) if code != 0),
-            "{arguments:?}: {end:#?}"
+            output.stdout.is_empty(),
+            "{arguments:?}: {:?}",
+            output.stdout
         );
-        assert!(!end.stderr.is_empty(), "{arguments:?}: {end:#?}");
-        assert!(!end.says("192.0.2"), "{end:#?}");
+        assert!(
+            output.stderr[0].contains(part),
+            "{arguments:?}: {:?}",
+            output.stderr
+        );
     }
+}
+
+#[test]
+fn records_are_listed_in_zone_file_form() {
+    let expected = [
+        "example.bit. 600 IN A 192.0.2.1",
+        "example.bit. 600 IN AAAA 2001:db8::1",
+        "*.example.bit. 600 IN A 192.0.2.2",
+        "blog.example.bit. 600 IN CNAME example.github.io.",
+        "www.example.bit. 600 IN CNAME example.bit.",
+    ];
+    for name in ["example.bit", "example.bit.", "EXAMPLE.bit", "d/example"] {
+        let output = on_examples(&["records", name]);
+        assert_eq!(output.stdout, expected, "{name}");
+        assert!(output.stderr.is_empty(), "{name}: {:?}", output.stderr);
+        assert_eq!(output.status, Some(0), "{name}");
+    }
+    let output = on_examples(&["records", "d/imported"]);
+    assert_eq!(
+        output.stdout,
+        [
+            "imported.bit. 600 IN A 192.0.2.4",
+            "imported.bit. 600 IN TXT \"shared by several names\"",
+            "www.imported.bit. 600 IN CNAME imported.bit.",
+        ]
+    );
+    assert_eq!(
+        on_examples(&["records", "delegated.bit"]).stdout,
+        ["delegated.bit. 600 IN NS ns1.example.com."]
+    );
+}
+
+/// Whatever the value holds, a record is one line of printable characters.
+#[test]
+fn records_are_one_line_each() {
+    let output = on_names(
+        r#"{"d/a":{"txt":["a\nb.bit. 600 IN A 6.6.6.6","q\"uote\\","\u001b[31m\u00fc",["two","parts"],""]}}"#,
+        &["records", "a.bit"],
+    );
+    assert_eq!(output.status, Some(0));
+    assert_eq!(output.stdout.len(), 5, "{:?}", output.stdout);
+    for line in &output.stdout {
+        assert!(line.starts_with("a.bit. 600 IN TXT \""), "{line}");
+        assert!(
+            line.bytes().all(|octet| (b' '..=b'~').contains(&octet)),
+            "{line}"
+        );
+    }
+    assert!(
+        output
+            .stdout
+            .contains(&"a.bit. 600 IN TXT \"two\" \"parts\"".to_owned()),
+        "{:?}",
+        output.stdout
+    );
+    assert!(
+        output
+            .stdout
+            .contains(&"a.bit. 600 IN TXT \"q\\\"uote\\\\\"".to_owned()),
+        "{:?}",
+        output.stdout
+    );
+}
+
+#[test]
+fn errors_in_the_value_are_told_on_stderr() {
+    let output = on_names(
+        r#"{"d/a":{"ip":["192.0.2.1","192.0.2.256"],"ip6":5,"import":"dd/none",
+            "map":{"www":{"alias":"a\nb"},"bad label":{"ip":"192.0.2.2"}}}}"#,
+        &["records", "a.bit"],
+    );
+    assert_eq!(output.stdout, ["a.bit. 600 IN A 192.0.2.1"]);
+    assert_eq!(output.status, Some(0));
+    assert_eq!(output.stderr.len(), 5, "{:#?}", output.stderr);
+    for line in &output.stderr {
+        assert!(line.starts_with("error: "), "{line}");
+    }
+    for part in ["ip", "ip6", "import", "www"] {
+        assert!(
+            output.stderr.iter().any(|line| line.contains(part)),
+            "{part}: {:#?}",
+            output.stderr
+        );
+    }
+}
+
+#[test]
+fn a_value_without_records_is_read_all_the_same() {
+    let output = on_names(r#"{"d/a":{}}"#, &["records", "a.bit"]);
+    assert_eq!(output.status, Some(0));
+    assert!(output.stdout.is_empty() && output.stderr.is_empty());
+}
+
+#[test]
+fn records_of_what_is_no_name_fail() {
+    for (name, status) in [
+        ("foo.com", 2),
+        ("bit", 3),
+        ("a_b.bit", 3),
+        ("123.bit", 3),
+        ("d/a_b", 3),
+        ("d/", 3),
+        ("", 2),
+        ("none.bit", 3),
+        ("d/none", 3),
+        ("reserved.bit", 3),
+    ] {
+        let output = on_examples(&["records", name]);
+        assert_eq!(output.status, Some(status), "{name}: {:?}", output.stderr);
+        assert!(output.stdout.is_empty(), "{name}: {:?}", output.stdout);
+        assert_eq!(output.stderr.len(), 1, "{name}: {:?}", output.stderr);
+    }
+    let output = run(&["records", "a.bit", "--rpc-address", "127.0.0.1:1"]);
+    assert_eq!(output.status, Some(1), "{:?}", output.stderr);
+}
+
+#[test]
+fn a_bad_name_to_resolve_fails() {
+    for (name, status) in [
+        ("bit", 3),
+        ("a..bit", 3),
+        ("a b.bit", 3),
+        ("\u{fc}.bit", 3),
+        ("", 2),
+    ] {
+        let output = on_examples(&["resolve", name]);
+        assert_eq!(output.status, Some(status), "{name:?}: {:?}", output.stdout);
+        assert!(!output.stdout[0].is_empty(), "{name:?}");
+    }
+}
+
+// The names file.
+
+/// Every form that a value may have.
+#[test]
+fn values_have_four_forms() {
+    let hex: String = br#"{"ip":"192.0.2.1"}"#.iter().map(|octet| format!("{octet:02x}")).collect();
+    for (form, value) in [
+        ("as in the chain", r#""{\"ip\":\"192.0.2.1\"}""#.to_owned()),
+        ("the object", r#"{"ip":"192.0.2.1"}"#.to_owned()),
+        (
+            "saved, ascii",
+            r#"{"name":"d/a","name_encoding":"ascii","value":"{\"ip\":\"192.0.2.1\"}",
+                "value_encoding":"ascii","txid":"00","height":1,"expires_in":5,"expired":false}"#
+                .to_owned(),
+        ),
+        (
+            "saved, hex",
+            format!(r#"{{"value":"{hex}","value_encoding":"hex","expired":false}}"#),
+        ),
+        (
+            "saved, upper case hex",
+            format!(
+                r#"{{"value":"{}","value_encoding":"hex"}}"#,
+                hex.to_uppercase()
+            ),
+        ),
+    ] {
+        let output = on_names(&format!(r#"{{"d/a":{value}}}"#), &["resolve", "a.bit"]);
+        assert_eq!(output.stdout[0], "192.0.2.1", "{form}");
+    }
+}
+
+/// Asks again and again, until the answer is there.
+#[track_caller]
+fn until(plugin: &mut Plugin, expected: &str, isolation: impl Fn(usize) -> String) {
+    let deadline = Instant::now() + PATIENCE;
+    let mut id = 1_000;
+    loop {
+        let answer = plugin.resolve(&id.to_string(), "a.bit", &isolation(id));
+        if answer == expected {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{answer} for {expected}");
+        id += 1;
+    }
+}
+
+/// One name with this address.
+fn address(address: &str) -> String {
+    format!(r#"{{"d/a":{{"ip":"{address}"}}}}"#)
+}
+
+/// Whether the value was in the id's cache or not.
+#[test]
+fn a_changed_names_file_is_noticed() {
+    for is_cached in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("names.json");
+        let path = path.to_str().unwrap();
+        std::fs::write(path, address("192.0.2.1")).unwrap();
+        let mut plugin = Plugin::start(&["--names-file", path]);
+        assert_eq!(plugin.resolve("1", "a.bit", "same"), "0 192.0.2.1");
+        let isolation = |id| match is_cached {
+            true => "same".to_owned(),
+            false => format!("fresh-{id}"),
+        };
+        // Moved into its place: another file.
+        let draft = directory.path().join("draft");
+        std::fs::write(&draft, address("192.0.2.22")).unwrap();
+        std::fs::rename(&draft, path).unwrap();
+        until(&mut plugin, "0 192.0.2.22", isolation);
+        // Written in its place. The file has another length, so that a coarse
+        // clock cannot hide the change.
+        std::fs::write(path, address("192.0.2.133")).unwrap();
+        until(&mut plugin, "0 192.0.2.133", isolation);
+        // The name goes, which is a permanent failure.
+        std::fs::write(path, "{}").unwrap();
+        until(&mut plugin, "3 \"a.bit is not registered\"", isolation);
+        // And comes back, although its absence is cached.
+        std::fs::write(path, address("192.0.2.4")).unwrap();
+        until(&mut plugin, "0 192.0.2.4", isolation);
+        plugin.finish();
+    }
+}
+
+/// Imports are of the same file, and as fresh.
+#[test]
+fn a_changed_import_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("names.json");
+    let names =
+        |address: &str| format!(r#"{{"d/a":{{"import":"dd/x"}},"dd/x":{{"ip":"{address}"}}}}"#);
+    std::fs::write(&path, names("192.0.2.1")).unwrap();
+    let mut plugin = Plugin::start(&["--names-file", path.to_str().unwrap()]);
+    assert_eq!(plugin.resolve("1", "a.bit", "i"), "0 192.0.2.1");
+    std::fs::write(&path, names("192.0.2.22")).unwrap();
+    until(&mut plugin, "0 192.0.2.22", |_| "i".to_owned());
+    plugin.finish();
 }

@@ -578,3 +578,47 @@ fn each_of_many_queries_is_answered_once() {
     expected.sort();
     assert_eq!(said.stdout, expected);
 }
+
+/// Q8 and the shared bounds of spec/isolation.md: the newest is turned away at
+/// once, and the other ids do not notice.
+#[test]
+fn too_many_unanswered_queries_of_one_id_are_turned_away() {
+    let mut plugin = Plugin::start(&[&NOWHERE[..], &["--timeout", "3600"]].concat());
+    let many: String = (0..1_000)
+        .map(|id| format!("RESOLVE {id} n{id}.bit greedy\n"))
+        .collect();
+    plugin.send_bytes(many.as_bytes());
+    plugin.send("RESOLVE 5000 a.bit greedy\nRESOLVE 5001 a.bit modest\nCANCEL 5001");
+    assert!(plugin.answer("5000").starts_with("1 \""));
+    // One goes, so that there is room for one.
+    plugin.send("CANCEL 7\nRESOLVE 5002 a.bit greedy\nRESOLVE 5003 a.bit greedy");
+    assert!(plugin.answer("5003").starts_with("1 \""));
+    let mut lines = plugin.lines();
+    lines.sort();
+    assert_begin(
+        "the thousand are still waiting",
+        &lines,
+        &[
+            "CANCELED 5001",
+            "CANCELED 7",
+            "INIT 1 0",
+            "RESOLVED 5000 1 \"",
+            "RESOLVED 5003 1 \"",
+        ],
+    );
+}
+
+/// The same over all ids.
+#[test]
+fn too_many_unanswered_queries_are_turned_away() {
+    let mut plugin = Plugin::start(&[&NOWHERE[..], &["--timeout", "3600"]].concat());
+    let many: String = (0..10_000)
+        .map(|id| format!("RESOLVE {id} n.bit isolation-{}\n", id % 100))
+        .collect();
+    plugin.send_bytes(many.as_bytes());
+    plugin.send("RESOLVE 20000 a.bit another");
+    assert!(plugin.answer("20000").starts_with("1 \""));
+    plugin.send("CANCEL 7\nRESOLVE 20001 a.bit another\nRESOLVE 20002 a.bit another");
+    assert!(plugin.answer("20002").starts_with("1 \""));
+    assert_eq!(plugin.lines().len(), 4, "INIT, CANCELED and two answers");
+}

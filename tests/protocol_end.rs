@@ -146,6 +146,78 @@ fn a_signal_ends_a_blocked_plugin_with_lookups() {
     }
 }
 
+/// A pipe that is full, for a stderr that blocks every write. The reader must
+/// be kept.
+fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut filler = writer.try_clone().unwrap();
+    let (beat, beats) = channel();
+    thread::spawn(move || {
+        // Octet by octet, so that no room for a short line is left.
+        while filler.write_all(b"x").is_ok() && beat.send(()).is_ok() {}
+    });
+    wait_until_stuck(&beats);
+    (reader, writer)
+}
+
+/// E2, and answers do not depend on who reads the log.
+#[test]
+fn a_blocked_stderr_blocks_neither_answers_nor_the_end() {
+    for end in ["TERM", "INT", "stdin"] {
+        let (reader, writer) = full_pipe();
+        let mut plugin = Start::new(&NOWHERE).stderr(writer).spawn();
+        assert_eq!(plugin.line(), "INIT 1 0", "{end}");
+        for id in 0..200 {
+            // Each earns a line on stderr.
+            plugin.send("RESOLVE x");
+            let answer = plugin.resolve(&id.to_string(), "foo.com", "i");
+            assert!(answer.starts_with("2 \""), "{answer}");
+        }
+        match end {
+            "stdin" => plugin.close_stdin(),
+            signal => plugin.signal(signal),
+        }
+        let status = plugin.wait();
+        assert_eq!(status.code(), Some(0), "{end}: {status}");
+        drop(reader);
+    }
+}
+
+/// Warnings about the configuration come before INIT and must not hold it up.
+#[test]
+fn a_blocked_stderr_does_not_hold_up_init() {
+    let (reader, writer) = full_pipe();
+    let arguments = [&NOWHERE[..], &["--rpc-user", "u", "--rpc-password", "p"]].concat();
+    let mut plugin = Start::new(&arguments).stderr(writer).spawn();
+    assert_eq!(plugin.line(), "INIT 1 0");
+    plugin.finish();
+    drop(reader);
+}
+
+/// The same where the configuration will not do.
+#[test]
+fn a_closed_or_unread_stderr_does_not_hide_a_failed_init() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut plugin = Start::new(&["--timeout", "x"]).stderr(writer).spawn();
+    assert!(plugin.line().starts_with("INIT 1 1 \""));
+    assert_eq!(plugin.wait().code(), Some(1));
+}
+
+/// A stderr that is closed changes nothing.
+#[test]
+fn a_closed_stderr_changes_no_answer() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let arguments = [&NOWHERE[..], &["--rpc-user", "u", "--rpc-password", "p"]].concat();
+    let mut plugin = Start::new(&arguments).stderr(writer).spawn();
+    assert_eq!(plugin.line(), "INIT 1 0");
+    plugin.send("RESOLVE x");
+    let answer = plugin.resolve("1", "foo.com", "i");
+    assert!(answer.starts_with("2 \""), "{answer}");
+    plugin.finish();
+}
+
 /// E3: the client is gone, and its log need not hear of it.
 #[test]
 fn a_closed_stdout_is_a_clean_end() {

@@ -21,19 +21,24 @@ use support::socks::{Manner, Socks};
 
 /// A node that gives every name the same address.
 fn node() -> SocketAddr {
+    start_node(usize::MAX)
+}
+
+/// One that closes a connection after so many answers.
+fn start_node(answers: usize) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            thread::spawn(move || answer(stream));
+            thread::spawn(move || answer(stream, answers));
         }
     });
     address
 }
 
-fn answer(mut stream: TcpStream) {
+fn answer(mut stream: TcpStream, answers: usize) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
-    loop {
+    for _ in 0..answers {
         let mut length = 0;
         loop {
             let mut line = String::new();
@@ -137,22 +142,7 @@ fn credentials_are_fresh_in_every_run() {
 
 #[test]
 fn a_new_connection_of_an_id_has_new_credentials() {
-    // The node closes each connection after its answer.
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let real = node();
-    thread::spawn(move || {
-        for client in listener.incoming().flatten() {
-            let mut node = TcpStream::connect(real).unwrap();
-            let mut request = [0; 4096];
-            let count = (&client).read(&mut request).unwrap();
-            node.write_all(&request[..count]).unwrap();
-            let mut reply = [0; 4096];
-            let count = node.read(&mut reply).unwrap();
-            let _ = (&client).write_all(&reply[..count]);
-        }
-    });
-    let proxy = Socks::start(address, Manner::Honest);
+    let proxy = Socks::start(start_node(1), Manner::Honest);
     let mut plugin = plugin(&proxy, &format!("{ONION}:8336"), &[]);
     for query in 1..=3 {
         let name = format!("n{query}.bit");

@@ -1,5 +1,6 @@
 //! The subcommands for people: one name, one answer, from the source directly.
 
+pub mod check;
 pub mod records;
 pub mod resolve;
 
@@ -41,6 +42,14 @@ fn fetch(
         };
         snapshot.insert(key.clone(), entry);
         log.push(Fetch { key, result });
+    }
+}
+
+/// The name that a user wrote, as a name in `.bit` if it was a name key.
+fn dns_name(written: &str) -> String {
+    match written.strip_prefix("d/") {
+        Some(label) => format!("{label}.bit"),
+        None => written.to_owned(),
     }
 }
 

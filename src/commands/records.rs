@@ -46,10 +46,7 @@ impl From<Verdict> for Failure {
 /// The name cannot be registered, has no domain object, or could not be
 /// fetched.
 pub fn run(name: &str, timeout: Duration, source: &dyn Source) -> Result<Report, Failure> {
-    let written = match name.strip_prefix("d/") {
-        Some(label) => format!("{label}.bit"),
-        None => name.to_owned(),
-    };
+    let written = super::dns_name(name);
     let query = Query::parse(written.as_bytes(), false)?;
     let domain = query.name().trim_to(2);
     let deadline = super::deadline(timeout);

@@ -30,7 +30,7 @@ impl Report {
     }
 }
 
-/// Resolves one name. Failures that pass are not tried again.
+/// Resolves one name, given as `example.bit` or `d/example`. Failures that pass are not tried again.
 pub fn run(
     name: &str,
     isolation: IsolationId,
@@ -40,6 +40,7 @@ pub fn run(
 ) -> Report {
     let mut fetches = Vec::new();
     let mut looked = Vec::new();
+    let name = super::dns_name(name);
     let query = match Query::parse(name.as_bytes(), only_onion) {
         Ok(query) => query,
         Err(verdict) => {

@@ -11,7 +11,7 @@ use super::draft::Setting;
 use super::keys::KEYS;
 
 /// The subcommands; without one the process is a plugin.
-const COMMANDS: [&str; 3] = ["resolve", "records", "help"];
+const COMMANDS: [&str; 4] = ["resolve", "records", "check", "help"];
 
 const AFTER_HELP: &str = "\
 Without a command, serves a naming client on stdin and stdout (proposal 279).
@@ -73,6 +73,7 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, String> {
             },
             inner,
         ),
+        Some(("check", inner)) => (Command::Check, inner),
         Some((_, inner)) => (
             Command::Records {
                 name: text(inner, "NAME")?.unwrap_or_default(),
@@ -100,7 +101,9 @@ fn definition() -> clap::Command {
             .global(true)
             .value_parser(OsStringValueParser::new());
         match key.value_name {
-            Some(name) => arg.value_name(name),
+            // A password or number with a hyphen in front is a value, and an
+            // error about it must not take it for an option and repeat it.
+            Some(name) => arg.value_name(name).allow_hyphen_values(true),
             // The value lets the command line switch off what a file
             // switches on.
             None => arg
@@ -132,6 +135,7 @@ fn definition() -> clap::Command {
                 .about("Print the records of one name")
                 .arg(name()),
         )
+        .subcommand(clap::Command::new("check").about("Try the configuration out"))
 }
 
 fn text(matches: &ArgMatches, name: &str) -> Result<Option<String>, String> {

@@ -39,6 +39,7 @@ pub(super) struct Draft {
     pub allow_unproxied_node: bool,
     pub names_file: Option<PathBuf>,
     pub timeout: Duration,
+    pub lookups: usize,
     pub only_onion: bool,
     pub missing_isolation: MissingIsolation,
     pub cache: CacheSettings,
@@ -59,6 +60,7 @@ impl Default for Draft {
             allow_unproxied_node: false,
             names_file: None,
             timeout: Duration::from_secs(20),
+            lookups: 64,
             only_onion: false,
             missing_isolation: MissingIsolation::Shared,
             cache: CacheSettings::default(),
@@ -96,6 +98,7 @@ impl Draft {
         self.check_credentials()?;
         let settings = Settings {
             timeout: self.timeout,
+            lookups: self.lookups,
             only_onion: self.only_onion,
             cache: self.cache,
             missing_isolation: self.missing_isolation,

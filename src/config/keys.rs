@@ -140,6 +140,16 @@ pub(super) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "max-lookups",
+        value_name: Some("N"),
+        heading: ANSWERS,
+        help: "requests under way at once [64]",
+        set: |draft, value| {
+            draft.lookups = integer(value, 1, 512)? as usize;
+            Ok(())
+        },
+    },
+    Key {
         name: "only-onion",
         value_name: None,
         heading: ANSWERS,

@@ -74,6 +74,8 @@ pub enum Command {
         /// The name as the user wrote it.
         name: String,
     },
+    /// Try the configuration out and say what works.
+    Check,
 }
 
 /// Why there is nothing to run.

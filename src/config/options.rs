@@ -15,13 +15,22 @@ pub(super) fn parse(text: String) -> Result<Vec<Setting>, String> {
 }
 
 fn parse_entries(text: &str) -> Result<Vec<Setting>, String> {
-    let mut settings = Vec::new();
+    let mut settings: Vec<Setting> = Vec::new();
     for (name, value) in split(text)? {
         let name = name.trim();
         if name.is_empty() {
             return Err("has an entry without a key; write key=value;key=value".into());
         }
         let key = find(name).ok_or_else(|| {
+            // What follows a secret may be the rest of it.
+            if let Some((before, _)) = settings.last()
+                && before.name.starts_with("rpc-")
+            {
+                return format!(
+                    "has an unknown setting after {}; a semicolon in a value is written \\;",
+                    before.name
+                );
+            }
             format!(
                 "has the unknown setting {}; see --help for those that exist",
                 quoted(name)

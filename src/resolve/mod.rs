@@ -294,11 +294,16 @@ fn summary(
     if let Some(target) = alias {
         return format!("alias of {}", original(target));
     }
-    if let Some(cause) = cause {
-        return cause.words().to_owned();
+    match cause {
+        // The failure itself is told where the name was fetched.
+        Some(Cause::Failed(_)) => return "unknown for now".to_owned(),
+        Some(cause) => return cause.words().to_owned(),
+        None => {}
     }
-    if code != ResponseCode::NoError {
-        return code.to_str().to_owned();
+    match code {
+        ResponseCode::NoError => {}
+        ResponseCode::NXDomain => return "no such name".to_owned(),
+        other => return other.to_str().to_owned(),
     }
     if data.is_empty() {
         return "nothing".to_owned();

@@ -59,7 +59,7 @@ impl Query {
             return refuse("has a label longer than 63 octets");
         }
         if domain.bytes().all(|b| b.is_ascii_digit()) {
-            return refuse("is wholly numeric, which cannot be registered");
+            return refuse("has a wholly numeric label, which cannot be registered");
         }
         if !is_domain_label(domain) || !subdomain.iter().all(|label| is_label(label)) {
             return refuse("has an invalid label");

@@ -45,6 +45,60 @@ impl Cancel {
     }
 }
 
+/// How well one part of a source works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Health {
+    /// It works.
+    Ok,
+    /// It works, and the user should know something about it.
+    Warn,
+    /// Lookups fail because of it.
+    Fail,
+}
+
+/// What was found out about one part of a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Which part: a fixed word.
+    pub label: &'static str,
+    /// How well it works.
+    pub health: Health,
+    /// What was found.
+    pub what: String,
+    /// What to do about it; empty if it works.
+    pub remedy: String,
+}
+
+impl Finding {
+    /// Something that works.
+    pub fn ok(label: &'static str, what: impl Into<String>) -> Self {
+        Self {
+            label,
+            health: Health::Ok,
+            what: what.into(),
+            remedy: String::new(),
+        }
+    }
+
+    /// Something the user should know, and what to do about it.
+    pub fn warn(label: &'static str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            label,
+            health: Health::Warn,
+            what: what.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    /// Something that keeps lookups from working, and what to do about it.
+    pub fn fail(label: &'static str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            health: Health::Fail,
+            ..Self::warn(label, what, remedy)
+        }
+    }
+}
+
 /// A place to ask for the value of a name.
 pub trait Source: Send + Sync {
     /// Asks once for the value of `key`, on behalf of `isolation`.
@@ -65,6 +119,10 @@ pub trait Source: Send + Sync {
 
     /// Drops everything kept for an isolation id, connections included.
     fn forget(&self, _isolation: &IsolationId) {}
+
+    /// Tries the source out without looking a name up at anybody else, and
+    /// says how well each part of it works.
+    fn check(&self, limit: &Limit) -> Vec<Finding>;
 
     /// Closes what has been idle for long. Called about once a minute.
     fn tidy(&self) {}

@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -23,7 +23,7 @@ use serde_json::value::RawValue;
 use crate::isolation::IsolationId;
 use crate::snapshot::{Absence, FailureKind, FetchFailure, Fetched, NameKey};
 
-use super::{Limit, Source};
+use super::{Finding, Limit, Source};
 
 /// The longest file that is read, in octets.
 const MAX_FILE: u64 = 64 << 20;
@@ -90,7 +90,10 @@ impl NamesFile {
         let mut octets = Vec::new();
         File::open(&self.path)
             .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut octets))
-            .map_err(|error| format!("cannot be read: {}", error.kind()))?;
+            .map_err(|error| match error.kind() {
+                ErrorKind::NotFound => "does not exist".to_owned(),
+                kind => format!("cannot be read: {kind}"),
+            })?;
         if octets.len() as u64 > MAX_FILE {
             return Err("is longer than 64 MiB".to_owned());
         }
@@ -158,6 +161,22 @@ impl Source for NamesFile {
             let message = format!("an entry of the names file {path} {why}");
             FetchFailure::new(FailureKind::File, message)
         })
+    }
+
+    fn check(&self, _limit: &Limit) -> Vec<Finding> {
+        match self.names() {
+            Ok(names) => {
+                let path = self.path.display();
+                vec![Finding::ok(
+                    "names file",
+                    format!("{path} has {} names", names.len()),
+                )]
+            }
+            Err(failure) => {
+                let remedy = "give --names-file a readable file with a JSON object of names";
+                vec![Finding::fail("names file", failure.to_string(), remedy)]
+            }
+        }
     }
 
     fn poll(&self) -> bool {

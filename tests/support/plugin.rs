@@ -85,11 +85,17 @@ impl Start {
         self
     }
 
+    /// stderr goes elsewhere; nothing is known of what it says.
+    pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
+        self.command.stderr(stderr);
+        self
+    }
+
     pub fn spawn(mut self) -> Plugin {
         let mut child = self.command.spawn().unwrap();
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().unwrap();
-        let stderr = listen(child.stderr.take().unwrap());
+        let stderr = child.stderr.take().map(listen).unwrap_or_default();
         let (ear, unread) = if self.read_stdout {
             (listen(stdout), None)
         } else {

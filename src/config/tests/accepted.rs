@@ -62,6 +62,7 @@ fn samples() -> Vec<(Vec<(&'static str, &'static str)>, Settings)> {
             vec![("timeout", "2.5")],
             changed(|all| all.timeout = Duration::from_millis(2500)),
         ),
+        (vec![("max-lookups", "7")], changed(|all| all.lookups = 7)),
         (
             vec![("only-onion", "true")],
             changed(|all| all.only_onion = true),

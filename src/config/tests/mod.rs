@@ -97,6 +97,7 @@ fn defaults() -> Settings {
             proxy: None,
         }),
         timeout: Duration::from_secs(20),
+        lookups: 64,
         only_onion: false,
         cache: CacheSettings::default(),
         missing_isolation: MissingIsolation::Shared,

@@ -3,14 +3,16 @@
 //!
 //! The room's parts are the HTTP exchange (`http`), the credentials
 //! (`credentials`), the dialects of the call (`dialect`), what replies mean
-//! (`reply`), and whether an Electrum-NMC node can be believed (`sync`).
+//! (`reply`), what an Electrum-NMC node says of itself (`state`), and the trying
+//! out (`check`).
 
+mod check;
 mod connections;
 mod credentials;
 mod dialect;
 mod http;
 mod reply;
-mod sync;
+mod state;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -20,12 +22,12 @@ use crate::config::settings::{DialectSetting, RpcSettings};
 use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
 
-use super::{Limit, Source};
+use super::{Finding, Limit, Source};
 use credentials::CredentialStore;
 use dialect::Dialect;
 use http::Http;
 use reply::Reply;
-use sync::SyncState;
+use state::NodeState;
 
 /// A node that is asked with `name_show`.
 pub struct RpcSource {
@@ -34,7 +36,8 @@ pub struct RpcSource {
     /// The dialect learned from the node's replies, as [`Dialect::number`].
     /// A plain atomic: nobody waits while somebody else finds out.
     learned: AtomicU8,
-    sync: SyncState,
+    state: NodeState,
+    proxied_in_clear: bool,
 }
 
 /// The node itself: where it is and how it is shown that we may ask.
@@ -45,8 +48,9 @@ struct Node {
 
 impl RpcSource {
     /// A source that asks the node of `settings`. Nothing is opened or read
-    /// before the first fetch.
-    pub fn new(settings: &RpcSettings) -> Self {
+    /// before the first fetch. `warn` is called, once at most, if the node
+    /// turns out to ignore isolation ids.
+    pub fn new(settings: &RpcSettings, warn: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self {
             node: Node {
                 http: Http::new(&settings.address, settings.proxy.as_ref()),
@@ -54,7 +58,8 @@ impl RpcSource {
             },
             setting: settings.dialect,
             learned: AtomicU8::new(Dialect::Core.number()),
-            sync: SyncState::new(),
+            state: NodeState::new(warn),
+            proxied_in_clear: settings.proxy.is_some() && !settings.address.is_onion(),
         }
     }
 
@@ -120,9 +125,16 @@ impl Source for RpcSource {
             .map_err(|failure| reply::at(self.node.http.address(), failure))?;
         if let (Fetched::Absent(_), Dialect::ElectrumNmc) = (&fetched, dialect) {
             // Before it has the block headers it calls every name absent.
-            self.sync.check(&self.node, limit)?;
+            self.state.require_synced(&self.node, limit)?;
+        }
+        if dialect == Dialect::ElectrumNmc {
+            self.state.warn_once(&self.node, limit);
         }
         Ok(fetched)
+    }
+
+    fn check(&self, limit: &Limit) -> Vec<Finding> {
+        check::check(self, limit)
     }
 
     fn forget(&self, isolation: &IsolationId) {
