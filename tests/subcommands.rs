@@ -1,4 +1,5 @@
-//! The subcommands for people: `resolve` and `records`.
+//! The subcommands on nodes of every kind, and on hostile values. (Their
+//! command lines: commands.rs.)
 
 #![allow(
     clippy::unwrap_used,
@@ -74,18 +75,6 @@ fn resolve_prints_the_answer_first_and_exits_with_its_status() {
     }
 }
 
-#[test]
-fn resolve_shows_what_was_looked_at() {
-    let end = on(
-        r#"{"d/a":{"import":"dd/b"},"dd/b":{"ip":"192.0.2.1"}}"#,
-        &["resolve", "a.bit"],
-    );
-    assert_eq!(end.code, Some(0), "{end:#?}");
-    assert_eq!(end.stdout[0], "192.0.2.1", "{end:#?}");
-    assert!(end.stdout.len() > 1, "{end:#?}");
-    assert!(end.says("d/a") && end.says("dd/b"), "{end:#?}");
-}
-
 /// Whatever an owner wrote does not drive the terminal.
 #[test]
 fn the_commands_print_printable_ascii_only() {
@@ -147,37 +136,6 @@ fn resolve_refuses_a_bad_id() {
 }
 
 // records
-
-#[test]
-fn records_are_lines_of_a_zone_file_in_order() {
-    let names = format!(
-        r#"{{"d/example":{{"ip":["192.0.2.2","192.0.2.1"],"ip6":"2001:db8::1",
-            "map":{{"www":{{"ip":"192.0.2.1"}},"*":{{"ip":"192.0.2.9"}},
-                "_tor":{{"txt":"{ONION}"}},"blog":{{"alias":"example.github.io."}},
-                "mail":{{"map":{{"a":{{"ip":"192.0.2.7"}}}}}}}}}}}}"#
-    );
-    let mut both = Vec::new();
-    for name in ["example.bit", "d/example"] {
-        let end = on(&names, &["records", name]);
-        assert_eq!(end.code, Some(0), "{end:#?}");
-        assert!(end.stderr.is_empty(), "{end:#?}");
-        for line in [
-            "example.bit. 600 IN A 192.0.2.1".to_owned(),
-            "example.bit. 600 IN A 192.0.2.2".into(),
-            "example.bit. 600 IN AAAA 2001:db8::1".into(),
-            "www.example.bit. 600 IN A 192.0.2.1".into(),
-            "*.example.bit. 600 IN A 192.0.2.9".into(),
-            format!("_tor.example.bit. 600 IN TXT \"{ONION}\""),
-            "blog.example.bit. 600 IN CNAME example.github.io.".into(),
-            "a.mail.example.bit. 600 IN A 192.0.2.7".into(),
-        ] {
-            assert!(end.stdout.contains(&line), "{line}: {end:#?}");
-        }
-        assert_eq!(end.stdout.len(), 8, "{end:#?}");
-        both.push(end.stdout);
-    }
-    assert_eq!(both[0], both[1]);
-}
 
 /// The order does not depend on the order in the value.
 #[test]
@@ -275,56 +233,5 @@ fn records_come_from_every_kind_of_node() {
         let end = owned(&["records", "d/a"], &node);
         assert_eq!(end.code, Some(0), "{flavour:?}: {end:#?}");
         assert_eq!(end.stdout, ["a.bit. 600 IN A 192.0.2.1"], "{flavour:?}");
-    }
-}
-
-// Around the subcommands.
-
-#[test]
-fn options_stand_before_or_after_a_subcommand() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("names.json");
-    fs::write(&path, r#"{"d/a":{"ip":"192.0.2.1"}}"#).unwrap();
-    let path = path.to_str().unwrap();
-    for arguments in [
-        &["--names-file", path, "resolve", "a.bit"][..],
-        &["resolve", "--names-file", path, "a.bit"],
-        &["resolve", "a.bit", "--names-file", path],
-        &["resolve", "a.bit", "id", &format!("--names-file={path}")],
-        &["--timeout", "5", "resolve", "a.bit", "--names-file", path],
-    ] {
-        let end = run::with(arguments);
-        assert_eq!(end.code, Some(0), "{arguments:?}: {end:#?}");
-        assert_eq!(end.stdout[0], "192.0.2.1", "{arguments:?}: {end:#?}");
-    }
-    for arguments in [
-        &["--names-file", path, "records", "a.bit"][..],
-        &["records", "--names-file", path, "d/a"],
-        &["records", "d/a", "--names-file", path],
-    ] {
-        let end = run::with(arguments);
-        assert_eq!(end.code, Some(0), "{arguments:?}: {end:#?}");
-        assert_eq!(end.stdout, ["a.bit. 600 IN A 192.0.2.1"], "{arguments:?}");
-    }
-}
-
-/// A person reads stderr; INIT is for a client.
-#[test]
-fn a_bad_command_line_of_a_subcommand_is_told_on_stderr_only() {
-    for arguments in [
-        &["resolve"][..],
-        &["records"],
-        &["nonsense"],
-        &["resolve", "a.bit", "id", "more"],
-        &["resolve", "a.bit", "--nonsense"],
-        &["resolve", "a.bit", "--timeout", "soon"],
-    ] {
-        let end = run::with(arguments);
-        assert!(
-            matches!(end.code, Some(code) if code != 0),
-            "{arguments:?}: {end:#?}"
-        );
-        assert!(!end.stderr.is_empty(), "{arguments:?}: {end:#?}");
-        assert!(!end.says("192.0.2"), "{end:#?}");
     }
 }
