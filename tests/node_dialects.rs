@@ -301,6 +301,24 @@ fn a_connection_that_was_closed_while_idle_is_replaced_unnoticed() {
     }
 }
 
+/// The node may close just when the next request is on its way, which looks
+/// like this. It is no failed attempt either.
+#[test]
+fn a_kept_connection_that_closes_under_a_request_is_replaced_unnoticed() {
+    for flavour in Flavour::RECORDED {
+        let node = Node::start(flavour);
+        let mut plugin = node.plugin(&["--timeout", "0.5"]);
+        node.set("d/a", IP);
+        assert_eq!(plugin.ask("a.bit", "a"), "0 192.0.2.1");
+        node.script("d/b", [Reply::Close, Reply::Hang]);
+        let answer = plugin.ask("b.bit", "a");
+        assert!(answer.starts_with("4 \""), "{flavour:?}: {answer}");
+        assert_eq!(node.count("d/b"), 2, "{flavour:?}: {:#?}", node.requests());
+        drop(node);
+        plugin.finish();
+    }
+}
+
 #[test]
 fn a_reply_of_more_than_1_mib_is_refused() {
     for flavour in Flavour::RECORDED {
