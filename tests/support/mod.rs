@@ -11,6 +11,7 @@
 
 pub mod node;
 pub mod plugin;
+pub mod run;
 pub mod socks;
 
 use std::time::Duration;

@@ -69,6 +69,11 @@ impl Start {
         }
     }
 
+    /// The home directory that the child will have; it is empty.
+    pub fn home(&self) -> &std::path::Path {
+        self._home.path()
+    }
+
     pub fn env(mut self, key: &str, value: &str) -> Self {
         self.command.env(key, value);
         self
@@ -103,6 +108,7 @@ impl Start {
             unread,
             stderr,
             next: 0,
+            asked: 0,
             _home: self._home,
         }
     }
@@ -117,6 +123,7 @@ pub struct Plugin {
     unread: Option<std::process::ChildStdout>,
     stderr: Ear,
     next: usize,
+    asked: usize,
     _home: tempfile::TempDir,
 }
 
@@ -216,6 +223,14 @@ impl Plugin {
     pub fn resolve(&mut self, id: &str, name: &str, isolation: &str) -> String {
         self.send(&format!("RESOLVE {id} {name} {isolation}"));
         self.answer(id)
+    }
+
+    /// Asks under an id that no other query of the test has, and gives the
+    /// rest of the answer's line.
+    pub fn ask(&mut self, name: &str, isolation: &str) -> String {
+        self.asked += 1;
+        let id = format!("{}", 1_000_000 + self.asked);
+        self.resolve(&id, name, isolation)
     }
 
     /// The answer to an id, wherever it stands in the output.
