@@ -54,7 +54,7 @@ fn electrum_is_recognised_once_and_then_asked_once_for_each_name() {
     for _ in 0..3 {
         assert!(is_value(&fetch(&source, NAME)));
     }
-    let requests = node.requests();
+    let requests = node.name_requests();
     let dialects: Vec<_> = requests.iter().map(Request::is_positional).collect();
     assert_eq!(dialects, [true, false, false, false]);
     let expected = json!({
@@ -73,15 +73,15 @@ fn the_id_is_in_every_request_and_missing_only_for_the_shared_one() {
     let key = NameKey::new(NAME).unwrap();
     for text in ["a", "\"\\{}'", "3f-1"] {
         assert!(is_value(&source.fetch(&id(text), &key, &limit())));
-        assert_eq!(node.requests().last().unwrap().stream_id(), Some(text));
+        assert_eq!(node.name_requests().last().unwrap().stream_id(), Some(text));
     }
-    assert!(node.requests().iter().all(|r| r.stream_id().is_some()));
+    assert!(node.name_requests().iter().all(|r| r.stream_id().is_some()));
     assert!(is_value(&source.fetch(
         &IsolationId::shared(),
         &key,
         &limit()
     )));
-    let last = node.requests().pop().unwrap();
+    let last = node.name_requests().pop().unwrap();
     assert!(!last.body.to_string().contains("streamID"));
 }
 
@@ -98,9 +98,9 @@ fn a_node_that_changes_is_recognised_again_both_ways() {
     });
     let source = node.source(DialectSetting::Auto);
     for expected in [2, 1, 2, 1, 2, 1] {
-        let before = node.requests().len();
+        let before = node.name_requests().len();
         assert!(is_value(&fetch(&source, NAME)));
-        assert_eq!(node.requests().len() - before, expected);
+        assert_eq!(node.name_requests().len() - before, expected);
         if expected == 1 {
             electrum.fetch_xor(true, Ordering::SeqCst);
         }

@@ -112,6 +112,14 @@ impl Node {
         self.requests.lock().unwrap().clone()
     }
 
+    /// The requests about names so far; `getinfo`, which tells once whether the
+    /// node isolates, is left out.
+    pub fn name_requests(&self) -> Vec<Request> {
+        let mut requests = self.requests();
+        requests.retain(|request| request.method() == "name_show");
+        requests
+    }
+
     /// A source for this node.
     pub fn source(&self, dialect: DialectSetting) -> RpcSource {
         source(&self.address, dialect, password())
@@ -230,11 +238,15 @@ pub fn source(
     dialect: DialectSetting,
     credentials: Credentials,
 ) -> RpcSource {
-    RpcSource::new(&RpcSettings {
-        address: address.clone(),
-        credentials,
-        dialect,
-    })
+    RpcSource::new(
+        &RpcSettings {
+            address: address.clone(),
+            credentials,
+            dialect,
+            proxy: None,
+        },
+        |_| {},
+    )
 }
 
 pub fn id(text: &str) -> IsolationId {
