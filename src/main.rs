@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     match command {
         Command::Plugin => run_plugin(&settings, &warnings),
         Command::Resolve { name, isolation } => resolve(&settings, &name, isolation.as_deref()),
-        Command::Records { name } => records(&settings, &name),
+        Command::Records { name, json } => records(&settings, &name, json),
         Command::Check => check(&settings),
     }
 }
@@ -120,8 +120,12 @@ fn resolve(settings: &Settings, name: &str, isolation: Option<&str>) -> ExitCode
     ExitCode::from(report.status().code())
 }
 
-fn records(settings: &Settings, name: &str) -> ExitCode {
+fn records(settings: &Settings, name: &str, json: bool) -> ExitCode {
     match commands::records::run(name, settings.timeout, &*source(settings, complain)) {
+        Ok(report) if json => {
+            print(&report.to_json());
+            ExitCode::SUCCESS
+        }
         Ok(report) => {
             let records = report.records.iter();
             let lines = records.map(|(owner, data)| zone::present::record(owner, data) + "\n");

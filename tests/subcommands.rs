@@ -235,3 +235,34 @@ fn records_come_from_every_kind_of_node() {
         assert_eq!(end.stdout, ["a.bit. 600 IN A 192.0.2.1"], "{flavour:?}");
     }
 }
+
+#[test]
+fn records_as_json_say_the_same_as_the_lines() {
+    let names =
+        r#"{"d/a":{"ip":["192.0.2.1","bad"],"txt":"x\u001b[31m","map":{"www":"192.0.2.2"}}}"#;
+    let lines = on(names, &["records", "a.bit"]);
+    let json = on(names, &["records", "a.bit", "--json"]);
+    assert_eq!((lines.code, json.code), (Some(0), Some(0)), "{json:#?}");
+    assert_eq!(json.stdout.len(), 1, "{json:#?}");
+    let json: serde_json::Value = serde_json::from_str(&json.stdout[0]).unwrap();
+    let said: Vec<String> = json["records"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| {
+            let text = |key: &str| record[key].as_str().unwrap().to_owned();
+            let ttl = record["ttl"].as_u64().unwrap();
+            let words = [
+                &text("owner"),
+                &ttl.to_string(),
+                &text("class"),
+                &text("type"),
+                &text("data"),
+            ];
+            words.map(String::as_str).join(" ")
+        })
+        .collect();
+    assert_eq!(said, lines.stdout);
+    assert_eq!(json["errors"].as_array().unwrap().len(), 1);
+    assert_eq!(json["errors"][0]["item"], "ip");
+}

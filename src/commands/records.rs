@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hickory_proto::rr::{Name, RData};
+use serde_json::json;
 
 use crate::authority::cause::Cause;
 use crate::isolation::IsolationId;
@@ -12,7 +13,7 @@ use crate::snapshot::Snapshot;
 use crate::source::Source;
 use crate::value::error::ItemError;
 use crate::value::object::{Root, Stop};
-use crate::zone::{Unanswered, listing};
+use crate::zone::{TTL, Unanswered, listing, present};
 
 /// What a name yields.
 pub struct Report {
@@ -20,6 +21,29 @@ pub struct Report {
     pub records: Vec<(Name, RData)>,
     /// The errors in the value and in those that it imports.
     pub errors: Vec<ItemError>,
+}
+
+impl Report {
+    /// One JSON object: `records` with `owner`, `ttl`, `class`, `type` and
+    /// `data` in the form of a zone file, and `errors` with `owner`, `item` and
+    /// `reason`.
+    pub fn to_json(&self) -> String {
+        let record = |(owner, data): &(Name, RData)| {
+            json!({
+                "owner": present::name(owner),
+                "ttl": TTL,
+                "class": "IN",
+                "type": present::kind_name(data.record_type()),
+                "data": present::data(data),
+            })
+        };
+        let error = |error: &ItemError| json!({"owner": error.owner, "item": error.item, "reason": error.reason});
+        let records: Vec<_> = self.records.iter().map(record).collect();
+        let errors: Vec<_> = self.errors.iter().map(error).collect();
+        let mut text = json!({"records": records, "errors": errors}).to_string();
+        text.push('\n');
+        text
+    }
 }
 
 /// Why a name yields nothing.

@@ -77,6 +77,7 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, String> {
         Some((_, inner)) => (
             Command::Records {
                 name: text(inner, "NAME")?.unwrap_or_default(),
+                json: inner.get_flag("json"),
             },
             inner,
         ),
@@ -133,7 +134,13 @@ fn definition() -> clap::Command {
         .subcommand(
             clap::Command::new("records")
                 .about("Print the records of one name")
-                .arg(name()),
+                .arg(name())
+                .arg(
+                    Arg::new("json")
+                        .long("json")
+                        .help("print JSON for programs")
+                        .action(clap::ArgAction::SetTrue),
+                ),
         )
         .subcommand(clap::Command::new("check").about("Try the configuration out"))
 }

@@ -73,6 +73,8 @@ pub enum Command {
     Records {
         /// The name as the user wrote it.
         name: String,
+        /// Print JSON for programs instead of lines.
+        json: bool,
     },
     /// Try the configuration out and say what works.
     Check,

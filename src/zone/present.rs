@@ -23,7 +23,7 @@ pub fn record(owner: &Name, data: &RData) -> String {
 
 /// The name of a type that has a form of its own here; `TYPEn` for others
 /// (RFC 3597 section 5).
-fn kind_name(kind: RecordType) -> String {
+pub fn kind_name(kind: RecordType) -> String {
     match kind {
         LOC => "LOC".to_owned(),
         RecordType::A

@@ -221,6 +221,15 @@ fn reads_commands_with_options_on_either_side() {
             vec!["records", "a.bit"],
             Command::Records {
                 name: "a.bit".into(),
+                json: false,
+            },
+            20,
+        ),
+        (
+            vec!["records", "--json", "a.bit"],
+            Command::Records {
+                name: "a.bit".into(),
+                json: true,
             },
             20,
         ),
