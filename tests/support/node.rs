@@ -230,6 +230,34 @@ impl Node {
         self.shared.1.notify_all();
     }
 
+    /// Holds nothing back any more.
+    pub fn release_all(&self) {
+        self.state().held.clear();
+        self.shared.1.notify_all();
+    }
+
+    /// Waits until so many names were asked for in all.
+    #[track_caller]
+    pub fn wait_for_names(&self, count: usize) {
+        self.wait(&format!("{count} requests for names"), |state| {
+            asked_for_names(state) >= count
+        });
+    }
+
+    /// Fails if more names are asked for within a moment.
+    #[track_caller]
+    pub fn stays_at(&self, count: usize) {
+        let moment = std::time::Duration::from_millis(150);
+        let (state, _) = self
+            .shared
+            .1
+            .wait_timeout_while(self.state(), moment, |state| {
+                asked_for_names(state) <= count
+            })
+            .unwrap();
+        assert_eq!(asked_for_names(&state), count);
+    }
+
     /// Closes the connections on which nothing is being answered, as servers
     /// do after a while.
     pub fn close_idle(&self) {
@@ -376,4 +404,9 @@ fn respond(flavour: Flavour, number: usize, request: &http::Request, shared: &Sh
     }
     drop(state);
     call.reply(reply)
+}
+
+fn asked_for_names(state: &State) -> usize {
+    let understood = state.log.iter().filter(|one| one.understood);
+    understood.filter(|one| one.key.is_some()).count()
 }
