@@ -208,7 +208,7 @@ impl World {
             }
         }
         let deadline = self.now + TIMEOUT;
-        let effects = self.core.ask(ticket, &under, query, deadline);
+        let effects = self.core.ask(ticket, &under, query, deadline, self.now);
         self.apply(effects);
     }
 

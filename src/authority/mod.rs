@@ -154,7 +154,7 @@ fn in_zone(question: &Query, snapshot: &Snapshot, reply: &mut Message) -> Result
         Located::InvalidName => no_such_name(reply, Some(Cause::InvalidName)),
         Located::Absent(absence) => no_such_name(reply, Some(Cause::Absent(absence))),
         // The name exists, and nothing stands at it or below.
-        Located::NoDomainObject if name.num_labels() == 2 => {
+        Located::NoDomainObject if name.iter().count() == 2 => {
             explain(reply, Cause::NoDomainObject);
             negative(reply);
         }
@@ -209,7 +209,7 @@ fn translated(question: &Query, name: &Name, owner: Name, target: Name, reply: &
     if let Some(data) = dname(&target) {
         reply.add_answer(Record::from_rdata(owner.clone(), TTL, data));
     }
-    let kept = usize::from(name.num_labels() - owner.num_labels());
+    let kept = name.iter().count().saturating_sub(owner.iter().count());
     let labels = question.name().iter().take(kept).chain(target.iter());
     match Name::from_labels(labels) {
         Ok(mut substitute) => {

@@ -50,6 +50,10 @@ pub struct Limits {
 /// The first pause before a failed fetch is tried again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
+/// After this time a request may have got lost with its connection. If the
+/// client then asks again, so do we, while the first request goes on.
+const SUSPECT: Duration = Duration::from_secs(3);
+
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
@@ -119,7 +123,7 @@ struct Fetch {
 #[derive(Debug)]
 enum State {
     Queued,
-    Running(Cancel),
+    Running { cancel: Cancel, since: Instant },
     Resting,
 }
 
@@ -143,6 +147,8 @@ pub struct Core {
     lookup_of: HashMap<(IsolationId, Query), LookupId>,
     fetches: HashMap<FetchId, Fetch>,
     fetch_of: HashMap<(IsolationId, NameKey), FetchId>,
+    /// Fetches under way for which a second request was made.
+    lost: HashMap<FetchId, Cancel>,
     queries_of: HashMap<IsolationId, usize>,
     rota: Rota,
     timers: BTreeSet<(Instant, Timer)>,
@@ -162,6 +168,7 @@ impl Core {
             lookup_of: HashMap::new(),
             fetches: HashMap::new(),
             fetch_of: HashMap::new(),
+            lost: HashMap::new(),
             queries_of: HashMap::new(),
             timers: BTreeSet::new(),
         }
@@ -192,6 +199,7 @@ impl Core {
         isolation: &IsolationId,
         query: Query,
         deadline: Instant,
+        now: Instant,
     ) -> Effects {
         let mut effects = Effects::default();
         let of_id = self.queries_of.get(isolation).copied().unwrap_or(0);
@@ -213,6 +221,15 @@ impl Core {
             lookup.give_up = lookup.give_up.max(give_up);
             self.timers.insert((lookup.give_up, Timer::GiveUp(id)));
             self.tickets.insert(ticket, (id, deadline));
+            // While its first query waits, a slow answer is only slow.
+            let suspects = if lookup.outlived {
+                lookup.fetches.clone()
+            } else {
+                BTreeSet::new()
+            };
+            for fetch in suspects {
+                self.repeat_if_lost(fetch, now);
+            }
             return effects;
         }
         let id = self.fresh();
@@ -286,7 +303,7 @@ impl Core {
             lookup.begun |= fetches
                 .iter()
                 .filter_map(|id| self.fetches.get(id))
-                .any(|fetch| fetch.attempts > 0 || matches!(fetch.state, State::Running(_)));
+                .any(|fetch| fetch.attempts > 0 || matches!(fetch.state, State::Running { .. }));
             lookup.snapshot = Some(snapshot);
             lookup.fetches = fetches;
             if lookup.waiters.is_empty() && !lookup.begun {
@@ -310,16 +327,22 @@ impl Core {
             })
         };
         let turn = self.rota.next(is_live)?;
-        if let Some(yielded) = turn.yielded
-            && let Some(fetch) = self.detach(yielded)
-        {
-            for lookup in fetch.lookups {
-                self.abandon(lookup);
+        if let Some(yielded) = turn.yielded {
+            if let Some(cancel) = self.lost.remove(&yielded) {
+                cancel.set();
+            }
+            if let Some(fetch) = self.detach(yielded) {
+                for lookup in fetch.lookups {
+                    self.abandon(lookup);
+                }
             }
         }
         let fetch = self.fetches.get_mut(&turn.fetch)?;
         let cancel = Cancel::new();
-        fetch.state = State::Running(cancel.clone());
+        fetch.state = State::Running {
+            cancel: cancel.clone(),
+            since: now,
+        };
         // A queued fetch has lookups; each knows how long it may go on.
         let mut deadline = None;
         for lookup in &fetch.lookups {
@@ -352,6 +375,7 @@ impl Core {
     ) -> Effects {
         let mut effects = Effects::default();
         self.rota.ended(job.id, &job.isolation);
+        self.lost.remove(&job.id);
         if let Ok(fetched) = &result
             && job.epoch == self.epoch
         {
@@ -372,13 +396,29 @@ impl Core {
                     Ok(fetched) => Entry::Known(fetched),
                     Err(failure) => Entry::Failed(failure),
                 };
-                self.supply(job.id, &job.key, &entry, &mut effects);
+                // A request that was thought lost supplies the one made for it.
+                let name = (job.isolation, job.key);
+                let id = match self.fetch_of.get(&name) {
+                    Some(second) if matches!(entry, Entry::Known(_)) => *second,
+                    _ => job.id,
+                };
+                self.supply(id, &name.1, &entry, &mut effects);
                 return effects;
             }
         };
         let Some(fetch) = self.fetches.get_mut(&job.id) else {
             return effects;
         };
+        // Nobody waits, and it has failed: the next query tries again.
+        if !fetch.lookups.iter().any(|id| {
+            let lookup = self.lookups.get(id);
+            lookup.is_some_and(|lookup| !lookup.waiters.is_empty())
+        }) {
+            for lookup in fetch.lookups.clone() {
+                self.abandon(lookup);
+            }
+            return effects;
+        }
         let pause = FIRST_PAUSE * 2u32.saturating_pow(fetch.attempts.min(16));
         let pause = pause
             .min(LONGEST_PAUSE)
@@ -441,6 +481,11 @@ impl Core {
         self.tickets.len()
     }
 
+    /// Fetches that have begun and not ended.
+    pub fn under_way(&self) -> usize {
+        self.rota.under_way()
+    }
+
     /// Whether nothing is under way, waiting, or due.
     pub fn is_idle(&self) -> bool {
         self.tickets.is_empty()
@@ -448,6 +493,7 @@ impl Core {
             && self.lookup_of.is_empty()
             && self.fetches.is_empty()
             && self.fetch_of.is_empty()
+            && self.lost.is_empty()
             && self.queries_of.is_empty()
             && self.rota.is_empty()
             && self.timers.is_empty()
@@ -489,12 +535,44 @@ impl Core {
         id
     }
 
-    /// Gives what a fetch brought to the lookups that wait for it.
-    fn supply(&mut self, id: FetchId, key: &NameKey, entry: &Entry, effects: &mut Effects) {
-        let Some(fetch) = self.fetches.remove(&id) else {
+    /// Makes a second request for a name whose first one has been under way for
+    /// suspiciously long. The first keeps its slot until it ends, and what it
+    /// brings is taken all the same.
+    fn repeat_if_lost(&mut self, id: FetchId, now: Instant) {
+        let Some(fetch) = self.fetches.get_mut(&id) else {
             return;
         };
-        self.fetch_of.remove(&(fetch.isolation, fetch.key));
+        match &fetch.state {
+            State::Running { since, cancel }
+                if now.saturating_duration_since(*since) >= SUSPECT =>
+            {
+                self.lost.insert(id, cancel.clone());
+            }
+            _ => return,
+        }
+        fetch.state = State::Queued;
+        let (isolation, key) = (fetch.isolation.clone(), fetch.key.clone());
+        let Some(mut fetch) = self.fetches.remove(&id) else {
+            return;
+        };
+        let second = self.fresh();
+        fetch.attempts = fetch.attempts.saturating_add(1);
+        for lookup in &fetch.lookups {
+            if let Some(lookup) = self.lookups.get_mut(lookup) {
+                lookup.fetches.remove(&id);
+                lookup.fetches.insert(second);
+            }
+        }
+        self.fetches.insert(second, fetch);
+        self.rota.queue(second, &isolation);
+        self.fetch_of.insert((isolation, key), second);
+    }
+
+    /// Gives what a fetch brought to the lookups that wait for it.
+    fn supply(&mut self, id: FetchId, key: &NameKey, entry: &Entry, effects: &mut Effects) {
+        let Some(fetch) = self.detach(id) else {
+            return;
+        };
         for waiting in fetch.lookups {
             let Some(lookup) = self.lookups.get_mut(&waiting) else {
                 continue;
@@ -564,8 +642,15 @@ impl Core {
         });
         effects.answers.push((ticket, Verdict::Unknown(failure)));
         lookup.outlived = true;
-        // What never began is not looked up for nobody.
-        if lookup.waiters.is_empty() && !lookup.begun && lookup.snapshot.is_some() {
+        // Only what is under way goes on for nobody; there are no more of these
+        // than there may be queries.
+        let under_way = lookup.fetches.iter().any(|id| {
+            let fetch = self.fetches.get(id);
+            fetch.is_some_and(|fetch| matches!(fetch.state, State::Running { .. }))
+        });
+        let evaluated = lookup.snapshot.is_some();
+        let goes_on = under_way && self.lookups.len() <= self.limits.queries;
+        if self.lookups.get(&id).is_some_and(|l| l.waiters.is_empty()) && evaluated && !goes_on {
             self.abandon(id);
         }
     }
@@ -594,7 +679,7 @@ impl Core {
     fn detach(&mut self, id: FetchId) -> Option<Fetch> {
         let fetch = self.fetches.remove(&id)?;
         match &fetch.state {
-            State::Running(cancel) => cancel.set(),
+            State::Running { cancel, .. } => cancel.set(),
             State::Queued | State::Resting => self.rota.unqueue(id, &fetch.isolation),
         }
         let name = (fetch.isolation.clone(), fetch.key.clone());

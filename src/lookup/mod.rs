@@ -53,7 +53,6 @@ struct State {
     core: Core,
     jobs: VecDeque<Job>,
     workers: usize,
-    idle: usize,
     ended: bool,
 }
 
@@ -68,7 +67,6 @@ impl Lookups {
                     core: Core::new(limits),
                     jobs: VecDeque::new(),
                     workers: 0,
-                    idle: 0,
                     ended: false,
                 }),
                 work: Condvar::new(),
@@ -100,11 +98,11 @@ impl Lookups {
     pub fn ask(&self, ticket: Ticket, isolation: &IsolationId, query: Query, deadline: Instant) {
         self.timekeeper
             .call_once(|| Shared::keep_time(&self.shared));
-        let effects = self
-            .shared
-            .lock()
-            .core
-            .ask(ticket, isolation, query, deadline);
+        let effects =
+            self.shared
+                .lock()
+                .core
+                .ask(ticket, isolation, query, deadline, Instant::now());
         self.shared.time.notify_one();
         Shared::carry_out(&self.shared, effects);
     }
@@ -162,7 +160,9 @@ impl Shared {
             let now = Instant::now();
             while let Some(job) = state.core.next_job(now) {
                 state.jobs.push_back(job);
-                if state.idle >= state.jobs.len() {
+                // As many workers as fetches: one that is about to become idle
+                // takes a job as well as one that is.
+                if state.workers >= state.core.under_way() {
                     shared.work.notify_one();
                     continue;
                 }
@@ -217,10 +217,8 @@ impl Shared {
             let Some(left) = patience.checked_duration_since(Instant::now()) else {
                 break;
             };
-            state.idle += 1;
             let waited = self.work.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
-            state.idle -= 1;
         }
         state.workers -= 1;
         None

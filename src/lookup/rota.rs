@@ -3,7 +3,7 @@
 //! Ids take turns, so that an id with a thousand fetches delays another id's
 //! single one by no more than the slot that becomes free next.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::isolation::IsolationId;
 
@@ -14,8 +14,10 @@ pub struct Rota {
     slots: usize,
     slots_per_isolation: usize,
     queues: HashMap<IsolationId, VecDeque<FetchId>>,
-    /// The ids that have a queue, in the order of their turns.
+    /// The ids that have a queue, in the order of their turns, and perhaps some
+    /// that have none any more.
     ring: VecDeque<IsolationId>,
+    in_ring: HashSet<IsolationId>,
     running: HashMap<FetchId, IsolationId>,
     running_of: HashMap<IsolationId, usize>,
     /// Fetches that lost their slot and have not ended yet.
@@ -39,6 +41,7 @@ impl Rota {
             slots_per_isolation,
             queues: HashMap::new(),
             ring: VecDeque::new(),
+            in_ring: HashSet::new(),
             running: HashMap::new(),
             running_of: HashMap::new(),
             yielded: HashMap::new(),
@@ -48,10 +51,10 @@ impl Rota {
     /// Puts a fetch at the end of its id's queue.
     pub fn queue(&mut self, fetch: FetchId, isolation: &IsolationId) {
         let queue = self.queues.entry(isolation.clone()).or_default();
-        if queue.is_empty() {
+        queue.push_back(fetch);
+        if self.in_ring.insert(isolation.clone()) {
             self.ring.push_back(isolation.clone());
         }
-        queue.push_back(fetch);
     }
 
     /// Takes a fetch out of its id's queue.
@@ -59,8 +62,8 @@ impl Rota {
         if let Some(queue) = self.queues.get_mut(isolation) {
             queue.retain(|queued| *queued != fetch);
             if queue.is_empty() {
+                // Its place in the ring is taken away when its turn comes.
                 self.queues.remove(isolation);
-                self.ring.retain(|id| id != isolation);
             }
         }
     }
@@ -75,7 +78,9 @@ impl Rota {
         // that everybody waits for a fetch to end.
         let may_yield = self.yielded.len() < self.slots;
         let full = self.running.len() >= self.slots;
-        if full && !may_yield {
+        // With every slot taken, most calls end here: looking through all who
+        // wait would take longer the more there are.
+        if full && !(may_yield && self.running.keys().any(|fetch| !is_live(*fetch))) {
             return None;
         }
         for want_live in [true, false] {
@@ -89,6 +94,7 @@ impl Rota {
                     self.ring.push_back(isolation);
                 } else {
                     self.queues.remove(&isolation);
+                    self.in_ring.remove(&isolation);
                 }
                 if turn.is_some() {
                     return turn;
@@ -147,6 +153,11 @@ impl Rota {
         }
     }
 
+    /// Fetches that have begun and not ended, with a slot or without.
+    pub fn under_way(&self) -> usize {
+        self.running.len() + self.yielded.len()
+    }
+
     /// Whether a fetch of the id is under way.
     pub fn is_busy(&self, isolation: &IsolationId) -> bool {
         self.running_of.contains_key(isolation) || self.queues.contains_key(isolation)
@@ -155,7 +166,6 @@ impl Rota {
     /// Whether nothing is queued or under way.
     pub fn is_empty(&self) -> bool {
         self.queues.is_empty()
-            && self.ring.is_empty()
             && self.running.is_empty()
             && self.running_of.is_empty()
             && self.yielded.is_empty()

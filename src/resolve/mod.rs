@@ -122,7 +122,7 @@ struct Policy<'a> {
 impl Policy<'_> {
     fn run(&mut self) -> Result<Verdict, Stop> {
         let mut name = self.query.name().clone();
-        let mut hops = 0;
+        let mut seen = vec![name.clone()];
         loop {
             let target = match self.at(&name)? {
                 At::Verdict(verdict) => return Ok(verdict),
@@ -131,11 +131,14 @@ impl Policy<'_> {
             if !zone::apex().zone_of(&target) {
                 return Ok(self.outside(&target));
             }
-            hops += 1;
-            if hops > MAX_HOPS {
+            if seen.contains(&target) {
+                return Ok(self.not_found("follows aliases in a circle"));
+            }
+            if seen.len() > MAX_HOPS {
                 let why = format!("follows more than {MAX_HOPS} aliases");
                 return Ok(self.not_found(&why));
             }
+            seen.push(target.clone());
             name = target;
         }
     }
@@ -178,7 +181,8 @@ impl Policy<'_> {
         let Ok(mut owner) = name.prepend_label("_tor") else {
             return Ok(None);
         };
-        for _ in 0..=MAX_HOPS {
+        let mut seen = vec![owner.clone()];
+        loop {
             let reply = self.ask(&owner, RecordType::TXT)?;
             for data in &reply.data {
                 if let RData::TXT(txt) = data {
@@ -190,11 +194,17 @@ impl Policy<'_> {
                 }
             }
             match reply.alias {
-                Some(target) if zone::apex().zone_of(&target) => owner = target,
+                Some(target)
+                    if zone::apex().zone_of(&target)
+                        && !seen.contains(&target)
+                        && seen.len() <= MAX_HOPS =>
+                {
+                    seen.push(target.clone());
+                    owner = target;
+                }
                 _ => return Ok(None),
             }
         }
-        Ok(None)
     }
 
     /// The first onion service in the item `tor` of a name (IFA-0002).

@@ -5,6 +5,7 @@
 //! Merging is lazy: only the imports of the objects that are on the way to the
 //! queried name are looked at.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
@@ -19,7 +20,7 @@ pub const MAX_NAMES: usize = 16;
 
 /// How many imports and delegates one question may process. Sixteen names can
 /// import each other in more ways than anyone could wait for.
-const MAX_OPERATIONS: usize = 128;
+const MAX_OPERATIONS: usize = 32;
 
 /// A domain object after merging.
 #[derive(Debug, Clone)]
@@ -38,6 +39,26 @@ pub struct Branch {
 /// The names whose import led to an object, the queried name first. Importing
 /// any of them again closes a circle.
 type Origin = Rc<[NameKey]>;
+
+/// The items that mean something. Others are left out early: a value can hold
+/// hundreds, and imports would merge them again and again.
+const ITEMS: [&str; 15] = [
+    "alias",
+    "dns",
+    "ds",
+    "ip",
+    "ip6",
+    "loc",
+    "mx",
+    "ns",
+    "o",
+    "srv",
+    "sshfp",
+    "tls",
+    "tor",
+    "translate",
+    "txt",
+];
 
 impl Object {
     /// An item's value; `None` if it is absent or `null`.
@@ -161,7 +182,7 @@ impl<'a> Reader<'a> {
         let members = match &*branch.tree {
             Tree::Object(members) => with_empty_label(members, owner, &mut self.errors),
             // A string in `map` stands for an object with that address.
-            Tree::Text(_) => Members::from([(Box::from("ip"), branch.tree.clone())]),
+            Tree::Text(_) => Cow::Owned(Members::from([(Box::from("ip"), branch.tree.clone())])),
             Tree::Null => return Ok(None),
             other => {
                 let reason = format!("a subdomain is an object or a string, not {}", other.kind());
@@ -374,14 +395,18 @@ fn operation(parts: &[Tree]) -> Result<Operation, String> {
 
 /// The members of an object together with those under the empty label of its
 /// `map`, which count as its own where it has none of that key.
-fn with_empty_label(members: &Members, owner: &str, errors: &mut Errors) -> Members {
-    let mut effective = members.clone();
+fn with_empty_label<'m>(
+    members: &'m Members,
+    owner: &str,
+    errors: &mut Errors,
+) -> Cow<'m, Members> {
     let Some(Tree::Object(map)) = members.get("map").map(|map| &**map) else {
-        return effective;
+        return Cow::Borrowed(members);
     };
     let Some(empty) = map.get("") else {
-        return effective;
+        return Cow::Borrowed(members);
     };
+    let mut effective = members.clone();
     let mut add = |key: &str, tree: &Rc<Tree>| {
         if members.get(key).is_none_or(|own| own.is_null()) {
             effective.insert(Box::from(key), tree.clone());
@@ -396,7 +421,7 @@ fn with_empty_label(members: &Members, owner: &str, errors: &mut Errors) -> Memb
             errors.add(owner, "map", reason);
         }
     }
-    effective
+    Cow::Owned(effective)
 }
 
 /// The object with its own items and subdomains only.
@@ -415,9 +440,10 @@ fn own(members: &Members, origin: &Origin, owner: &str, errors: &mut Errors) -> 
                     errors.add(owner, "map", format!("not an object but {}", other.kind()));
                 }
             },
-            _ => {
+            item if ITEMS.contains(&item) => {
                 object.items.insert(key.clone(), tree.clone());
             }
+            _ => {}
         }
     }
     object

@@ -238,7 +238,10 @@ fn glue(
         if !place.owner().zone_of(server) {
             continue;
         }
-        let depth = usize::from(server.num_labels() - place.owner().num_labels());
+        let depth = server
+            .iter()
+            .count()
+            .saturating_sub(place.owner().iter().count());
         let labels: Vec<&[u8]> = server.iter().take(depth).collect();
         let mut object = cut.clone();
         let mut at = Some(place.clone());

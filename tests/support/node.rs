@@ -239,9 +239,9 @@ impl Node {
     /// Waits until so many names were asked for in all.
     #[track_caller]
     pub fn wait_for_names(&self, count: usize) {
-        self.wait(&format!("{count} requests for names"), |state| {
+        drop(self.wait(&format!("{count} requests for names"), |state| {
             asked_for_names(state) >= count
-        });
+        }));
     }
 
     /// Fails if more names are asked for within a moment.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::RpcSource;
+use super::Node;
 use super::dialect::{self, Dialect};
 use super::http::HttpReply;
 use super::reply::{NodeState, Reply, node_state};
@@ -37,14 +37,14 @@ struct ChainInfo {
 }
 
 /// Tries the node out. Later steps are left out after one that fails for good.
-pub fn check(source: &RpcSource, limit: &Limit) -> Vec<Finding> {
+pub fn check(source: &Node, limit: &Limit) -> Vec<Finding> {
     let mut found = Vec::new();
     steps(source, limit, &mut found);
     found.push(proxy(source));
     found
 }
 
-fn steps(source: &RpcSource, limit: &Limit, found: &mut Vec<Finding>) {
+fn steps(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {
     let Some(key) = NameKey::new(HARMLESS) else {
         return;
     };
@@ -81,13 +81,13 @@ fn steps(source: &RpcSource, limit: &Limit, found: &mut Vec<Finding>) {
     }
 }
 
-fn call(source: &RpcSource, request: &str, limit: &Limit) -> Result<HttpReply, FetchFailure> {
+fn call(source: &Node, request: &str, limit: &Limit) -> Result<HttpReply, FetchFailure> {
     let (_, answer) = source.call(request, &IsolationId::shared(), limit)?;
     Ok(answer)
 }
 
 /// The result of a method without parameters; `None` if there is none.
-fn ask<T: DeserializeOwned>(source: &RpcSource, method: &str, limit: &Limit) -> Option<T> {
+fn ask<T: DeserializeOwned>(source: &Node, method: &str, limit: &Limit) -> Option<T> {
     let answer = call(source, &dialect::request(method, &json!([])), limit).ok()?;
     match Reply::parse(&answer.body)? {
         Reply::Result(result) => serde_json::from_str(result.get()).ok(),
@@ -109,7 +109,7 @@ fn unreachable(failure: &FetchFailure) -> Finding {
     Finding::fail(label, failure.to_string(), remedy)
 }
 
-fn core(source: &RpcSource, state: Option<NodeState>, limit: &Limit, found: &mut Vec<Finding>) {
+fn core(source: &Node, state: Option<NodeState>, limit: &Limit, found: &mut Vec<Finding>) {
     let info: Option<NetworkInfo> = ask(source, "getnetworkinfo", limit);
     let version = info.map(|info| info.subversion).unwrap_or_default();
     let version = version.trim_matches('/');
@@ -150,7 +150,7 @@ fn core(source: &RpcSource, state: Option<NodeState>, limit: &Limit, found: &mut
     found.push(Finding::ok("isolation", "a lookup needs no network"));
 }
 
-fn electrum(source: &RpcSource, limit: &Limit, found: &mut Vec<Finding>) {
+fn electrum(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {
     let info = match source.info(limit) {
         Ok(info) => info,
         Err(failure) => return found.push(unreachable(&failure)),
@@ -198,7 +198,7 @@ fn electrum(source: &RpcSource, limit: &Limit, found: &mut Vec<Finding>) {
     });
 }
 
-fn proxy(source: &RpcSource) -> Finding {
+fn proxy(source: &Node) -> Finding {
     let address = &source.settings.address;
     if source.settings.proxy.is_some() && !address.is_onion() {
         return Finding::warn(

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Instant;
 
 use data_encoding::HEXLOWER;
 use rand::TryRng;
@@ -10,10 +11,10 @@ use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, NextTimeout, SocksConnector, TcpConnector, Transport,
+    Buffers, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport, TransportAdapter,
 };
-use ureq::{Proxy, ProxyProtocol};
 
+use super::socks::handshake;
 use crate::config::settings::NodeAddress;
 
 /// What one request did to its connection.
@@ -55,8 +56,9 @@ impl Trace {
 pub(super) enum NodeConnector {
     /// TCP to the node itself.
     Direct(TcpConnector),
-    /// Through this SOCKS5 proxy, with new credentials for each connection.
-    Proxied(NodeAddress),
+    /// Through a SOCKS5 proxy to this node, with new credentials for each
+    /// connection. The resolver gives the proxy's addresses.
+    Proxied(TcpConnector, NodeAddress),
 }
 
 impl Connector<()> for NodeConnector {
@@ -68,9 +70,13 @@ impl Connector<()> for NodeConnector {
         chained: Option<()>,
     ) -> Result<Option<Self::Out>, ureq::Error> {
         Trace::update(|trace| trace.opened = true);
+        let begun = Instant::now();
         let transport: Option<Box<dyn Transport>> = match self {
             Self::Direct(tcp) => tcp.connect(details, chained)?.map(boxed),
-            Self::Proxied(proxy) => through(proxy, details, chained)?.map(boxed),
+            Self::Proxied(tcp, node) => match tcp.connect(details, chained)? {
+                Some(transport) => Some(through(transport, node, details, begun)?),
+                None => None,
+            },
         };
         Ok(transport.map(NodeTransport))
     }
@@ -80,29 +86,23 @@ fn boxed(transport: impl Transport + 'static) -> Box<dyn Transport> {
     Box::new(transport)
 }
 
-/// Opens a connection through a proxy, with credentials made for it. The
-/// handshake counts against the request's time in each read and write.
+/// Goes on through a proxy, with credentials made for this connection. What the
+/// connecting since `begun` left of the request's time is the handshake's, in
+/// each of its reads and writes.
 fn through(
-    proxy: &NodeAddress,
+    transport: impl Transport + 'static,
+    node: &NodeAddress,
     details: &ConnectionDetails<'_>,
-    chained: Option<()>,
-) -> Result<Option<impl Transport + 'static>, ureq::Error> {
-    let credentials = (random()?, random()?);
-    let proxy = socks(proxy, Some(&credentials)).ok_or(ureq::Error::InvalidProxyUrl)?;
-    let config = super::connections::config(Some(proxy), 0);
-    let details = ConnectionDetails {
-        uri: details.uri,
-        addrs: details.addrs.clone(),
-        config: &config,
-        request_level: details.request_level,
-        resolver: details.resolver,
-        now: details.now,
-        timeout: details.timeout,
-        current_time: details.current_time.clone(),
-        run_connector: details.run_connector.clone(),
-        register_shutdown: details.register_shutdown.clone(),
-    };
-    SocksConnector::default().connect(&details, chained)
+    begun: Instant,
+) -> Result<Box<dyn Transport>, ureq::Error> {
+    let mut stream = TransportAdapter::new(transport, details.current_time.clone());
+    let mut timeout = details.timeout;
+    if !timeout.after.is_not_happening() {
+        timeout.after = timeout.after.saturating_sub(begun.elapsed()).into();
+    }
+    stream.set_timeout(timeout);
+    handshake(&mut stream, node, &random()?, &random()?)?;
+    Ok(boxed(stream.into_inner()))
 }
 
 /// 128 bits from the operating system, in hexadecimal.
@@ -114,23 +114,6 @@ fn random() -> Result<String, ureq::Error> {
         ))
     })?;
     Ok(HEXLOWER.encode(&octets))
-}
-
-/// A SOCKS5 proxy that resolves names itself.
-pub(super) fn socks(proxy: &NodeAddress, credentials: Option<&(String, String)>) -> Option<Proxy> {
-    let host = if proxy.host.contains(':') {
-        format!("[{}]", proxy.host)
-    } else {
-        proxy.host.clone()
-    };
-    let mut builder = Proxy::builder(ProxyProtocol::Socks5)
-        .host(&host)
-        .port(proxy.port)
-        .resolve_target(false);
-    if let Some((user, password)) = credentials {
-        builder = builder.username(user).password(password);
-    }
-    builder.build().ok()
 }
 
 /// A TCP connection that notes when an answer begins.

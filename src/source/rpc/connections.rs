@@ -9,11 +9,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
+use ureq::Agent;
 use ureq::config::Config;
 use ureq::unversioned::transport::TcpConnector;
-use ureq::{Agent, Proxy};
 
-use super::connection::{NodeConnector, NodeResolver, socks};
+use super::connection::{NodeConnector, NodeResolver};
 use crate::config::settings::NodeAddress;
 use crate::isolation::IsolationId;
 
@@ -49,6 +49,8 @@ pub(super) enum Connections {
     Direct(Agent),
     /// Through a proxy.
     Proxied {
+        /// The node.
+        node: NodeAddress,
         /// The proxy.
         proxy: NodeAddress,
         /// The connections of each isolation id and when they were last used.
@@ -63,13 +65,12 @@ impl Connections {
     pub fn new(node: &NodeAddress, proxy: Option<&NodeAddress>) -> Self {
         match proxy {
             None => Self::Direct(Agent::with_parts(
-                // `None` is said: left out, ureq would take a proxy from the
-                // environment.
-                config(None, MAX_SHARED),
+                config(MAX_SHARED),
                 NodeConnector::Direct(TcpConnector::default()),
                 NodeResolver::new(node),
             )),
             Some(proxy) => Self::Proxied {
+                node: node.clone(),
                 proxy: proxy.clone(),
                 agents: Mutex::new(LruCache::unbounded()),
             },
@@ -80,10 +81,14 @@ impl Connections {
     pub fn of(&self, isolation: &IsolationId, now: Instant) -> Agent {
         match self {
             Self::Direct(agent) => agent.clone(),
-            Self::Proxied { proxy, agents } => {
+            Self::Proxied {
+                node,
+                proxy,
+                agents,
+            } => {
                 let mut agents = lock(agents);
                 let (agent, used) =
-                    agents.get_or_insert_mut(isolation.clone(), || (isolated(proxy), now));
+                    agents.get_or_insert_mut(isolation.clone(), || (isolated(node, proxy), now));
                 *used = now;
                 let agent = agent.clone();
                 if agents.len() > MAX_ISOLATIONS {
@@ -123,25 +128,25 @@ fn lock(agents: &Mutex<Agents>) -> MutexGuard<'_, Agents> {
     agents.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An agent of one isolation id.
-fn isolated(proxy: &NodeAddress) -> Agent {
-    // The proxy in these settings has no credentials and is never connected
-    // to: it makes the agent leave the node's name to the connector.
+/// An agent of one isolation id. For the agent the proxy is the node: only its
+/// connector knows better.
+fn isolated(node: &NodeAddress, proxy: &NodeAddress) -> Agent {
     Agent::with_parts(
-        config(socks(proxy, None), MAX_OWN),
-        NodeConnector::Proxied(proxy.clone()),
+        config(MAX_OWN),
+        NodeConnector::Proxied(TcpConnector::default(), node.clone()),
         NodeResolver::new(proxy),
     )
 }
 
 /// The settings of an agent; `idle` is how many idle connections it keeps.
-pub(super) fn config(proxy: Option<Proxy>, idle: usize) -> Config {
+fn config(idle: usize) -> Config {
     Agent::config_builder()
         .http_status_as_error(false)
         // Credentials go to the configured address and nowhere else.
         .max_redirects(0)
         .max_redirects_will_error(false)
-        .proxy(proxy)
+        // Left out, ureq would take a proxy from the environment.
+        .proxy(None)
         .user_agent(USER_AGENT)
         .accept("application/json")
         .max_response_header_size(MAX_HEADER)

@@ -13,9 +13,11 @@ mod dialect;
 mod http;
 mod redact;
 mod reply;
+mod socks;
 mod sync;
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use data_encoding::HEXLOWER;
@@ -42,7 +44,10 @@ use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
 /// Connections are kept. On the loopback interface they are shared by all
 /// isolation ids: a node that keeps its users apart does so by `streamID`.
 /// Through a proxy each isolation id has its own.
-pub struct RpcSource {
+pub struct RpcSource(Arc<Node>);
+
+/// The node, and what is known of it.
+struct Node {
     http: Http,
     keyring: Keyring,
     recognition: Recognition,
@@ -56,8 +61,8 @@ pub struct RpcSource {
 impl fmt::Debug for RpcSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RpcSource")
-            .field("address", &self.http.address())
-            .field("recognition", &self.recognition)
+            .field("address", &self.0.http.address())
+            .field("recognition", &self.0.recognition)
             .finish_non_exhaustive()
     }
 }
@@ -82,7 +87,7 @@ impl RpcSource {
     /// fetch. `warn` is called, once at most, if the node turns out to ignore
     /// isolation ids.
     pub fn new(settings: &RpcSettings, warn: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self {
+        Self(Arc::new(Node {
             http: Http::new(&settings.address, settings.proxy.as_ref()),
             keyring: Keyring::new(&settings.credentials),
             recognition: Recognition::new(settings.dialect),
@@ -90,9 +95,11 @@ impl RpcSource {
             looked: AtomicBool::new(false),
             warn: Box::new(warn),
             settings: settings.clone(),
-        }
+        }))
     }
+}
 
+impl Node {
     fn ask(&self, dialect: Dialect, question: &Question<'_>) -> Result<Asked, FetchFailure> {
         let request = dialect.name_show(question.isolation, question.key);
         let (secret, answer) = self.call(&request, question.isolation, question.limit)?;
@@ -111,7 +118,7 @@ impl RpcSource {
         request: &str,
         isolation: &IsolationId,
         limit: &Limit,
-    ) -> Result<(std::sync::Arc<Secret>, HttpReply), FetchFailure> {
+    ) -> Result<(Arc<Secret>, HttpReply), FetchFailure> {
         let secret = self.keyring.current()?;
         let answer = self.http.post(&secret, request, isolation, limit)?;
         if !refuses_credentials(&answer) {
@@ -231,16 +238,24 @@ impl RpcSource {
         })
     }
 
-    /// Says once if an Electrum-NMC node ignores isolation ids.
-    fn warn_once(&self, limit: &Limit) {
-        if self.looked.swap(true, Ordering::Relaxed) {
+    /// Says once if an Electrum-NMC node ignores isolation ids. Finding out
+    /// takes a thread of its own: the value that was just found does not wait.
+    fn warn_once(node: &Arc<Self>, limit: &Limit) {
+        if node.looked.swap(true, Ordering::Relaxed) {
             return;
         }
-        match self.info(limit) {
+        let (looker, limit) = (Arc::clone(node), limit.clone());
+        let look = move || match looker.info(&limit) {
             Ok(info) if info.isolates() => {}
-            Ok(info) => (self.warn)(&info.unisolated()),
+            Ok(info) => (looker.warn)(&info.unisolated()),
             // Asked again with the next name.
-            Err(_) => self.looked.store(false, Ordering::Relaxed),
+            Err(_) => looker.looked.store(false, Ordering::Relaxed),
+        };
+        let spawned = std::thread::Builder::new()
+            .name("look".to_owned())
+            .spawn(look);
+        if spawned.is_err() {
+            node.looked.store(false, Ordering::Relaxed);
         }
     }
 
@@ -272,9 +287,9 @@ impl RpcSource {
     }
 }
 
-impl Source for RpcSource {
+impl Node {
     fn fetch(
-        &self,
+        self: &Arc<Self>,
         isolation: &IsolationId,
         key: &NameKey,
         limit: &Limit,
@@ -297,24 +312,35 @@ impl Source for RpcSource {
         match asked {
             Asked::Fetched(fetched) => {
                 if dialect == Dialect::ElectrumNmc {
-                    self.warn_once(limit);
+                    Self::warn_once(self, limit);
                 }
                 Ok(fetched)
             }
             Asked::Refused => Err(self.wrong_dialect(dialect)),
         }
     }
+}
+
+impl Source for RpcSource {
+    fn fetch(
+        &self,
+        isolation: &IsolationId,
+        key: &NameKey,
+        limit: &Limit,
+    ) -> Result<Fetched, FetchFailure> {
+        self.0.fetch(isolation, key, limit)
+    }
 
     fn forget(&self, isolation: &IsolationId) {
-        self.http.connections().forget(isolation);
+        self.0.http.connections().forget(isolation);
     }
 
     fn check(&self, limit: &Limit) -> Vec<Finding> {
-        check::check(self, limit)
+        check::check(&self.0, limit)
     }
 
     fn tidy(&self) {
-        self.http.connections().tidy(std::time::Instant::now());
+        self.0.http.connections().tidy(std::time::Instant::now());
     }
 }
 

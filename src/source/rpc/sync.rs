@@ -17,6 +17,10 @@ use crate::source::Limit;
 /// asked.
 const KEPT: Duration = Duration::from_secs(60);
 
+/// How long a fetch waits for another one to ask. A node answers in
+/// milliseconds, as it asks nobody.
+const FOR_ANOTHER: Duration = Duration::from_secs(1);
+
 /// The last answer, and whether a new one is on its way.
 #[derive(Debug)]
 pub(super) struct SyncCheck<T> {
@@ -80,6 +84,7 @@ impl<T: Clone> SyncCheck<T> {
         ask: impl FnOnce() -> Result<T, FetchFailure>,
     ) -> Result<T, FetchFailure> {
         let mut state = self.lock();
+        let waited_until = Instant::now().checked_add(FOR_ANOTHER);
         loop {
             if let Some((when, info)) = &state.known
                 && when.elapsed() < KEPT
@@ -90,6 +95,10 @@ impl<T: Clone> SyncCheck<T> {
                 break;
             }
             let left = limit.deadline.saturating_duration_since(Instant::now());
+            if waited_until.is_none_or(|until| Instant::now() >= until) {
+                // Whoever asks is stuck. That must not be felt here.
+                break;
+            }
             if left.is_zero() {
                 return Err(FetchFailure::new(
                     FailureKind::TimedOut,
@@ -98,7 +107,7 @@ impl<T: Clone> SyncCheck<T> {
             }
             (state, _) = self
                 .answered
-                .wait_timeout(state, left)
+                .wait_timeout(state, left.min(FOR_ANOTHER))
                 .unwrap_or_else(PoisonError::into_inner);
         }
         state.asking = true;

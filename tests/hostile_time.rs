@@ -40,7 +40,10 @@ fn sixteen_hostile_values_take_no_long_time() {
         snapshot.insert(NameKey::new(&key).unwrap(), Entry::Known(value));
     };
     let begin = r#"{"alias":"@","map":{"_tor":{"alias":"_tor.@"}},"import":["#;
-    put("d/x".into(), format!("{begin}{}]}}", [r#"["d/i0"]"#; 8].join(",")));
+    put(
+        "d/x".into(),
+        format!("{begin}{}]}}", [r#"["d/i0"]"#; 8].join(",")),
+    );
     for k in 0..15 {
         let begin = match k {
             14 => "{".to_owned(),

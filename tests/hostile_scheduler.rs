@@ -103,8 +103,7 @@ fn synced() -> Option<Value> {
     Some(json!({"result": info, "error": null, "id": 1}))
 }
 
-/// rota.rs, `next`: with all slots taken, each line looks at every queued id
-/// and at every fetch under way, under the lock.
+/// With all slots taken, a line must not cost a look at everyone who waits.
 #[test]
 fn many_waiting_ids_do_not_hold_up_the_reader() {
     let node = node(|_, _| None);
@@ -120,12 +119,15 @@ fn many_waiting_ids_do_not_hold_up_the_reader() {
     assert!(took < Duration::from_secs(2), "{took:?} for 2,000 ids");
 }
 
-/// lookup/mod.rs, `dispatch`: a worker that waits for the lock counts as busy,
-/// so another thread is started for the next job. The bound is 128 workers.
+/// A worker that waits for the lock is busy, and no reason to start another.
+/// The bound is 128 workers.
 #[test]
 fn worker_threads_keep_their_bound() {
     // Bound and not listening: connections are refused at once.
-    let node = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let node = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_ncprop279"))
         .args(["--rpc-address", &node.to_string(), "--config", &config()])
         .args(["--timeout", "1"])

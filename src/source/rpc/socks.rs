@@ -1,0 +1,209 @@
+//! The client's side of SOCKS5 with a user name and password (RFC 1928,
+//! RFC 1929).
+//!
+//! Written here, because libraries offer the proxy to go on without
+//! credentials. A proxy that takes that offer does not isolate, and nothing
+//! would show it.
+
+use std::io::{self, Error, ErrorKind, Read, Write};
+use std::net::IpAddr;
+
+use crate::config::settings::NodeAddress;
+
+/// Shows a proxy credentials for one connection, and has it connect to
+/// `target`, whose name it resolves itself.
+///
+/// # Errors
+/// The proxy does not take credentials, refuses, or says something else than
+/// SOCKS5. Time limits are those of the stream.
+pub(super) fn handshake(
+    stream: &mut (impl Read + Write),
+    target: &NodeAddress,
+    user: &str,
+    password: &str,
+) -> io::Result<()> {
+    // One method is offered: user name and password.
+    stream.write_all(&[5, 1, 2])?;
+    let [version, method] = take(stream)?;
+    if (version, method) != (5, 2) {
+        let what = "the proxy does not take credentials, without which it cannot isolate";
+        return Err(Error::new(ErrorKind::PermissionDenied, what));
+    }
+    let mut message = vec![1];
+    put(&mut message, user)?;
+    put(&mut message, password)?;
+    stream.write_all(&message)?;
+    let [_, status] = take(stream)?;
+    if status != 0 {
+        let what = "the proxy refused the credentials";
+        return Err(Error::new(ErrorKind::PermissionDenied, what));
+    }
+    let mut message = vec![5, 1, 0];
+    match target.host.parse() {
+        Ok(IpAddr::V4(address)) => {
+            message.push(1);
+            message.extend(address.octets());
+        }
+        Ok(IpAddr::V6(address)) => {
+            message.push(4);
+            message.extend(address.octets());
+        }
+        Err(_) => {
+            message.push(3);
+            put(&mut message, &target.host)?;
+        }
+    }
+    message.extend(target.port.to_be_bytes());
+    stream.write_all(&message)?;
+    let [version, reply, _, kind] = take(stream)?;
+    if version != 5 {
+        return Err(Error::new(
+            ErrorKind::InvalidData,
+            "the proxy does not speak SOCKS5",
+        ));
+    }
+    if reply != 0 {
+        return Err(Error::new(ErrorKind::HostUnreachable, refusal(reply)));
+    }
+    // The address that the proxy connects from is of no interest.
+    let rest = match kind {
+        1 => 4,
+        4 => 16,
+        3 => usize::from(take::<1>(stream)?[0]),
+        _ => {
+            return Err(Error::new(
+                ErrorKind::InvalidData,
+                "the proxy does not speak SOCKS5",
+            ));
+        }
+    };
+    let mut address = vec![0; rest + 2];
+    stream.read_exact(&mut address)
+}
+
+fn take<const N: usize>(stream: &mut impl Read) -> io::Result<[u8; N]> {
+    let mut octets = [0; N];
+    stream.read_exact(&mut octets)?;
+    Ok(octets)
+}
+
+/// Adds a text of at most 255 octets with its length in front.
+fn put(message: &mut Vec<u8>, text: &str) -> io::Result<()> {
+    let length = u8::try_from(text.len())
+        .map_err(|_| Error::new(ErrorKind::InvalidInput, "a name is longer than 255 octets"))?;
+    message.push(length);
+    message.extend(text.as_bytes());
+    Ok(())
+}
+
+/// RFC 1928 section 6.
+fn refusal(reply: u8) -> &'static str {
+    match reply {
+        2 => "the proxy does not permit the connection",
+        3 => "the proxy finds no way to the network",
+        4 => "the proxy cannot reach the host",
+        5 => "the host refused the proxy's connection",
+        6 => "the way from the proxy to the host is too long",
+        _ => "the proxy failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A proxy that says what it was told to, an octet at a time.
+    struct Script {
+        says: Vec<u8>,
+        hears: Vec<u8>,
+    }
+
+    impl Read for Script {
+        fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+            if self.says.is_empty() || octets.is_empty() {
+                return Ok(0);
+            }
+            octets[0] = self.says.remove(0);
+            Ok(1)
+        }
+    }
+
+    impl Write for Script {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            self.hears.extend_from_slice(octets);
+            Ok(octets.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn run(host: &str, says: &[u8]) -> (io::Result<()>, Vec<u8>) {
+        let mut script = Script {
+            says: says.to_vec(),
+            hears: Vec::new(),
+        };
+        let target = NodeAddress {
+            host: host.to_owned(),
+            port: 8336,
+        };
+        let result = handshake(&mut script, &target, "us", "pw");
+        (result, script.hears)
+    }
+
+    const GRANTED: [u8; 14] = [5, 2, 1, 0, 5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+
+    #[test]
+    fn names_and_addresses_go_as_they_are() {
+        for (host, target) in [
+            ("a.onion", &b"\x03\x07a.onion"[..]),
+            ("192.0.2.1", &[1, 192, 0, 2, 1]),
+            ("::1", &[4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+        ] {
+            let (result, hears) = run(host, &GRANTED);
+            result.unwrap();
+            let mut expected = b"\x05\x01\x02\x01\x02us\x02pw\x05\x01\x00".to_vec();
+            expected.extend(target);
+            expected.extend(8336u16.to_be_bytes());
+            assert_eq!(hears, expected);
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_takes_no_credentials_gets_nothing_more() {
+        for method in [0, 1, 0xff] {
+            let (result, hears) = run("a.onion", &[5, method, 5, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+            assert!(result.is_err());
+            assert_eq!(hears, [5, 1, 2]);
+        }
+    }
+
+    #[test]
+    fn every_cut_and_every_refusal_is_an_error() {
+        for length in 0..GRANTED.len() {
+            assert!(run("a.onion", &GRANTED[..length]).0.is_err(), "{length}");
+        }
+        for reply in 1..=255 {
+            assert!(
+                run("a.onion", &[5, 2, 1, 0, 5, reply, 0, 1, 0, 0, 0, 0, 0, 0])
+                    .0
+                    .is_err()
+            );
+        }
+        assert!(run("a.onion", &[5, 2, 1, 1]).0.is_err());
+        assert!(
+            run("a.onion", &[5, 2, 1, 0, 4, 0, 0, 1, 0, 0, 0, 0, 0, 0])
+                .0
+                .is_err()
+        );
+        assert!(
+            run("a.onion", &[5, 2, 1, 0, 5, 0, 0, 9, 0, 0, 0, 0, 0, 0])
+                .0
+                .is_err()
+        );
+        run("a.onion", &[5, 2, 1, 0, 5, 0, 0, 3, 1, b'x', 0, 0])
+            .0
+            .unwrap();
+        assert!(run(&"x".repeat(256), &GRANTED).0.is_err());
+    }
+}
