@@ -29,7 +29,7 @@ use self::http::{Http, HttpReply};
 use self::reply::{NodeState, Reply};
 use self::sync::{Info, SyncCheck};
 use super::name_show::{NAME_ERROR, NameShow, RpcError};
-use super::{Finding, Limit, Source};
+use super::{Cancel, Finding, Limit, Source};
 use crate::config::settings::RpcSettings;
 use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
@@ -244,7 +244,12 @@ impl Node {
         if node.looked.swap(true, Ordering::Relaxed) {
             return;
         }
-        let (looker, limit) = (Arc::clone(node), limit.clone());
+        let looker = Arc::clone(node);
+        // The fetch's own flag is set as soon as it has ended.
+        let limit = Limit {
+            deadline: limit.deadline,
+            cancel: Cancel::new(),
+        };
         let look = move || match looker.info(&limit) {
             Ok(info) if info.isolates() => {}
             Ok(info) => (looker.warn)(&info.unisolated()),
