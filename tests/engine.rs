@@ -293,3 +293,31 @@ fn without_an_opt_record_there_is_none_in_the_reply() {
     assert_eq!(status(&reply), "NXDomain aa");
     assert!(reply.edns.is_none());
 }
+
+#[test]
+fn what_is_no_message_gets_formerr() {
+    let octets = message("example.bit. A").to_vec().unwrap();
+    assert!(authority::read(&octets).is_ok());
+
+    // The OPT record is the last thing in the message; here it is twice.
+    let opt = octets.len() - 11;
+    let mut two = [&octets[..], &octets[opt..]].concat();
+    two[11] = 2;
+    let reply = authority::read(&two).unwrap_err().unwrap();
+    assert_eq!(
+        (status(&reply), reply.metadata.id),
+        ("FormErr".to_owned(), 7)
+    );
+
+    for length in 0..octets.len() {
+        match authority::read(&octets[..length]) {
+            Err(None) => assert!(length < 12),
+            Err(Some(reply)) => assert!(length >= 12 && status(&reply) == "FormErr"),
+            Ok(_) => panic!("{length} octets"),
+        }
+    }
+    // A malformed response is not replied to.
+    let mut response = two;
+    response[2] |= 0x80;
+    assert!(authority::read(&response).unwrap_err().is_none());
+}

@@ -35,6 +35,31 @@ pub enum Outcome {
     Need(BTreeSet<NameKey>),
 }
 
+/// Reads a query off a wire.
+///
+/// # Errors
+/// The octets are no DNS message, or one that has two OPT records. The error is
+/// the FORMERR reply to send, or `None` if the octets do not even have a header
+/// to reply to.
+pub fn read(octets: &[u8]) -> Result<Message, Option<Box<Message>>> {
+    Message::from_vec(octets).map_err(|_| {
+        let (id, rest) = octets.split_first_chunk::<2>()?;
+        // The opcode is in the second to fifth bit of the third octet
+        // (RFC 1035 section 4.1.1); a response is not replied to.
+        let flags = *rest.first().filter(|_| octets.len() >= 12)?;
+        if flags & 0x80 != 0 {
+            return None;
+        }
+        let code = OpCode::from_u8(flags >> 3 & 0xf);
+        let id = u16::from_be_bytes(*id);
+        Some(Box::new(Message::error_msg(
+            id,
+            code,
+            ResponseCode::FormErr,
+        )))
+    })
+}
+
 /// Answers a query as the authoritative server for `bit.`
 /// (RFC 1034 section 4.3.2).
 ///

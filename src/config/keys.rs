@@ -145,7 +145,7 @@ pub(super) const KEYS: &[Key] = &[
         heading: ANSWERS,
         help: "requests under way at once [64]",
         set: |draft, value| {
-            draft.lookups = integer(value, 1, 512)? as usize;
+            draft.lookups = integer(value, 1, 128)? as usize;
             Ok(())
         },
     },

@@ -10,7 +10,7 @@ pub struct Settings {
     pub source: SourceSettings,
     /// How long a query may take, from its line to its answer.
     pub timeout: Duration,
-    /// How many requests to the source may be under way, 1 to 512.
+    /// How many requests to the source may be under way, 1 to 128.
     pub lookups: usize,
     /// Answer with onion services only, whatever the name.
     pub only_onion: bool,
