@@ -7,6 +7,7 @@
 
 mod cbor;
 pub mod error;
+mod import;
 pub mod items;
 pub mod names;
 pub mod object;

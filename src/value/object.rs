@@ -12,6 +12,7 @@ use std::rc::Rc;
 use crate::snapshot::{Absence, Entry, FetchFailure, Fetched, NameKey, Snapshot};
 
 use super::error::{Errors, shorten};
+use super::import::{Operation, operations};
 use super::tree::{Members, Tree, read_object};
 
 /// How many distinct names may take part in one answer
@@ -116,13 +117,6 @@ enum Loaded {
     NoDomainObject,
 }
 
-/// One importation operation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Operation {
-    key: NameKey,
-    selector: String,
-}
-
 /// Reads domain objects out of a snapshot for one question, and keeps account
 /// of the names and imports it took.
 pub struct Reader<'a> {
@@ -196,7 +190,7 @@ impl<'a> Reader<'a> {
         // operations succeeds.
         if let Some(tree) = members.get("delegate").filter(|tree| !tree.is_null()) {
             let mut replacement: Option<Object> = None;
-            for operation in self.operations(tree, owner, "delegate") {
+            for operation in operations(tree, owner, "delegate", &mut self.errors) {
                 match self.import(&operation, &branch.origin, owner, "delegate") {
                     Ok(Some(object)) => match &mut replacement {
                         Some(merged) => merge_under(merged, object, false),
@@ -218,7 +212,7 @@ impl<'a> Reader<'a> {
         if let Some(tree) = members.get("import").filter(|tree| !tree.is_null()) {
             // A `null` map occludes every imported subdomain.
             let occluded = members.get("map").is_some_and(|map| map.is_null());
-            for operation in self.operations(tree, owner, "import") {
+            for operation in operations(tree, owner, "import", &mut self.errors) {
                 match self.import(&operation, &branch.origin, owner, "import") {
                     Ok(Some(imported)) => merge_under(&mut object, imported, occluded),
                     Ok(None) => {}
@@ -321,44 +315,6 @@ impl<'a> Reader<'a> {
             }
         }
     }
-
-    /// Reads the forms of `import` and `delegate`.
-    fn operations(&mut self, tree: &Tree, owner: &str, item: &str) -> Vec<Operation> {
-        let mut found = Vec::new();
-        let mut take = |parts: &[Tree]| match operation(parts) {
-            Ok(operation) => found.push(operation),
-            Err(reason) => self.errors.add(owner, item, reason),
-        };
-        match tree {
-            Tree::Text(_) => take(std::slice::from_ref(tree)),
-            Tree::Array(parts) if parts.iter().all(|part| part.as_text().is_some()) => {
-                // Two strings are a name and its selector, as in ncdns: names
-                // in use depend on it. The text of IFA-0001 has two imports.
-                match parts.len() {
-                    0 => {}
-                    1 | 2 => take(parts),
-                    _ => self.errors.add(
-                        owner,
-                        item,
-                        "more than two strings; write each import as an array of its own",
-                    ),
-                }
-            }
-            Tree::Array(parts) => {
-                for part in parts {
-                    match part {
-                        Tree::Array(parts) => take(parts),
-                        other => take(std::slice::from_ref(other)),
-                    }
-                }
-            }
-            other => {
-                let reason = format!("neither a string nor an array but {}", other.kind());
-                self.errors.add(owner, item, reason);
-            }
-        }
-        found
-    }
 }
 
 /// Keeps the gravest reason to stop; what no further look can change is
@@ -370,27 +326,6 @@ fn defer(pending: &mut Option<Stop>, stop: Stop) -> Result<(), Stop> {
         _ => *pending = Some(stop),
     }
     Ok(())
-}
-
-fn operation(parts: &[Tree]) -> Result<Operation, String> {
-    let name = match parts.first() {
-        Some(Tree::Text(name)) => name,
-        Some(other) => return Err(format!("a name is a string, not {}", other.kind())),
-        None => return Err("an import without a name".to_owned()),
-    };
-    let key = NameKey::new(name).ok_or("a name is empty or longer than 255 octets")?;
-    let selector = match parts.get(1) {
-        None => String::new(),
-        Some(Tree::Text(selector)) => selector.to_ascii_lowercase(),
-        Some(other) => return Err(format!("a selector is a string, not {}", other.kind())),
-    };
-    if !selector.is_empty() && selector.split('.').any(str::is_empty) {
-        return Err(format!(
-            "the selector \"{}\" has an empty label",
-            shorten(&selector)
-        ));
-    }
-    Ok(Operation { key, selector })
 }
 
 /// The members of an object together with those under the empty label of its

@@ -12,7 +12,6 @@
 //! that need the same name key. Nothing is shared between isolation ids.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::cache::{self, Cache};
@@ -22,6 +21,8 @@ use crate::snapshot::{Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapsh
 use crate::source::{Cancel, Limit};
 
 use super::rota::Rota;
+
+mod shared;
 
 /// A query of the client, unique in the life of the process.
 pub type Ticket = u64;
@@ -497,193 +498,5 @@ impl Core {
             && self.queries_of.is_empty()
             && self.rota.is_empty()
             && self.timers.is_empty()
-    }
-
-    fn fresh(&mut self) -> u64 {
-        self.last_id += 1;
-        self.last_id
-    }
-
-    /// Of ids that lost their cache, those that nothing is under way for.
-    fn idle(&self, ids: Vec<IsolationId>) -> Vec<IsolationId> {
-        ids.into_iter()
-            .filter(|id| !self.queries_of.contains_key(id) && !self.rota.is_busy(id))
-            .collect()
-    }
-
-    /// Lets a lookup wait for a fetch, which is made if there is none.
-    fn join(&mut self, lookup: LookupId, isolation: &IsolationId, key: NameKey) -> FetchId {
-        let name = (isolation.clone(), key);
-        if let Some(id) = self.fetch_of.get(&name).copied()
-            && let Some(fetch) = self.fetches.get_mut(&id)
-        {
-            fetch.lookups.insert(lookup);
-            return id;
-        }
-        let id = self.fresh();
-        let fetch = Fetch {
-            isolation: isolation.clone(),
-            key: name.1.clone(),
-            lookups: BTreeSet::from([lookup]),
-            state: State::Queued,
-            attempts: 0,
-            last: None,
-        };
-        self.fetches.insert(id, fetch);
-        self.fetch_of.insert(name, id);
-        self.rota.queue(id, isolation);
-        id
-    }
-
-    /// Makes a second request for a name whose first one has been under way for
-    /// suspiciously long. The first keeps its slot until it ends, and what it
-    /// brings is taken all the same.
-    fn repeat_if_lost(&mut self, id: FetchId, now: Instant) {
-        let Some(fetch) = self.fetches.get_mut(&id) else {
-            return;
-        };
-        match &fetch.state {
-            State::Running { since, cancel }
-                if now.saturating_duration_since(*since) >= SUSPECT =>
-            {
-                self.lost.insert(id, cancel.clone());
-            }
-            _ => return,
-        }
-        fetch.state = State::Queued;
-        let (isolation, key) = (fetch.isolation.clone(), fetch.key.clone());
-        let Some(mut fetch) = self.fetches.remove(&id) else {
-            return;
-        };
-        let second = self.fresh();
-        fetch.attempts = fetch.attempts.saturating_add(1);
-        for lookup in &fetch.lookups {
-            if let Some(lookup) = self.lookups.get_mut(lookup) {
-                lookup.fetches.remove(&id);
-                lookup.fetches.insert(second);
-            }
-        }
-        self.fetches.insert(second, fetch);
-        self.rota.queue(second, &isolation);
-        self.fetch_of.insert((isolation, key), second);
-    }
-
-    /// Gives what a fetch brought to the lookups that wait for it.
-    fn supply(&mut self, id: FetchId, key: &NameKey, entry: &Entry, effects: &mut Effects) {
-        let Some(fetch) = self.detach(id) else {
-            return;
-        };
-        for waiting in fetch.lookups {
-            let Some(lookup) = self.lookups.get_mut(&waiting) else {
-                continue;
-            };
-            lookup.fetches.remove(&id);
-            if let Some(snapshot) = &mut lookup.snapshot {
-                snapshot.insert(key.clone(), entry.clone());
-            }
-            // A failure that is not tried again decides the query, whatever
-            // else is still missing.
-            let decided = matches!(entry, Entry::Failed(_));
-            if (lookup.fetches.is_empty() || decided)
-                && let Some(snapshot) = lookup.snapshot.take()
-            {
-                effects.tasks.push(Task {
-                    lookup: waiting,
-                    query: lookup.query.clone(),
-                    snapshot,
-                });
-            }
-        }
-    }
-
-    /// Ends a lookup with a verdict.
-    fn finish(&mut self, id: LookupId, verdict: &Verdict, effects: &mut Effects) {
-        let waiters = match self.lookups.get(&id) {
-            Some(lookup) => lookup.waiters.clone(),
-            None => return,
-        };
-        for ticket in waiters {
-            self.release(ticket);
-            effects.answers.push((ticket, verdict.clone()));
-        }
-        self.abandon(id);
-    }
-
-    /// Takes a ticket out of everything. Returns its lookup.
-    fn release(&mut self, ticket: Ticket) -> Option<LookupId> {
-        let (id, deadline) = self.tickets.remove(&ticket)?;
-        self.timers.remove(&(deadline, Timer::Deadline(ticket)));
-        let lookup = self.lookups.get_mut(&id)?;
-        lookup.waiters.retain(|waiter| *waiter != ticket);
-        if let Some(count) = self.queries_of.get_mut(&lookup.isolation) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.queries_of.remove(&lookup.isolation);
-            }
-        }
-        Some(id)
-    }
-
-    /// A ticket's deadline has come.
-    fn expire(&mut self, ticket: Ticket, effects: &mut Effects) {
-        let Some(id) = self.release(ticket) else {
-            return;
-        };
-        let Some(lookup) = self.lookups.get_mut(&id) else {
-            return;
-        };
-        let failed = lookup
-            .fetches
-            .iter()
-            .find_map(|id| self.fetches.get(id)?.last.clone());
-        let failure = failed.unwrap_or_else(|| {
-            let message: Arc<str> = Arc::from("no answer came in time");
-            FetchFailure::new(FailureKind::TimedOut, message)
-        });
-        effects.answers.push((ticket, Verdict::Unknown(failure)));
-        lookup.outlived = true;
-        // Only what is under way goes on for nobody; there are no more of these
-        // than there may be queries.
-        let under_way = lookup.fetches.iter().any(|id| {
-            let fetch = self.fetches.get(id);
-            fetch.is_some_and(|fetch| matches!(fetch.state, State::Running { .. }))
-        });
-        let evaluated = lookup.snapshot.is_some();
-        let goes_on = under_way && self.lookups.len() <= self.limits.queries;
-        if self.lookups.get(&id).is_some_and(|l| l.waiters.is_empty()) && evaluated && !goes_on {
-            self.abandon(id);
-        }
-    }
-
-    /// Removes a lookup, and the fetches that only it waited for.
-    fn abandon(&mut self, id: LookupId) {
-        let Some(lookup) = self.lookups.remove(&id) else {
-            return;
-        };
-        self.timers.remove(&(lookup.give_up, Timer::GiveUp(id)));
-        self.lookup_of.remove(&(lookup.isolation, lookup.query));
-        for fetch_id in lookup.fetches {
-            let Some(fetch) = self.fetches.get_mut(&fetch_id) else {
-                continue;
-            };
-            fetch.lookups.remove(&id);
-            if !fetch.lookups.is_empty() {
-                continue;
-            }
-            self.detach(fetch_id);
-        }
-    }
-
-    /// Forgets a fetch. One under way cannot be called back: it is asked to
-    /// stop, ends when it notices, and what it brings all the same is kept.
-    fn detach(&mut self, id: FetchId) -> Option<Fetch> {
-        let fetch = self.fetches.remove(&id)?;
-        match &fetch.state {
-            State::Running { cancel, .. } => cancel.set(),
-            State::Queued | State::Resting => self.rota.unqueue(id, &fetch.isolation),
-        }
-        let name = (fetch.isolation.clone(), fetch.key.clone());
-        self.fetch_of.remove(&name);
-        Some(fetch)
     }
 }
