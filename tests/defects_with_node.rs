@@ -115,7 +115,10 @@ fn defect_6_nothing_is_asked_twice() {
             assert_eq!(node.count(key), 1, "{flavour:?} {key}");
         }
         let log = node.requests();
-        assert!(log.iter().all(|one| one.connection == 0), "{log:#?}");
+        // Of Electrum-NMC the version is asked beside the first name, which may
+        // take a second connection.
+        let most = usize::from(flavour != Flavour::Core);
+        assert!(log.iter().all(|one| one.connection <= most), "{log:#?}");
         plugin.finish();
     }
 }
