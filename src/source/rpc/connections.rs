@@ -156,3 +156,58 @@ fn config(idle: usize) -> Config {
         .max_idle_age(MAX_IDLE_AGE)
         .build()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(host: &str) -> NodeAddress {
+        NodeAddress {
+            host: host.to_owned(),
+            port: 9050,
+        }
+    }
+
+    fn id(text: &str) -> IsolationId {
+        IsolationId::parse(text.as_bytes()).unwrap()
+    }
+
+    /// The isolation ids that keep connections, in any order.
+    fn kept(connections: &Connections) -> usize {
+        match connections {
+            Connections::Direct(_) => panic!("a proxy was configured"),
+            Connections::Proxied { agents, .. } => lock(agents).len(),
+        }
+    }
+
+    #[test]
+    fn an_id_loses_its_connections_after_ten_minutes_without_a_request() {
+        let proxy = address("127.0.0.1");
+        let connections = Connections::new(&address("node.onion"), Some(&proxy));
+        let begin = Instant::now();
+        connections.of(&id("a"), begin);
+        connections.of(&id("b"), begin + Duration::from_secs(300));
+        connections.tidy(begin + Duration::from_secs(599));
+        assert_eq!(kept(&connections), 2);
+        connections.tidy(begin + Duration::from_secs(600));
+        assert_eq!(kept(&connections), 1);
+        // A request counts anew.
+        connections.of(&id("b"), begin + Duration::from_secs(890));
+        connections.tidy(begin + Duration::from_secs(900));
+        assert_eq!(kept(&connections), 1);
+        connections.tidy(begin + Duration::from_secs(1490));
+        assert_eq!(kept(&connections), 0);
+    }
+
+    #[test]
+    fn no_more_ids_keep_connections_than_permitted() {
+        let proxy = address("127.0.0.1");
+        let connections = Connections::new(&address("node.onion"), Some(&proxy));
+        for n in 0..3 * MAX_ISOLATIONS {
+            connections.of(&id(&n.to_string()), Instant::now());
+        }
+        assert_eq!(kept(&connections), MAX_ISOLATIONS);
+        connections.forget(&id(&(3 * MAX_ISOLATIONS - 1).to_string()));
+        assert_eq!(kept(&connections), MAX_ISOLATIONS - 1);
+    }
+}
