@@ -168,11 +168,18 @@ fn refuse(error: &ConfigError) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Prints to stdout; a closed one is nobody's mistake.
+/// Prints to stdout. A closed one is nobody's mistake; a full disk is told.
 fn print(text: &str) {
     let mut stdout = std::io::stdout();
-    let _ = stdout.write_all(text.as_bytes());
-    let _ = stdout.flush();
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+    if let Err(error) = written
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        complain(&format!("stdout cannot be written: {}", error.kind()));
+        exit(1);
+    }
 }
 
 fn complain(text: &str) {

@@ -132,3 +132,30 @@ fn a_node_that_ignores_isolation_ids_is_told_about_once() {
         );
     }
 }
+
+#[test]
+fn a_bad_entry_of_a_names_file_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("names.json");
+    std::fs::write(&path, r#"{"d/a":5,"d/b":{"ip":"192.0.2.1"}}"#).unwrap();
+    let end = run::with(&["check", "--names-file", path.to_str().unwrap()]);
+    assert_eq!(findings(&end), ["names file warn"], "{end:#?}");
+    assert!(end.says("1 of them"), "{end:#?}");
+    assert_eq!(end.code, Some(0), "the others work: {end:#?}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_told() {
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let end = std::process::Command::new(env!("CARGO_BIN_EXE_ncprop279"))
+        .args(["resolve", "foo.com"])
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(end.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&end.stderr).contains("stdout cannot be written"));
+}

@@ -156,8 +156,19 @@ impl Source for NamesFile {
                 vec![Finding::fail("names file", failure.to_string(), remedy)]
             }
             _ => {
-                let count = self.lock().names.as_ref().map_or(0, |names| names.0.len());
+                let state = self.lock();
+                let names = state.names.as_ref();
+                let count = names.map_or(0, |names| names.0.len());
+                let bad = names.map_or(0, |names| {
+                    names.0.values().filter(|entry| entry.is_err()).count()
+                });
                 let path = self.path.display();
+                if bad > 0 {
+                    let what = format!("{path} has {count} names, {bad} of them with a bad entry");
+                    let remedy = "make each entry a string or an object; see the library's \
+                                  documentation of names_file";
+                    return vec![Finding::warn("names file", what, remedy)];
+                }
                 vec![Finding::ok(
                     "names file",
                     format!("{path} has {count} names"),
