@@ -54,6 +54,7 @@
 pub mod address;
 pub mod authority;
 pub mod cache;
+pub mod chain;
 pub mod commands;
 pub mod config;
 pub mod isolation;

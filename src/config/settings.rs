@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::chain::network::{Checkpoint, Network};
+
 /// Everything that can be configured, with the defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -42,8 +44,36 @@ pub struct RpcSettings {
     pub proxy: Option<NodeAddress>,
 }
 
-/// Host and port of a node.
+/// How to ask Electrum servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ElectrumSettings {
+    /// Whose names.
+    pub network: Network,
+    /// The servers that the user names; empty for the bundled list.
+    pub servers: Vec<ServerAddress>,
+    /// The SOCKS5 proxy, such as Tor's, through which servers are reached.
+    pub proxy: Option<NodeAddress>,
+    /// The block that verification starts from.
+    pub checkpoint: Checkpoint,
+    /// How many blocks an operation on a name must be deep to count, itself
+    /// included; at least 1.
+    pub confirmations: u32,
+    /// The directory that headers and pins are kept in; `None` to keep them
+    /// in memory only.
+    pub state: Option<PathBuf>,
+}
+
+/// Where an Electrum server listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ServerAddress {
+    /// Host and port.
+    pub address: NodeAddress,
+    /// Whether it speaks TLS.
+    pub is_tls: bool,
+}
+
+/// Host and port of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NodeAddress {
     /// A host name, an IPv4 address, or an IPv6 address without brackets.
     pub host: String,

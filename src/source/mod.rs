@@ -4,6 +4,7 @@
 //! interface ([`rpc`]) and a file ([`names_file`]). A source does blocking
 //! I/O; it is called from worker threads only.
 
+pub mod electrum;
 mod name_show;
 pub mod names_file;
 pub mod rpc;

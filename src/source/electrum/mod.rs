@@ -1,0 +1,3 @@
+//! Values from public Electrum servers, verified by proof of work.
+
+mod servers;
