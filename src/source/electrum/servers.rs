@@ -106,13 +106,7 @@ const LIST: &[(&str, &[Entry])] = &[
     ),
     ("namebrow.se", &[("electrum.namebrow.se", 50002, true)]),
     ("le-space.de", &[("electrum-nmc.le-space.de", 50002, true)]),
-    (
-        "ulrichard.ch",
-        &[
-            ("ulrichard.ch", 50006, true),
-            ("ulrichard.ch", 50005, false),
-        ],
-    ),
+    ("ulrichard.ch", &[("ulrichard.ch", 50006, true)]),
     (
         "bitclc.net",
         &[
