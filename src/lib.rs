@@ -58,6 +58,7 @@ pub mod chain;
 pub mod commands;
 pub mod config;
 pub mod isolation;
+pub mod log;
 pub mod lookup;
 pub mod notice;
 pub mod onion;

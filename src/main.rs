@@ -11,10 +11,12 @@ use ncprop279::commands;
 use ncprop279::config::settings::{Settings, SourceSettings};
 use ncprop279::config::{self, Command, ConfigError, Invocation, Outcome};
 use ncprop279::isolation::IsolationId;
+use ncprop279::log::{Level, Log};
 use ncprop279::notice::Notices;
 use ncprop279::platform::Stream;
 use ncprop279::prop279::response::{Status, init_failed, init_ready};
 use ncprop279::prop279::session::status;
+use ncprop279::source::electrum::ElectrumSource;
 use ncprop279::source::names_file::NamesFile;
 use ncprop279::source::rpc::RpcSource;
 use ncprop279::source::{Health, Source};
@@ -35,31 +37,36 @@ fn main() -> ExitCode {
     };
     let Invocation {
         command,
+        verbosity,
         settings,
         warnings,
     } = invocation;
+    let level = Level::from_verbosity(verbosity);
     if command != Command::Plugin {
         for warning in &warnings {
             complain(&format!("warning: {warning}"));
         }
     }
     match command {
-        Command::Plugin => run_plugin(&settings, &warnings),
-        Command::Resolve { name, isolation } => resolve(&settings, &name, isolation.as_deref()),
-        Command::Records { name, json } => records(&settings, &name, json),
-        Command::Check => check(&settings),
+        Command::Plugin => run_plugin(&settings, &warnings, level),
+        Command::Resolve { name, isolation } => {
+            resolve(&settings, level, &name, isolation.as_deref())
+        }
+        Command::Records { name, json } => records(&settings, level, &name, json),
+        Command::Check => check(&settings, level),
     }
 }
 
-fn source(settings: &Settings, warn: impl Fn(&str) + Send + Sync + 'static) -> Arc<dyn Source> {
+fn source(settings: &Settings, log: Log) -> Arc<dyn Source> {
     match &settings.source {
-        SourceSettings::Rpc(rpc) => Arc::new(RpcSource::new(rpc, warn)),
+        SourceSettings::Rpc(rpc) => Arc::new(RpcSource::new(rpc, move |text| log.warn(text))),
+        SourceSettings::Electrum(electrum) => Arc::new(ElectrumSource::new(electrum, log)),
         SourceSettings::NamesFile(path) => Arc::new(NamesFile::new(path.clone())),
     }
 }
 
 /// Serves a naming client on stdin and stdout.
-fn run_plugin(settings: &Settings, warnings: &[String]) -> ExitCode {
+fn run_plugin(settings: &Settings, warnings: &[String], level: Level) -> ExitCode {
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         // Ends the process from within the handler, so that no blocked stream
         // can keep it alive.
@@ -93,9 +100,8 @@ fn run_plugin(settings: &Settings, warnings: &[String]) -> ExitCode {
         notices.line(&format!("warning: {warning}"));
     }
     let from_source = Arc::clone(&notices);
-    let source = source(settings, move |text| {
-        from_source.line(&format!("warning: {text}"));
-    });
+    let log = Log::new(level, move |line| from_source.line(line));
+    let source = source(settings, log);
     let served = plugin::serve(stdin, stdout, source, settings, &notices, || exit(0));
     if let Err(error) = served {
         notices.line(&format!("stdin cannot be read: {error}"));
@@ -104,7 +110,7 @@ fn run_plugin(settings: &Settings, warnings: &[String]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn resolve(settings: &Settings, name: &str, isolation: Option<&str>) -> ExitCode {
+fn resolve(settings: &Settings, level: Level, name: &str, isolation: Option<&str>) -> ExitCode {
     let isolation = match isolation.map(|id| IsolationId::parse(id.as_bytes())) {
         None => IsolationId::shared(),
         Some(Ok(isolation)) => isolation,
@@ -113,15 +119,16 @@ fn resolve(settings: &Settings, name: &str, isolation: Option<&str>) -> ExitCode
             return ExitCode::from(Status::NotRegistered.code());
         }
     };
-    let source = source(settings, complain);
+    let source = source(settings, Log::new(level, complain));
     let only_onion = settings.only_onion;
     let report = commands::resolve::run(name, isolation, only_onion, settings.timeout, &*source);
     print(&report.to_string());
     ExitCode::from(report.status().code())
 }
 
-fn records(settings: &Settings, name: &str, json: bool) -> ExitCode {
-    match commands::records::run(name, settings.timeout, &*source(settings, complain)) {
+fn records(settings: &Settings, level: Level, name: &str, json: bool) -> ExitCode {
+    let source = source(settings, Log::new(level, complain));
+    match commands::records::run(name, settings.timeout, &*source) {
         Ok(report) if json => {
             print(&report.to_json());
             ExitCode::SUCCESS
@@ -142,9 +149,13 @@ fn records(settings: &Settings, name: &str, json: bool) -> ExitCode {
     }
 }
 
-fn check(settings: &Settings) -> ExitCode {
+fn check(settings: &Settings, level: Level) -> ExitCode {
     // What the plugin would warn about stands in the findings.
-    let findings = commands::check::run(settings.timeout, &*source(settings, |_| {}));
+    let log = match level {
+        Level::Warning => Log::silent(),
+        level => Log::new(level, complain),
+    };
+    let findings = commands::check::run(settings.timeout, &*source(settings, log));
     let mut works = true;
     for finding in &findings {
         print(&commands::check::line(finding));

@@ -76,6 +76,7 @@ pub fn serve<W: Write + Send + 'static>(
         idle: Condvar::new(),
         closed: Box::new(closed),
     });
+    source.start();
     let answered = Arc::clone(&client);
     let lookups = Lookups::new(
         source,

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::keys::quoted;
-use super::settings::NodeAddress;
+use super::settings::{NodeAddress, ServerAddress};
 
 /// Namecoin Core's port for JSON-RPC.
 const DEFAULT_PORT: u16 = 8336;
@@ -84,6 +84,25 @@ fn is_host(host: &str) -> bool {
     host.len() <= 253
         && host.split('.').all(is_label)
         && !last.starts_with(|first: char| first.is_ascii_digit())
+}
+
+/// Reads `host:port:s` or `host:port:t`; the letter says whether the server
+/// speaks TLS.
+pub(super) fn parse_server(text: &str) -> Result<ServerAddress, String> {
+    let (address, is_tls) = match text.rsplit_once(':') {
+        Some((address, "s")) => (address, true),
+        Some((address, "t")) => (address, false),
+        _ => {
+            return Err(format!(
+                "is {} but must be HOST:PORT:s with TLS or HOST:PORT:t without",
+                quoted(text)
+            ));
+        }
+    };
+    Ok(ServerAddress {
+        address: parse_with_port(address)?,
+        is_tls,
+    })
 }
 
 #[cfg(test)]

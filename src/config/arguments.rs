@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::builder::OsStringValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgMatches};
+use clap::{Arg, ArgAction, ArgMatches};
 
 use super::Command;
 use super::draft::Setting;
@@ -23,6 +23,7 @@ the environment, then the file.";
 /// A command line that can be used.
 pub(super) struct Arguments {
     pub command: Command,
+    pub verbosity: u8,
     pub settings: Vec<Setting>,
 }
 
@@ -83,14 +84,22 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, String> {
         ),
         None => (Command::Plugin, &matches),
     };
+    let verbosity = matches.get_count("verbose");
     let settings = KEYS
         .iter()
-        .filter_map(|key| {
-            let value = matches.get_one::<OsString>(key.name)?;
-            Some((key, value.clone()))
+        .flat_map(|key| {
+            let values = matches.get_many::<OsString>(key.name);
+            values
+                .into_iter()
+                .flatten()
+                .map(move |value| (key, value.clone()))
         })
         .collect();
-    Ok(Parsed::Run(Arguments { command, settings }))
+    Ok(Parsed::Run(Arguments {
+        command,
+        verbosity,
+        settings,
+    }))
 }
 
 fn definition() -> clap::Command {
@@ -101,6 +110,10 @@ fn definition() -> clap::Command {
             .help_heading(key.heading)
             .global(true)
             .value_parser(OsStringValueParser::new());
+        let arg = match key.is_repeatable() {
+            true => arg.action(ArgAction::Append),
+            false => arg,
+        };
         match key.value_name {
             // A password or number with a hyphen in front is a value, and an
             // error about it must not take it for an option and repeat it.
@@ -125,6 +138,14 @@ fn definition() -> clap::Command {
         .about("Resolves Namecoin .bit names for Tor's naming clients.")
         .after_help(AFTER_HELP)
         .args(options)
+        .arg(
+            Arg::new("verbose")
+                .short('v')
+                .long("verbose")
+                .help("Tell on stderr what goes on; -vv more")
+                .global(true)
+                .action(ArgAction::Count),
+        )
         .subcommand(
             clap::Command::new("resolve")
                 .about("Resolve one name, print the answer")
@@ -139,7 +160,7 @@ fn definition() -> clap::Command {
                     Arg::new("json")
                         .long("json")
                         .help("print JSON for programs")
-                        .action(clap::ArgAction::SetTrue),
+                        .action(ArgAction::SetTrue),
                 ),
         )
         .subcommand(clap::Command::new("check").about("Try the configuration out"))

@@ -8,7 +8,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::draft::{Setting, push};
-use super::keys::{find, quoted};
+use super::keys::{Key, find, quoted};
 
 /// The largest file in octets.
 const MAX_OCTETS: u64 = 1 << 20;
@@ -58,19 +58,26 @@ fn parse(text: &str) -> Result<Vec<Setting>, String> {
         if key.name == "config" {
             return Err("has the setting config; a file cannot name another".into());
         }
-        let value = match value {
-            Value::String(text) => text,
-            Value::Integer(number) => number.to_string(),
-            Value::Float(number) => number.to_string(),
-            Value::Boolean(truth) => truth.to_string(),
-            _ => {
-                return Err(format!(
-                    "has {} with a list or date; write a string, number, true or false",
-                    key.name
-                ));
-            }
+        let values = match value {
+            Value::Array(values) if key.is_repeatable() => values,
+            value => vec![value],
         };
-        push(&mut settings, key, OsString::from(value))?;
+        for value in values {
+            push(&mut settings, key, OsString::from(scalar(key, value)?))?;
+        }
     }
     Ok(settings)
+}
+
+fn scalar(key: &Key, value: Value) -> Result<String, String> {
+    match value {
+        Value::String(text) => Ok(text),
+        Value::Integer(number) => Ok(number.to_string()),
+        Value::Float(number) => Ok(number.to_string()),
+        Value::Boolean(truth) => Ok(truth.to_string()),
+        _ => Err(format!(
+            "has {} with a list or date; write a string, number, true or false",
+            key.name
+        )),
+    }
 }

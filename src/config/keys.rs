@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address;
-use super::draft::Draft;
+use super::draft::{Backend, Draft};
 use super::settings::{DialectSetting, MissingIsolation};
+use crate::chain::network::{Checkpoint, Network};
 
 /// The longest time limit in seconds: a day.
 const MAX_SECONDS: u32 = 86_400;
@@ -14,6 +15,12 @@ const MAX_SECONDS: u32 = 86_400;
 /// The most names for an isolation id, and the most isolation ids. Memory has
 /// a bound of its own; these keep the bookkeeping sane.
 const MAX_COUNT: u32 = 1_000_000;
+
+/// The most confirmations; names live for 36,000 blocks.
+const MAX_CONFIRMATIONS: u32 = 10_000;
+
+/// The greatest height of a checkpoint; room is left for arithmetic.
+const MAX_HEIGHT: u32 = 1 << 30;
 
 /// A setting: its name, its help and its parser.
 pub(super) struct Key {
@@ -31,16 +38,72 @@ pub(super) struct Key {
     pub set: fn(&mut Draft, &OsStr) -> Result<(), String>,
 }
 
+impl Key {
+    /// Whether one source may have it several times, each adding a value.
+    pub fn is_repeatable(&self) -> bool {
+        self.name == "electrum-server"
+    }
+}
+
 const SOURCE: &str = "Where values come from";
+const NODE: &str = "Node (rpc)";
+const ELECTRUM: &str = "Electrum servers (electrum)";
 const ANSWERS: &str = "Answers";
 const CACHE: &str = "Cache";
 
 /// Every setting, in the order of the help.
 pub(super) const KEYS: &[Key] = &[
     Key {
+        name: "backend",
+        value_name: Some("SOURCE"),
+        heading: SOURCE,
+        help: "rpc, electrum or file [as the other\nsettings say, else rpc]",
+        set: |draft, value| {
+            draft.backend = Some(choice(
+                value,
+                &[
+                    ("rpc", Backend::Rpc),
+                    ("electrum", Backend::Electrum),
+                    ("file", Backend::File),
+                ],
+            )?);
+            Ok(())
+        },
+    },
+    Key {
+        name: "proxy",
+        value_name: Some("HOST:PORT"),
+        heading: SOURCE,
+        help: "SOCKS5 proxy on the way, such as Tor's",
+        set: |draft, value| {
+            draft.proxy = Some(address::parse_with_port(text(value)?)?);
+            Ok(())
+        },
+    },
+    Key {
+        name: "allow-unproxied-node",
+        value_name: None,
+        heading: SOURCE,
+        help: "permit going past Tor",
+        set: |draft, value| {
+            draft.allow_unproxied_node = switch(value)?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "names-file",
+        value_name: Some("PATH"),
+        heading: SOURCE,
+        help: "read names from this file",
+        set: |draft, value| {
+            draft.names_file = Some(path(value)?);
+            Ok(())
+        },
+    },
+    Key {
         name: "rpc-address",
         value_name: Some("HOST[:PORT]"),
-        heading: SOURCE,
+        heading: NODE,
         help: "JSON-RPC of a node [127.0.0.1:8336]",
         set: |draft, value| {
             draft.rpc_address = Some(address::parse(text(value)?)?);
@@ -50,7 +113,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "rpc-user",
         value_name: Some("USER"),
-        heading: SOURCE,
+        heading: NODE,
         help: "user name for the node",
         set: |draft, value| {
             let user = secret(value)?;
@@ -64,7 +127,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "rpc-password",
         value_name: Some("PASSWORD"),
-        heading: SOURCE,
+        heading: NODE,
         help: "password; better put in the file",
         set: |draft, value| {
             draft.rpc_password = Some(secret(value)?);
@@ -74,7 +137,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "rpc-cookie",
         value_name: Some("PATH"),
-        heading: SOURCE,
+        heading: NODE,
         help: "cookie file, instead of user and\npassword [Namecoin Core's]",
         set: |draft, value| {
             draft.rpc_cookie = Some(path(value)?);
@@ -84,7 +147,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "rpc-dialect",
         value_name: Some("DIALECT"),
-        heading: SOURCE,
+        heading: NODE,
         help: "auto, core, electrum-nmc, consensusj\n[auto]",
         set: |draft, value| {
             draft.rpc_dialect = choice(
@@ -100,32 +163,48 @@ pub(super) const KEYS: &[Key] = &[
         },
     },
     Key {
-        name: "proxy",
-        value_name: Some("HOST:PORT"),
-        heading: SOURCE,
-        help: "SOCKS5 proxy to a node elsewhere, such\nas Tor's",
+        name: "electrum-server",
+        value_name: Some("HOST:PORT:s|t"),
+        heading: ELECTRUM,
+        help: "s with TLS, t without; may be repeated\n[the bundled list]",
         set: |draft, value| {
-            draft.proxy = Some(address::parse_with_port(text(value)?)?);
+            let server = address::parse_server(text(value)?)?;
+            if !draft.electrum_servers.contains(&server) {
+                draft.electrum_servers.push(server);
+            }
             Ok(())
         },
     },
     Key {
-        name: "allow-unproxied-node",
-        value_name: None,
-        heading: SOURCE,
-        help: "permit a node on another machine",
+        name: "network",
+        value_name: Some("NETWORK"),
+        heading: ELECTRUM,
+        help: "mainnet or regtest [mainnet]",
         set: |draft, value| {
-            draft.allow_unproxied_node = switch(value)?;
+            draft.network = choice(
+                value,
+                &[("mainnet", Network::Mainnet), ("regtest", Network::Regtest)],
+            )?;
             Ok(())
         },
     },
     Key {
-        name: "names-file",
-        value_name: Some("PATH"),
-        heading: SOURCE,
-        help: "read names from a file, ask no node",
+        name: "checkpoint",
+        value_name: Some("HEIGHT:HASH"),
+        heading: ELECTRUM,
+        help: "the block to start from",
         set: |draft, value| {
-            draft.names_file = Some(path(value)?);
+            draft.checkpoint = Some(checkpoint(value)?);
+            Ok(())
+        },
+    },
+    Key {
+        name: "confirmations",
+        value_name: Some("N"),
+        heading: ELECTRUM,
+        help: "blocks that must confirm a value [12]",
+        set: |draft, value| {
+            draft.confirmations = integer(value, 1, MAX_CONFIRMATIONS)?;
             Ok(())
         },
     },
@@ -275,6 +354,23 @@ fn integer(value: &OsStr, least: u32, most: u32) -> Result<u32, String> {
         .ok_or_else(|| {
             let value = quoted(value);
             format!("is {value} but must be a whole number from {least} to {most}")
+        })
+}
+
+fn checkpoint(value: &OsStr) -> Result<Checkpoint, String> {
+    value
+        .to_str()
+        .and_then(|text| text.split_once(':'))
+        .filter(|(height, _)| height.bytes().all(|octet| octet.is_ascii_digit()))
+        .and_then(|(height, hash)| {
+            Some(Checkpoint {
+                height: height.parse().ok().filter(|&height| height <= MAX_HEIGHT)?,
+                hash: hash.parse().ok()?,
+            })
+        })
+        .ok_or_else(|| {
+            let value = quoted(value);
+            format!("is {value} but must be a block's height, a colon and its hash (64 hexadecimal digits)")
         })
 }
 

@@ -16,6 +16,7 @@ mod file;
 mod keys;
 mod options;
 pub mod settings;
+mod sources;
 #[cfg(test)]
 mod tests;
 
@@ -52,6 +53,8 @@ pub struct Invocation {
     pub command: Command,
     /// The settings, checked, with the defaults filled in.
     pub settings: Settings,
+    /// How often `-v` was given.
+    pub verbosity: u8,
     /// Single lines for stderr, about settings that work but are unwise. They
     /// hold no credentials.
     pub warnings: Vec<String>,
@@ -155,6 +158,7 @@ fn assemble(
     let (settings, warnings) = draft.finish(environment)?;
     Ok(Invocation {
         command: arguments.command,
+        verbosity: arguments.verbosity,
         settings,
         warnings,
     })

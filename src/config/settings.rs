@@ -27,6 +27,8 @@ pub struct Settings {
 pub enum SourceSettings {
     /// A node's JSON-RPC interface.
     Rpc(RpcSettings),
+    /// Electrum servers.
+    Electrum(ElectrumSettings),
     /// A file with names and values.
     NamesFile(PathBuf),
 }

@@ -119,6 +119,11 @@ pub trait Source: Send + Sync {
         limit: &Limit,
     ) -> Result<Fetched, FetchFailure>;
 
+    /// Begins with what can be prepared before the first fetch. Called once
+    /// by a plugin, after its client knows that it is ready; nothing depends
+    /// on it.
+    fn start(&self) {}
+
     /// Drops everything kept for an isolation id, connections included.
     fn forget(&self, _isolation: &IsolationId) {}
 

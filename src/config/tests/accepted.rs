@@ -2,6 +2,9 @@
 
 use super::*;
 
+const HASH: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+const HIGH: &str = "830000:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
 #[test]
 fn defaults_are_complete() {
     let invocation = Case::default().run();
@@ -14,10 +17,6 @@ fn defaults_are_complete() {
 
 /// Settings that work alone or together, and what they make of the defaults.
 fn samples() -> Vec<(Vec<(&'static str, &'static str)>, Settings)> {
-    let address = |host: &str, port| NodeAddress {
-        host: host.into(),
-        port,
-    };
     vec![
         (
             vec![("rpc-address", "[::1]:18336")],
@@ -57,6 +56,48 @@ fn samples() -> Vec<(Vec<(&'static str, &'static str)>, Settings)> {
         (
             vec![("names-file", "names.json")],
             changed(|all| all.source = SourceSettings::NamesFile("names.json".into())),
+        ),
+        (
+            vec![("backend", "file"), ("names-file", "n")],
+            changed(|all| all.source = SourceSettings::NamesFile("n".into())),
+        ),
+        (vec![("backend", "rpc")], defaults()),
+        (
+            vec![("backend", "electrum"), ("proxy", "127.0.0.1:9050")],
+            changed_electrum(|_| {}),
+        ),
+        (
+            vec![
+                ("electrum-server", "a.onion:50001:t"),
+                ("proxy", "localhost:9050"),
+            ],
+            changed_electrum(|electrum| {
+                electrum.servers = vec![server("a.onion", 50001, false)];
+                electrum.proxy = Some(address("localhost", 9050));
+            }),
+        ),
+        (
+            vec![("network", "regtest"), ("electrum-server", "[::1]:50002:s")],
+            changed_electrum(|electrum| {
+                electrum.network = Network::Regtest;
+                electrum.checkpoint = Network::Regtest.checkpoint();
+                electrum.servers = vec![server("::1", 50002, true)];
+                electrum.proxy = None;
+            }),
+        ),
+        (
+            vec![
+                ("checkpoint", HIGH),
+                ("confirmations", "6"),
+                ("proxy", "127.0.0.1:9050"),
+            ],
+            changed_electrum(|electrum| {
+                electrum.checkpoint = Checkpoint {
+                    height: 830_000,
+                    hash: HASH.parse().unwrap(),
+                };
+                electrum.confirmations = 6;
+            }),
         ),
         (
             vec![("timeout", "2.5")],
@@ -328,5 +369,75 @@ fn the_default_cookie_lies_in_namecoin_cores_directory() {
         assert_eq!(default_cookie(platform, &environment("h")), Some(expected));
         assert_eq!(default_cookie(platform, &environment("")), None);
         assert_eq!(default_cookie(platform, &|_| None), None);
+    }
+}
+
+#[test]
+fn electrum_servers_may_be_several() {
+    let expected = vec![server("a.onion", 1, false), server("b.onion", 2, true)];
+    let servers = |case: Case<'_>| match case.run().settings.source {
+        SourceSettings::Electrum(electrum) => electrum.servers,
+        other => panic!("{other:?}"),
+    };
+    let words = [
+        "--proxy=127.0.0.1:9050",
+        "--electrum-server=a.onion:1:t",
+        "--electrum-server",
+        "b.onion:2:s",
+        "--electrum-server=a.onion:1:t",
+    ];
+    assert_eq!(servers(arguments(&words)), expected);
+    let text = "proxy=127.0.0.1:9050;electrum-server=a.onion:1:t;electrum-server=b.onion:2:s";
+    assert_eq!(servers(options(text)), expected);
+    let text = "proxy = '127.0.0.1:9050'\nelectrum-server = ['a.onion:1:t', 'b.onion:2:s']";
+    assert_eq!(servers(file(text)), expected);
+    // A list in a source of higher rank takes the place of the other one.
+    let mut case =
+        file("proxy = '127.0.0.1:9050'\nelectrum-server = ['c.onion:1:t', 'd.onion:1:t']");
+    case.arguments = words[1..].to_vec();
+    assert_eq!(servers(case), expected);
+}
+
+#[test]
+fn state_lies_where_the_client_or_the_platform_says() {
+    let lookup = |pairs: &'static [(&'static str, &'static str)]| {
+        move |name: &str| {
+            let found = pairs.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| OsString::from(value))
+        }
+    };
+    for (platform, pairs, expected) in [
+        (
+            Platform::Unix,
+            &[("TOR_NS_STATE_LOCATION", "/t"), ("HOME", "/h")][..],
+            Some("/t"),
+        ),
+        (
+            Platform::Unix,
+            &[("XDG_STATE_HOME", "/x"), ("HOME", "/h")],
+            Some("/x/ncprop279"),
+        ),
+        (
+            Platform::Unix,
+            &[("XDG_STATE_HOME", "relative"), ("HOME", "/h")],
+            Some("/h/.local/state/ncprop279"),
+        ),
+        (Platform::Unix, &[("HOME", "")], None),
+        (
+            Platform::MacOs,
+            &[("HOME", "/h")],
+            Some("/h/Library/Application Support/ncprop279"),
+        ),
+        (
+            Platform::Windows,
+            &[("LOCALAPPDATA", "/l")],
+            Some("/l/ncprop279"),
+        ),
+    ] {
+        assert_eq!(
+            state(platform, &lookup(pairs)),
+            expected.map(PathBuf::from),
+            "{pairs:?}"
+        );
     }
 }

@@ -8,10 +8,11 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::draft::{Platform, default_cookie};
 use super::keys::KEYS;
 use super::settings::*;
+use super::sources::{Platform, default_cookie, state};
 use super::*;
+use crate::chain::network::{Checkpoint, Network};
 
 /// A run with a command line, an environment and a file.
 #[derive(Default, Clone)]
@@ -35,10 +36,10 @@ impl Case<'_> {
             match name {
                 VERSIONS_VARIABLE => self.versions,
                 OPTIONS_VARIABLE => self.options,
-                "HOME" | "APPDATA" => Some("/home/alice"),
                 _ => None,
             }
             .map(OsString::from)
+            .or_else(|| home(name))
         })
     }
 
@@ -114,8 +115,40 @@ fn changed(change: impl FnOnce(&mut Settings)) -> Settings {
 fn changed_rpc(change: impl FnOnce(&mut RpcSettings)) -> Settings {
     changed(|settings| match &mut settings.source {
         SourceSettings::Rpc(rpc) => change(rpc),
-        SourceSettings::NamesFile(_) => unreachable!(),
+        _ => unreachable!(),
     })
+}
+
+/// The bundled servers on mainnet through Tor's usual port, changed.
+fn changed_electrum(change: impl FnOnce(&mut ElectrumSettings)) -> Settings {
+    let mut electrum = ElectrumSettings {
+        network: Network::Mainnet,
+        servers: Vec::new(),
+        proxy: Some(address("127.0.0.1", 9050)),
+        checkpoint: Network::Mainnet.checkpoint(),
+        confirmations: 12,
+        state: state(Platform::CURRENT, &home),
+    };
+    change(&mut electrum);
+    changed(|all| all.source = SourceSettings::Electrum(electrum))
+}
+
+fn home(name: &str) -> Option<OsString> {
+    matches!(name, "HOME" | "APPDATA" | "LOCALAPPDATA").then(|| "/home/alice".into())
+}
+
+fn address(host: &str, port: u16) -> NodeAddress {
+    NodeAddress {
+        host: host.into(),
+        port,
+    }
+}
+
+fn server(host: &str, port: u16, is_tls: bool) -> ServerAddress {
+    ServerAddress {
+        address: address(host, port),
+        is_tls,
+    }
 }
 
 fn escape(value: &str) -> String {

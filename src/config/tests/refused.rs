@@ -130,6 +130,27 @@ fn bad_values_name_the_key_its_source_and_what_is_right() {
         ("cache-ttl", "1.5", "from 0 to 86400"),
         ("cache-negative-ttl", "-1", "from 0 to 86400"),
         ("config", "", "empty"),
+        ("backend", "node", "rpc or electrum or file"),
+        ("network", "testnet", "mainnet or regtest"),
+        ("electrum-server", "a.onion", "HOST:PORT:s"),
+        ("electrum-server", "a.onion:50002", "HOST:PORT:s"),
+        ("electrum-server", "a.onion:s", "HOST:PORT"),
+        ("electrum-server", "a.onion:0:s", "1 to 65535"),
+        ("electrum-server", "a.onion:1:x", "HOST:PORT:s"),
+        ("checkpoint", "1", "height, a colon and its hash"),
+        ("checkpoint", "1:00", "height, a colon and its hash"),
+        (
+            "checkpoint",
+            "+1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+            "height, a colon",
+        ),
+        (
+            "checkpoint",
+            "4294967295:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+            "height, a colon",
+        ),
+        ("confirmations", "0", "from 1 to 10000"),
+        ("confirmations", "10001", "from 1 to 10000"),
     ] {
         let argument = format!("--{name}={value}");
         let message = arguments(&[&argument]).fails(&[name, "(command line)", part]);
@@ -315,4 +336,73 @@ fn checks_the_proxy() {
         assert_eq!(warnings.len(), 1, "{clear}");
         assert!(warnings[0].contains("sees the password"), "{warnings:?}");
     }
+}
+
+#[test]
+fn a_source_has_its_own_settings_only() {
+    for (words, parts) in [
+        (
+            vec!["--backend=file"],
+            &["backend (command line) needs names-file"][..],
+        ),
+        (
+            vec!["--backend=rpc", "--names-file=n"],
+            &["backend", "names-file", "exclude"],
+        ),
+        (
+            vec!["--backend=electrum", "--rpc-user=u"],
+            &["backend", "rpc-user", "exclude"],
+        ),
+        (
+            vec!["--network=mainnet", "--names-file=n"],
+            &["network", "names-file", "exclude"],
+        ),
+        (
+            vec!["--electrum-server=a.onion:1:t", "--rpc-address=[::1]"],
+            &["electrum-server", "rpc-address", "exclude"],
+        ),
+    ] {
+        arguments(&words).fails(parts);
+    }
+}
+
+#[test]
+fn electrum_servers_are_asked_through_a_proxy() {
+    let local = "--electrum-server=127.0.0.1:50001:t";
+    for words in [
+        vec!["--backend=electrum"],
+        // On mainnet even a server on this machine: it need not be ours.
+        vec![local],
+        vec!["--electrum-server=a.onion:1:t"],
+        vec!["--network=regtest", "--electrum-server=192.0.2.1:1:s"],
+    ] {
+        arguments(&words).fails(&["set proxy to Tor's SOCKS port", "allow-unproxied-node"]);
+        let mut permitted = words.clone();
+        permitted.push("--allow-unproxied-node");
+        arguments(&permitted).run();
+        let mut proxied = words.clone();
+        proxied.push("--proxy=127.0.0.1:9050");
+        arguments(&proxied).run();
+    }
+    arguments(&["--network=regtest", local]).run();
+    arguments(&["--network=regtest", "--backend=electrum"]).fails(&["no public servers"]);
+    arguments(&["--backend=electrum", "--proxy=192.0.2.1:9050"])
+        .fails(&["proxy", "another machine"]);
+}
+
+#[test]
+fn servers_that_see_or_decide_too_much_are_warned_of() {
+    let warnings = |servers: &[&str]| {
+        let mut words = vec!["--proxy=127.0.0.1:9050"];
+        words.extend(servers);
+        arguments(&words).run().warnings
+    };
+    let plain = "--electrum-server=electrum.example:1:t";
+    let tls = "--electrum-server=other.example:1:s";
+    let onion = "--electrum-server=a.onion:1:t";
+    assert_eq!(warnings(&[tls, onion]), [] as [String; 0]);
+    let [text] = warnings(&[plain, onion]).try_into().unwrap();
+    assert!(text.contains("electrum.example:1 without TLS"), "{text}");
+    let [text] = warnings(&[onion]).try_into().unwrap();
+    assert!(text.contains("names a.onion:1 only"), "{text}");
 }

@@ -1,0 +1,298 @@
+//! Which source values come from, and whether its settings fit together.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::draft::{Backend, Draft};
+use super::settings::{
+    Credentials, ElectrumSettings, NodeAddress, RpcSettings, ServerAddress, SourceSettings,
+};
+use crate::chain::network::Network;
+
+/// The environment variable with the directory that state may be kept in
+/// (proposal 279).
+const STATE_VARIABLE: &str = "TOR_NS_STATE_LOCATION";
+
+type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+/// The setting that only one source has, if it is one.
+fn owner(name: &str) -> Option<Backend> {
+    match name {
+        "names-file" => Some(Backend::File),
+        "electrum-server" | "network" | "checkpoint" | "confirmations" => Some(Backend::Electrum),
+        _ if name.starts_with("rpc-") => Some(Backend::Rpc),
+        _ => None,
+    }
+}
+
+/// Takes the source out of a draft, with warnings.
+pub(super) fn choose(
+    draft: &mut Draft,
+    environment: Environment<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<SourceSettings, String> {
+    match backend(draft)? {
+        Backend::File => match draft.names_file.take() {
+            Some(_) if draft.proxy.is_some() => Err(format!(
+                "{} and {} exclude each other, as nobody is asked for what stands in a file; take one of them away",
+                draft.named("proxy"),
+                draft.named("names-file"),
+            )),
+            Some(path) => Ok(SourceSettings::NamesFile(path)),
+            None => Err(format!(
+                "{} needs names-file too; set it to the file with the names",
+                draft.named("backend"),
+            )),
+        },
+        Backend::Rpc => rpc(draft, environment, warnings).map(SourceSettings::Rpc),
+        Backend::Electrum => electrum(draft, environment, warnings).map(SourceSettings::Electrum),
+    }
+}
+
+/// The source that is asked for by name, or by settings that only it has.
+fn backend(draft: &Draft) -> Result<Backend, String> {
+    let mut set: Vec<_> = draft.set().filter(|name| owner(name).is_some()).collect();
+    set.sort_unstable();
+    let chosen = draft
+        .backend
+        .or_else(|| set.first().and_then(|name| owner(name)))
+        .unwrap_or(Backend::Rpc);
+    let Some(other) = set.iter().find(|name| owner(name) != Some(chosen)) else {
+        return Ok(chosen);
+    };
+    let one = if draft.backend.is_some() {
+        "backend"
+    } else {
+        set.first().copied().unwrap_or_default()
+    };
+    Err(format!(
+        "{} and {} exclude each other, as values come from one source only; take one of them away",
+        draft.named(one),
+        draft.named(other),
+    ))
+}
+
+fn rpc(
+    draft: &mut Draft,
+    environment: Environment<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<RpcSettings, String> {
+    check_node(draft)?;
+    check_proxied_node(draft, warnings)?;
+    check_credentials(draft)?;
+    let credentials = match (
+        draft.rpc_user.take(),
+        draft.rpc_password.take(),
+        draft.rpc_cookie.take(),
+    ) {
+        (Some(user), Some(password), _) => Credentials::Password { user, password },
+        (_, _, Some(path)) => Credentials::Cookie(path),
+        _ => Credentials::DefaultCookie(default_cookie(Platform::CURRENT, environment)),
+    };
+    Ok(RpcSettings {
+        address: draft.rpc_address.take().unwrap_or_else(default_address),
+        credentials,
+        dialect: draft.rpc_dialect,
+        proxy: draft.proxy.take(),
+    })
+}
+
+fn check_node(draft: &Draft) -> Result<(), String> {
+    match &draft.rpc_address {
+        Some(address)
+            if !address.is_loopback() && draft.proxy.is_none() && !draft.allow_unproxied_node =>
+        {
+            Err(format!(
+                "{} is another machine, and everyone on the way there could see which names are looked up; \
+                 use a node or a tunnel on this machine, reach it through Tor with proxy, or set \
+                 allow-unproxied-node to accept that",
+                draft.named("rpc-address"),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_proxied_node(draft: &Draft, warnings: &mut Vec<String>) -> Result<(), String> {
+    if draft.proxy.is_none() {
+        return Ok(());
+    }
+    check_proxy(draft)?;
+    match &draft.rpc_address {
+        Some(address) if !address.is_loopback() => {
+            if !address.is_onion() {
+                warnings.push(format!(
+                    "{} is no onion service: the exit of the proxy sees the password and every \
+                     name that is looked up; reach the node by an onion service",
+                    draft.named("rpc-address"),
+                ));
+            }
+            Ok(())
+        }
+        _ => Err(format!(
+            "{} is set, but the node is on this machine, where a proxy such as Tor does not connect to; \
+             take proxy away, or set rpc-address to a node elsewhere",
+            draft.named("proxy"),
+        )),
+    }
+}
+
+fn check_proxy(draft: &Draft) -> Result<(), String> {
+    match &draft.proxy {
+        Some(proxy) if !proxy.is_loopback() && !draft.allow_unproxied_node => Err(format!(
+            "{} is on another machine, and everyone on the way there could see what is asked of it; \
+             use a proxy on this machine, or set allow-unproxied-node to accept that",
+            draft.named("proxy"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn check_credentials(draft: &Draft) -> Result<(), String> {
+    let user = draft.rpc_user.as_ref().map(|_| "rpc-user");
+    let password = draft.rpc_password.as_ref().map(|_| "rpc-password");
+    if draft.rpc_cookie.is_some()
+        && let Some(other) = user.or(password)
+    {
+        return Err(format!(
+            "{} and {} exclude each other; take one of them away",
+            draft.named("rpc-cookie"),
+            draft.named(other),
+        ));
+    }
+    let (present, missing) = match (user, password) {
+        (Some(user), None) => (user, "rpc-password"),
+        (None, Some(password)) => (password, "rpc-user"),
+        _ => return Ok(()),
+    };
+    Err(format!(
+        "{} needs {missing} too; set both, or neither to use the cookie file",
+        draft.named(present),
+    ))
+}
+
+fn electrum(
+    draft: &mut Draft,
+    environment: Environment<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<ElectrumSettings, String> {
+    check_proxy(draft)?;
+    check_servers(draft, warnings)?;
+    Ok(ElectrumSettings {
+        network: draft.network,
+        servers: std::mem::take(&mut draft.electrum_servers),
+        proxy: draft.proxy.take(),
+        checkpoint: draft
+            .checkpoint
+            .unwrap_or_else(|| draft.network.checkpoint()),
+        confirmations: draft.confirmations,
+        state: state(Platform::CURRENT, environment),
+    })
+}
+
+fn check_servers(draft: &Draft, warnings: &mut Vec<String>) -> Result<(), String> {
+    let servers = &draft.electrum_servers;
+    if draft.network == Network::Regtest && servers.is_empty() {
+        return Err(format!(
+            "{} has no public servers; name one with electrum-server",
+            draft.named("network"),
+        ));
+    }
+    let is_remote = |server: &&ServerAddress| !server.address.is_loopback();
+    let goes_out = servers.is_empty() || servers.iter().any(|server| is_remote(&server));
+    if draft.proxy.is_none()
+        && !draft.allow_unproxied_node
+        && (goes_out || draft.network == Network::Mainnet)
+    {
+        return Err(
+            "Electrum servers are asked through Tor, as everyone on the way there could see which names are looked up, \
+             and by whom; set proxy to Tor's SOCKS port, such as 127.0.0.1:9050, or set \
+             allow-unproxied-node to accept that"
+                .to_owned(),
+        );
+    }
+    if let Some(server) = servers
+        .iter()
+        .filter(is_remote)
+        .find(|server| !server.is_tls && !server.address.is_onion())
+    {
+        warnings.push(format!(
+            "{} has the server {} without TLS: the exit of the proxy sees every name that is looked up there; \
+             use s instead of t, or an onion service",
+            draft.named("electrum-server"),
+            server.address,
+        ));
+    }
+    if let [only] = servers.as_slice() {
+        warnings.push(format!(
+            "{} names {} only, which alone says which names exist and which block is the newest; \
+             name another server too, of somebody else",
+            draft.named("electrum-server"),
+            only.address,
+        ));
+    }
+    Ok(())
+}
+
+fn default_address() -> NodeAddress {
+    NodeAddress {
+        host: "127.0.0.1".to_owned(),
+        port: 8336,
+    }
+}
+
+/// Where programs keep their data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Platform {
+    Unix,
+    MacOs,
+    Windows,
+}
+
+impl Platform {
+    pub const CURRENT: Self = if cfg!(windows) {
+        Self::Windows
+    } else if cfg!(target_os = "macos") {
+        Self::MacOs
+    } else {
+        Self::Unix
+    };
+}
+
+/// A directory from a variable, with more directories below it.
+fn below(environment: Environment<'_>, variable: &str, directories: &[&str]) -> Option<PathBuf> {
+    let base = environment(variable).filter(|base| !base.is_empty())?;
+    let mut path = Path::new(&base).to_owned();
+    path.extend(directories);
+    Some(path)
+}
+
+/// The cookie file in Namecoin Core's default data directory.
+pub(super) fn default_cookie(platform: Platform, environment: Environment<'_>) -> Option<PathBuf> {
+    let (variable, directories): (_, &[&str]) = match platform {
+        Platform::Unix => ("HOME", &[".namecoin", ".cookie"]),
+        Platform::MacOs => (
+            "HOME",
+            &["Library", "Application Support", "Namecoin", ".cookie"],
+        ),
+        Platform::Windows => ("APPDATA", &["Namecoin", ".cookie"]),
+    };
+    below(environment, variable, directories)
+}
+
+/// The directory that state is kept in: the one the naming client gives, else
+/// the platform's usual one.
+pub(super) fn state(platform: Platform, environment: Environment<'_>) -> Option<PathBuf> {
+    let own = env!("CARGO_PKG_NAME");
+    below(environment, STATE_VARIABLE, &[]).or_else(|| match platform {
+        Platform::Unix => below(environment, "XDG_STATE_HOME", &[own])
+            .filter(|path| path.is_absolute())
+            .or_else(|| below(environment, "HOME", &[".local", "state", own])),
+        Platform::MacOs => below(
+            environment,
+            "HOME",
+            &["Library", "Application Support", own],
+        ),
+        Platform::Windows => below(environment, "LOCALAPPDATA", &[own]),
+    })
+}
