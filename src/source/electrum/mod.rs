@@ -1,6 +1,13 @@
 //! Values from public Electrum servers, verified by proof of work.
 
+mod evidence;
+mod name_script;
+mod reply;
 mod servers;
+mod verdict;
+
+#[cfg(test)]
+mod recorded;
 
 use super::{Finding, Limit, Source};
 use crate::config::settings::ElectrumSettings;
@@ -41,3 +48,7 @@ impl Source for ElectrumSource {
         Vec::new()
     }
 }
+mod verdict;
+
+#[cfg(test)]
+mod recorded;

@@ -1,0 +1,201 @@
+//! The proof that an operation on a name is in the chain.
+//!
+//! A server claims that a transaction stands at a place in a block. The claim
+//! holds if the transaction leads through its branch to the merkle root of the
+//! header at that height, which was verified beforehand, and if it is about
+//! the name that was asked for. Nothing else that a server says counts.
+
+use std::slice;
+use std::sync::Arc;
+
+use bitcoin::consensus::encode::deserialize_partial;
+use bitcoin::hashes::Hash;
+use bitcoin::{Transaction, TxMerkleNode, Txid};
+use thiserror::Error;
+
+use super::name_script::name_output;
+use crate::chain::merkle::{FoldError, fold};
+use crate::snapshot::NameKey;
+
+/// The version that a transaction must have for the chain to take its outputs
+/// for operations on names. Others are free to look like one.
+const NAMECOIN_TRANSACTION: i32 = 0x7100;
+
+/// The length, without witnesses, at which a transaction could be an inner
+/// node of the merkle tree, that is two hashes.
+const INNER_NODE_LENGTH: usize = 64;
+
+/// An operation on a name, as a server claims it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Claim {
+    /// The transaction's id, if the server told it before the transaction.
+    pub txid: Option<Txid>,
+    /// The transaction, with or without witnesses.
+    pub tx: Vec<u8>,
+    /// The height of its block.
+    pub height: u32,
+    /// The siblings on the way to the merkle root, lowest first, in the order
+    /// of memory.
+    pub branch: Vec<[u8; 32]>,
+    /// Its place in the block.
+    pub position: u32,
+}
+
+/// An operation on a name that is proven to be in the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Operation {
+    /// The height of its block.
+    pub height: u32,
+    /// Its place in the block.
+    pub position: u32,
+    /// The value that it gave the name.
+    pub value: Arc<[u8]>,
+}
+
+impl Operation {
+    /// When the operation took effect: the greater, the later.
+    pub fn order(&self) -> (u32, u32) {
+        (self.height, self.position)
+    }
+}
+
+/// Why a claim is not proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(super) enum ProofError {
+    /// The octets are no transaction.
+    #[error("the transaction cannot be decoded")]
+    Undecodable,
+    /// There are octets behind the transaction.
+    #[error("something follows the transaction")]
+    Trailing,
+    /// The transaction hashes to another id than the server told.
+    #[error("the transaction is not the one in the history")]
+    OtherTransaction,
+    /// The transaction has no inputs, or the length of an inner node of the
+    /// merkle tree. The chain holds none such with a name.
+    #[error("the transaction may be a part of the merkle tree")]
+    Ambiguous,
+    /// The transaction's version is not Namecoin's.
+    #[error("the transaction's version does not permit names")]
+    Version,
+    /// No output registers a name or gives it a value.
+    #[error("the transaction holds no name")]
+    NoName,
+    /// Several outputs do, which the chain forbids.
+    #[error("the transaction holds more than one name")]
+    SeveralNames,
+    /// The output is about another name.
+    #[error("the transaction holds another name")]
+    OtherName,
+    /// The branch is none, or cannot be trusted.
+    #[error("the merkle branch is invalid: {0}")]
+    Branch(#[from] FoldError),
+    /// The position is not the only one that the branch proves.
+    #[error("the position in the block is ambiguous")]
+    AmbiguousPosition,
+    /// The branch leads to another root than the header's.
+    #[error("the merkle branch does not lead to the header")]
+    OtherRoot,
+    /// There is no verified header at that height. This is the only error
+    /// that may be ours: headers may be on their way.
+    #[error("there is no verified header at the height of the transaction")]
+    NoHeader,
+}
+
+impl ProofError {
+    /// Whether the server is to blame, rather than headers that we do not
+    /// have yet.
+    pub fn is_servers_fault(self) -> bool {
+        self != Self::NoHeader
+    }
+}
+
+/// Verifies that `claim` is an operation on `key`, against the merkle roots of
+/// verified headers.
+///
+/// # Errors
+/// The claim is not proven. Whatever can be said without a header is said
+/// before [`ProofError::NoHeader`].
+pub(super) fn verify(
+    key: &NameKey,
+    claim: &Claim,
+    root_at: &dyn Fn(u32) -> Option<TxMerkleNode>,
+) -> Result<Operation, ProofError> {
+    let transaction = decode(&claim.tx)?;
+    let txid = transaction.compute_txid();
+    if claim.txid.is_some_and(|claimed| claimed != txid) {
+        return Err(ProofError::OtherTransaction);
+    }
+    let value = value_of(key, &transaction)?;
+    let root = climb(txid, &claim.branch, claim.position)?;
+    if root != root_at(claim.height).ok_or(ProofError::NoHeader)? {
+        return Err(ProofError::OtherRoot);
+    }
+    Ok(Operation {
+        height: claim.height,
+        position: claim.position,
+        value: Arc::from(value),
+    })
+}
+
+/// Decodes a transaction that can be nothing else.
+fn decode(octets: &[u8]) -> Result<Transaction, ProofError> {
+    let (transaction, length) =
+        deserialize_partial::<Transaction>(octets).map_err(|_| ProofError::Undecodable)?;
+    if length != octets.len() {
+        return Err(ProofError::Trailing);
+    }
+    // What is hashed into the merkle tree are the octets without witnesses.
+    // Two hashes that read as a transaction would be a leaf below the leaves
+    // (CVE-2017-12842); without inputs, many scripts fit into 64 octets.
+    if transaction.input.is_empty() || transaction.base_size() == INNER_NODE_LENGTH {
+        return Err(ProofError::Ambiguous);
+    }
+    Ok(transaction)
+}
+
+/// The value that a transaction gives the name `key`.
+fn value_of<'a>(key: &NameKey, transaction: &'a Transaction) -> Result<&'a [u8], ProofError> {
+    if transaction.version.0 != NAMECOIN_TRANSACTION {
+        return Err(ProofError::Version);
+    }
+    let mut names = transaction
+        .output
+        .iter()
+        .filter_map(|output| name_output(&output.script_pubkey));
+    let said = names.next().ok_or(ProofError::NoName)?;
+    if names.next().is_some() {
+        return Err(ProofError::SeveralNames);
+    }
+    if said.name != key.as_str().as_bytes() {
+        return Err(ProofError::OtherName);
+    }
+    Ok(said.value)
+}
+
+/// The merkle root that a branch leads to.
+///
+/// Where a level of the tree has an odd number of nodes, the last one is its
+/// own sibling, so that a branch seems to prove two positions. Only the left
+/// one is real: nodes that differ in place never have the same hash. Believing
+/// the other would let a server move an operation behind a later one in its
+/// block.
+fn climb(txid: Txid, branch: &[[u8; 32]], position: u32) -> Result<TxMerkleNode, ProofError> {
+    let mut node = txid.to_byte_array();
+    let mut rest = position;
+    for sibling in branch {
+        let side = rest & 1;
+        if side == 1 && *sibling == node {
+            return Err(ProofError::AmbiguousPosition);
+        }
+        node = fold(node, slice::from_ref(sibling), side)?;
+        rest >>= 1;
+    }
+    if rest != 0 {
+        return Err(FoldError::Index.into());
+    }
+    Ok(TxMerkleNode::from_byte_array(node))
+}
+
+#[cfg(test)]
+mod tests;

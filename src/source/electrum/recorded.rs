@@ -1,0 +1,110 @@
+//! What real servers said of a regtest chain, for tests.
+
+use std::sync::LazyLock;
+
+use bitcoin::TxMerkleNode;
+use bitcoin::block::Header;
+use bitcoin::consensus::deserialize;
+use data_encoding::HEXLOWER;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::reply;
+
+const CHAIN: &str = include_str!("../../../tests/data/electrum/evidence_chain.json");
+const REPLIES: &str = include_str!("../../../tests/data/electrum/evidence_replies.json");
+
+/// The height of the recorded chain.
+pub const TIP: u32 = 250;
+
+/// After how many blocks names of the recorded chain expire.
+pub const EXPIRY: u32 = 30;
+
+/// The recorded chain.
+#[derive(Deserialize)]
+pub struct Chain {
+    /// Its height.
+    pub tip: u32,
+    /// A server's reply with all of its headers, 80 octets each.
+    pub headers: Box<RawValue>,
+    /// Every name on it.
+    pub names: Vec<Name>,
+}
+
+/// What Namecoin Core says of a name; octets are in hexadecimal.
+#[derive(Deserialize)]
+pub struct Name {
+    /// The key.
+    pub name: String,
+    /// The newest value.
+    pub value: String,
+    /// The height of the newest operation.
+    pub height: u32,
+    /// Whether it has run out.
+    pub expired: bool,
+    /// The transaction with the newest operation.
+    pub txid: String,
+    /// The script that servers index the name by.
+    pub script: String,
+    /// The hash of that script.
+    pub scripthash: String,
+}
+
+/// A request and what came of it.
+#[derive(Deserialize)]
+pub struct Exchange {
+    /// The server's software.
+    pub server: String,
+    /// The protocol that was agreed on.
+    pub protocol: String,
+    /// What was asked.
+    pub method: String,
+    /// With which arguments.
+    pub params: Vec<Value>,
+    /// What the server said.
+    pub result: Box<RawValue>,
+}
+
+/// The recorded chain.
+pub fn chain() -> Chain {
+    serde_json::from_str(CHAIN).unwrap()
+}
+
+/// What is recorded of a name, by its key as text.
+pub fn name(key: &str) -> Name {
+    let hex = HEXLOWER.encode(key.as_bytes());
+    chain().names.into_iter().find(|n| n.name == hex).unwrap()
+}
+
+/// All recorded exchanges.
+pub fn exchanges() -> Vec<Exchange> {
+    serde_json::from_str(REPLIES).unwrap()
+}
+
+/// The recorded exchanges of one method.
+pub fn replies(method: &str) -> Vec<Exchange> {
+    let mut found = exchanges();
+    found.retain(|exchange| exchange.method == method);
+    assert!(!found.is_empty(), "{method}");
+    found
+}
+
+/// What hexadecimal text stands for.
+pub fn octets(hex: &str) -> Vec<u8> {
+    HEXLOWER.decode(hex.as_bytes()).unwrap()
+}
+
+/// The merkle root of the block at a height of the recorded chain.
+pub fn root_at(height: u32) -> Option<TxMerkleNode> {
+    static ROOTS: LazyLock<Vec<TxMerkleNode>> = LazyLock::new(|| {
+        let headers = reply::headers(chain().headers.get(), 2_016).unwrap();
+        let (records, rest) = headers.octets.as_chunks::<80>();
+        assert!(rest.is_empty());
+        records
+            .iter()
+            .map(|record| deserialize::<Header>(record).unwrap().merkle_root)
+            .collect()
+    });
+    ROOTS.get(usize::try_from(height).unwrap()).copied()
+}

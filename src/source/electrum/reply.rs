@@ -1,0 +1,465 @@
+//! What servers answer, taken apart.
+//!
+//! Each function takes the JSON text of a `result` and gives back what it
+//! says, or an error if the method never answers so. Nothing is believed here
+//! beyond its form. Members that nobody asks for are passed over without
+//! recursion; how long a reply may be, its connection has seen to.
+
+mod shape;
+
+use std::fmt;
+
+use bitcoin::Txid;
+use bitcoin::hashes::Hash;
+use data_encoding::HEXLOWER;
+use serde::Deserialize;
+use serde::de::DeserializeSeed;
+use thiserror::Error;
+
+use self::shape::{Bounded, Member, Object};
+use super::evidence::Claim;
+use crate::text;
+
+/// The most operations on one name that are looked at. Servers cut their
+/// replies at 10 MB, which holds about as many.
+pub(super) const MAX_HISTORY: usize = 100_000;
+
+/// The most hashes in a merkle branch: a block cannot hold 2^32 transactions.
+pub(super) const MAX_BRANCH: usize = 32;
+
+/// The longest transaction, in octets. Nodes relay up to 400,000 weight units,
+/// of which an octet has at least one.
+pub(super) const MAX_TRANSACTION_LENGTH: usize = 400_000;
+
+/// The most headers that a server sends at once, whatever is asked.
+pub(super) const MAX_HEADERS: usize = 2_016;
+
+/// The most octets of headers in one reply: in hexadecimal they fill the 10 MB
+/// at which servers cut their replies.
+pub(super) const MAX_HEADERS_LENGTH: usize = 5_000_000;
+
+/// The octets of a header without proof of work.
+const HEADER_LENGTH: usize = 80;
+
+/// The most characters of a server's name for its software that are kept.
+const MAX_SOFTWARE_LENGTH: usize = 64;
+
+/// Why a reply is no answer to what was asked. The text completes "the reply
+/// …" and holds nothing that the server chose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(super) enum ReplyError {
+    /// It lacks a member, or one is of another type than it should be.
+    #[error("has another form than the method's")]
+    Form,
+    /// A list is longer than it can honestly be.
+    #[error("has a list that is too long")]
+    TooMany,
+    /// Octets are more than they can honestly be.
+    #[error("has a transaction or headers that are too long")]
+    TooLong,
+    /// Octets are not written in lower-case hexadecimal, or a hash is not one
+    /// of 32 octets.
+    #[error("has octets that are not hexadecimal")]
+    Hex,
+    /// A height is beyond 2^32.
+    #[error("has a height that no block has")]
+    Height,
+    /// It is about another block than the one that was asked for.
+    #[error("is about another block")]
+    OtherBlock,
+    /// It says nothing about the script hash that was asked for.
+    #[error("is about another script hash")]
+    OtherScriptHash,
+    /// There are more headers than were asked for, or fewer octets than the
+    /// headers must have.
+    #[error("has another number of headers than it can have")]
+    Count,
+    /// A protocol's version is not made of numbers.
+    #[error("has a protocol version that is none")]
+    Protocol,
+}
+
+/// An operation on a name, on a server's word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HistoryEntry {
+    /// The operation's transaction.
+    pub txid: Txid,
+    /// The height of its block.
+    pub height: u32,
+}
+
+/// The confirmed operations in a reply to `blockchain.scripthash.get_history`,
+/// oldest first.
+///
+/// # Errors
+/// The reply is none, or longer than [`MAX_HISTORY`].
+pub(super) fn history(result: &str) -> Result<Vec<HistoryEntry>, ReplyError> {
+    #[derive(Deserialize)]
+    struct Entry<'a> {
+        tx_hash: &'a str,
+        height: i64,
+    }
+    let entries = parse::<Bounded<Object<Entry<'_>>, MAX_HISTORY>>(result)?.whole()?;
+    let mut history = Vec::with_capacity(entries.len());
+    for Object(entry) in entries {
+        if let Some(height) = confirmed(entry.height)? {
+            let txid = Txid::from_byte_array(hash(entry.tx_hash)?);
+            history.push(HistoryEntry { txid, height });
+        }
+    }
+    Ok(history)
+}
+
+/// The way from a transaction to its block's merkle root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Branch {
+    /// The siblings on the way, lowest first, in the order of memory.
+    pub hashes: Vec<[u8; 32]>,
+    /// The transaction's place in its block.
+    pub position: u32,
+}
+
+/// The branch in a reply to `blockchain.transaction.get_merkle` about the
+/// block at `height`.
+///
+/// # Errors
+/// The reply is none, is about another block, or has more than [`MAX_BRANCH`]
+/// hashes.
+pub(super) fn branch(result: &str, height: u32) -> Result<Branch, ReplyError> {
+    #[derive(Deserialize)]
+    struct Reply<'a> {
+        block_height: u32,
+        #[serde(borrow)]
+        merkle: Bounded<&'a str, MAX_BRANCH>,
+        pos: u32,
+    }
+    let Object(reply) = parse::<Object<Reply<'_>>>(result)?;
+    if reply.block_height != height {
+        return Err(ReplyError::OtherBlock);
+    }
+    let (merkle, pos) = (reply.merkle, reply.pos);
+    Merkle { merkle, pos }.branch()
+}
+
+/// A branch as servers write it.
+#[derive(Debug, Deserialize)]
+struct Merkle<'a> {
+    #[serde(borrow)]
+    merkle: Bounded<&'a str, MAX_BRANCH>,
+    pos: u32,
+}
+
+impl Merkle<'_> {
+    fn branch(self) -> Result<Branch, ReplyError> {
+        let hashes = self.merkle.whole()?.into_iter().map(hash);
+        Ok(Branch {
+            hashes: hashes.collect::<Result<_, _>>()?,
+            position: self.pos,
+        })
+    }
+}
+
+/// The transaction in a reply to `blockchain.transaction.get`, still as
+/// octets.
+///
+/// # Errors
+/// The reply is none, or longer than [`MAX_TRANSACTION_LENGTH`].
+pub(super) fn transaction(result: &str) -> Result<Vec<u8>, ReplyError> {
+    hex(parse(result)?, MAX_TRANSACTION_LENGTH)
+}
+
+/// An operation on a name with its proof, not yet decoded: of a long list
+/// only few are needed.
+#[derive(Debug)]
+pub(super) struct ValueProof<'a> {
+    /// The height of the operation's block, on the server's word.
+    pub height: u32,
+    tx: &'a str,
+    merkle: Merkle<'a>,
+}
+
+impl ValueProof<'_> {
+    /// Decodes the proof.
+    ///
+    /// # Errors
+    /// It is not hexadecimal, or has more than [`MAX_TRANSACTION_LENGTH`]
+    /// octets or [`MAX_BRANCH`] hashes.
+    pub fn claim(self) -> Result<Claim, ReplyError> {
+        let Branch { hashes, position } = self.merkle.branch()?;
+        Ok(Claim {
+            txid: None,
+            tx: hex(self.tx, MAX_TRANSACTION_LENGTH)?,
+            height: self.height,
+            branch: hashes,
+            position,
+        })
+    }
+}
+
+/// The confirmed operations in a reply to `blockchain.name.get_value_proof`
+/// about `script_hash`, newest first.
+///
+/// A header that comes with an operation is passed over: the root that it
+/// leads to is authenticated by nothing. Proofs of other names are too.
+///
+/// # Errors
+/// The reply is none, is not about `script_hash`, or is longer than
+/// [`MAX_HISTORY`].
+pub(super) fn value_proofs<'a>(
+    result: &'a str,
+    script_hash: &str,
+) -> Result<Vec<ValueProof<'a>>, ReplyError> {
+    #[derive(Deserialize)]
+    struct Entry<'a> {
+        height: i64,
+        tx: &'a str,
+        #[serde(borrow)]
+        tx_merkle: Object<Merkle<'a>>,
+    }
+    type List<'a> = Bounded<Object<Entry<'a>>, MAX_HISTORY>;
+
+    let mut json = serde_json::Deserializer::from_str(result);
+    let list: Option<List<'_>> = Member::named(script_hash)
+        .deserialize(&mut json)
+        .map_err(|_| ReplyError::Form)?;
+    json.end().map_err(|_| ReplyError::Form)?;
+    let entries = list.ok_or(ReplyError::OtherScriptHash)?.whole()?;
+    let mut proofs = Vec::with_capacity(entries.len());
+    for Object(entry) in entries {
+        if let Some(height) = confirmed(entry.height)? {
+            proofs.push(ValueProof {
+                height,
+                tx: entry.tx,
+                merkle: entry.tx_merkle.0,
+            });
+        }
+    }
+    Ok(proofs)
+}
+
+/// Consecutive headers, not yet told apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Headers {
+    /// How many there are, on the server's word.
+    pub count: u32,
+    /// The most that the server sends at once, on its word.
+    pub max: u32,
+    /// All of them, one after the other.
+    pub octets: Vec<u8>,
+}
+
+/// The headers in a reply to `blockchain.block.headers`, of which `asked` were
+/// asked for.
+///
+/// Up to protocol 1.4.3 they come as one text. At 1.6 they come as a list, cut
+/// by ElectrumX where no header ends, so the list is put together again.
+///
+/// # Errors
+/// The reply is none, has more headers than `asked`, or more than
+/// [`MAX_HEADERS_LENGTH`] octets.
+pub(super) fn headers(result: &str, asked: u32) -> Result<Headers, ReplyError> {
+    #[derive(Deserialize)]
+    struct Reply<'a> {
+        count: u32,
+        max: u32,
+        #[serde(borrow)]
+        hex: Option<&'a str>,
+        #[serde(borrow)]
+        headers: Option<Bounded<&'a str, MAX_HEADERS>>,
+    }
+    let Object(reply) = parse::<Object<Reply<'_>>>(result)?;
+    let parts = match (reply.hex, reply.headers) {
+        (Some(text), None) => vec![text],
+        (None, Some(parts)) => parts.whole()?,
+        _ => return Err(ReplyError::Form),
+    };
+    let mut octets = Vec::new();
+    for part in parts {
+        octets.extend(hex(part, MAX_HEADERS_LENGTH.saturating_sub(octets.len()))?);
+    }
+    let count = usize::try_from(reply.count).map_err(|_| ReplyError::Count)?;
+    let is_empty = count == 0;
+    if reply.count > asked || octets.is_empty() != is_empty || octets.len() / HEADER_LENGTH < count
+    {
+        return Err(ReplyError::Count);
+    }
+    Ok(Headers {
+        count: reply.count,
+        max: reply.max,
+        octets,
+    })
+}
+
+/// The newest header of a server, not yet decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tip {
+    /// Its height, on the server's word.
+    pub height: u32,
+    /// The header with its proof of work.
+    pub octets: Vec<u8>,
+}
+
+#[derive(Deserialize)]
+struct TipMembers<'a> {
+    hex: &'a str,
+    height: u32,
+}
+
+impl TipMembers<'_> {
+    fn tip(&self) -> Result<Tip, ReplyError> {
+        let octets = hex(self.hex, MAX_HEADERS_LENGTH)?;
+        if octets.len() < HEADER_LENGTH {
+            return Err(ReplyError::Count);
+        }
+        Ok(Tip {
+            height: self.height,
+            octets,
+        })
+    }
+}
+
+/// The header in a reply to `blockchain.headers.subscribe`.
+///
+/// # Errors
+/// The reply is none, or longer than [`MAX_HEADERS_LENGTH`].
+pub(super) fn tip(result: &str) -> Result<Tip, ReplyError> {
+    parse::<Object<TipMembers<'_>>>(result)?.0.tip()
+}
+
+/// The header in the `params` of a notification
+/// `blockchain.headers.subscribe`.
+///
+/// # Errors
+/// As for [`tip`].
+pub(super) fn tip_notification(params: &str) -> Result<Tip, ReplyError> {
+    let tips = parse::<Bounded<Object<TipMembers<'_>>, 1>>(params)?.whole()?;
+    let Object(members) = tips.first().ok_or(ReplyError::Form)?;
+    members.tip()
+}
+
+/// A version of the Electrum protocol, such as 1.4.3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Protocol {
+    /// The first number.
+    pub major: u16,
+    /// The second number.
+    pub minor: u16,
+    /// The third number; 0 if it is not written.
+    pub patch: u16,
+}
+
+impl Protocol {
+    /// The version with these numbers.
+    pub const fn new(major: u16, minor: u16, patch: u16) -> Self {
+        Self {
+            major,
+            minor,
+            patch,
+        }
+    }
+
+    /// Reads two or three decimal numbers with dots between them.
+    fn parse(text: &str) -> Option<Self> {
+        fn number(digits: &str) -> Option<u16> {
+            // The standard library would take a sign as well.
+            let is_plain = digits.bytes().all(|b| b.is_ascii_digit());
+            is_plain.then(|| digits.parse().ok()).flatten()
+        }
+        let mut numbers = text.split('.').map(number);
+        let major = numbers.next()??;
+        let minor = numbers.next()??;
+        let patch = numbers.next().unwrap_or(Some(0))?;
+        numbers
+            .next()
+            .is_none()
+            .then_some(Self::new(major, minor, patch))
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)?;
+        if self.patch != 0 {
+            write!(f, ".{}", self.patch)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a server says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ServerVersion {
+    /// Its software: printable ASCII, and not long.
+    pub software: String,
+    /// The protocol that it speaks on this connection.
+    pub protocol: Protocol,
+}
+
+/// The reply to `server.version`.
+///
+/// # Errors
+/// The reply is none.
+pub(super) fn server_version(result: &str) -> Result<ServerVersion, ReplyError> {
+    let (software, protocol) = parse::<(String, String)>(result)?;
+    Ok(ServerVersion {
+        software: text::printable(&text::clip(&software, MAX_SOFTWARE_LENGTH)),
+        protocol: Protocol::parse(&protocol).ok_or(ReplyError::Protocol)?,
+    })
+}
+
+/// The newest protocol that a server speaks, from a reply to
+/// `server.features`.
+///
+/// # Errors
+/// The reply is none.
+pub(super) fn newest_protocol(result: &str) -> Result<Protocol, ReplyError> {
+    #[derive(Deserialize)]
+    struct Features {
+        protocol_max: String,
+    }
+    let Object(features) = parse::<Object<Features>>(result)?;
+    Protocol::parse(&features.protocol_max).ok_or(ReplyError::Protocol)
+}
+
+/// Reads JSON. What exactly is wrong with it is not told: serde's words quote
+/// the reply, and a reply may hold a name.
+fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, ReplyError> {
+    serde_json::from_str(json).map_err(|_| ReplyError::Form)
+}
+
+/// A height, or `None` for what is in no block yet: servers write 0 or −1.
+fn confirmed(height: i64) -> Result<Option<u32>, ReplyError> {
+    if height <= 0 {
+        return Ok(None);
+    }
+    u32::try_from(height)
+        .map(Some)
+        .map_err(|_| ReplyError::Height)
+}
+
+/// At most `longest` octets from lower-case hexadecimal.
+fn hex(text: &str, longest: usize) -> Result<Vec<u8>, ReplyError> {
+    if text.len() / 2 > longest {
+        return Err(ReplyError::TooLong);
+    }
+    HEXLOWER
+        .decode(text.as_bytes())
+        .map_err(|_| ReplyError::Hex)
+}
+
+/// A hash from its usual notation, most significant octet first, in the order
+/// of memory.
+fn hash(text: &str) -> Result<[u8; 32], ReplyError> {
+    let mut octets = [0; 32];
+    if text.len() != 2 * octets.len() {
+        return Err(ReplyError::Hex);
+    }
+    HEXLOWER
+        .decode_mut(text.as_bytes(), &mut octets)
+        .map_err(|_| ReplyError::Hex)?;
+    octets.reverse();
+    Ok(octets)
+}
+
+#[cfg(test)]
+mod tests;
