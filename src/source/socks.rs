@@ -8,14 +8,33 @@
 use std::io::{self, Error, ErrorKind, Read, Write};
 use std::net::IpAddr;
 
+use data_encoding::HEXLOWER;
+use rand::TryRng;
+use rand::rngs::SysRng;
+
 use crate::config::settings::NodeAddress;
+
+/// 128 bits from the operating system, in hexadecimal: a user name or a
+/// password for one connection.
+///
+/// # Errors
+/// The operating system has no random numbers.
+pub(super) fn random() -> io::Result<String> {
+    let mut octets = [0; 16];
+    SysRng
+        .try_fill_bytes(&mut octets)
+        .map_err(|_| Error::other("the operating system has no random numbers"))?;
+    Ok(HEXLOWER.encode(&octets))
+}
 
 /// Shows a proxy credentials for one connection, and has it connect to
 /// `target`, whose name it resolves itself.
 ///
 /// # Errors
-/// The proxy does not take credentials, refuses, or says something else than
-/// SOCKS5. Time limits are those of the stream.
+/// The proxy does not take credentials ([`ErrorKind::PermissionDenied`]), has
+/// no way to the target ([`ErrorKind::HostUnreachable`]), or says something
+/// else than SOCKS5 ([`ErrorKind::InvalidData`]). Time limits are those of the
+/// stream.
 pub(super) fn handshake(
     stream: &mut (impl Read + Write),
     target: &NodeAddress,
