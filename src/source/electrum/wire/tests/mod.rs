@@ -3,6 +3,7 @@
 
 mod calls;
 mod dial;
+mod failures;
 mod peer;
 // The proxy of the tests through the binary.
 #[path = "../../../../../tests/support/socks.rs"]
@@ -76,4 +77,32 @@ fn result(reply: Reply) -> String {
         Reply::Result(result) => result.get().to_owned(),
         Reply::Error(error) => panic!("{error}"),
     }
+}
+
+fn request(number: usize) -> Request {
+    Request::new("x", format!("[{number}]"))
+}
+
+fn requests(count: usize) -> Vec<Request> {
+    (0..count).map(request).collect()
+}
+
+fn receive(connection: &Connection, ticket: Ticket) -> Result<String, CallError> {
+    connection
+        .receive(ticket, soon(), &Cancel::new())
+        .map(result)
+}
+
+fn call(connection: &Connection) -> Result<Reply, CallError> {
+    connection.call(request(0), soon(), &Cancel::new())
+}
+
+/// A server that says one thing to the second request and then listens.
+fn saying(octets: Vec<u8>) -> Peer {
+    Peer::start(move |guest| {
+        guest.greet()?;
+        guest.hear()?;
+        guest.say(&octets)?;
+        guest.hear_out()
+    })
 }

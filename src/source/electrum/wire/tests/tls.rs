@@ -314,9 +314,9 @@ fn no_session_is_resumed_and_only_host_names_are_told() {
             let (session, extensions) = hello(&connection.sent);
             assert!(session.is_empty() || !sessions.contains(&session));
             sessions.push(session);
-            for (kind, value) in &extensions {
-                assert!(![ALPN, PRE_SHARED_KEY, EARLY_DATA].contains(kind), "{kind}");
-                assert!(*kind != SESSION_TICKET || value.is_empty());
+            for (kind, _) in &extensions {
+                let linking = [ALPN, SESSION_TICKET, PRE_SHARED_KEY, EARLY_DATA];
+                assert!(!linking.contains(kind), "{kind}");
             }
             let name = extensions.iter().find(|(kind, _)| *kind == SERVER_NAME);
             assert_eq!(name.is_some(), number < 3);
