@@ -8,6 +8,7 @@ pub mod electrum;
 mod name_show;
 pub mod names_file;
 pub mod rpc;
+mod socks;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

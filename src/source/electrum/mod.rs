@@ -2,9 +2,11 @@
 
 mod evidence;
 mod name_script;
+mod pins;
 mod reply;
 mod servers;
 mod verdict;
+mod wire;
 
 #[cfg(test)]
 mod recorded;
@@ -48,7 +50,5 @@ impl Source for ElectrumSource {
         Vec::new()
     }
 }
-mod verdict;
 
-#[cfg(test)]
-mod recorded;
+mod servers;

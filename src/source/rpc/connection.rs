@@ -4,9 +4,6 @@ use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
-use data_encoding::HEXLOWER;
-use rand::TryRng;
-use rand::rngs::SysRng;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
@@ -14,8 +11,8 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport, TransportAdapter,
 };
 
-use super::socks::handshake;
 use crate::config::settings::NodeAddress;
+use crate::source::socks::{handshake, random};
 
 /// What one request did to its connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -103,17 +100,6 @@ fn through(
     stream.set_timeout(timeout);
     handshake(&mut stream, node, &random()?, &random()?)?;
     Ok(boxed(stream.into_inner()))
-}
-
-/// 128 bits from the operating system, in hexadecimal.
-fn random() -> Result<String, ureq::Error> {
-    let mut octets = [0; 16];
-    SysRng.try_fill_bytes(&mut octets).map_err(|_| {
-        ureq::Error::Io(std::io::Error::other(
-            "the operating system has no random numbers",
-        ))
-    })?;
-    Ok(HEXLOWER.encode(&octets))
 }
 
 /// A TCP connection that notes when an answer begins.

@@ -13,7 +13,6 @@ mod dialect;
 mod http;
 mod redact;
 mod reply;
-mod socks;
 mod sync;
 
 use std::fmt;

@@ -8,14 +8,35 @@
 use std::io::{self, Error, ErrorKind, Read, Write};
 use std::net::IpAddr;
 
+use data_encoding::HEXLOWER;
+use rand::TryRng;
+use rand::rngs::SysRng;
+
 use crate::config::settings::NodeAddress;
+
+const NOT_SOCKS: &str = "the proxy does not speak SOCKS5";
+
+/// 128 bits from the operating system, in hexadecimal: a user name or a
+/// password for one connection.
+///
+/// # Errors
+/// The operating system has no random numbers.
+pub(super) fn random() -> io::Result<String> {
+    let mut octets = [0; 16];
+    SysRng
+        .try_fill_bytes(&mut octets)
+        .map_err(|_| Error::other("the operating system has no random numbers"))?;
+    Ok(HEXLOWER.encode(&octets))
+}
 
 /// Shows a proxy credentials for one connection, and has it connect to
 /// `target`, whose name it resolves itself.
 ///
 /// # Errors
-/// The proxy does not take credentials, refuses, or says something else than
-/// SOCKS5. Time limits are those of the stream.
+/// The proxy does not take credentials ([`ErrorKind::PermissionDenied`]), has
+/// no way to the target ([`ErrorKind::HostUnreachable`]), or says something
+/// else than SOCKS5 ([`ErrorKind::InvalidData`]). Time limits are those of the
+/// stream.
 pub(super) fn handshake(
     stream: &mut (impl Read + Write),
     target: &NodeAddress,
@@ -25,7 +46,10 @@ pub(super) fn handshake(
     // One method is offered: user name and password.
     stream.write_all(&[5, 1, 2])?;
     let [version, method] = take(stream)?;
-    if (version, method) != (5, 2) {
+    if version != 5 {
+        return Err(Error::new(ErrorKind::InvalidData, NOT_SOCKS));
+    }
+    if method != 2 {
         let what = "the proxy does not take credentials, without which it cannot isolate";
         return Err(Error::new(ErrorKind::PermissionDenied, what));
     }
@@ -57,10 +81,7 @@ pub(super) fn handshake(
     stream.write_all(&message)?;
     let [version, reply, _, kind] = take(stream)?;
     if version != 5 {
-        return Err(Error::new(
-            ErrorKind::InvalidData,
-            "the proxy does not speak SOCKS5",
-        ));
+        return Err(Error::new(ErrorKind::InvalidData, NOT_SOCKS));
     }
     if reply != 0 {
         return Err(Error::new(ErrorKind::HostUnreachable, refusal(reply)));
@@ -70,12 +91,7 @@ pub(super) fn handshake(
         1 => 4,
         4 => 16,
         3 => usize::from(take::<1>(stream)?[0]),
-        _ => {
-            return Err(Error::new(
-                ErrorKind::InvalidData,
-                "the proxy does not speak SOCKS5",
-            ));
-        }
+        _ => return Err(Error::new(ErrorKind::InvalidData, NOT_SOCKS)),
     };
     let mut address = vec![0; rest + 2];
     stream.read_exact(&mut address)
@@ -176,6 +192,27 @@ mod tests {
             assert!(result.is_err());
             assert_eq!(hears, [5, 1, 2]);
         }
+    }
+
+    #[test]
+    fn what_went_wrong_shows_in_the_kind() {
+        for (says, kind) in [
+            (&b"HTTP/1.1 400 Bad Request"[..], ErrorKind::InvalidData),
+            (&[5, 0xff], ErrorKind::PermissionDenied),
+            (&[5, 2, 1, 1], ErrorKind::PermissionDenied),
+            (&[5, 2, 1, 0, 5, 4, 0, 1], ErrorKind::HostUnreachable),
+            (&[5, 2, 1, 0, 4, 0, 0, 1], ErrorKind::InvalidData),
+            (&[5], ErrorKind::UnexpectedEof),
+        ] {
+            assert_eq!(run("a.onion", says).0.unwrap_err().kind(), kind);
+        }
+    }
+
+    #[test]
+    fn random_texts_are_128_bits_and_never_the_same() {
+        let (one, other) = (random().unwrap(), random().unwrap());
+        assert_eq!((one.len(), other.len()), (32, 32));
+        assert_ne!(one, other);
     }
 
     #[test]

@@ -1,0 +1,319 @@
+//! The public keys of servers whose certificates no authority signed.
+//!
+//! A key is pinned after two connections saw it, each on a circuit of its own:
+//! somebody in between would have to be in both places. Only header connections
+//! learn, so that the file never tells which servers were asked about names.
+//!
+//! The file `pins` has one line for each server: host and port, the SHA-256 of
+//! the SubjectPublicKeyInfo in hexadecimal, and how often it was seen.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use data_encoding::HEXLOWER;
+
+use super::wire::KeyHash;
+use crate::config::settings::NodeAddress;
+
+/// The sightings after which a key counts. More are not counted.
+const CONFIRMED: u8 = 2;
+
+/// Servers whose keys are kept. The bundled list has under fifty.
+const MAX_SERVERS: usize = 1000;
+
+/// The longest host and port that is kept, in octets.
+const MAX_SERVER: usize = 300;
+
+/// The most that is read of the file, in octets.
+const MAX_FILE: u64 = 1 << 20;
+
+/// The public keys of servers, as far as they are known.
+#[derive(Debug)]
+pub(super) struct Pins {
+    /// By host and port.
+    known: Mutex<BTreeMap<String, Pin>>,
+    /// Where changes are written; `None` to keep them in memory.
+    file: Option<PathBuf>,
+    /// Why the last change was not written.
+    trouble: Mutex<Option<String>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pin {
+    key: KeyHash,
+    sightings: u8,
+}
+
+impl Pins {
+    /// Reads the file `pins` in the state directory, if there is one, and
+    /// returns warnings about what of it cannot be used. Changes are written
+    /// only if `is_writable`.
+    pub fn open(directory: Option<&Path>, is_writable: bool) -> (Self, Vec<String>) {
+        let mut warnings = Vec::new();
+        let file = directory.map(|directory| directory.join("pins"));
+        let known = file
+            .as_deref()
+            .map(|file| load(file, &mut warnings))
+            .unwrap_or_default();
+        let pins = Self {
+            known: Mutex::new(known),
+            file: file.filter(|_| is_writable),
+            trouble: Mutex::new(None),
+        };
+        (pins, warnings)
+    }
+
+    /// The key that a server must show, if it is known well enough.
+    pub fn confirmed(&self, server: &NodeAddress) -> Option<KeyHash> {
+        lock(&self.known)
+            .get(&title(server))
+            .filter(|pin| pin.sightings >= CONFIRMED)
+            .map(|pin| pin.key)
+    }
+
+    /// Takes note that a header connection saw this key. To be called once for
+    /// each connection. A key that is not yet confirmed gives way to another.
+    pub fn sight(&self, server: &NodeAddress, key: KeyHash) {
+        let mut known = lock(&self.known);
+        let title = title(server);
+        let sightings = match known.get(&title) {
+            Some(pin) if pin.sightings >= CONFIRMED => return,
+            Some(pin) if pin.key == key => pin.sightings.saturating_add(1),
+            Some(_) => 1,
+            None if known.len() >= MAX_SERVERS || title.len() > MAX_SERVER => return,
+            None => 1,
+        };
+        known.insert(title, Pin { key, sightings });
+        let Some(file) = &self.file else {
+            return;
+        };
+        // Under the lock, so that a newer file is not replaced by an older one.
+        let result = save(file, &known);
+        *lock(&self.trouble) = result
+            .err()
+            .map(|error| format!("{} cannot be written: {error}", file.display()));
+    }
+
+    /// Takes the reason why the last change could not be written. Pins are
+    /// then kept in memory and learned again in the next run.
+    pub fn trouble(&self) -> Option<String> {
+        lock(&self.trouble).take()
+    }
+}
+
+/// What is behind these locks is whole at every moment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Host and port as they stand in the file.
+fn title(server: &NodeAddress) -> String {
+    server.to_string().to_ascii_lowercase()
+}
+
+fn load(file: &Path, warnings: &mut Vec<String>) -> BTreeMap<String, Pin> {
+    let mut known = BTreeMap::new();
+    let text = match read(file) {
+        Ok(text) => text,
+        Err(error) => {
+            if error.kind() != ErrorKind::NotFound {
+                warnings.push(format!("{} cannot be read: {error}", file.display()));
+            }
+            return known;
+        }
+    };
+    let mut skipped = 0_usize;
+    for line in text.split(|octet| *octet == b'\n') {
+        match parse(line) {
+            Some((title, pin)) if known.len() < MAX_SERVERS => {
+                known.insert(title, pin);
+            }
+            None if line.is_empty() => {}
+            _ => skipped += 1,
+        }
+    }
+    if skipped > 0 {
+        warnings.push(format!(
+            "{}: {skipped} lines are no pins and were skipped",
+            file.display()
+        ));
+    }
+    known
+}
+
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let mut octets = Vec::new();
+    File::open(file)?.take(MAX_FILE).read_to_end(&mut octets)?;
+    Ok(octets)
+}
+
+fn parse(line: &[u8]) -> Option<(String, Pin)> {
+    let line = str::from_utf8(line).ok()?;
+    let mut words = line.split(' ');
+    let (title, key, sightings) = (words.next()?, words.next()?, words.next()?);
+    let (host, port) = title.rsplit_once(':')?;
+    let is_title = title.len() <= MAX_SERVER
+        && title.bytes().all(|octet| octet.is_ascii_graphic())
+        && !host.is_empty()
+        && port.parse::<u16>().is_ok();
+    let key = HEXLOWER.decode(key.as_bytes()).ok()?.try_into().ok()?;
+    let sightings = sightings.parse().ok().filter(|count| *count > 0)?;
+    let pin = Pin { key, sightings };
+    (is_title && words.next().is_none()).then(|| (title.to_owned(), pin))
+}
+
+/// Writes the file whole or not at all.
+fn save(file: &Path, known: &BTreeMap<String, Pin>) -> io::Result<()> {
+    let mut text = String::new();
+    for (title, Pin { key, sightings }) in known {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{title} {} {sightings}", HEXLOWER.encode(key));
+    }
+    let new = file.with_extension("new");
+    let mut writer = File::create(&new)?;
+    writer.write_all(text.as_bytes())?;
+    writer.sync_all()?;
+    std::fs::rename(&new, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: KeyHash = [0xaa; 32];
+    const B: KeyHash = [0xbb; 32];
+
+    fn server(host: &str) -> NodeAddress {
+        NodeAddress {
+            host: host.to_owned(),
+            port: 50002,
+        }
+    }
+
+    fn open(directory: &Path) -> Pins {
+        let (pins, warnings) = Pins::open(Some(directory), true);
+        assert_eq!(warnings, [""; 0]);
+        pins
+    }
+
+    #[test]
+    fn a_key_counts_after_two_sightings() {
+        let (pins, _) = Pins::open(None, true);
+        let (one, other) = (server("one.example"), server("2001:db8::1"));
+        pins.sight(&one, A);
+        assert_eq!(pins.confirmed(&one), None);
+        // Another key starts over.
+        pins.sight(&one, B);
+        pins.sight(&other, B);
+        assert_eq!(pins.confirmed(&one), None);
+        pins.sight(&one, B);
+        assert_eq!(pins.confirmed(&one), Some(B));
+        assert_eq!(pins.confirmed(&other), None);
+        // What is confirmed stays.
+        pins.sight(&one, A);
+        pins.sight(&one, A);
+        assert_eq!(pins.confirmed(&one), Some(B));
+        assert_eq!(pins.confirmed(&server("ONE.example")), Some(B));
+    }
+
+    #[test]
+    fn pins_outlive_the_process() {
+        let directory = tempfile::tempdir().unwrap();
+        let (one, other) = (server("One.example"), server("2001:db8::1"));
+        let pins = open(directory.path());
+        pins.sight(&one, A);
+        pins.sight(&other, B);
+        pins.sight(&other, B);
+        assert_eq!(pins.trouble(), None);
+        let pins = open(directory.path());
+        assert_eq!(pins.confirmed(&other), Some(B));
+        assert_eq!(pins.confirmed(&one), None);
+        // The sighting of the first run counts.
+        pins.sight(&one, A);
+        assert_eq!(open(directory.path()).confirmed(&one), Some(A));
+        let text = std::fs::read_to_string(directory.path().join("pins")).unwrap();
+        let (a, b) = ("aa".repeat(32), "bb".repeat(32));
+        assert_eq!(
+            text,
+            format!("[2001:db8::1]:50002 {b} 2\none.example:50002 {a} 2\n")
+        );
+        let names: Vec<_> = directory.path().read_dir().unwrap().collect();
+        assert_eq!(names.len(), 1, "{names:?}");
+    }
+
+    #[test]
+    fn a_second_process_reads_and_does_not_write() {
+        let directory = tempfile::tempdir().unwrap();
+        let one = server("one.example");
+        open(directory.path()).sight(&one, A);
+        let (pins, _) = Pins::open(Some(directory.path()), false);
+        pins.sight(&one, A);
+        assert_eq!(pins.confirmed(&one), Some(A));
+        assert_eq!(open(directory.path()).confirmed(&one), None);
+    }
+
+    #[test]
+    fn bad_lines_are_skipped_with_a_warning() {
+        let directory = tempfile::tempdir().unwrap();
+        let (a, long) = ("aa".repeat(32), "x".repeat(300));
+        let lines = [
+            format!("good.example:50002 {a} 2"),
+            String::new(),
+            format!("{a} 2"),
+            format!("bad.example {a} 2"),
+            format!("bad.example:70000 {a} 2"),
+            format!(":50002 {a} 2"),
+            format!("{long}:50002 {a} 2"),
+            format!("bad.example:50002 {} 2", &a[1..]),
+            format!("bad.example:50002 {}zz 2", &a[2..]),
+            format!("bad.example:50002 {a} 0"),
+            format!("bad.example:50002 {a} 300"),
+            format!("bad.example:50002 {a} 2 x"),
+            format!("bad.example:50002 {a}"),
+            format!("b\u{e4}d.example:50002 {a} 2"),
+            "\0".to_owned(),
+        ];
+        let file = directory.path().join("pins");
+        std::fs::write(&file, lines.join("\n")).unwrap();
+        let (pins, warnings) = Pins::open(Some(directory.path()), true);
+        assert_eq!(
+            warnings,
+            [format!(
+                "{}: 13 lines are no pins and were skipped",
+                file.display()
+            )]
+        );
+        assert_eq!(pins.confirmed(&server("good.example")), Some(A));
+        assert_eq!(lock(&pins.known).len(), 1);
+    }
+
+    #[test]
+    fn the_number_of_pins_is_bounded() {
+        let (pins, _) = Pins::open(None, false);
+        for number in 0..2 * MAX_SERVERS {
+            pins.sight(&server(&format!("s{number}.example")), A);
+        }
+        pins.sight(&server(&"x".repeat(MAX_SERVER)), A);
+        assert_eq!(lock(&pins.known).len(), MAX_SERVERS);
+        // Those that are there go on.
+        pins.sight(&server("s0.example"), A);
+        assert_eq!(pins.confirmed(&server("s0.example")), Some(A));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_told_and_does_no_harm() {
+        let directory = tempfile::tempdir().unwrap();
+        let gone = directory.path().join("gone");
+        let (pins, warnings) = Pins::open(Some(&gone), true);
+        assert_eq!(warnings, [""; 0], "there need not be a file");
+        pins.sight(&server("a.example"), A);
+        assert!(pins.trouble().unwrap().contains("pins cannot be written"));
+        assert_eq!(pins.trouble(), None);
+        pins.sight(&server("a.example"), A);
+        assert_eq!(pins.confirmed(&server("a.example")), Some(A));
+    }
+}

@@ -1,0 +1,339 @@
+//! A connection to a server, used by several threads at once.
+
+use std::fmt;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::value::RawValue;
+
+use super::budget::Budget;
+use super::calls::{Calls, State, Ticket, Turn};
+use super::error::CallError;
+use super::line::Lines;
+use super::message::Reply;
+use super::protocol::Protocol;
+use super::stream::Stream;
+use super::tcp::Until;
+use super::{HEADERS_SUBSCRIBE, Purpose, lock};
+use crate::source::Cancel;
+use crate::source::electrum::servers::Server;
+
+/// How long requests may take to be written. They are short and end up in a
+/// buffer of the system, unless the server has not read for long.
+const WRITE_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long one look at what has come may take. No system is asked for less.
+const GLANCE: Duration = Duration::from_millis(1);
+
+/// How long [`Connection::drain`] goes on while more keeps coming.
+const DRAIN_LIMIT: Duration = Duration::from_millis(50);
+
+/// A request. `Debug` shows the method only.
+#[derive(Clone)]
+pub struct Request {
+    /// The name of the method.
+    pub method: &'static str,
+    /// The parameters: a JSON array on one line.
+    pub params: String,
+}
+
+impl Request {
+    /// A request with these parameters, a JSON array on one line.
+    pub fn new(method: &'static str, params: impl Into<String>) -> Self {
+        let params = params.into();
+        Self { method, params }
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Request({})", self.method)
+    }
+}
+
+/// What carries requests and replies.
+pub(super) struct Link {
+    stream: Stream,
+    calls: Arc<Calls>,
+    lines: Mutex<Lines>,
+    received: AtomicU64,
+}
+
+/// A connection to a server. Dropping it closes it.
+///
+/// It may be shared by threads: each sends and receives on its own, and none
+/// waits for another's reply or write longer than its own deadline and 2 s.
+pub struct Connection {
+    link: Link,
+    server: Server,
+    protocol: Protocol,
+    pads: bool,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connection({}, {})", self.server, self.protocol)
+    }
+}
+
+impl Link {
+    /// Nothing has been sent yet.
+    pub fn new(stream: Stream, purpose: Purpose, budget: &Arc<Budget>) -> Self {
+        Self {
+            stream,
+            calls: Calls::new(budget),
+            lines: Mutex::new(Lines::new(purpose.max_line(), budget)),
+            received: AtomicU64::new(0),
+        }
+    }
+
+    /// A connection, once the server has told its version.
+    pub fn into_connection(self, server: Server, protocol: Protocol) -> Connection {
+        Connection {
+            pads: self.calls.pads(),
+            link: self,
+            server,
+            protocol,
+        }
+    }
+
+    /// Sends one request and waits for its reply.
+    ///
+    /// # Errors
+    /// As [`Connection::send`] and [`Connection::receive`].
+    pub fn call(&self, request: Request, until: Until<'_>) -> Result<Reply, CallError> {
+        let tickets = self.send(&[request])?;
+        let Some(ticket) = tickets.first() else {
+            return Err(CallError::Foreign);
+        };
+        self.wait(until, |state| state.take_reply(ticket.id()))
+    }
+
+    fn send(&self, requests: &[Request]) -> Result<Vec<Ticket>, CallError> {
+        // Ids go out in their order.
+        let mut writer = self.stream.writer();
+        let mut tickets = Vec::with_capacity(requests.len());
+        let mut text = String::new();
+        for Request { method, params } in requests {
+            let ticket = self.calls.open().map_err(|error| self.fail(error))?;
+            let id = ticket.id();
+            // Writing to a string does not fail.
+            let _ = writeln!(
+                text,
+                r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#
+            );
+            tickets.push(ticket);
+        }
+        let until = Until {
+            deadline: Instant::now() + WRITE_LIMIT,
+            cancel: &Cancel::new(),
+        };
+        writer
+            .write(text.as_bytes(), until)
+            .map_err(|error| self.fail(error))?;
+        Ok(tickets)
+    }
+
+    /// Waits until `find` finds something, reading for all others meanwhile if
+    /// nobody else does.
+    fn wait<T>(
+        &self,
+        until: Until<'_>,
+        mut find: impl FnMut(&mut State) -> Option<T>,
+    ) -> Result<T, CallError> {
+        let before = self.received();
+        let result = self.find(until, &mut find);
+        match result {
+            Err(CallError::TimedOut { .. }) => Err(CallError::TimedOut {
+                is_silent: self.received() == before,
+            }),
+            result => result,
+        }
+    }
+
+    fn find<T>(
+        &self,
+        until: Until<'_>,
+        find: &mut impl FnMut(&mut State) -> Option<T>,
+    ) -> Result<T, CallError> {
+        let _lead = match self.calls.turn(until, &mut *find)? {
+            Turn::Found(found) => return Ok(found),
+            Turn::Lead(lead) => lead,
+        };
+        loop {
+            let read = self.read(until);
+            // What came before the end is not lost by it.
+            if let Some(found) = find(&mut self.calls.state()) {
+                return Ok(found);
+            }
+            read?;
+        }
+    }
+
+    /// Reads what comes next and delivers it. Only the leader may.
+    fn read(&self, until: Until<'_>) -> Result<(), CallError> {
+        let result = self.stream.read(until).and_then(|octets| {
+            let count = u64::try_from(octets.len()).unwrap_or(u64::MAX);
+            self.received.fetch_add(count, Ordering::Relaxed);
+            lock(&self.lines).push(&octets, |line| self.calls.deliver(line))
+        });
+        result.map_err(|error| self.fail(error))
+    }
+
+    /// Ends the connection for all, unless it can go on after this error.
+    fn fail(&self, error: CallError) -> CallError {
+        if !error.is_fatal() {
+            return error;
+        }
+        let first = self.calls.fail(error);
+        self.stream.shut_down();
+        first
+    }
+
+    fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+}
+
+impl Connection {
+    /// The server at the other end.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// The version that the server speaks on this connection.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Whether the server pads its replies, and so may hold short ones back
+    /// for up to a second.
+    pub fn pads(&self) -> bool {
+        self.pads
+    }
+
+    /// Octets of replies and notifications that have come so far, without
+    /// those of TLS. Servers count the same when they slow sessions down.
+    pub fn received(&self) -> u64 {
+        self.link.received()
+    }
+
+    /// Whether nothing has ended the connection so far. A server that has
+    /// closed it is noticed by reading only ([`Connection::drain`]).
+    pub fn is_alive(&self) -> bool {
+        self.link.calls.failure().is_none()
+    }
+
+    /// Ends the connection and everything that waits on it.
+    pub fn close(&self) {
+        self.link.fail(CallError::Closed);
+    }
+
+    /// Sends requests in one write, so that their replies take one round trip.
+    /// The tickets are in their order.
+    ///
+    /// # Errors
+    /// The connection has ended, with this or before.
+    pub fn send(&self, requests: &[Request]) -> Result<Vec<Ticket>, CallError> {
+        self.link.send(requests)
+    }
+
+    /// Waits for the reply to a request. A reply that came before the end of
+    /// the connection can still be received.
+    ///
+    /// # Errors
+    /// [`CallError::TimedOut`] and [`CallError::Cancelled`] leave the
+    /// connection to the others; the reply is discarded when it comes.
+    /// [`CallError::Foreign`] if the ticket is of another connection. All
+    /// other errors have ended the connection.
+    pub fn receive(
+        &self,
+        ticket: Ticket,
+        deadline: Instant,
+        cancel: &Cancel,
+    ) -> Result<Reply, CallError> {
+        if !ticket.is_of(&self.link.calls) {
+            return Err(CallError::Foreign);
+        }
+        self.link.wait(Until { deadline, cancel }, |state| {
+            state.take_reply(ticket.id())
+        })
+    }
+
+    /// Sends one request and waits for its reply.
+    ///
+    /// # Errors
+    /// As [`Connection::send`] and [`Connection::receive`].
+    pub fn call(
+        &self,
+        request: Request,
+        deadline: Instant,
+        cancel: &Cancel,
+    ) -> Result<Reply, CallError> {
+        self.link.call(request, Until { deadline, cancel })
+    }
+
+    /// Takes the parameters of the newest notification of this method that was
+    /// not taken yet. Only those of `blockchain.headers.subscribe` are kept.
+    pub fn notification(&self, method: &str) -> Option<Box<RawValue>> {
+        if method != HEADERS_SUBSCRIBE {
+            return None;
+        }
+        self.link.calls.state().take_notification()
+    }
+
+    /// Waits for a notification; true if there is one to be taken, false at
+    /// the deadline.
+    ///
+    /// # Errors
+    /// The connection has ended, or `cancel` was set.
+    pub fn wait(&self, deadline: Instant, cancel: &Cancel) -> Result<bool, CallError> {
+        let found = self.link.wait(Until { deadline, cancel }, |state| {
+            state.has_notification().then_some(())
+        });
+        match found {
+            Ok(()) => Ok(true),
+            Err(CallError::TimedOut { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends a ping, whose reply is discarded when it comes.
+    ///
+    /// # Errors
+    /// The connection has ended, with this or before.
+    pub fn ping(&self) -> Result<(), CallError> {
+        self.send(&[Request::new("server.ping", "[]")]).map(drop)
+    }
+
+    /// Reads what has come, without waiting for more. If another thread reads,
+    /// there is nothing to do.
+    ///
+    /// To be called now and then on a connection that nobody waits on: servers
+    /// end connections whose replies stay unread for 20 s.
+    ///
+    /// # Errors
+    /// The connection has ended.
+    pub fn drain(&self) -> Result<(), CallError> {
+        let calls = &self.link.calls;
+        if let Some(error) = calls.failure() {
+            return Err(error);
+        }
+        let Some(_lead) = calls.try_lead() else {
+            return Ok(());
+        };
+        let end = Instant::now() + DRAIN_LIMIT;
+        let cancel = &Cancel::new();
+        while Instant::now() < end {
+            let deadline = Instant::now() + GLANCE;
+            match self.link.read(Until { deadline, cancel }) {
+                Ok(()) => {}
+                Err(CallError::TimedOut { .. }) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}

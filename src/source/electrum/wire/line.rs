@@ -1,0 +1,152 @@
+//! Octets to lines.
+
+use std::sync::Arc;
+
+use super::budget::{Budget, Charge, Exhausted, FREE};
+use super::error::CallError;
+
+/// Puts lines together. A line that comes in one piece is not copied.
+#[derive(Debug)]
+pub(super) struct Lines {
+    /// The beginning of a line whose end has not come.
+    partial: Vec<u8>,
+    charge: Charge,
+    /// The longest line, in octets with its end.
+    max: usize,
+}
+
+impl Lines {
+    /// Lines of at most `max` octets, the end included.
+    pub fn new(max: usize, budget: &Arc<Budget>) -> Self {
+        Self {
+            partial: Vec::new(),
+            charge: Charge::new(budget),
+            max,
+        }
+    }
+
+    /// Takes octets and hands each line that they complete to `take`, without
+    /// its end.
+    ///
+    /// # Errors
+    /// A line is too long, the budget is used up, or `take` failed; what
+    /// follows is not looked at.
+    pub fn push(
+        &mut self,
+        octets: &[u8],
+        mut take: impl FnMut(&[u8]) -> Result<(), CallError>,
+    ) -> Result<(), CallError> {
+        let mut pieces = octets.split(|octet| *octet == b'\n');
+        let rest = pieces.next_back().unwrap_or_default();
+        for piece in pieces {
+            if self.partial.is_empty() {
+                self.require_room(piece.len())?;
+                take(piece)?;
+            } else {
+                self.append(piece)?;
+                take(&self.partial)?;
+                self.clear();
+            }
+        }
+        self.append(rest)
+    }
+
+    /// Whether `more` octets and the end of the line are within the limit.
+    fn require_room(&self, more: usize) -> Result<(), CallError> {
+        if self.partial.len().saturating_add(more) < self.max {
+            Ok(())
+        } else {
+            Err(CallError::Protocol("a line that is too long"))
+        }
+    }
+
+    fn append(&mut self, piece: &[u8]) -> Result<(), CallError> {
+        self.require_room(piece.len())?;
+        let length = self.partial.len() + piece.len();
+        if length > self.partial.capacity() {
+            let capacity = length.next_power_of_two();
+            self.charge
+                .resize(capacity)
+                .map_err(|Exhausted| CallError::Memory)?;
+            self.partial.reserve_exact(capacity - self.partial.len());
+        }
+        self.partial.extend_from_slice(piece);
+        Ok(())
+    }
+
+    /// Makes room for the next line. A large buffer is not kept.
+    fn clear(&mut self) {
+        self.partial.clear();
+        if self.partial.capacity() > FREE {
+            self.partial = Vec::new();
+            // Less is always granted.
+            let _ = self.charge.resize(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(lines: &mut Lines, octets: &[u8]) -> Result<Vec<String>, CallError> {
+        let mut taken = Vec::new();
+        lines.push(octets, |line| {
+            taken.push(String::from_utf8_lossy(line).into_owned());
+            Ok(())
+        })?;
+        Ok(taken)
+    }
+
+    #[test]
+    fn lines_come_whole_however_they_were_cut() {
+        let text = b"one\ntwo  \n\nthree\n";
+        for size in 1..=text.len() {
+            let mut lines = Lines::new(10, &Budget::new(0));
+            let taken: Vec<_> = text
+                .chunks(size)
+                .flat_map(|chunk| push(&mut lines, chunk).unwrap())
+                .collect();
+            assert_eq!(taken, ["one", "two  ", "", "three"], "{size}");
+        }
+    }
+
+    #[test]
+    fn the_longest_line_is_taken_and_one_octet_more_is_not() {
+        let too_long = Err(CallError::Protocol("a line that is too long"));
+        for size in [1, 3, 20] {
+            let mut lines = Lines::new(10, &Budget::new(0));
+            for chunk in b"123456789\n".chunks(size) {
+                push(&mut lines, chunk).unwrap();
+            }
+            let result: Result<Vec<_>, _> = b"1234567890\n"
+                .chunks(size)
+                .map(|chunk| push(&mut lines, chunk))
+                .collect();
+            assert_eq!(result.map(|_| Vec::<String>::new()), too_long, "{size}");
+        }
+        // Without an end as well.
+        assert_eq!(
+            push(&mut Lines::new(10, &Budget::new(0)), &[b'x'; 10]),
+            too_long
+        );
+    }
+
+    #[test]
+    fn long_lines_share_a_budget() {
+        let budget = Budget::new(FREE);
+        let half = vec![b'x'; FREE];
+        let (mut first, mut second) = (Lines::new(1 << 20, &budget), Lines::new(1 << 20, &budget));
+        // Up to the free part nothing is counted.
+        push(&mut first, &half).unwrap();
+        push(&mut second, &half).unwrap();
+        assert_eq!(budget.left(), FREE);
+        push(&mut first, b"x").unwrap();
+        assert_eq!(budget.left(), 0);
+        assert_eq!(push(&mut second, b"x"), Err(CallError::Memory));
+        assert_eq!(push(&mut first, b"\n").unwrap().len(), 1);
+        assert_eq!(budget.left(), FREE);
+        push(&mut second, b"x\n").unwrap();
+        assert_eq!(budget.left(), FREE);
+    }
+}

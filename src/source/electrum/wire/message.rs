@@ -1,0 +1,294 @@
+//! What a server says: JSON-RPC 2.0, one object a line.
+//!
+//! Members are found without being taken apart, which needs no recursion:
+//! a line of a million brackets costs what any line of that length costs.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::Deserializer;
+use serde_json::value::RawValue;
+
+use super::error::CallError;
+
+/// The longest text of a server's error that is kept, in octets.
+const MAX_TEXT: usize = 256;
+
+/// What a server says to a request.
+pub enum Reply {
+    /// The JSON text of `result`.
+    Result(Box<RawValue>),
+    /// The server refuses.
+    Error(ServerError),
+}
+
+/// The contents of a reply stay out of messages: they tell what was asked.
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Result(result) => write!(f, "Result({} octets)", result.get().len()),
+            Self::Error(error) => error.fmt(f),
+        }
+    }
+}
+
+/// A server's error object.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServerError {
+    /// The number of the error.
+    pub code: i64,
+    /// The server's words, cut to 256 octets. They may repeat what was asked
+    /// and are for comparing, not for showing.
+    pub message: String,
+}
+
+impl fmt::Debug for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ServerError({})", self.code)
+    }
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error {}", self.code)
+    }
+}
+
+/// A line of a server, taken apart.
+#[derive(Debug)]
+pub(super) enum Message<'a> {
+    /// To the request with this id.
+    Reply { id: u64, outcome: Outcome<'a> },
+    /// Unasked.
+    Notification {
+        method: String,
+        params: &'a RawValue,
+    },
+}
+
+#[derive(Debug)]
+pub(super) enum Outcome<'a> {
+    Result(&'a RawValue),
+    Error(ServerError),
+}
+
+impl Outcome<'_> {
+    /// Copies the outcome out of its line.
+    pub fn to_reply(&self) -> Reply {
+        match self {
+            Self::Result(result) => Reply::Result((*result).to_owned()),
+            Self::Error(error) => Reply::Error(error.clone()),
+        }
+    }
+
+    /// The octets that a copy takes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Result(result) => result.get().len(),
+            Self::Error(error) => error.message.len(),
+        }
+    }
+}
+
+/// An object's members; `null` counts as absent except as a result.
+#[derive(Deserialize)]
+struct Members<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    method: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    params: Option<&'a RawValue>,
+}
+
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+#[derive(Deserialize)]
+struct ErrorMembers {
+    code: i64,
+    #[serde(default)]
+    message: String,
+}
+
+impl<'a> Message<'a> {
+    /// Takes a line apart.
+    ///
+    /// # Errors
+    /// [`CallError::Protocol`]: the line is neither a reply to a request of
+    /// ours nor a notification.
+    pub fn parse(line: &'a [u8]) -> Result<Self, CallError> {
+        // An array could pass for an object: its members by their order.
+        if !line.trim_ascii_start().starts_with(b"{") {
+            return Err(CallError::Protocol("something else than a JSON object"));
+        }
+        let members: Members<'a> = serde_json::from_slice(line)
+            .map_err(|_| CallError::Protocol("something else than JSON-RPC"))?;
+        match (members.id, members.method) {
+            (Some(id), None) => Ok(Self::Reply {
+                id: number(id)?,
+                outcome: members.outcome()?,
+            }),
+            (None, Some(method)) => Ok(Self::Notification {
+                method: serde_json::from_str(method.get())
+                    .map_err(|_| CallError::Protocol("a notification without a method"))?,
+                params: members
+                    .params
+                    .ok_or(CallError::Protocol("a notification without parameters"))?,
+            }),
+            // An error with the id null says that a request was no JSON.
+            _ => Err(CallError::Protocol("a message without a purpose")),
+        }
+    }
+}
+
+impl<'a> Members<'a> {
+    fn outcome(&self) -> Result<Outcome<'a>, CallError> {
+        if let Some(error) = self.error {
+            return error_of(error).map(Outcome::Error);
+        }
+        self.result
+            .map(Outcome::Result)
+            .ok_or(CallError::Protocol("a reply without a result"))
+    }
+}
+
+fn number(id: &RawValue) -> Result<u64, CallError> {
+    id.get()
+        .parse()
+        .map_err(|_| CallError::Protocol("a reply to a request that was not made"))
+}
+
+fn error_of(json: &RawValue) -> Result<ServerError, CallError> {
+    let ErrorMembers { code, mut message } = serde_json::from_str(json.get())
+        .map_err(|_| CallError::Protocol("an error without a code"))?;
+    let end = (0..=MAX_TEXT)
+        .rev()
+        .find(|end| message.is_char_boundary(*end));
+    // Of a shorter text that is its own end.
+    message.truncate(end.unwrap_or_default());
+    Ok(ServerError { code, message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(line: &str) -> Option<(u64, Reply)> {
+        match Message::parse(line.as_bytes()) {
+            Ok(Message::Reply { id, outcome }) => Some((id, outcome.to_reply())),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn replies_are_told_by_their_id() {
+        for (line, expected) in [
+            (
+                r#"{"jsonrpc":"2.0","result":["ElectrumX 2.0b1","1.4.3"],"id":0      }"#,
+                r#"["ElectrumX 2.0b1","1.4.3"]"#,
+            ),
+            (r#"{"jsonrpc": "2.0", "result": null, "id": 0}"#, "null"),
+            (r#" {"id":0,"error":null,"result":0,"more":{"id":1}}"#, "0"),
+        ] {
+            let Some((0, Reply::Result(result))) = reply(line) else {
+                panic!("{line}");
+            };
+            assert_eq!(result.get(), expected);
+        }
+    }
+
+    #[test]
+    fn errors_have_a_code_and_a_short_text() {
+        let text = "ä".repeat(1000);
+        let line =
+            format!(r#"{{"error":{{"code":-32601,"message":"{text}"}},"result":null,"id":7}}"#);
+        let Some((7, Reply::Error(error))) = reply(&line) else {
+            panic!("no error");
+        };
+        assert_eq!(error.code, -32601);
+        assert_eq!(error.message.len(), 256);
+        assert_eq!(
+            format!("{error:?} {error}"),
+            "ServerError(-32601) error -32601"
+        );
+    }
+
+    #[test]
+    fn notifications_have_a_method_and_no_id() {
+        let line =
+            br#"{"jsonrpc":"2.0","method":"blockchain.headers.subscribe","params":[{"height":1}]}"#;
+        let Ok(Message::Notification { method, params }) = Message::parse(line) else {
+            panic!("no notification");
+        };
+        assert_eq!(
+            (method.as_str(), params.get()),
+            ("blockchain.headers.subscribe", r#"[{"height":1}]"#)
+        );
+    }
+
+    #[test]
+    fn everything_else_breaks_the_protocol() {
+        let deep = "[".repeat(1 << 20);
+        let deep_result = format!(r#"{{"id":0,"result":{deep}"#);
+        for line in [
+            "",
+            "HTTP/1.1 400 Bad Request",
+            "null",
+            "[]",
+            r#"[0, 1, null, null, null]"#,
+            r#"[{"id":0,"result":1}]"#,
+            "{}",
+            r#"{"id":0}"#,
+            r#"{"id":null,"result":1}"#,
+            r#"{"id":null,"error":{"code":-32700,"message":"invalid JSON"}}"#,
+            r#"{"id":"0","result":1}"#,
+            r#"{"id":-1,"result":1}"#,
+            r#"{"id":0.0,"result":1}"#,
+            r#"{"id":18446744073709551616,"result":1}"#,
+            r#"{"id":0,"id":0,"result":1}"#,
+            r#"{"id":0,"result":1,"result":2}"#,
+            r#"{"id":0,"result":1} {"id":1,"result":1}"#,
+            r#"{"id":0,"method":"server.ping","params":[]}"#,
+            r#"{"method":7,"params":[]}"#,
+            r#"{"method":"x"}"#,
+            r#"{"id":0,"error":"no"}"#,
+            r#"{"id":0,"error":{"code":"x"}}"#,
+            r#"{"id":0,"result":"#,
+            &deep,
+            &deep_result,
+        ] {
+            let result = Message::parse(line.as_bytes());
+            let start: String = line.chars().take(60).collect();
+            assert!(matches!(result, Err(CallError::Protocol(_))), "{start}");
+        }
+        for octets in [
+            &b"{\"id\":0,\"result\":\"\xff\"}"[..],
+            b"\0\0\0",
+            &[0xff; 100],
+        ] {
+            assert!(Message::parse(octets).is_err());
+        }
+    }
+
+    #[test]
+    fn depth_costs_nothing_until_a_result_is_taken_apart() {
+        let depth = 1 << 20;
+        let line = format!(
+            r#"{{"id":0,"result":{}{}}}"#,
+            "[".repeat(depth),
+            "]".repeat(depth)
+        );
+        let Some((0, Reply::Result(result))) = reply(&line) else {
+            panic!("no result");
+        };
+        assert!(serde_json::from_str::<serde_json::Value>(result.get()).is_err());
+    }
+}

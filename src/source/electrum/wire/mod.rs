@@ -1,0 +1,67 @@
+//! The connection to an Electrum server.
+//!
+//! The protocol is JSON-RPC 2.0, one object a line, over TCP or TLS. A
+//! [`Dialer`] opens connections, each through the proxy with credentials of
+//! its own, so that Tor gives each a circuit of its own, and each with a TLS
+//! session that nothing links to another. A [`Connection`] is used by several
+//! threads at once: requests are pipelined, and whoever waits for a reply reads
+//! the replies of the others too.
+//!
+//! Nothing here believes a server. Lines, waiting times and memory are bounded,
+//! and whatever breaks the protocol ends that connection and nothing else.
+
+mod budget;
+mod calls;
+mod certificate;
+mod connection;
+mod dial;
+mod error;
+mod line;
+mod message;
+mod protocol;
+mod stream;
+mod tcp;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use self::calls::Ticket;
+pub use self::certificate::KeyHash;
+pub use self::connection::{Connection, Request};
+pub use self::dial::Dialer;
+pub use self::error::{CallError, DialError};
+pub use self::message::{Reply, ServerError};
+pub use self::protocol::Protocol;
+
+/// The method whose notifications are kept: new tips of the chain.
+pub const HEADERS_SUBSCRIBE: &str = "blockchain.headers.subscribe";
+
+/// What a connection is for, which decides how much is read and whether an
+/// unknown certificate may be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Headers and the upkeep of the list of servers, on nobody's behalf.
+    Headers,
+    /// Names, on behalf of one isolation id.
+    Lookups,
+}
+
+impl Purpose {
+    /// The longest line that is read, in octets with its end. Servers send up
+    /// to 10 MB; a lookup never needs as much.
+    const fn max_line(self) -> usize {
+        match self {
+            Self::Headers => 10 << 20,
+            Self::Lookups => 4 << 20,
+        }
+    }
+}
+
+/// Locks, also after a panic elsewhere: what is behind these locks is whole at
+/// every moment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,251 @@
+//! TLS sessions that nothing links to another, and which servers they trust.
+//!
+//! Most servers made their certificates themselves. Such a server is known by
+//! its public key, which is pinned once header connections have seen it twice
+//! (see [`Pins`]). What the certificate says beside the key is then of no
+//! interest, not even that it has expired.
+
+use std::io::ErrorKind;
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
+
+use rustls::client::Resumption;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature_with_raw_key};
+use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore,
+    SignatureScheme,
+};
+
+use super::certificate::{self, KeyHash};
+use super::error::DialError;
+use super::tcp::{Bounded, Until};
+use super::{Purpose, lock};
+use crate::config::settings::NodeAddress;
+use crate::source::electrum::pins::Pins;
+
+/// What all sessions have in common: algorithms and authorities, no state.
+pub(super) struct Tls {
+    provider: Arc<CryptoProvider>,
+    /// `None` if no authority is known.
+    authorities: Option<Arc<WebPkiServerVerifier>>,
+}
+
+/// A session, and the key that was seen for the first or second time.
+pub(super) struct Session {
+    pub session: ClientConnection,
+    pub sighting: Option<KeyHash>,
+}
+
+impl Tls {
+    /// Trusts these authorities. The process-wide provider of rustls is not
+    /// used, as anybody could have set it.
+    pub fn new(authorities: RootCertStore) -> Self {
+        let provider = Arc::new(ring::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(
+            Arc::new(authorities),
+            Arc::clone(&provider),
+        );
+        Self {
+            authorities: verifier.build().ok(),
+            provider,
+        }
+    }
+
+    /// Makes a session with a server over a socket.
+    ///
+    /// # Errors
+    /// The server is not trusted or cannot do TLS, or the time is up.
+    pub fn handshake(
+        &self,
+        tcp: &TcpStream,
+        address: &NodeAddress,
+        purpose: Purpose,
+        pins: &Pins,
+        until: Until<'_>,
+    ) -> Result<Session, DialError> {
+        let server = || address.to_string();
+        let verifier = Arc::new(Verifier {
+            authorities: self.authorities.clone(),
+            provider: Arc::clone(&self.provider),
+            rule: Rule::of(address, purpose, pins),
+            verdict: Mutex::new(None),
+        });
+        let mut session = self
+            .session(address, &verifier)
+            .ok_or_else(|| DialError::Tls { server: server() })?;
+        let result = session.complete_io(&mut Bounded { tcp, until });
+        let verdict = *lock(&verifier.verdict);
+        match (result, verdict) {
+            (Ok(_), Some(Verdict::New(key))) => Ok(Session {
+                session,
+                sighting: Some(key),
+            }),
+            (Ok(_), Some(Verdict::Known)) => Ok(Session {
+                session,
+                sighting: None,
+            }),
+            (_, Some(Verdict::NotTrusted)) => Err(DialError::NotTrusted { server: server() }),
+            (_, Some(Verdict::Changed)) => Err(DialError::PinChanged { server: server() }),
+            (Err(error), _) if error.kind() == ErrorKind::InvalidData => {
+                Err(DialError::Tls { server: server() })
+            }
+            (Err(error), _) => Err(DialError::lost(&error, server(), until)),
+            (Ok(_), None) => Err(DialError::Tls { server: server() }),
+        }
+    }
+
+    fn session(&self, address: &NodeAddress, verifier: &Arc<Verifier>) -> Option<ClientConnection> {
+        let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_safe_default_protocol_versions()
+            .ok()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::<Verifier>::clone(verifier))
+            .with_no_client_auth();
+        // A resumed session would tell the server that both are ours.
+        config.resumption = Resumption::disabled();
+        config.enable_early_data = false;
+        let name = ServerName::try_from(address.host.clone()).ok()?;
+        ClientConnection::new(Arc::new(config), name).ok()
+    }
+}
+
+/// How a server proves who it is, if no authority vouches for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rule {
+    /// The address of an onion service is its key.
+    Onion,
+    /// By this key and no other.
+    Pinned(KeyHash),
+    /// Any key is taken and noted.
+    Learn,
+    /// Not at all.
+    Refuse,
+}
+
+impl Rule {
+    fn of(address: &NodeAddress, purpose: Purpose, pins: &Pins) -> Self {
+        if address.is_onion() {
+            return Self::Onion;
+        }
+        match (pins.confirmed(address), purpose) {
+            (Some(key), _) => Self::Pinned(key),
+            (None, Purpose::Headers) => Self::Learn,
+            (None, Purpose::Lookups) => Self::Refuse,
+        }
+    }
+}
+
+/// What became of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Known,
+    New(KeyHash),
+    NotTrusted,
+    Changed,
+}
+
+impl Verdict {
+    fn is_good(self) -> bool {
+        matches!(self, Self::Known | Self::New(_))
+    }
+}
+
+/// Judges the certificate of one connection.
+#[derive(Debug)]
+struct Verifier {
+    authorities: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
+    rule: Rule,
+    verdict: Mutex<Option<Verdict>>,
+}
+
+impl Verifier {
+    fn is_vouched_for(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> bool {
+        self.authorities.as_ref().is_some_and(|authorities| {
+            authorities
+                .verify_server_cert(certificate, intermediates, name, &[], now)
+                .is_ok()
+        })
+    }
+
+    fn judge(&self, key: KeyHash) -> Verdict {
+        match self.rule {
+            Rule::Onion => Verdict::Known,
+            Rule::Pinned(pin) if pin == key => Verdict::Known,
+            Rule::Pinned(_) => Verdict::Changed,
+            Rule::Learn => Verdict::New(key),
+            Rule::Refuse => Verdict::NotTrusted,
+        }
+    }
+}
+
+const MALFORMED: Error = Error::InvalidCertificate(CertificateError::BadEncoding);
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        _ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let key = certificate::public_key(certificate).map_err(|_| MALFORMED)?;
+        let verdict = if self.is_vouched_for(certificate, intermediates, name, now) {
+            Verdict::Known
+        } else {
+            self.judge(certificate::hash(key))
+        };
+        *lock(&self.verdict) = Some(verdict);
+        if verdict.is_good() {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(CertificateError::ApplicationVerificationFailure.into())
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let key = certificate::public_key(certificate).map_err(|_| MALFORMED)?;
+        let algorithms = &self.provider.signature_verification_algorithms;
+        if certificate::is_signed_in_tls12(message, key, signed, algorithms) {
+            Ok(HandshakeSignatureValid::assertion())
+        } else {
+            Err(CertificateError::BadSignature.into())
+        }
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let key = certificate::public_key(certificate).map_err(|_| MALFORMED)?;
+        verify_tls13_signature_with_raw_key(
+            message,
+            &SubjectPublicKeyInfoDer::from(key),
+            signed,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
