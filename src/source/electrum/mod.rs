@@ -51,4 +51,3 @@ impl Source for ElectrumSource {
     }
 }
 
-mod servers;
