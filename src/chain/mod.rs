@@ -4,6 +4,7 @@
 //! Nothing here knows I/O or the clock; what arrives from a server is judged
 //! as a value. The rules are those of `spec/electrum.md`.
 
+pub mod auxpow;
 pub mod merkle;
 pub mod network;
 pub mod sealed;

@@ -1,7 +1,7 @@
 //! What differs between Namecoin's networks.
 
-use bitcoin::BlockHash;
 use bitcoin::hashes::Hash;
+use bitcoin::{BlockHash, CompactTarget, Target};
 
 /// The chain id by which merged mining tells Namecoin from other chains.
 pub const CHAIN_ID: u32 = 1;
@@ -87,6 +87,28 @@ impl Network {
         }
     }
 
+    /// The easiest target that a block may have.
+    pub fn easiest_target(self) -> Target {
+        match self {
+            Self::Mainnet => Target::MAX_ATTAINABLE_MAINNET,
+            Self::Regtest => Target::MAX_ATTAINABLE_REGTEST,
+        }
+    }
+
+    /// The target that the bits of a header stand for, unless it is negative,
+    /// zero or easier than the network allows.
+    pub fn target(self, bits: CompactTarget) -> Option<Target> {
+        const SIGN: u32 = 0x0080_0000;
+        // Octets of the target; expanding more than there are would wrap.
+        let size = bits.to_consensus() >> 24;
+        if size > 32 || bits.to_consensus() & SIGN != 0 {
+            return None;
+        }
+        let target = Target::from_compact(bits);
+        let is_allowed = target != Target::ZERO && target <= self.easiest_target();
+        is_allowed.then_some(target)
+    }
+
     /// Whether the target follows the time that blocks take, and whether the
     /// age of the chain says that it is current.
     pub fn keeps_time(self) -> bool {
@@ -123,5 +145,62 @@ mod tests {
         let checkpoint = Network::Mainnet.checkpoint();
         assert_eq!(checkpoint.hash.to_string(), CHECKPOINT_MAINNET);
         assert_eq!(checkpoint.height, 815_000);
+    }
+
+    #[test]
+    fn bits_are_expanded_up_to_the_limit() {
+        let target = |network: Network, bits| network.target(CompactTarget::from_consensus(bits));
+        for (network, easiest) in [
+            (Network::Mainnet, 0x1d00_ffff),
+            (Network::Regtest, 0x207f_ffff),
+        ] {
+            assert_eq!(target(network, easiest), Some(network.easiest_target()));
+            assert_eq!(
+                network.easiest_target().to_compact_lossy().to_consensus(),
+                easiest
+            );
+        }
+        assert_eq!(
+            target(Network::Mainnet, 0x1b00_b269).unwrap().to_be_bytes()[..12],
+            [0, 0, 0, 0, 0, 0, 0xb2, 0x69, 0, 0, 0, 0]
+        );
+        assert_eq!(
+            target(Network::Mainnet, 0x0312_3456).unwrap().to_be_bytes()[29..],
+            [0x12, 0x34, 0x56]
+        );
+    }
+
+    #[test]
+    fn bits_that_are_no_target_are_refused() {
+        let refused = [
+            // Zero, by the mantissa and by shifting it away.
+            0,
+            0x1d00_0000,
+            0x0100_00ff,
+            0x0012_3456,
+            // Negative.
+            0x1d80_ffff,
+            0x0180_0000,
+            0x0380_0001,
+            0x1cff_ffff,
+            // Easier than allowed; the last ones wrap when they are expanded.
+            0x1d01_0000,
+            0x1d0f_ffff,
+            0x207f_ffff,
+            0x2100_0001,
+            0x2200_ffff,
+            0x2300_0001,
+            0xff00_0001,
+            0xff7f_ffff,
+            u32::MAX,
+        ];
+        for bits in refused {
+            let bits = CompactTarget::from_consensus(bits);
+            assert_eq!(Network::Mainnet.target(bits), None, "{bits:?}");
+        }
+        for bits in [0, 0x2080_0000, 0x2100_8000, 0x2200_00ff, 0xff00_0001] {
+            let bits = CompactTarget::from_consensus(bits);
+            assert_eq!(Network::Regtest.target(bits), None, "{bits:?}");
+        }
     }
 }

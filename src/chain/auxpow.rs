@@ -1,0 +1,327 @@
+//! Merged mining: work that was done for another chain and counts for this one.
+//!
+//! A miner of the *parent* chain (Bitcoin) puts the root of a small merkle
+//! tree into the script of its coinbase transaction; the leaves are blocks of
+//! other chains, each in a slot of its own. An AuxPoW is the way from such a
+//! block to the parent's header: through the *chain branch* to that root,
+//! through the coinbase to its transaction id, and through the *coinbase
+//! branch* to the merkle root in the parent's header, whose hash is the work.
+
+use bitcoin::block::Header;
+use bitcoin::consensus::{deserialize, deserialize_partial};
+use bitcoin::hashes::Hash;
+use bitcoin::{BlockHash, ScriptBuf, Target, Transaction, Txid};
+use thiserror::Error;
+
+use super::merkle::{FoldError, fold};
+use super::network::CHAIN_ID;
+
+/// Octets of a header without its AuxPoW.
+pub const HEADER_LENGTH: usize = 80;
+
+/// Octets of the parent's coinbase transaction: what fits into a block of
+/// Bitcoin.
+const MAX_COINBASE: usize = 1_000_000;
+
+/// Hashes of a chain branch, by Namecoin's rules. A coinbase branch has no
+/// limit there, but one of this length leads to a billion transactions.
+const MAX_BRANCH: usize = 30;
+
+/// What announces the root in the coinbase's script.
+const MARKER: &[u8] = b"\xfa\xbemm";
+
+/// The greatest offset of a root that nothing announces.
+const MAX_BARE_OFFSET: usize = 20;
+
+/// The bit of a header's version that says that an AuxPoW follows.
+const VERSION_BIT: u32 = 0x100;
+
+/// Why octets are not a header with its proof of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Malformed {
+    /// They end before the header does.
+    #[error("the header is cut off")]
+    CutOff,
+    /// The parent's coinbase is cut off, longer than a block of Bitcoin, or
+    /// no transaction.
+    #[error("the parent's coinbase is no transaction")]
+    Coinbase,
+    /// The parent's coinbase has no input.
+    #[error("the parent's coinbase has no input")]
+    NoInput,
+    /// The branch to the parent's merkle root has more than 30 hashes.
+    #[error("the coinbase branch is too long")]
+    CoinbaseBranch,
+    /// The branch to the root in the coinbase has more than 30 hashes.
+    #[error("the chain branch is too long")]
+    ChainBranch,
+}
+
+/// Which rule of merged mining an AuxPoW breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum AuxPowError {
+    /// The parent block has the chain id of this chain, so that the same work
+    /// could count twice.
+    #[error("the parent block is one of this chain")]
+    ParentChainId,
+    /// The parent block is merged mined itself.
+    #[error("the parent block is merged mined itself")]
+    ParentMergedMined,
+    /// The parent block's hash is above the target of this block.
+    #[error("the parent block's hash is above the target")]
+    Hash,
+    /// The transaction is not the first of the parent block.
+    #[error("the transaction is not the parent's coinbase")]
+    CoinbaseIndex,
+    /// The coinbase branch cannot be trusted.
+    #[error("coinbase branch: {0}")]
+    CoinbaseBranch(FoldError),
+    /// The coinbase branch leads to another merkle root than the parent's.
+    #[error("the coinbase is not in the parent block")]
+    CoinbaseRoot,
+    /// The chain branch cannot be trusted.
+    #[error("chain branch: {0}")]
+    ChainBranch(FoldError),
+    /// The root that the chain branch leads to is not in the coinbase's script.
+    #[error("the coinbase does not commit to the block")]
+    NoCommitment,
+    /// The marker occurs more than once.
+    #[error("the coinbase has more than one marker of merged mining")]
+    ManyMarkers,
+    /// The marker is not directly before the first occurrence of the root.
+    #[error("the marker of merged mining is not directly before the root")]
+    DistantMarker,
+    /// There is no marker, and the root begins after offset 20.
+    #[error("the root is too late in a coinbase without marker")]
+    LateRoot,
+    /// Fewer than 8 octets follow the root.
+    #[error("size and nonce are missing behind the root")]
+    NoSize,
+    /// The size is not that of a tree with such a branch.
+    #[error("the size behind the root does not fit the chain branch")]
+    Size,
+    /// The block is not in the slot that the nonce gives to this chain.
+    #[error("the block is not in its chain's slot")]
+    Slot,
+}
+
+/// A block's proof of work by way of a parent block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuxPow {
+    coinbase: Coinbase,
+    coinbase_branch: Branch,
+    chain_branch: Branch,
+    parent: Header,
+}
+
+/// What counts of the parent's coinbase transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Coinbase {
+    id: Txid,
+    /// The script of the first input, in which miners write what they like.
+    script: ScriptBuf,
+}
+
+/// The siblings on the way from a leaf to a root, and the leaf's index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Branch {
+    /// At most [`MAX_BRANCH`].
+    hashes: Vec<[u8; 32]>,
+    /// Signed on the wire; a negative one is too large for any branch.
+    index: u32,
+}
+
+/// The version of a header, of which Namecoin uses the single bits.
+pub(super) fn version(header: &Header) -> u32 {
+    header.version.to_consensus().cast_unsigned()
+}
+
+/// The chain that a header says it belongs to.
+pub(super) fn chain_id(header: &Header) -> u32 {
+    version(header) >> 16
+}
+
+/// Whether a header says that an AuxPoW follows it.
+pub(super) fn is_merged_mined(header: &Header) -> bool {
+    version(header) & VERSION_BIT != 0
+}
+
+/// Reads a header without what may follow it, and returns the rest.
+pub(super) fn read_header(octets: &[u8]) -> Result<(Header, &[u8]), Malformed> {
+    let (header, rest) = octets
+        .split_at_checked(HEADER_LENGTH)
+        .ok_or(Malformed::CutOff)?;
+    let header = deserialize(header).map_err(|_| Malformed::CutOff)?;
+    Ok((header, rest))
+}
+
+impl AuxPow {
+    /// Reads an AuxPoW from what follows a header, and returns the rest.
+    ///
+    /// # Errors
+    /// The octets are none. No rule that takes hashing is looked at.
+    pub fn read(octets: &[u8]) -> Result<(Self, &[u8]), Malformed> {
+        let (coinbase, rest) = Coinbase::read(octets)?;
+        // Once the parent's hash, which nobody looks at.
+        let (_, rest) = rest.split_at_checked(32).ok_or(Malformed::CutOff)?;
+        let (coinbase_branch, rest) = Branch::read(rest, Malformed::CoinbaseBranch)?;
+        let (chain_branch, rest) = Branch::read(rest, Malformed::ChainBranch)?;
+        let (parent, rest) = read_header(rest)?;
+        let auxpow = Self {
+            coinbase,
+            coinbase_branch,
+            chain_branch,
+            parent,
+        };
+        Ok((auxpow, rest))
+    }
+
+    /// Checks that this is work for `block`, and that it meets `target`.
+    ///
+    /// # Errors
+    /// The first rule found broken; what costs a server the most to meet is
+    /// looked at first.
+    pub fn check(&self, block: BlockHash, target: Target) -> Result<(), AuxPowError> {
+        self.check_parent(target)?;
+        self.check_coinbase()?;
+        self.check_commitment(block)
+    }
+
+    fn check_parent(&self, target: Target) -> Result<(), AuxPowError> {
+        if chain_id(&self.parent) == CHAIN_ID {
+            return Err(AuxPowError::ParentChainId);
+        }
+        if is_merged_mined(&self.parent) {
+            return Err(AuxPowError::ParentMergedMined);
+        }
+        if !target.is_met_by(self.parent.block_hash()) {
+            return Err(AuxPowError::Hash);
+        }
+        Ok(())
+    }
+
+    /// Checks that the coinbase is the parent's.
+    fn check_coinbase(&self) -> Result<(), AuxPowError> {
+        if self.coinbase_branch.index != 0 {
+            return Err(AuxPowError::CoinbaseIndex);
+        }
+        let root = self
+            .coinbase_branch
+            .root(self.coinbase.id.to_byte_array())
+            .map_err(AuxPowError::CoinbaseBranch)?;
+        if root != self.parent.merkle_root.to_byte_array() {
+            return Err(AuxPowError::CoinbaseRoot);
+        }
+        Ok(())
+    }
+
+    /// Checks that the coinbase commits to the block, and to no other block of
+    /// this chain.
+    fn check_commitment(&self, block: BlockHash) -> Result<(), AuxPowError> {
+        let mut root = self
+            .chain_branch
+            .root(block.to_byte_array())
+            .map_err(AuxPowError::ChainBranch)?;
+        root.reverse();
+        let script = self.coinbase.script.as_bytes();
+        let (before, behind) = split_once(script, &root).ok_or(AuxPowError::NoCommitment)?;
+        check_place(script, before)?;
+        self.check_slot(behind)
+    }
+
+    /// Checks size and nonce, which stand behind the root.
+    fn check_slot(&self, behind: &[u8]) -> Result<(), AuxPowError> {
+        let (size, behind) = behind.split_first_chunk().ok_or(AuxPowError::NoSize)?;
+        let (nonce, _) = behind.split_first_chunk().ok_or(AuxPowError::NoSize)?;
+        let size = u32::from_le_bytes(*size);
+        let nonce = u32::from_le_bytes(*nonce);
+        if size != self.chain_branch.leaves() {
+            return Err(AuxPowError::Size);
+        }
+        if Some(self.chain_branch.index) != slot(nonce).checked_rem(size) {
+            return Err(AuxPowError::Slot);
+        }
+        Ok(())
+    }
+}
+
+/// Checks that nobody can find a second root in the script: a single marker
+/// stands directly before the first one, or there is no marker and the root
+/// stands at the beginning, as the first merged miners had it.
+fn check_place(script: &[u8], before: &[u8]) -> Result<(), AuxPowError> {
+    match split_once(script, MARKER) {
+        Some((_, behind)) if split_once(behind, MARKER).is_some() => Err(AuxPowError::ManyMarkers),
+        Some(_) if !before.ends_with(MARKER) => Err(AuxPowError::DistantMarker),
+        None if before.len() > MAX_BARE_OFFSET => Err(AuxPowError::LateRoot),
+        _ => Ok(()),
+    }
+}
+
+/// The pseudo-random number from which this chain's slot follows, so that no
+/// two of its blocks fit into one tree.
+fn slot(nonce: u32) -> u32 {
+    let step = |number: u32| number.wrapping_mul(1_103_515_245).wrapping_add(12_345);
+    step(step(nonce).wrapping_add(CHAIN_ID))
+}
+
+/// What stands before and behind the first occurrence of something not empty.
+fn split_once<'a>(octets: &'a [u8], needle: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let at = octets
+        .windows(needle.len())
+        .position(|window| window == needle)?;
+    let (before, rest) = octets.split_at_checked(at)?;
+    Some((before, rest.strip_prefix(needle)?))
+}
+
+impl Coinbase {
+    fn read(octets: &[u8]) -> Result<(Self, &[u8]), Malformed> {
+        let bounded = octets.get(..MAX_COINBASE).unwrap_or(octets);
+        let (transaction, length): (Transaction, _) =
+            deserialize_partial(bounded).map_err(|_| Malformed::Coinbase)?;
+        let (serialised, rest) = octets.split_at_checked(length).ok_or(Malformed::CutOff)?;
+        let id = transaction_id(&transaction, serialised);
+        let input = transaction.input.into_iter().next();
+        let script = input.ok_or(Malformed::NoInput)?.script_sig;
+        Ok((Self { id, script }, rest))
+    }
+}
+
+/// A transaction's id, which does not cover its witnesses.
+fn transaction_id(transaction: &Transaction, serialised: &[u8]) -> Txid {
+    let has_witness = |input: &bitcoin::TxIn| !input.witness.is_empty();
+    if transaction.input.iter().any(has_witness) {
+        transaction.compute_txid()
+    } else {
+        // Serialising again would give the same octets: a number has only one
+        // accepted encoding, and witnesses that are all empty none.
+        Txid::hash(serialised)
+    }
+}
+
+impl Branch {
+    fn read(octets: &[u8], too_long: Malformed) -> Result<(Self, &[u8]), Malformed> {
+        // Counts beyond 252, which take more octets, begin with a greater one.
+        let (&count, rest) = octets.split_first().ok_or(Malformed::CutOff)?;
+        let count = usize::from(count);
+        if count > MAX_BRANCH {
+            return Err(too_long);
+        }
+        let (hashes, rest) = rest.split_at_checked(count * 32).ok_or(Malformed::CutOff)?;
+        let (index, rest) = rest.split_first_chunk().ok_or(Malformed::CutOff)?;
+        let branch = Self {
+            hashes: hashes.as_chunks().0.to_vec(),
+            index: u32::from_le_bytes(*index),
+        };
+        Ok((branch, rest))
+    }
+
+    fn root(&self, leaf: [u8; 32]) -> Result<[u8; 32], FoldError> {
+        fold(leaf, &self.hashes, self.index)
+    }
+
+    /// Leaves of a full tree with branches of this length: 2³⁰ at most, by
+    /// [`MAX_BRANCH`].
+    fn leaves(&self) -> u32 {
+        1 << self.hashes.len()
+    }
+}
