@@ -1,3 +1,5 @@
 //! Values from public Electrum servers, verified by proof of work.
 
 mod servers;
+mod state;
+mod store;
