@@ -4,7 +4,14 @@
 //! Nothing here knows I/O or the clock; what arrives from a server is judged
 //! as a value. The rules are those of `spec/electrum.md`.
 
+mod arithmetic;
 pub mod auxpow;
+pub mod candidate;
+pub mod currency;
+pub mod headers;
 pub mod merkle;
 pub mod network;
+pub mod rules;
 pub mod sealed;
+#[cfg(test)]
+pub(crate) mod testing;

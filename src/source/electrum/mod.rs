@@ -5,6 +5,8 @@ mod name_script;
 mod pins;
 mod reply;
 mod servers;
+mod state;
+mod store;
 mod verdict;
 mod wire;
 
@@ -50,4 +52,3 @@ impl Source for ElectrumSource {
         Vec::new()
     }
 }
-

@@ -1,0 +1,262 @@
+//! The directory in which the source keeps what it need not fetch again.
+//!
+//! It belongs to one process at a time, which holds a lock on a file in it.
+//! The operating system gives the lock back when that process ends, however
+//! it ends.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Error, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error as ThisError;
+
+/// The file that is locked. It stays empty.
+const LOCK: &str = "lock";
+
+/// The state directory, and the right to write to it if no other process has
+/// it.
+#[derive(Debug)]
+pub(super) struct State {
+    directory: PathBuf,
+    /// Kept open, because closing it gives the lock back.
+    lock: Result<File, ReadOnly>,
+}
+
+/// Why nothing is written to the directory.
+#[derive(Debug, ThisError)]
+pub(super) enum ReadOnly {
+    /// Another process has the lock.
+    #[error("another process uses it")]
+    Busy,
+    /// The lock could not be taken.
+    #[error("it cannot be locked ({0})")]
+    Denied(#[from] io::Error),
+}
+
+impl State {
+    /// Opens the directory, which is created if need be, then for nobody but
+    /// the user. Where it cannot be locked it is opened for reading only.
+    ///
+    /// # Errors
+    /// The directory does not exist and cannot be created.
+    pub fn open(directory: &Path) -> io::Result<Self> {
+        create_private(directory)?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            lock: lock(&directory.join(LOCK)),
+        })
+    }
+
+    /// Whether what changes is to be written. If not it is kept in memory.
+    pub fn is_writable(&self) -> bool {
+        self.lock.is_ok()
+    }
+
+    /// Why nothing is written, if so.
+    pub fn read_only(&self) -> Option<&ReadOnly> {
+        self.lock.as_ref().err()
+    }
+
+    /// The contents of a file; `None` if there is none.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has more than `limit` octets.
+    pub fn read(&self, name: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
+        let file = match File::open(self.path(name)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let mut octets = Vec::new();
+        let readable = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+        file.take(readable).read_to_end(&mut octets)?;
+        if octets.len() > limit {
+            return Err(ErrorKind::FileTooLarge.into());
+        }
+        Ok(Some(octets))
+    }
+
+    /// Puts a file with these contents in the place of an old one, so that at
+    /// any moment, even if the machine fails, one of the two is there.
+    ///
+    /// # Errors
+    /// The file cannot be written; the old one is as it was.
+    pub fn replace(&self, name: &str, octets: &[u8]) -> io::Result<()> {
+        self.check_writable()?;
+        // Nobody else writes here, so that one name will do.
+        let temporary = self.path(&format!("{name}.new"));
+        let replaced = write_durably(&temporary, octets)
+            .and_then(|()| fs::rename(&temporary, self.path(name)));
+        if replaced.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        replaced?;
+        sync_directory(&self.directory);
+        Ok(())
+    }
+
+    /// Cuts a file off after `length` octets and writes `octets` there. A
+    /// machine that fails can leave less than all of it.
+    ///
+    /// # Errors
+    /// There is no such file ([`ErrorKind::NotFound`]), it is shorter than
+    /// `length` ([`ErrorKind::UnexpectedEof`]), or it cannot be written.
+    pub fn append(&self, name: &str, length: u64, octets: &[u8]) -> io::Result<()> {
+        self.check_writable()?;
+        let mut file = OpenOptions::new().write(true).open(self.path(name))?;
+        if file.metadata()?.len() < length {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        file.set_len(length)?;
+        file.seek(SeekFrom::Start(length))?;
+        file.write_all(octets)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    fn check_writable(&self) -> io::Result<()> {
+        match self.read_only() {
+            None => Ok(()),
+            Some(why) => Err(Error::new(ErrorKind::PermissionDenied, why.to_string())),
+        }
+    }
+}
+
+fn lock(path: &Path) -> Result<File, ReadOnly> {
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(ReadOnly::Busy),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+fn write_durably(path: &Path, octets: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(octets)?;
+    file.sync_all()
+}
+
+/// Creates a directory and those above it, unless they exist, accessible to
+/// nobody but the user.
+#[cfg(unix)]
+fn create_private(directory: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+}
+
+/// Creates a directory and those above it, unless they exist. Those of the
+/// user's profile are accessible to nobody else.
+#[cfg(not(unix))]
+fn create_private(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)
+}
+
+/// Makes a change of names in a directory durable, where file systems can. If
+/// it fails, the machine can find the old file after a failure, which is no
+/// harm.
+#[cfg(unix)]
+fn sync_directory(directory: &Path) {
+    let _ = File::open(directory).and_then(|directory| directory.sync_all());
+}
+
+/// Directories cannot be synchronised here.
+#[cfg(not(unix))]
+fn sync_directory(_: &Path) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_created_for_the_user_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("above").join("state");
+        let state = State::open(&directory).unwrap();
+        assert!(state.is_writable());
+        assert!(state.read_only().is_none());
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = fs::metadata(&directory).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700);
+        }
+        assert!(State::open(&directory.join("lock")).is_err());
+    }
+
+    #[test]
+    fn the_second_to_open_reads_only_until_the_first_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = State::open(directory.path()).unwrap();
+        first.replace("file", b"old").unwrap();
+        let second = State::open(directory.path()).unwrap();
+        assert!(!second.is_writable());
+        assert!(matches!(second.read_only(), Some(ReadOnly::Busy)));
+        assert!(second.replace("file", b"new").is_err());
+        assert!(second.append("file", 0, b"new").is_err());
+        assert_eq!(second.read("file", 3).unwrap().unwrap(), b"old");
+        assert!(first.is_writable());
+        drop(first);
+        assert!(!second.is_writable());
+        assert!(State::open(directory.path()).unwrap().is_writable());
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_locked_is_read_only() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("file"), b"old").unwrap();
+        // Stands in the way of the superuser too.
+        fs::create_dir(directory.path().join(LOCK)).unwrap();
+        let state = State::open(directory.path()).unwrap();
+        assert!(!state.is_writable());
+        assert!(matches!(state.read_only(), Some(ReadOnly::Denied(_))));
+        assert!(state.replace("file", b"new").is_err());
+        assert_eq!(state.read("file", 3).unwrap().unwrap(), b"old");
+    }
+
+    #[test]
+    fn a_file_beyond_the_limit_is_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = State::open(directory.path()).unwrap();
+        assert_eq!(state.read("file", 3).unwrap(), None);
+        state.replace("file", b"abc").unwrap();
+        assert_eq!(state.read("file", 3).unwrap().unwrap(), b"abc");
+        let error = state.read("file", 2).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn a_failed_replacement_leaves_no_trace() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = State::open(directory.path()).unwrap();
+        fs::create_dir(directory.path().join("file")).unwrap();
+        fs::write(directory.path().join("file").join("in"), b"").unwrap();
+        assert!(state.replace("file", b"new").is_err());
+        assert!(!directory.path().join("file.new").exists());
+    }
+
+    #[test]
+    fn appending_cuts_off_what_was_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = State::open(directory.path()).unwrap();
+        let kind = |result: io::Result<()>| result.unwrap_err().kind();
+        assert_eq!(kind(state.append("file", 0, b"x")), ErrorKind::NotFound);
+        state.replace("file", b"abcdef").unwrap();
+        state.append("file", 3, b"xy").unwrap();
+        assert_eq!(state.read("file", 9).unwrap().unwrap(), b"abcxy");
+        assert_eq!(
+            kind(state.append("file", 6, b"x")),
+            ErrorKind::UnexpectedEof
+        );
+        assert_eq!(state.read("file", 9).unwrap().unwrap(), b"abcxy");
+    }
+}

@@ -1,0 +1,282 @@
+//! The file in which headers are kept.
+//!
+//! A line that names format, network and checkpoint, then records of 84
+//! octets: the height (little-endian) and the header. The records are a log.
+//! The checkpoint's own comes first; one below the checkpoint stands under
+//! the lowest before it; one above it takes the place of the header at its
+//! height and of all that followed.
+//!
+//! Whatever a record says is believed only if its hash links it to others, so
+//! that damage costs no more than fetching headers again. What it cannot show
+//! is that the newest are those that were verified; hence the last
+//! [`UNTRUSTED`] are always fetched again with their proof of work.
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+
+use bitcoin::block::Header;
+use bitcoin::consensus::{deserialize, serialize};
+
+use self::replay::Replay;
+use super::state::State;
+use crate::chain::headers::Headers;
+use crate::chain::network::{Checkpoint, Network};
+
+mod replay;
+
+/// Headers that are fetched again when the file was loaded.
+pub(super) const UNTRUSTED: usize = 100;
+
+/// Octets of a record: height and header.
+const RECORD: usize = 4 + Header::SIZE;
+
+/// Octets that a file may have: the headers of thirty years.
+const MAX_FILE: usize = 128 << 20;
+
+/// The file of a network's headers, and what it holds.
+#[derive(Debug)]
+pub(super) struct HeaderFile {
+    state: Arc<State>,
+    name: String,
+    preamble: Vec<u8>,
+    /// `None` if the file is to be written anew.
+    held: Option<Held>,
+}
+
+/// What a sound file holds.
+#[derive(Debug)]
+struct Held {
+    /// Octets up to the end of the last whole record.
+    length: usize,
+    /// The height of the lowest header.
+    lowest: u32,
+    /// The headers from the checkpoint upwards.
+    above: Vec<Header>,
+}
+
+/// What came out of loading.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Loaded {
+    /// Headers that were taken; the [`UNTRUSTED`] newest are not.
+    pub kept: usize,
+    /// Records that are damaged, or stand above or below damaged ones.
+    pub dropped: usize,
+    /// What the user may want to know.
+    pub notes: Vec<String>,
+}
+
+impl HeaderFile {
+    /// Loads the file, if there is one. Verifies links, bits and times; a
+    /// file for another checkpoint is not used.
+    ///
+    /// Whatever is wrong with the file ends in fewer headers and in a note.
+    pub fn load(
+        state: Arc<State>,
+        network: Network,
+        checkpoint: Checkpoint,
+    ) -> (Self, Headers, Loaded) {
+        let mut file = Self {
+            state,
+            name: format!("headers-{}", network.as_str()),
+            preamble: preamble(network, checkpoint),
+            held: None,
+        };
+        let mut replay = Replay::new(network, checkpoint);
+        let mut loaded = Loaded::default();
+        let octets = file.read(&mut loaded.notes);
+        // What is left of a record that was cut off is not counted.
+        let records = octets.as_chunks::<RECORD>().0;
+        for record in records {
+            replay.take(record);
+        }
+        let replayed = replay.finish();
+        loaded.dropped = replayed.dropped;
+        if loaded.dropped > 0 {
+            loaded.notes.push(format!(
+                "{} of {} records of the file {} are damaged or do not follow from others",
+                loaded.dropped,
+                records.len(),
+                file.name
+            ));
+        } else if let Some(lowest) = replayed.headers.lowest() {
+            file.held = Some(Held {
+                length: file.preamble.len() + records.len() * RECORD,
+                lowest,
+                above: replayed.above,
+            });
+        }
+        let mut headers = replayed.headers;
+        headers.give_up_newest(UNTRUSTED);
+        loaded.kept = count(&headers);
+        (file, headers, loaded)
+    }
+
+    /// Writes what the file does not hold yet; nothing if another process has
+    /// the state directory. Headers that are no longer needed, and branches
+    /// that were given up, go once they take as much room as the others.
+    ///
+    /// # Errors
+    /// The file cannot be written. What it held is there still, and the next
+    /// call tries again.
+    pub fn save(&mut self, headers: &Headers) -> io::Result<()> {
+        let Some((tip, _)) = headers.tip().filter(|_| self.state.is_writable()) else {
+            return Ok(());
+        };
+        let lowest = headers
+            .lowest()
+            .unwrap_or(tip)
+            .max(headers.lowest_needed(tip));
+        let Some(held) = &mut self.held else {
+            return self.rewrite(headers, lowest);
+        };
+        let fork = held.fork(headers);
+        let mut records = Vec::new();
+        for height in (lowest..held.lowest).rev() {
+            write_record(&mut records, headers, height);
+        }
+        // What was loaded but not fetched again yet stays in the file.
+        for height in fork.saturating_add(1)..=tip {
+            write_record(&mut records, headers, height);
+        }
+        if records.is_empty() {
+            return Ok(());
+        }
+        let length = held.length + records.len();
+        let needed = index(tip - lowest).saturating_add(1);
+        if length / RECORD > needed.saturating_mul(2) {
+            return self.rewrite(headers, lowest);
+        }
+        let end = u64::try_from(held.length).unwrap_or(u64::MAX);
+        match self.state.append(&self.name, end, &records) {
+            Ok(()) => {
+                held.length = length;
+                held.lowest = held.lowest.min(lowest);
+                held.extend(headers, fork);
+                Ok(())
+            }
+            // Somebody removed or shortened it.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof) =>
+            {
+                self.rewrite(headers, lowest)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The records of the file; none if it is not for this checkpoint.
+    fn read(&self, notes: &mut Vec<String>) -> Vec<u8> {
+        let name = &self.name;
+        match self.state.read(name, MAX_FILE) {
+            Ok(None) => Vec::new(),
+            Ok(Some(octets)) => match octets.strip_prefix(&*self.preamble) {
+                Some(records) => records.to_vec(),
+                None => {
+                    notes.push(format!(
+                        "the file {name} is damaged or for another checkpoint, and is not used"
+                    ));
+                    Vec::new()
+                }
+            },
+            Err(error) => {
+                notes.push(format!("cannot read the file {name}: {error}"));
+                Vec::new()
+            }
+        }
+    }
+
+    fn rewrite(&mut self, headers: &Headers, lowest: u32) -> io::Result<()> {
+        let Some((tip, _)) = headers.tip() else {
+            return Ok(());
+        };
+        let checkpoint = headers.checkpoint().height;
+        let mut octets = self.preamble.clone();
+        for height in (lowest..=checkpoint).rev() {
+            write_record(&mut octets, headers, height);
+        }
+        for height in checkpoint.saturating_add(1)..=tip {
+            write_record(&mut octets, headers, height);
+        }
+        self.state.replace(&self.name, &octets)?;
+        self.held = Some(Held {
+            length: octets.len(),
+            lowest,
+            above: headers_from(headers, checkpoint),
+        });
+        Ok(())
+    }
+}
+
+impl Held {
+    /// The height of the newest header that the file and `headers` have in
+    /// common; it is at least the checkpoint's.
+    fn fork(&self, headers: &Headers) -> u32 {
+        let checkpoint = headers.checkpoint().height;
+        let tip = headers.tip().map_or(checkpoint, |(tip, _)| tip);
+        // Where one header is the same all below it are.
+        (checkpoint..=tip)
+            .rev()
+            .find(|height| {
+                let held = self.above.get(index(height - checkpoint));
+                held.is_some() && held == headers.get(*height)
+            })
+            .unwrap_or(checkpoint)
+    }
+
+    /// Notes that the headers above `fork` were written. If there are none,
+    /// what the file holds above it is still there.
+    fn extend(&mut self, headers: &Headers, fork: u32) {
+        let checkpoint = headers.checkpoint().height;
+        let new = headers_from(headers, fork.saturating_add(1));
+        if !new.is_empty() {
+            self.above.truncate(index(fork - checkpoint) + 1);
+            self.above.extend(new);
+        }
+    }
+}
+
+/// The headers from a height upwards.
+fn headers_from(headers: &Headers, height: u32) -> Vec<Header> {
+    (height..)
+        .map_while(|height| headers.get(height).copied())
+        .collect()
+}
+
+/// A number of headers as an index.
+fn index(headers: u32) -> usize {
+    usize::try_from(headers).unwrap_or(usize::MAX)
+}
+
+/// How many headers there are.
+fn count(headers: &Headers) -> usize {
+    match (headers.lowest(), headers.tip()) {
+        (Some(lowest), Some((tip, _))) => index(tip - lowest).saturating_add(1),
+        _ => 0,
+    }
+}
+
+fn preamble(network: Network, checkpoint: Checkpoint) -> Vec<u8> {
+    format!(
+        "ncprop279 headers 1 {} {} {}\n",
+        network.as_str(),
+        checkpoint.height,
+        checkpoint.hash
+    )
+    .into_bytes()
+}
+
+fn write_record(octets: &mut Vec<u8>, headers: &Headers, height: u32) {
+    if let Some(header) = headers.get(height) {
+        octets.extend(height.to_le_bytes());
+        octets.extend(serialize(header));
+    }
+}
+
+/// Takes a record apart.
+fn read_record(record: &[u8; RECORD]) -> Option<(u32, Header)> {
+    let (height, header) = record.split_first_chunk()?;
+    Some((u32::from_le_bytes(*height), deserialize(header).ok()?))
+}
+
+#[cfg(test)]
+mod tests;
