@@ -106,6 +106,10 @@ pub enum AuxPowError {
 }
 
 /// A block's proof of work by way of a parent block.
+///
+/// Of what it was read from, two things could be changed without notice: the
+/// 32 octets that nobody looks at, and the coinbase's witness, if it came with
+/// one. Neither is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuxPow {
     coinbase: Coinbase,

@@ -53,16 +53,14 @@ pub fn fold(leaf: [u8; 32], branch: &[[u8; 32]], index: u32) -> Result<[u8; 32],
 /// If it did, a random node would read as a transaction with a probability of
 /// 2⁻²⁴, and an honest header be refused about once in twenty years.
 fn is_transaction(node: &[u8; 64]) -> bool {
-    may_be_transaction(node)
-        && deserialize::<Transaction>(node).is_ok_and(|transaction| {
-            !transaction.input.is_empty() && !transaction.output.is_empty()
-        })
+    has_one_input(node)
+        && deserialize::<Transaction>(node).is_ok_and(|transaction| !transaction.output.is_empty())
 }
 
 /// Whether a node has the one number of inputs with which a transaction can
 /// take 64 octets, behind the version, or behind version, marker and flag: two
 /// inputs take 82 octets by themselves. It spares most nodes being parsed.
-fn may_be_transaction(node: &[u8; 64]) -> bool {
+fn has_one_input(node: &[u8; 64]) -> bool {
     matches!(node, [_, _, _, _, 1, ..] | [_, _, _, _, 0, 1, 1, ..])
 }
 
