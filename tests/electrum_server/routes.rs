@@ -1,0 +1,1 @@
+//! Servers behind a proxy, under names of their own.

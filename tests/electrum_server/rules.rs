@@ -1,0 +1,1 @@
+//! The rules of merged mining, written down a second time.
