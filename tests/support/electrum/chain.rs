@@ -84,7 +84,7 @@ pub struct Chain {
     pub shape: Option<Shape>,
     /// Mines the next blocks without proof, by work of their own.
     pub plain: bool,
-    /// Payments in a block with a name operation; without it, 1 to 14.
+    /// Payments in a block with a name operation; without it, up to 14.
     pub payments: Option<usize>,
     /// Blocks after which an operation expires.
     pub expiry: usize,

@@ -86,7 +86,7 @@ impl Chain {
         let salt = self.transaction_salt(0);
         let named = operation(kind, name, value, salt);
         let txid = named.compute_txid();
-        let payments = self.payments.unwrap_or(1 + height % 14);
+        let payments = self.payments.unwrap_or(height % 15);
         let mut transactions: Vec<_> = (1..=payments)
             .map(|number| payment(self.transaction_salt(number)))
             .collect();

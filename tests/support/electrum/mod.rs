@@ -11,6 +11,7 @@ pub mod methods;
 pub mod miner;
 pub mod names;
 pub mod packets;
+pub mod sending;
 pub mod session;
 pub mod wire;
 
@@ -256,7 +257,7 @@ impl Electrum {
 
     /// Sets the delay of the replies to requests that come from now on.
     pub fn delay(&self, delay: Duration) {
-        self.shared.change(|state| state.delay = delay);
+        self.shared.state.lock().unwrap().delay = delay;
     }
 
     /// Ends all connections; new ones are taken.
