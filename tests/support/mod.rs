@@ -9,6 +9,7 @@
     missing_docs
 )]
 
+pub mod electrum;
 pub mod node;
 pub mod plugin;
 pub mod run;

@@ -1,6 +1,7 @@
 //! A SOCKS5 proxy that writes down what it is asked, and passes everything on
-//! to one address whatever the target.
+//! to one address whatever the target, or to the address that a target has.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
@@ -40,8 +41,41 @@ pub enum Manner {
     Refusing,
 }
 
+/// Where connections lead.
+enum Upstreams {
+    One(SocketAddr),
+    /// By `host` or `host:port`; to no other target.
+    Named(HashMap<String, SocketAddr>),
+}
+
+impl Upstreams {
+    fn of(&self, host: &str, port: u16) -> Option<SocketAddr> {
+        match self {
+            Self::One(upstream) => Some(*upstream),
+            Self::Named(routes) => {
+                let exact = routes.get(&format!("{host}:{port}"));
+                exact.or_else(|| routes.get(host)).copied()
+            }
+        }
+    }
+}
+
 impl Socks {
+    /// A proxy that leads everything to one address.
     pub fn start(upstream: SocketAddr, manner: Manner) -> Self {
+        Self::lead(Upstreams::One(upstream), manner)
+    }
+
+    /// A proxy that leads each of these targets, `host` or `host:port`, to its
+    /// address, and says of others that they cannot be reached.
+    pub fn route<T: Into<String>>(routes: impl IntoIterator<Item = (T, SocketAddr)>) -> Self {
+        let routes = routes.into_iter();
+        let routes = routes.map(|(target, upstream)| (target.into(), upstream));
+        Self::lead(Upstreams::Named(routes.collect()), Manner::Honest)
+    }
+
+    fn lead(upstreams: Upstreams, manner: Manner) -> Self {
+        let upstreams = Arc::new(upstreams);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let log = Log::default();
@@ -49,6 +83,7 @@ impl Socks {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let log = Arc::clone(&shared);
+                let upstreams = Arc::clone(&upstreams);
                 thread::spawn(move || {
                     if manner == Manner::Silent {
                         // Held open until the client gives up.
@@ -60,7 +95,7 @@ impl Socks {
                         seen.push(Seen::default());
                         seen.len() - 1
                     };
-                    let _ = serve(stream, upstream, manner, &log, at);
+                    let _ = serve(stream, &upstreams, manner, &log, at);
                     log.0.lock().unwrap()[at].closed = true;
                     log.1.notify_all();
                 });
@@ -105,7 +140,7 @@ fn take_counted(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
 /// RFC 1928 and RFC 1929.
 fn serve(
     mut client: TcpStream,
-    upstream: SocketAddr,
+    upstreams: &Upstreams,
     manner: Manner,
     log: &Log,
     at: usize,
@@ -136,9 +171,10 @@ fn serve(
         seen.kind = kind;
     }
     log.1.notify_all();
-    if manner == Manner::Refusing {
+    let upstream = upstreams.of(&host, port);
+    let Some(upstream) = upstream.filter(|_| manner != Manner::Refusing) else {
         return client.write_all(&[5, 4, 0, 1, 0, 0, 0, 0, 0, 0]);
-    }
+    };
     let mut server = TcpStream::connect(upstream)?;
     client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0])?;
     let (mut back, mut from) = (client.try_clone()?, server.try_clone()?);
