@@ -18,7 +18,7 @@ const DAY: u64 = 24 * HOUR;
 const MAX_AGE: u64 = 6 * HOUR;
 
 /// Spans back from now, in seconds, and the headers that each must hold: a
-/// third of what one block every ten minutes makes for the long ones.
+/// third of what one block every ten minutes makes.
 const WINDOWS: [(u64, u64); 3] = [(12 * HOUR, 24), (3 * DAY, 144), (14 * DAY, 672)];
 
 /// Seconds that a block takes on average.

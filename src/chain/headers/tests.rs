@@ -108,6 +108,21 @@ fn headers_below_are_taken_by_their_links_alone() {
 }
 
 #[test]
+fn nothing_is_taken_below_height_0() {
+    // As happens with a checkpoint whose height is wrong.
+    let recorded = recorded();
+    let checkpoint = Checkpoint {
+        height: 1,
+        hash: recorded[200].block_hash(),
+    };
+    let mut headers = Headers::new(Network::Regtest, checkpoint);
+    headers.anchor(recorded[200]).unwrap();
+    headers.prepend(recorded[199]).unwrap();
+    assert_eq!(headers.prepend(recorded[198]), Err(HeaderError::Link));
+    assert_eq!(headers.lowest(), Some(0));
+}
+
+#[test]
 fn what_is_needed_below_follows_the_tip() {
     let headers = Headers::new(Network::Mainnet, Network::Mainnet.checkpoint());
     assert_eq!(headers.lowest_needed(815_000), 779_000);
