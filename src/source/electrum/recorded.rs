@@ -1,4 +1,5 @@
-//! What real servers said of a regtest chain, for tests.
+//! What ElectrumX 1.15.0 and 2.0b1 said of a regtest chain, and what Namecoin
+//! Core says of it, for tests.
 
 use std::sync::LazyLock;
 

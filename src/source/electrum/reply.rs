@@ -6,8 +6,7 @@
 //! recursion; how long a reply may be, its connection has seen to.
 
 mod shape;
-
-use std::fmt;
+mod version;
 
 use bitcoin::Txid;
 use bitcoin::hashes::Hash;
@@ -17,8 +16,8 @@ use serde::de::DeserializeSeed;
 use thiserror::Error;
 
 use self::shape::{Bounded, Member, Object};
+pub(super) use self::version::{Protocol, ServerVersion, newest_protocol, server_version};
 use super::evidence::Claim;
-use crate::text;
 
 /// The most operations on one name that are looked at. Servers cut their
 /// replies at 10 MB, which holds about as many.
@@ -40,9 +39,6 @@ pub(super) const MAX_HEADERS_LENGTH: usize = 5_000_000;
 
 /// The octets of a header without proof of work.
 const HEADER_LENGTH: usize = 80;
-
-/// The most characters of a server's name for its software that are kept.
-const MAX_SOFTWARE_LENGTH: usize = 64;
 
 /// Why a reply is no answer to what was asked. The text completes "the reply
 /// …" and holds nothing that the server chose.
@@ -335,90 +331,6 @@ pub(super) fn tip_notification(params: &str) -> Result<Tip, ReplyError> {
     let tips = parse::<Bounded<Object<TipMembers<'_>>, 1>>(params)?.whole()?;
     let Object(members) = tips.first().ok_or(ReplyError::Form)?;
     members.tip()
-}
-
-/// A version of the Electrum protocol, such as 1.4.3.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Protocol {
-    /// The first number.
-    pub major: u16,
-    /// The second number.
-    pub minor: u16,
-    /// The third number; 0 if it is not written.
-    pub patch: u16,
-}
-
-impl Protocol {
-    /// The version with these numbers.
-    pub const fn new(major: u16, minor: u16, patch: u16) -> Self {
-        Self {
-            major,
-            minor,
-            patch,
-        }
-    }
-
-    /// Reads two or three decimal numbers with dots between them.
-    fn parse(text: &str) -> Option<Self> {
-        fn number(digits: &str) -> Option<u16> {
-            // The standard library would take a sign as well.
-            let is_plain = digits.bytes().all(|b| b.is_ascii_digit());
-            is_plain.then(|| digits.parse().ok()).flatten()
-        }
-        let mut numbers = text.split('.').map(number);
-        let major = numbers.next()??;
-        let minor = numbers.next()??;
-        let patch = numbers.next().unwrap_or(Some(0))?;
-        numbers
-            .next()
-            .is_none()
-            .then_some(Self::new(major, minor, patch))
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)?;
-        if self.patch != 0 {
-            write!(f, ".{}", self.patch)?;
-        }
-        Ok(())
-    }
-}
-
-/// What a server says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ServerVersion {
-    /// Its software: printable ASCII, and not long.
-    pub software: String,
-    /// The protocol that it speaks on this connection.
-    pub protocol: Protocol,
-}
-
-/// The reply to `server.version`.
-///
-/// # Errors
-/// The reply is none.
-pub(super) fn server_version(result: &str) -> Result<ServerVersion, ReplyError> {
-    let (software, protocol) = parse::<(String, String)>(result)?;
-    Ok(ServerVersion {
-        software: text::printable(&text::clip(&software, MAX_SOFTWARE_LENGTH)),
-        protocol: Protocol::parse(&protocol).ok_or(ReplyError::Protocol)?,
-    })
-}
-
-/// The newest protocol that a server speaks, from a reply to
-/// `server.features`.
-///
-/// # Errors
-/// The reply is none.
-pub(super) fn newest_protocol(result: &str) -> Result<Protocol, ReplyError> {
-    #[derive(Deserialize)]
-    struct Features {
-        protocol_max: String,
-    }
-    let Object(features) = parse::<Object<Features>>(result)?;
-    Protocol::parse(&features.protocol_max).ok_or(ReplyError::Protocol)
 }
 
 /// Reads JSON. What exactly is wrong with it is not told: serde's words quote
