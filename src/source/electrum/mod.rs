@@ -1,54 +1,236 @@
 //! Values from public Electrum servers, verified by proof of work.
+//!
+//! A name is asked of two servers of different operators, over connections
+//! that belong to the isolation id alone ([`pool`]), and each server's answer
+//! must be proven ([`evidence`]) by a block header that was verified before
+//! anybody asked for the name ([`sync`]). See `spec/electrum.md`.
 
+mod check;
 mod evidence;
+mod fetch;
+mod header_peer;
+mod links;
+mod lookup;
 mod name_script;
 mod pins;
+mod pool;
+#[cfg(test)]
+mod recorded;
 mod reply;
 mod servers;
 mod state;
 mod store;
+mod sync;
 mod verdict;
 mod wire;
 
-#[cfg(test)]
-mod recorded;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Finding, Limit, Source};
-use crate::config::settings::ElectrumSettings;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use self::check::Kept;
+use self::header_peer::HeaderPeers;
+use self::links::LookupDialer;
+use self::pins::Pins;
+use self::pool::Pool;
+use self::servers::servers;
+use self::state::State;
+use self::store::HeaderFile;
+use self::sync::{Driver, Ledger, OPERATORS};
+use self::wire::Dialer;
+use super::{Cancel, Finding, Limit, Source};
+use crate::chain::headers::Headers;
+use crate::chain::network::Network;
+use crate::config::settings::{ElectrumSettings, NodeAddress};
 use crate::isolation::IsolationId;
 use crate::log::Log;
-use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
+use crate::snapshot::{FetchFailure, Fetched, NameKey};
 
 /// Electrum servers that are asked for names, each isolation id's on
 /// connections of their own.
-#[derive(Debug)]
-pub struct ElectrumSource {
+pub struct ElectrumSource(Arc<Inner>);
+
+struct Inner {
+    settings: ElectrumSettings,
     log: Log,
+    shared: OnceLock<Arc<Shared>>,
+    /// Set when the source is dropped: its threads end.
+    cancel: Cancel,
+}
+
+/// What lookups share. Nothing in it depends on a name.
+struct Shared {
+    network: Network,
+    confirmations: u32,
+    proxy: Option<NodeAddress>,
+    kept: Kept,
+    ledger: Arc<Ledger>,
+    pool: Arc<Pool<LookupDialer>>,
+}
+
+impl fmt::Debug for ElectrumSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ElectrumSource")
+            .field("settings", &self.0.settings)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ElectrumSource {
     /// Prepares; nothing is connected, looked up or read before
-    /// [`Source::start`] or the first fetch.
-    pub fn new(_settings: &ElectrumSettings, log: Log) -> Self {
-        Self { log }
+    /// [`Source::start`], the first fetch or the first check.
+    pub fn new(settings: &ElectrumSettings, log: Log) -> Self {
+        Self(Arc::new(Inner {
+            settings: settings.clone(),
+            log,
+            shared: OnceLock::new(),
+            cancel: Cancel::new(),
+        }))
+    }
+}
+
+impl Inner {
+    /// What lookups share; the headers begin to be fetched when it is asked
+    /// for the first time.
+    fn shared(&self) -> &Arc<Shared> {
+        self.shared.get_or_init(|| Arc::new(self.begin()))
+    }
+
+    fn begin(&self) -> Shared {
+        let settings = &self.settings;
+        let servers = servers(&settings.servers);
+        let (state, kept) = self.open_state();
+        let directory = settings.state.as_deref().filter(|_| state.is_some());
+        let is_writable = state.as_ref().is_some_and(|state| state.is_writable());
+        let (pins, notes) = Pins::open(directory, is_writable);
+        notes.iter().for_each(|note| self.log.warn(note));
+        let (file, headers) = self.load_headers(state);
+        let pins = Arc::new(pins);
+        let dialer = Arc::new(Dialer::new(settings.proxy.clone(), Arc::clone(&pins)));
+        let pool = Arc::new(Pool::new(
+            LookupDialer(Arc::clone(&dialer)),
+            servers.clone(),
+        ));
+        let operators: BTreeSet<_> = servers.iter().map(|server| &server.operator).collect();
+        let ledger = Arc::new(Ledger::new(headers, operators.len().min(OPERATORS), now));
+        let driver = Driver {
+            peers: Arc::new(HeaderPeers {
+                dialer,
+                pins,
+                log: self.log.clone(),
+                pool: Arc::clone(&pool),
+            }),
+            servers,
+            ledger: Arc::clone(&ledger),
+            file,
+            cancel: self.cancel.clone(),
+            log: self.log.clone(),
+            random: StdRng::from_rng(&mut rand::rng()),
+        };
+        let spawned = thread::Builder::new()
+            .name("headers".to_owned())
+            .spawn(move || driver.run());
+        if let Err(error) = spawned {
+            ledger.trouble(format!("no thread can be started: {error}"));
+        }
+        Shared {
+            network: settings.network,
+            confirmations: settings.confirmations,
+            proxy: settings.proxy.clone(),
+            kept,
+            ledger,
+            pool,
+        }
+    }
+
+    fn open_state(&self) -> (Option<Arc<State>>, Kept) {
+        let Some(path) = &self.settings.state else {
+            let why = "the environment names no home directory".to_owned();
+            return (None, Kept::Nowhere(why));
+        };
+        match State::open(path) {
+            Ok(state) if state.is_writable() => {
+                (Some(Arc::new(state)), Kept::Directory(path.clone()))
+            }
+            Ok(state) => {
+                let why = state.read_only().map(ToString::to_string);
+                self.log.info(format_args!(
+                    "the state directory is only read: {}",
+                    why.unwrap_or_default()
+                ));
+                (Some(Arc::new(state)), Kept::ReadOnly(path.clone()))
+            }
+            Err(error) => {
+                self.log.warn(format_args!(
+                    "the state directory {path:?} cannot be used ({error}); block headers \
+                     will be fetched anew each time"
+                ));
+                (None, Kept::Nowhere(format!("{path:?}: {error}")))
+            }
+        }
+    }
+
+    fn load_headers(&self, state: Option<Arc<State>>) -> (Option<HeaderFile>, Headers) {
+        let ElectrumSettings {
+            network,
+            checkpoint,
+            ..
+        } = self.settings;
+        let Some(state) = state else {
+            return (None, Headers::new(network, checkpoint));
+        };
+        let (file, headers, loaded) = HeaderFile::load(state, network, checkpoint);
+        loaded.notes.iter().for_each(|note| self.log.warn(note));
+        self.log
+            .info(format_args!("{} block headers were loaded", loaded.kept));
+        (Some(file), headers)
+    }
+}
+
+impl Drop for ElectrumSource {
+    fn drop(&mut self) {
+        self.0.cancel.set();
     }
 }
 
 impl Source for ElectrumSource {
     fn fetch(
         &self,
-        _isolation: &IsolationId,
-        _key: &NameKey,
-        _limit: &Limit,
+        isolation: &IsolationId,
+        key: &NameKey,
+        limit: &Limit,
     ) -> Result<Fetched, FetchFailure> {
-        self.log.debug("no server is asked yet");
-        Err(FetchFailure::new(
-            FailureKind::NotReady,
-            "the Electrum source is being built",
-        ))
+        fetch::fetch(self.0.shared(), isolation, key, limit)
     }
 
-    fn check(&self, _limit: &Limit) -> Vec<Finding> {
-        Vec::new()
+    fn start(&self) {
+        // Reading what is kept takes a moment, for which nobody waits.
+        let inner = Arc::clone(&self.0);
+        let _ = thread::Builder::new()
+            .name("electrum".to_owned())
+            .spawn(move || inner.shared().pool.start());
     }
+
+    fn forget(&self, isolation: &IsolationId) {
+        if let Some(shared) = self.0.shared.get() {
+            shared.pool.forget(isolation);
+        }
+    }
+
+    fn check(&self, limit: &Limit) -> Vec<Finding> {
+        let servers = servers(&self.0.settings.servers);
+        check::check(self.0.shared(), &servers, limit)
+    }
+}
+
+/// The seconds of Unix time.
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs())
 }

@@ -16,7 +16,7 @@ use serde::de::DeserializeSeed;
 use thiserror::Error;
 
 use self::shape::{Bounded, Member, Object};
-pub(super) use self::version::{Protocol, ServerVersion, newest_protocol, server_version};
+pub(super) use self::version::{Protocol, newest_protocol};
 use super::evidence::Claim;
 
 /// The most operations on one name that are looked at. Servers cut their
@@ -284,6 +284,15 @@ pub(super) fn headers(result: &str, asked: u32) -> Result<Headers, ReplyError> {
         max: reply.max,
         octets,
     })
+}
+
+/// The octets in a reply to `blockchain.block.header`: a header with its proof
+/// of work.
+///
+/// # Errors
+/// The reply is none, or longer than [`MAX_HEADERS_LENGTH`].
+pub(super) fn header(result: &str) -> Result<Vec<u8>, ReplyError> {
+    hex(parse::<&str>(result)?, MAX_HEADERS_LENGTH)
 }
 
 /// The newest header of a server, not yet decoded.

@@ -1,15 +1,9 @@
 //! What servers say of themselves.
 
-use std::fmt;
-
 use serde::Deserialize;
 
 use super::shape::Object;
 use super::{ReplyError, parse};
-use crate::text;
-
-/// The most characters of a server's name for its software that are kept.
-const MAX_SOFTWARE_LENGTH: usize = 64;
 
 /// A version of the Electrum protocol, such as 1.4.3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,37 +44,6 @@ impl Protocol {
     }
 }
 
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)?;
-        if self.patch != 0 {
-            write!(f, ".{}", self.patch)?;
-        }
-        Ok(())
-    }
-}
-
-/// What a server says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) struct ServerVersion {
-    /// Its software: printable ASCII, and not long.
-    pub software: String,
-    /// The protocol that it speaks on this connection.
-    pub protocol: Protocol,
-}
-
-/// The reply to `server.version`.
-///
-/// # Errors
-/// The reply is none.
-pub(in super::super) fn server_version(result: &str) -> Result<ServerVersion, ReplyError> {
-    let (software, protocol) = parse::<(String, String)>(result)?;
-    Ok(ServerVersion {
-        software: text::printable(&text::clip(&software, MAX_SOFTWARE_LENGTH)),
-        protocol: Protocol::parse(&protocol).ok_or(ReplyError::Protocol)?,
-    })
-}
-
 /// The newest protocol that a server speaks, from a reply to
 /// `server.features`.
 ///
@@ -102,11 +65,6 @@ mod tests {
 
     #[test]
     fn recorded_versions_are_read() {
-        for exchange in replies("server.version") {
-            let read = server_version(exchange.result.get()).unwrap();
-            assert_eq!(read.software, exchange.server);
-            assert_eq!(read.protocol.to_string(), exchange.protocol);
-        }
         for exchange in replies("server.features") {
             let newest = match exchange.server.as_str() {
                 "ElectrumX 1.15.0" => Protocol::new(1, 4, 2),
@@ -119,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_plain_numbers_and_software_is_printable() {
+    fn versions_are_plain_numbers() {
         for (text, protocol) in [
             ("1.4", Some(Protocol::new(1, 4, 0))),
             ("1.10.65535", Some(Protocol::new(1, 10, 65_535))),
@@ -134,17 +92,11 @@ mod tests {
             ("1. 4", None),
             ("1.4\u{663}", None),
         ] {
-            let reply = format!(r#"["x","{text}"]"#);
-            let read = server_version(&reply).map(|version| version.protocol);
-            assert_eq!(read, protocol.ok_or(ReplyError::Protocol), "{text}");
             let features = format!(r#"{{"protocol_max":"{text}"}}"#);
             assert_eq!(
                 newest_protocol(&features),
                 protocol.ok_or(ReplyError::Protocol)
             );
         }
-        let long = format!(r#"["\u001b[31m{}","1.4"]"#, "x".repeat(100_000));
-        let software = server_version(&long).unwrap().software;
-        assert!(software.len() < 100 && software.bytes().all(|b| (b' '..=b'~').contains(&b)));
     }
 }

@@ -28,12 +28,11 @@ mod tests;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use self::calls::Ticket;
 pub use self::certificate::KeyHash;
 pub use self::connection::{Connection, Request};
 pub use self::dial::Dialer;
 pub use self::error::{CallError, DialError};
-pub use self::message::{Reply, ServerError};
+pub use self::message::Reply;
 pub use self::protocol::Protocol;
 
 /// The method whose notifications are kept: new tips of the chain.

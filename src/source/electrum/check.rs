@@ -1,0 +1,103 @@
+//! Trying the Electrum source out.
+
+use super::Shared;
+use super::servers::Server;
+use super::sync::Status;
+use crate::source::{Finding, Limit};
+
+/// Waits until lookups would work, or the time is up, and says how things are.
+pub(super) fn check(shared: &Shared, servers: &[Server], limit: &Limit) -> Vec<Finding> {
+    // What keeps it from working is found below.
+    let settled = shared.ledger.wait(limit);
+    let status = shared.ledger.status();
+    let mut found = vec![
+        operators(&status, servers, settled.is_ok()),
+        headers(&status),
+        state(shared),
+    ];
+    found.push(match &shared.proxy {
+        Some(proxy) => Finding::ok(
+            "proxy",
+            format!("{proxy}, with credentials of their own for each connection"),
+        ),
+        None => Finding::warn(
+            "proxy",
+            "none: servers see who asks",
+            "set proxy to Tor's SOCKS port, such as 127.0.0.1:9050",
+        ),
+    });
+    found
+}
+
+fn operators(status: &Status, servers: &[Server], works: bool) -> Finding {
+    let known: std::collections::BTreeSet<_> =
+        servers.iter().map(|server| &server.operator).collect();
+    let heard = status.operators.join(", ");
+    match (status.operators.len(), known.len()) {
+        (0, _) => Finding::fail(
+            "servers",
+            status
+                .trouble
+                .clone()
+                .unwrap_or_else(|| "none has answered yet".to_owned()),
+            "is Tor running, and is proxy its SOCKS port? Otherwise try again later, or name other servers \
+             with electrum-server",
+        ),
+        (_, 1) => Finding::warn(
+            "servers",
+            format!("{heard} alone answers, and alone says which names exist"),
+            "name a server of somebody else with electrum-server",
+        ),
+        (1, _) if !works => Finding::fail(
+            "servers",
+            format!("{heard} answers; another operator must too"),
+            "try again later, or name other servers with electrum-server",
+        ),
+        _ => Finding::ok("servers", format!("{heard} answer")),
+    }
+}
+
+fn headers(status: &Status) -> Finding {
+    let tip = status.tip.unwrap_or_default();
+    match &status.obstacle {
+        None => Finding::ok("headers", format!("verified up to block {tip}")),
+        Some(obstacle) => Finding::fail(
+            "headers",
+            obstacle.to_string(),
+            "wait: the first time takes some minutes, and goes on from where it stopped. \
+             -v shows progress; a greater --timeout lets check wait for longer",
+        ),
+    }
+}
+
+fn state(shared: &Shared) -> Finding {
+    match &shared.kept {
+        Kept::Directory(path) => {
+            Finding::ok("state", format!("headers are kept in {}", path.display()))
+        }
+        Kept::ReadOnly(path) => Finding::warn(
+            "state",
+            format!(
+                "{} is in use by another process; nothing is written",
+                path.display()
+            ),
+            "nothing has to be done if that is the plugin itself",
+        ),
+        Kept::Nowhere(why) => Finding::warn(
+            "state",
+            format!("headers are not kept: {why}"),
+            "set TOR_NS_STATE_LOCATION to a directory that can be written",
+        ),
+    }
+}
+
+/// Where headers and pins are kept.
+#[derive(Debug)]
+pub(super) enum Kept {
+    /// In this directory.
+    Directory(std::path::PathBuf),
+    /// This directory was read; something keeps it from being written.
+    ReadOnly(std::path::PathBuf),
+    /// In memory only, and why.
+    Nowhere(String),
+}

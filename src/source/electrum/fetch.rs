@@ -1,0 +1,271 @@
+//! One name, asked of two servers of different operators at once.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Shared;
+use super::lookup::{Lookup, LookupError};
+use super::pool::Fault;
+use super::verdict::{Account, judge};
+use crate::isolation::IsolationId;
+use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
+use crate::source::{Cancel, Limit};
+
+/// How often the waiting thread looks whether anybody still wants the answer.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// Servers that are tried for one of the two answers.
+const ATTEMPTS: usize = 3;
+
+type Answer = Result<Account, FetchFailure>;
+
+/// Asks both of an isolation id's servers, and settles on an answer.
+pub(super) fn fetch(
+    shared: &Arc<Shared>,
+    isolation: &IsolationId,
+    key: &NameKey,
+    limit: &Limit,
+) -> Result<Fetched, FetchFailure> {
+    let begun = Instant::now();
+    let half = begun + limit.deadline.saturating_duration_since(begun) / 2;
+    let (sender, answers) = mpsc::channel();
+    // Set when this returns: a server that is still silent is not waited for.
+    let own = Limit {
+        deadline: limit.deadline,
+        cancel: Cancel::new(),
+    };
+    let _guard = CancelOnDrop(own.cancel.clone());
+    let seats = shared.pool.seats();
+    for seat in 0..seats {
+        let (shared, isolation, key, own) = (
+            Arc::clone(shared),
+            isolation.clone(),
+            key.clone(),
+            own.clone(),
+        );
+        let sender = sender.clone();
+        thread::Builder::new()
+            .name("ask".to_owned())
+            .spawn(move || drop(sender.send(ask(&shared, &isolation, seat, &key, &own))))
+            .map_err(|error| {
+                FetchFailure::new(
+                    FailureKind::Overloaded,
+                    format!("no thread can be started: {error}"),
+                )
+            })?;
+    }
+    drop(sender);
+    let mut tally = Tally::new(seats);
+    loop {
+        let now = Instant::now();
+        if let Some(outcome) = tally.outcome(now >= half, now >= limit.deadline) {
+            return outcome.map(Fetched::from);
+        }
+        if limit.cancel.is_set() {
+            return Err(too_late());
+        }
+        match answers.recv_timeout(GLANCE) {
+            Ok(answer) => tally.add(answer),
+            Err(RecvTimeoutError::Timeout) => {}
+            // A thread panicked; its answer will not come.
+            Err(RecvTimeoutError::Disconnected) => tally.end(),
+        }
+    }
+}
+
+struct CancelOnDrop(Cancel);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.set();
+    }
+}
+
+/// The answers so far.
+struct Tally {
+    /// Answers still to come.
+    awaited: usize,
+    /// What the answers amount to.
+    account: Option<Account>,
+    failure: Option<FetchFailure>,
+}
+
+impl Tally {
+    fn new(seats: usize) -> Self {
+        Self {
+            awaited: seats,
+            account: None,
+            failure: None,
+        }
+    }
+
+    fn add(&mut self, answer: Answer) {
+        self.awaited = self.awaited.saturating_sub(1);
+        match (answer, self.account.take()) {
+            (Ok(account), None) => self.account = Some(account),
+            (Ok(second), Some(first)) => self.account = Some(judge(first, second)),
+            (Err(failure), account) => {
+                self.account = account;
+                self.failure = Some(failure);
+            }
+        }
+    }
+
+    /// No further answer will come.
+    fn end(&mut self) {
+        if self.awaited > 0 {
+            self.awaited = 0;
+            self.failure.get_or_insert_with(|| {
+                FetchFailure::new(FailureKind::Internal, "a thread of ours failed")
+            });
+        }
+    }
+
+    /// What is settled: a proven value stands by itself after half of the
+    /// time, or once nothing else can come. That there is no value must be
+    /// said by both.
+    fn outcome(&self, is_half: bool, is_over: bool) -> Option<Answer> {
+        match &self.account {
+            Some(value @ Account::Value(_)) if self.awaited == 0 || is_half => {
+                Some(Ok(value.clone()))
+            }
+            Some(absence) if self.awaited == 0 && self.failure.is_none() => {
+                Some(Ok(absence.clone()))
+            }
+            _ if self.awaited == 0 || is_over => {
+                Some(Err(self.failure.clone().unwrap_or_else(too_late)))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn too_late() -> FetchFailure {
+    FetchFailure::new(
+        FailureKind::TimedOut,
+        "Electrum servers did not answer in time",
+    )
+}
+
+/// Asks the server in one of the seats; another one if that fails.
+fn ask(
+    shared: &Shared,
+    isolation: &IsolationId,
+    seat: usize,
+    key: &NameKey,
+    limit: &Limit,
+) -> Answer {
+    let lookup = Lookup {
+        key,
+        network: shared.network,
+        confirmations: shared.confirmations,
+        ledger: &shared.ledger,
+        limit,
+    };
+    let mut last = None;
+    for _ in 0..ATTEMPTS {
+        if last.is_some() && (Instant::now() >= limit.deadline || limit.cancel.is_set()) {
+            break;
+        }
+        let connection = shared.pool.seat(isolation, seat, limit)?;
+        let server = connection.server();
+        let (kind, fault, error) = match lookup.ask(&connection) {
+            Ok(account) => return Ok(account),
+            Err(LookupError::NotReady(failure)) => return Err(failure),
+            Err(error @ LookupError::Lied(_)) => (FailureKind::BadReply, Some(Fault::Proof), error),
+            Err(error @ LookupError::Broken(_)) => {
+                (FailureKind::Unreachable, Some(Fault::Broken), error)
+            }
+            Err(error @ LookupError::TimedOut) if limit.cancel.is_set() => {
+                // The other server was quicker; that is no fault.
+                (FailureKind::TimedOut, None, error)
+            }
+            Err(error @ LookupError::TimedOut) => {
+                (FailureKind::TimedOut, Some(Fault::Broken), error)
+            }
+            Err(error @ LookupError::Changed) => (FailureKind::NotReady, None, error),
+        };
+        last = Some(FetchFailure::new(
+            kind,
+            format!("the Electrum server {server}: {error}"),
+        ));
+        if let Some(fault) = fault {
+            shared.pool.failed(isolation, &connection, fault);
+        }
+    }
+    Err(last.unwrap_or_else(too_late))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::electrum::evidence::Operation;
+
+    fn value(height: u32) -> Answer {
+        Ok(Account::Value(Operation {
+            height,
+            position: 0,
+            value: Arc::from(&b"{}"[..]),
+        }))
+    }
+
+    fn failure() -> Answer {
+        Err(FetchFailure::new(FailureKind::BadReply, "x"))
+    }
+
+    /// The outcome before half of the time, after it, and at the end.
+    fn outcomes(seats: usize, answers: Vec<Answer>) -> [Option<Answer>; 3] {
+        let mut tally = Tally::new(seats);
+        answers.into_iter().for_each(|answer| tally.add(answer));
+        [(false, false), (true, false), (true, true)]
+            .map(|(is_half, is_over)| tally.outcome(is_half, is_over))
+    }
+
+    #[test]
+    fn a_value_stands_when_the_other_is_silent_for_half_of_the_time() {
+        assert_eq!(
+            outcomes(2, vec![value(1)]),
+            [None, Some(value(1)), Some(value(1))]
+        );
+    }
+
+    #[test]
+    fn a_value_stands_at_once_when_both_have_answered_or_one_has_failed() {
+        for (answers, expected) in [
+            (vec![value(1), value(2)], value(2)),
+            (vec![value(2), value(1)], value(2)),
+            (vec![value(1), Ok(Account::Nothing)], value(1)),
+            (vec![Ok(Account::Unsettled), value(1)], value(1)),
+            (vec![failure(), value(1)], value(1)),
+            (vec![value(1), failure()], value(1)),
+        ] {
+            assert_eq!(outcomes(2, answers)[0], Some(expected));
+        }
+        assert_eq!(outcomes(1, vec![value(1)])[0], Some(value(1)));
+    }
+
+    #[test]
+    fn absence_needs_both() {
+        let absent = || Ok(Account::Nothing);
+        assert_eq!(
+            outcomes(2, vec![absent()]),
+            [None, None, Some(Err(too_late()))]
+        );
+        assert_eq!(outcomes(2, vec![absent(), absent()])[0], Some(absent()));
+        assert_eq!(outcomes(2, vec![absent(), failure()])[0], Some(failure()));
+        assert_eq!(outcomes(2, vec![failure(), absent()])[0], Some(failure()));
+        assert_eq!(outcomes(1, vec![absent()])[0], Some(absent()));
+    }
+
+    #[test]
+    fn without_an_answer_it_is_the_failure_that_is_told() {
+        assert_eq!(outcomes(2, vec![failure()]), [None, None, Some(failure())]);
+        assert_eq!(outcomes(2, vec![failure(), failure()])[0], Some(failure()));
+        let mut tally = Tally::new(2);
+        tally.add(Ok(Account::Nothing));
+        tally.end();
+        assert!(matches!(tally.outcome(false, false), Some(Err(_))));
+    }
+}

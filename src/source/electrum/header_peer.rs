@@ -1,0 +1,258 @@
+//! Headers over a connection to an Electrum server.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bitcoin::block::Header;
+use bitcoin::consensus::deserialize;
+use rand::RngExt;
+
+use super::links::LookupDialer;
+use super::pins::Pins;
+use super::pool::Pool;
+use super::reply::{self, ReplyError};
+use super::servers::Server;
+use super::sync::{Announced, Peer, PeerError, Peers};
+use super::wire::{CallError, Connection, Dialer, HEADERS_SUBSCRIBE, Purpose, Reply, Request};
+use crate::chain::sealed::SealedHeader;
+use crate::log::Log;
+use crate::source::Cancel;
+
+/// Octets of a header without its AuxPoW.
+const HEADER_LENGTH: usize = 80;
+
+/// The time for what a server answers from memory.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Seconds between pings, drawn at random. Servers close a session after ten
+/// silent minutes.
+const PINGS: std::ops::Range<u64> = 60..240;
+
+/// Servers that offer this protocol leave AuxPoW out in the wrong places.
+const CUTS_WRONGLY: reply::Protocol = reply::Protocol::new(1, 6, 0);
+
+/// Opens connections for headers.
+pub(super) struct HeaderPeers {
+    pub dialer: Arc<Dialer>,
+    pub pins: Arc<Pins>,
+    pub log: Log,
+    pub pool: Arc<Pool<LookupDialer>>,
+}
+
+impl Peers for HeaderPeers {
+    type Peer = HeaderPeer;
+
+    fn open(
+        &self,
+        server: &Server,
+        deadline: Instant,
+        cancel: &Cancel,
+    ) -> Result<HeaderPeer, PeerError> {
+        let connection = self
+            .dialer
+            .dial(server, Purpose::Headers, deadline, cancel)
+            .map_err(|error| PeerError::Broken(error.to_string()))?;
+        if let Some(trouble) = self.pins.trouble() {
+            self.log.warn(trouble);
+        }
+        HeaderPeer::new(connection, cancel.clone())
+    }
+
+    fn condemn(&self, server: &Server) {
+        self.pool.condemn(server);
+    }
+}
+
+/// A connection for headers.
+pub(super) struct HeaderPeer {
+    connection: Connection,
+    cancel: Cancel,
+    newest: Mutex<Announced>,
+    /// Whether the server leaves AuxPoW out in the right places.
+    strips: AtomicBool,
+    next_ping: Mutex<Instant>,
+}
+
+impl HeaderPeer {
+    fn new(connection: Connection, cancel: Cancel) -> Result<Self, PeerError> {
+        let deadline = Instant::now() + PATIENCE;
+        let call = |method| {
+            let request = Request::new(method, "[]");
+            succeed(call(&connection, request, deadline, &cancel)?)
+        };
+        let features = call("server.features")?;
+        let strips = connection.protocol() >= super::wire::Protocol::V1_4_1
+            && reply::newest_protocol(features.get()).is_ok_and(|newest| newest < CUTS_WRONGLY);
+        let tip = reply::tip(call(HEADERS_SUBSCRIBE)?.get()).map_err(lied)?;
+        Ok(Self {
+            newest: Mutex::new(announced(tip)?),
+            connection,
+            cancel,
+            strips: AtomicBool::new(strips),
+            next_ping: Mutex::new(next_ping()),
+        })
+    }
+
+    /// The octets of `count` headers from `start` on, one behind the other.
+    fn octets(
+        &self,
+        start: u32,
+        count: u32,
+        below: Option<u32>,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, PeerError> {
+        let params = match below {
+            Some(below) => format!("[{start},{count},{below}]"),
+            None => format!("[{start},{count}]"),
+        };
+        let request = Request::new("blockchain.block.headers", params);
+        let text = succeed(call(&self.connection, request, deadline, &self.cancel)?)?;
+        Ok(reply::headers(text.get(), count).map_err(lied)?.octets)
+    }
+
+    /// One header, cut off before its AuxPoW; every server does this right.
+    fn single(&self, height: u32, deadline: Instant) -> Result<Header, PeerError> {
+        let request = Request::new("blockchain.block.header", format!("[{height}]"));
+        let text = succeed(call(&self.connection, request, deadline, &self.cancel)?)?;
+        bare(&reply::header(text.get()).map_err(lied)?)
+    }
+}
+
+impl Peer for HeaderPeer {
+    fn server(&self) -> &Server {
+        self.connection.server()
+    }
+
+    fn newest(&self, _deadline: Instant) -> Result<Announced, PeerError> {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(news) = self.connection.notification(HEADERS_SUBSCRIBE) {
+            *newest = announced(reply::tip_notification(news.get()).map_err(lied)?)?;
+        }
+        Ok(*newest)
+    }
+
+    fn sealed(
+        &self,
+        start: u32,
+        count: u32,
+        deadline: Instant,
+    ) -> Result<Vec<SealedHeader>, PeerError> {
+        let octets = self.octets(start, count, None, deadline)?;
+        let mut rest = octets.as_slice();
+        let mut headers = Vec::new();
+        while !rest.is_empty() {
+            let (header, behind) = SealedHeader::read(rest).map_err(|error| {
+                PeerError::Lied(format!("headers that cannot be read: {error}"))
+            })?;
+            headers.push(header);
+            rest = behind;
+        }
+        if headers.is_empty() || headers.len() > count as usize {
+            return Err(PeerError::Lied("another number of headers".into()));
+        }
+        Ok(headers)
+    }
+
+    fn stripped(
+        &self,
+        start: u32,
+        count: u32,
+        below: u32,
+        deadline: Instant,
+    ) -> Result<Vec<Header>, PeerError> {
+        if count == 1 {
+            return Ok(vec![self.single(start, deadline)?]);
+        }
+        if self.strips.load(Ordering::Relaxed) {
+            let octets = self.octets(start, count, Some(below), deadline)?;
+            if let Some(headers) = linked(&octets, count) {
+                return Ok(headers);
+            }
+            self.strips.store(false, Ordering::Relaxed);
+        }
+        let headers = self.sealed(start, count, deadline)?;
+        Ok(headers.into_iter().map(|sealed| sealed.header).collect())
+    }
+
+    fn received(&self) -> u64 {
+        self.connection.received()
+    }
+
+    fn is_alive(&self) -> bool {
+        self.connection.is_alive()
+    }
+
+    fn keep_alive(&self) {
+        // A failure shows as the end of the connection, here and below.
+        let _ = self.connection.drain();
+        let mut next = self
+            .next_ping
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if Instant::now() >= *next {
+            *next = next_ping();
+            let _ = self.connection.ping();
+        }
+    }
+
+    fn close(&self) {
+        self.connection.close();
+    }
+}
+
+fn next_ping() -> Instant {
+    Instant::now() + Duration::from_secs(rand::rng().random_range(PINGS))
+}
+
+/// Headers of 80 octets each that link; `None` if they do not.
+fn linked(octets: &[u8], count: u32) -> Option<Vec<Header>> {
+    let headers: Vec<Header> = octets
+        .chunks(HEADER_LENGTH)
+        .map(|octets| deserialize(octets).ok())
+        .collect::<Option<_>>()?;
+    let links = headers
+        .iter()
+        .zip(headers.iter().skip(1))
+        .all(|(one, next)| next.prev_blockhash == one.block_hash());
+    (headers.len() == count as usize && links).then_some(headers)
+}
+
+fn announced(tip: reply::Tip) -> Result<Announced, PeerError> {
+    Ok(Announced {
+        height: tip.height,
+        header: bare(&tip.octets)?,
+    })
+}
+
+/// A header without the AuxPoW behind it.
+fn bare(octets: &[u8]) -> Result<Header, PeerError> {
+    let octets = octets.get(..HEADER_LENGTH).unwrap_or_default();
+    deserialize(octets).map_err(|_| PeerError::Lied("a header that is too short".into()))
+}
+
+fn call(
+    connection: &Connection,
+    request: Request,
+    deadline: Instant,
+    cancel: &Cancel,
+) -> Result<Reply, PeerError> {
+    connection
+        .call(request, deadline, cancel)
+        .map_err(|error| match error {
+            CallError::TimedOut { .. } | CallError::Cancelled => PeerError::TimedOut,
+            CallError::Protocol(what) => PeerError::Lied(what.to_owned()),
+            error => PeerError::Broken(format!("it {error}")),
+        })
+}
+
+fn succeed(reply: Reply) -> Result<Box<serde_json::value::RawValue>, PeerError> {
+    match reply {
+        Reply::Result(text) => Ok(text),
+        Reply::Error(error) => Err(PeerError::Broken(format!("it answered with {error}"))),
+    }
+}
+
+fn lied(error: ReplyError) -> PeerError {
+    PeerError::Lied(error.to_string())
+}

@@ -1,0 +1,86 @@
+//! Drawing servers at random.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use rand::Rng;
+use rand::seq::IndexedRandom;
+
+use super::super::servers::Server;
+
+/// Servers that are not to be used for a while.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Resting(HashMap<Server, Instant>);
+
+impl Resting {
+    /// Lets a server rest until then, or longer if it rests for longer.
+    pub fn put(&mut self, server: &Server, until: Instant) {
+        let entry = self.0.entry(server.clone()).or_insert(until);
+        *entry = until.max(*entry);
+    }
+
+    /// Until when a server rests, if it does.
+    pub fn until(&self, server: &Server, now: Instant) -> Option<Instant> {
+        self.0.get(server).copied().filter(|&until| until > now)
+    }
+
+    /// Drops servers that do not rest any more.
+    pub fn tidy(&mut self, now: Instant) {
+        self.0.retain(|_, until| *until > now);
+    }
+}
+
+/// Draws a server for the pool: of an operator with fewer than `most` of
+/// those that are there already, not one of them if another can be had, and an
+/// onion service if one can be had.
+pub(super) fn for_pool<'a>(
+    servers: &'a [Server],
+    there: &[&Server],
+    most: usize,
+    resting: &Resting,
+    now: Instant,
+    random: &mut impl Rng,
+) -> Option<&'a Server> {
+    let of = |operator: &str| {
+        let same = there.iter().filter(|server| server.operator == operator);
+        same.count()
+    };
+    let mut fit: Vec<&Server> = servers
+        .iter()
+        .filter(|server| resting.until(server, now).is_none() && of(&server.operator) < most)
+        .collect();
+    prefer(&mut fit, |server| !there.contains(&server));
+    prefer(&mut fit, |server| server.address.is_onion());
+    fit.choose(random).copied()
+}
+
+/// Draws a server for an isolation id: of another operator than `taken`, and
+/// if it can be had one that neither failed this id (`own`) nor everybody
+/// (`all`). If all have failed it is the one that has rested for longest.
+pub(super) fn for_id<'a>(
+    servers: &'a [Server],
+    taken: Option<&str>,
+    own: &Resting,
+    all: &Resting,
+    now: Instant,
+    random: &mut impl Rng,
+) -> Option<&'a Server> {
+    let mut fit: Vec<&Server> = servers
+        .iter()
+        .filter(|server| taken != Some(server.operator.as_str()))
+        .collect();
+    let failed = |server: &Server| own.until(server, now).max(all.until(server, now));
+    if fit.iter().all(|server| failed(server).is_some()) {
+        return fit.into_iter().min_by_key(|server| failed(server));
+    }
+    fit.retain(|server| failed(server).is_none());
+    prefer(&mut fit, |server| server.address.is_onion());
+    fit.choose(random).copied()
+}
+
+/// Keeps those that are better, if there are any.
+fn prefer(servers: &mut Vec<&Server>, is_better: impl Fn(&Server) -> bool) {
+    if servers.iter().any(|server| is_better(server)) {
+        servers.retain(|server| is_better(server));
+    }
+}

@@ -1,0 +1,76 @@
+//! The headers at and below the checkpoint. Each commits to the one before it,
+//! so hashes are proof enough.
+
+use std::time::Instant;
+
+use bitcoin::block::Header;
+
+use super::catch_up::{PATIENCE, lie};
+use super::ledger::Ledger;
+use super::peer::{MOST_HEADERS, Peer, PeerError};
+use crate::chain::network::RETARGET_INTERVAL;
+use crate::source::Cancel;
+
+/// Fetches the checkpoint's header, and those below it without which the ones
+/// above cannot be verified.
+pub(super) fn anchor(ledger: &Ledger, peer: &impl Peer) -> Result<(), PeerError> {
+    let checkpoint = ledger.headers().checkpoint().height;
+    if ledger.headers().tip().is_none() {
+        let headers = peer.stripped(checkpoint, 1, checkpoint, Instant::now() + PATIENCE)?;
+        let header = headers.first().copied();
+        let header = header.ok_or_else(|| PeerError::Lied("no header".into()))?;
+        ledger.change(|chain| chain.anchor(header)).map_err(lie)?;
+    }
+    // The median of eleven times, and the first time of the period.
+    let period = checkpoint - checkpoint % RETARGET_INTERVAL;
+    let base = period.saturating_sub(1).min(checkpoint.saturating_sub(11));
+    downwards(ledger, peer, base, &Cancel::new())
+}
+
+/// Fetches what lookups need below the checkpoint.
+pub(super) fn complete(
+    ledger: &Ledger,
+    peer: &impl Peer,
+    cancel: &Cancel,
+) -> Result<(), PeerError> {
+    let needed = {
+        let chain = ledger.headers();
+        chain.tip().map(|(tip, _)| chain.lowest_needed(tip))
+    };
+    match needed {
+        Some(needed) => downwards(ledger, peer, needed, cancel),
+        None => Ok(()),
+    }
+}
+
+fn downwards(
+    ledger: &Ledger,
+    peer: &impl Peer,
+    needed: u32,
+    cancel: &Cancel,
+) -> Result<(), PeerError> {
+    let checkpoint = ledger.headers().checkpoint().height;
+    loop {
+        let lowest = ledger.headers().lowest().unwrap_or(needed);
+        if lowest <= needed {
+            return Ok(());
+        }
+        if cancel.is_set() {
+            return Err(PeerError::TimedOut);
+        }
+        let count = (lowest - needed).min(MOST_HEADERS);
+        let start = lowest - count;
+        let headers = peer.stripped(start, count, checkpoint, Instant::now() + PATIENCE)?;
+        ledger.change(|chain| prepend(chain, &headers))?;
+    }
+}
+
+fn prepend(
+    chain: &mut crate::chain::headers::Headers,
+    headers: &[Header],
+) -> Result<(), PeerError> {
+    for header in headers.iter().rev() {
+        chain.prepend(*header).map_err(lie)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! Bringing the chain up to what one server has, wherever the two part.
+
+use std::time::{Duration, Instant};
+
+use super::ledger::Ledger;
+use super::peer::{Announced, MOST_HEADERS, Peer, PeerError};
+use crate::chain::candidate::Candidate;
+use crate::chain::headers::Adoption;
+use crate::chain::rules::HeaderError;
+use crate::chain::sealed::SealedHeader;
+use crate::source::Cancel;
+
+/// How long one request for headers may take. Two megabytes come through a
+/// slow circuit.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A change of the chain that goes deeper is told to the user.
+pub(super) const DEEP: u32 = 100;
+
+/// What came of comparing chains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Caught {
+    /// How many of our blocks were given up.
+    pub depth: u32,
+    /// The newest block of the server's chain.
+    pub newest: Announced,
+}
+
+/// Compares our chain with that of a server, and goes over to the one with
+/// the most work. When it returns without an error the operator was heard.
+///
+/// `step` is called after each request that brought the chain forward.
+pub(super) fn catch_up(
+    ledger: &Ledger,
+    peer: &impl Peer,
+    cancel: &Cancel,
+    mut step: impl FnMut(),
+) -> Result<Caught, PeerError> {
+    let newest = peer.newest(Instant::now() + PATIENCE)?;
+    ledger.aim(newest.height);
+    let mut caught = Caught { depth: 0, newest };
+    if is_ours(ledger, newest.height, &newest.header) {
+        return Ok(caught);
+    }
+    let (mut candidate, first) = fork(ledger, peer, newest.height, cancel)?;
+    let mut batch = Some(first);
+    loop {
+        let Some(headers) = batch.take() else { break };
+        push(ledger, &mut candidate, &headers)?;
+        let reached = candidate.tip();
+        if reached >= newest.height {
+            break;
+        }
+        // What goes on from our newest block counts at once, so that a
+        // connection which breaks has not worked for nothing.
+        if candidate.fork() == tip(ledger)? {
+            adopt(ledger, candidate)?;
+            step();
+            candidate = begin(ledger, tip(ledger)?)?;
+        }
+        if cancel.is_set() {
+            return Err(PeerError::TimedOut);
+        }
+        batch = Some(peer.sealed(
+            reached.saturating_add(1),
+            MOST_HEADERS,
+            Instant::now() + PATIENCE,
+        )?);
+    }
+    (caught.depth, _) = adopt(ledger, candidate)?;
+    Ok(caught)
+}
+
+fn is_ours(ledger: &Ledger, height: u32, header: &bitcoin::block::Header) -> bool {
+    ledger.headers().get(height) == Some(header)
+}
+
+/// Finds the last block that both chains have: the headers after it as far as
+/// the server sent them, and a candidate that begins there.
+fn fork(
+    ledger: &Ledger,
+    peer: &impl Peer,
+    height: u32,
+    cancel: &Cancel,
+) -> Result<(Candidate, Vec<SealedHeader>), PeerError> {
+    let checkpoint = ledger.headers().checkpoint().height;
+    let mut back = 0;
+    loop {
+        let ours = tip(ledger)?;
+        // The server's newest block is asked for if its chain is the shorter
+        // one, as it is not ours.
+        let start = ours
+            .saturating_add(1)
+            .min(height)
+            .saturating_sub(back)
+            .max(checkpoint.saturating_add(1));
+        let headers = peer.sealed(start, MOST_HEADERS, Instant::now() + PATIENCE)?;
+        let previous = headers.first().map(|first| first.header.prev_blockhash);
+        let fork = start.saturating_sub(1);
+        let known = ledger
+            .headers()
+            .get(fork)
+            .map(bitcoin::block::Header::block_hash);
+        if previous.is_some() && previous == known {
+            return Ok((begin(ledger, fork)?, headers));
+        }
+        if fork <= checkpoint {
+            return Err(PeerError::Lied(
+                "a chain that does not have the checkpoint".into(),
+            ));
+        }
+        if cancel.is_set() {
+            return Err(PeerError::TimedOut);
+        }
+        back = (back * 4).max(4);
+    }
+}
+
+/// Verifies headers at the end of a candidate.
+pub(super) fn push(
+    ledger: &Ledger,
+    candidate: &mut Candidate,
+    headers: &[SealedHeader],
+) -> Result<(), PeerError> {
+    let now = ledger.now();
+    let chain = ledger.headers();
+    for header in headers {
+        candidate.push(&chain, header, now).map_err(lie)?;
+    }
+    Ok(())
+}
+
+/// An error in a server's header, for the user.
+pub(super) fn lie(error: HeaderError) -> PeerError {
+    match error {
+        HeaderError::Missing(_) | HeaderError::Stale | HeaderError::TooLong => {
+            PeerError::Broken(error.to_string())
+        }
+        // Either the server's time is wrong, or ours.
+        HeaderError::Ahead(_) => PeerError::Broken(error.to_string()),
+        error => PeerError::Lied(format!("a header that is refused: {error}")),
+    }
+}
+
+/// Takes a candidate over; returns how deep the change goes and how many
+/// blocks came.
+pub(super) fn adopt(ledger: &Ledger, candidate: Candidate) -> Result<(u32, u32), PeerError> {
+    match ledger.adopt(&candidate) {
+        Adoption::Kept | Adoption::Stale => Ok((0, 0)),
+        Adoption::Extended { count } => Ok((0, count)),
+        Adoption::Replaced { depth, count } => Ok((depth, count)),
+    }
+}
+
+/// The height of our newest block; there is one once the checkpoint's header
+/// has been fetched.
+pub(super) fn tip(ledger: &Ledger) -> Result<u32, PeerError> {
+    let tip = ledger.headers().tip().map(|(height, _)| height);
+    tip.ok_or_else(|| PeerError::Broken("the checkpoint's header is missing".into()))
+}
+
+pub(super) fn begin(ledger: &Ledger, fork: u32) -> Result<Candidate, PeerError> {
+    let candidate = ledger.headers().candidate(fork);
+    candidate.ok_or_else(|| PeerError::Broken("our chain changed meanwhile".into()))
+}

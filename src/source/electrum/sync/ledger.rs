@@ -1,0 +1,232 @@
+//! The verified headers, shared between the thread that fetches them and the
+//! lookups that rest on them.
+
+use std::collections::BTreeSet;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
+
+use bitcoin::TxMerkleNode;
+
+use crate::chain::candidate::Candidate;
+use crate::chain::currency::NotCurrent;
+use crate::chain::headers::{Adoption, Headers};
+use crate::snapshot::{FailureKind, FetchFailure};
+use crate::source::Limit;
+
+/// How often a waiting lookup looks whether anybody still wants it.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// The chain of headers, and how far it can be relied on.
+#[derive(Debug)]
+pub(in super::super) struct Ledger {
+    headers: RwLock<Headers>,
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Operators that must have answered before the chain counts.
+    needed: usize,
+    clock: fn() -> u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Operators whose newest block is known to lie on a chain with no more
+    /// work than ours.
+    answered: BTreeSet<String>,
+    /// The height that servers say their chain has.
+    target: u32,
+    /// What went wrong last, if nothing has gone right since.
+    trouble: Option<String>,
+}
+
+/// How far synchronisation has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in super::super) struct Status {
+    /// The height of the newest verified header, if there is one.
+    pub tip: Option<u32>,
+    /// The height that servers say their chain has; 0 if none has said.
+    pub target: u32,
+    /// Operators that have answered.
+    pub operators: Vec<String>,
+    /// What went wrong last, if nothing has gone right since.
+    pub trouble: Option<String>,
+    /// What keeps lookups from relying on the headers.
+    pub obstacle: Option<Obstacle>,
+}
+
+/// What keeps lookups from relying on the headers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(in super::super) enum Obstacle {
+    /// Servers cannot be reached, or tell lies.
+    #[error("no Electrum server gives block headers: {0}")]
+    Trouble(String),
+    /// The first synchronisation is under way.
+    #[error("block headers are still being fetched ({tip} of {target})")]
+    Fetching {
+        /// The newest verified height.
+        tip: u32,
+        /// The height that servers have.
+        target: u32,
+    },
+    /// Too few operators have been heard.
+    #[error("block headers are still being compared ({answered} of {needed} operators answered)")]
+    Comparing {
+        /// Operators that have answered.
+        answered: usize,
+        /// Operators that must.
+        needed: usize,
+    },
+    /// The chain ends too early, or is too thin, to be the newest.
+    #[error("{0}")]
+    NotCurrent(NotCurrent),
+}
+
+impl Ledger {
+    /// A ledger of these headers, which counts once `needed` operators have
+    /// answered. `clock` gives the seconds of Unix time.
+    pub fn new(headers: Headers, needed: usize, clock: fn() -> u64) -> Self {
+        Self {
+            headers: RwLock::new(headers),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            needed,
+            clock,
+        }
+    }
+
+    /// The headers, to be looked at for a short time.
+    pub fn headers(&self) -> RwLockReadGuard<'_, Headers> {
+        self.headers.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The seconds of Unix time.
+    pub fn now(&self) -> u64 {
+        (self.clock)()
+    }
+
+    /// Changes the headers: only synchronisation does.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Headers) -> T) -> T {
+        let mut headers = self.headers.write().unwrap_or_else(PoisonError::into_inner);
+        let result = change(&mut headers);
+        drop(headers);
+        self.notify();
+        result
+    }
+
+    /// Takes a candidate over if it has more work.
+    pub fn adopt(&self, candidate: &Candidate) -> Adoption {
+        self.change(|headers| headers.adopt(candidate))
+    }
+
+    /// An operator's chain has been compared with ours.
+    pub fn answered(&self, operator: &str) {
+        let mut state = self.state();
+        state.answered.insert(operator.to_owned());
+        state.trouble = None;
+        drop(state);
+        self.notify();
+    }
+
+    /// Forgets all operators but these, which were drawn anew.
+    pub fn keep_only(&self, operators: &BTreeSet<String>) {
+        self.state()
+            .answered
+            .retain(|operator| operators.contains(operator));
+    }
+
+    /// A server says that its chain has this height.
+    pub fn aim(&self, target: u32) {
+        let mut state = self.state();
+        state.target = state.target.max(target);
+    }
+
+    /// Something went wrong; it is told to lookups until something goes right.
+    pub fn trouble(&self, what: String) {
+        self.state().trouble = Some(what);
+        self.notify();
+    }
+
+    /// The height of the newest header, if lookups may rely on the chain now.
+    pub fn settled(&self) -> Result<u32, Obstacle> {
+        let (answered, target, trouble) = {
+            let state = self.state();
+            (state.answered.len(), state.target, state.trouble.clone())
+        };
+        let headers = self.headers();
+        let tip = headers.tip().map(|(height, _)| height);
+        if answered < self.needed {
+            return Err(match (tip, trouble) {
+                (_, Some(what)) if answered == 0 => Obstacle::Trouble(what),
+                (tip, _) if answered == 0 => Obstacle::Fetching {
+                    tip: tip.unwrap_or_default(),
+                    target,
+                },
+                _ => Obstacle::Comparing {
+                    answered,
+                    needed: self.needed,
+                },
+            });
+        }
+        let Some(tip) = tip.filter(|_| headers.is_complete()) else {
+            return Err(Obstacle::Fetching {
+                tip: tip.unwrap_or_default(),
+                target,
+            });
+        };
+        headers.currency(self.now()).map_err(Obstacle::NotCurrent)?;
+        Ok(tip)
+    }
+
+    /// Waits until lookups may rely on the chain; returns its height.
+    ///
+    /// # Errors
+    /// They may not in time. That is never the fault of the name asked for.
+    pub fn wait(&self, limit: &Limit) -> Result<u32, FetchFailure> {
+        loop {
+            let obstacle = match self.settled() {
+                Ok(tip) => return Ok(tip),
+                Err(obstacle) => obstacle,
+            };
+            let left = limit.deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || limit.cancel.is_set() {
+                let kind = match obstacle {
+                    Obstacle::Trouble(_) => FailureKind::Unreachable,
+                    _ => FailureKind::NotReady,
+                };
+                return Err(FetchFailure::new(kind, obstacle.to_string()));
+            }
+            let state = self.state();
+            // Waking is a matter of speed only: what is waited for is looked
+            // at anew each time.
+            drop(self.changed.wait_timeout(state, left.min(GLANCE)));
+        }
+    }
+
+    /// The merkle root of a verified block.
+    pub fn merkle_root(&self, height: u32) -> Option<TxMerkleNode> {
+        self.headers().get(height).map(|header| header.merkle_root)
+    }
+
+    /// How far synchronisation has come.
+    pub fn status(&self) -> Status {
+        let obstacle = self.settled().err();
+        let tip = self.headers().tip().map(|(height, _)| height);
+        let state = self.state();
+        Status {
+            tip,
+            target: state.target,
+            operators: state.answered.iter().cloned().collect(),
+            trouble: state.trouble.clone(),
+            obstacle,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn notify(&self) {
+        // Taken, so that nobody misses the call between looking and waiting.
+        drop(self.state());
+        self.changed.notify_all();
+    }
+}

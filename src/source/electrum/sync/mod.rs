@@ -1,0 +1,17 @@
+//! Keeps the block headers: fetches them, verifies them, and chooses the chain
+//! with the most work that any of several operators knows.
+//!
+//! All of it happens by a clock of its own and before it is needed. Nothing
+//! that lookups do, or that their connections report, moves it: a header
+//! fetched because of a lookup would tell a server the height of the name.
+
+mod backward;
+mod catch_up;
+mod driver;
+mod ledger;
+mod peer;
+mod stride;
+
+pub(super) use driver::{Driver, OPERATORS};
+pub(super) use ledger::{Ledger, Status};
+pub(super) use peer::{Announced, Peer, PeerError, Peers};

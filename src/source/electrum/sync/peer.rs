@@ -1,0 +1,97 @@
+//! What synchronisation asks of a server.
+
+use std::time::Instant;
+
+use thiserror::Error;
+
+use super::super::servers::Server;
+use crate::chain::sealed::SealedHeader;
+use crate::source::Cancel;
+use bitcoin::block::Header;
+
+/// The most headers in one request. A mainnet header with its AuxPoW is about
+/// 4 kB as text, and a server that has sent megabytes nobody reads gives up.
+pub(in super::super) const MOST_HEADERS: u32 = 500;
+
+/// Why a server's headers are of no use.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(in super::super) enum PeerError {
+    /// The connection broke or never came about.
+    #[error("{0}")]
+    Broken(String),
+    /// Nothing came in time, though the connection stands.
+    #[error("it did not answer in time")]
+    TimedOut,
+    /// It sent what no honest server sends.
+    #[error("it sent {0}")]
+    Lied(String),
+}
+
+/// A header and its height, as a server tells of its newest block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) struct Announced {
+    /// The height that the server gives the block.
+    pub height: u32,
+    /// The block's header, without its AuxPoW.
+    pub header: Header,
+}
+
+/// A connection on which headers are fetched, and nothing else.
+pub(in super::super) trait Peer: Send + Sync {
+    /// The server at its other end.
+    fn server(&self) -> &Server;
+
+    /// The newest block that the server has told of. Asked for once; from then
+    /// on the server tells by itself, and this only looks.
+    fn newest(&self, deadline: Instant) -> Result<Announced, PeerError>;
+
+    /// At most `count` headers from `start` on, with their AuxPoW. At least
+    /// one, or an error.
+    fn sealed(
+        &self,
+        start: u32,
+        count: u32,
+        deadline: Instant,
+    ) -> Result<Vec<SealedHeader>, PeerError>;
+
+    /// Exactly `count` headers from `start` on, without AuxPoW where the
+    /// server can leave it out: `below` is a height that the server has at or
+    /// above them. They are judged by their hashes alone.
+    fn stripped(
+        &self,
+        start: u32,
+        count: u32,
+        below: u32,
+        deadline: Instant,
+    ) -> Result<Vec<Header>, PeerError>;
+
+    /// Octets that came in on the connection.
+    fn received(&self) -> u64;
+
+    /// Whether the connection still stands, as far as is known.
+    fn is_alive(&self) -> bool;
+
+    /// Reads what has come without waiting, and keeps the connection from
+    /// being closed as idle.
+    fn keep_alive(&self);
+
+    /// Ends the connection.
+    fn close(&self);
+}
+
+/// Opens connections for headers.
+pub(in super::super) trait Peers: Send + Sync {
+    /// The connections it opens.
+    type Peer: Peer;
+
+    /// Opens a connection to a server, over a circuit of its own.
+    fn open(
+        &self,
+        server: &Server,
+        deadline: Instant,
+        cancel: &Cancel,
+    ) -> Result<Self::Peer, PeerError>;
+
+    /// A server told a lie: nobody is to use it for a while.
+    fn condemn(&self, server: &Server);
+}
