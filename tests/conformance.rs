@@ -21,7 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cases::{Asked, Case, Dialect, Step, Stream};
 use pattern::{matches, missing};
@@ -124,17 +124,22 @@ impl Run<'_> {
     }
 
     /// Waits for the end, which this program always comes to.
-    fn end(&mut self) -> Option<i32> {
+    fn end(&mut self) -> Result<Option<i32>, String> {
         self.node.release_all();
         if !self.is_ending {
             self.plugin.close_stdin();
         }
+        let begin = Instant::now();
         let status = self.plugin.wait();
+        let time = begin.elapsed();
+        if self.case.exit_within.is_some_and(|most| time > most) {
+            return Err(format!("it ended after {time:?}"));
+        }
         if !self.case.deaf {
             self.plugin.rest();
         }
         self.plugin.all_complaints();
-        status.code()
+        Ok(status.code())
     }
 
     fn judge(&self, status: Option<i32>) -> Result<(), String> {
@@ -207,7 +212,7 @@ fn judge_requests(asked: &Asked, log: &[Request]) -> Result<(), String> {
 fn failure(case: &Case) -> Option<String> {
     let mut run = start(case);
     let played = run.play().and_then(|()| {
-        let status = run.end();
+        let status = run.end()?;
         run.judge(status)
     });
     let why = played.err()?;
@@ -284,6 +289,7 @@ fn what_a_case_cannot_have_is_an_error() {
         "requests = [{ count = 1, max = 2 }]",
         "node = 'bitcoin'",
         "timeout = 'long'",
+        "exit_within = 1",
     ] {
         assert!(
             cases::read("g", &format!("{head}{wrong}\n")).is_err(),

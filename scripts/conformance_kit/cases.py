@@ -68,6 +68,7 @@ class Case:
     stderr_never: list = dataclasses.field(default_factory=list)
     requests: list = dataclasses.field(default_factory=list)
     exit: int | None = None
+    exit_within: float | None = None
 
 
 def read(directory=DIRECTORY):
@@ -94,7 +95,7 @@ def _read_file(path):
 def _case(path, raw, shared):
     where = f"{path.name}: {raw.get('name', 'a case without a name')}"
     kinds = {field.name: field.type for field in dataclasses.fields(Case)}
-    kinds |= {"timeout": (int, float), "exit": int}
+    kinds |= {"timeout": (int, float), "exit": int, "exit_within": (int, float)}
     del kinds["group"]
     _check_keys(where, raw, kinds)
     for key in ("name", "title", "requirements"):
@@ -108,6 +109,8 @@ def _case(path, raw, shared):
         _check_texts(where, getattr(case, key))
     if case.node not in ("core", "electrum") or [type(h) for h in case.heights] != [int, int]:
         raise Malformed(f"{where}: node is {case.node!r}, heights are {case.heights}")
+    if case.exit_within is not None and case.exit is None:
+        raise Malformed(f"{where}: exit_within goes with exit")
     for patterns in case.order:
         _check_texts(where, patterns)
     case.steps = [_step(where, step) for step in case.steps]

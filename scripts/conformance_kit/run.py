@@ -194,7 +194,7 @@ class Run:
         if not self.is_ending:
             self._close_stdin()
         try:
-            self.process.wait(self.patience)
+            self.process.wait(self.case.exit_within or self.patience)
         except subprocess.TimeoutExpired:
             if self.case.exit is not None:
                 raise Failed("it does not end") from None

@@ -54,6 +54,7 @@ struct RawCase {
     #[serde(default)]
     requests: Vec<Asked>,
     exit: Option<i32>,
+    exit_within: Option<f64>,
 }
 
 #[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
@@ -215,6 +216,7 @@ pub struct Case {
     pub stderr_never: Vec<String>,
     pub requests: Vec<Asked>,
     pub exit: Option<i32>,
+    pub exit_within: Option<Duration>,
 }
 
 pub enum Step {
@@ -271,6 +273,9 @@ fn case(group: &str, raw: RawCase, shared: &Script) -> Result<Case, String> {
     if raw.title.is_empty() || raw.requirements.is_empty() {
         return Err("title or requirements are empty".into());
     }
+    if raw.exit_within.is_some() && raw.exit.is_none() {
+        return Err("exit_within goes with exit".into());
+    }
     for asked in &raw.requests {
         if asked.count.is_some() == (asked.min.is_some() || asked.max.is_some()) {
             return Err(format!("{asked:?} has neither or both of count and bounds"));
@@ -300,6 +305,7 @@ fn case(group: &str, raw: RawCase, shared: &Script) -> Result<Case, String> {
         stderr_never: raw.stderr_never,
         requests: raw.requests,
         exit: raw.exit,
+        exit_within: raw.exit_within.map(seconds),
     })
 }
 
