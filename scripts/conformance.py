@@ -2,6 +2,7 @@
 """Runs the conformance cases against a plugin of Tor proposal 279."""
 
 import argparse
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -47,7 +48,7 @@ def chosen(all_cases, given):
     known = {case.name for case in all_cases} | {case.group for case in all_cases}
     for name in (given.case or []) + (given.group or []):
         if name not in known:
-            sys.exit(f"conformance.py: no case or group {name}")
+            raise cases.Malformed(f"no case or group {name}")
     if not given.case and not given.group:
         return all_cases
     return [
@@ -61,11 +62,7 @@ def verdicts(selected, command, jobs, **options):
     """Each case with why it fails (None if it passes) and what was said."""
 
     def one(case):
-        try:
-            under_way = run.Run(case, command, **options)
-        except OSError as error:
-            sys.stderr.write(f"conformance.py: {error}\n")
-            raise
+        under_way = run.Run(case, command, **options)
         return case, under_way.failure(), under_way.story()
 
     with ThreadPoolExecutor(jobs) as pool:
@@ -74,8 +71,7 @@ def verdicts(selected, command, jobs, **options):
 
 def order_of(requirement):
     """Requirements in the order of the specification."""
-    letter, _, rest = requirement[0], None, requirement[1:]
-    return "FIQSTCE".find(letter), [int(part) for part in rest.split(".")]
+    return "FIQSTCE".find(requirement[0]), [int(n) for n in requirement[1:].split(".")]
 
 
 def table(results):
@@ -119,16 +115,17 @@ def main():
     try:
         selected = chosen(cases.read(), given)
     except cases.Malformed as error:
-        sys.exit(f"conformance.py: {error}")
+        print(f"conformance.py: {error}", file=sys.stderr)
+        return 2
     if given.list:
         for case in selected:
             print(fit(f"{case.group}/{case.name} ({' '.join(case.requirements)}): {case.title}"))
         return 0
-    command = [given.plugin, *(given.args or OUR_ARGUMENTS)]
-    try:
-        return report(verdicts(selected, command, max(1, given.jobs)), given.verbose)
-    except OSError:
+    if not shutil.which(given.plugin):
+        print(f"conformance.py: {given.plugin} cannot be run", file=sys.stderr)
         return 2
+    command = [given.plugin, *(given.args or OUR_ARGUMENTS)]
+    return report(verdicts(selected, command, max(1, given.jobs)), given.verbose)
 
 
 if __name__ == "__main__":

@@ -82,6 +82,7 @@ class Run:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment | {"HOME": self.home.name} | case.env,
+            start_new_session=True,
         )
         self.stdout = None if case.deaf else _Ear(self.process.stdout)
         self.stderr = _Ear(self.process.stderr)
@@ -198,11 +199,10 @@ class Run:
         except subprocess.TimeoutExpired:
             if self.case.exit is not None:
                 raise Failed("it does not end") from None
-            self.process.kill()
-            self.process.wait()
+            self._kill()
         for ear in (self.stdout, self.stderr):
             if ear:
-                # Something that the plugin started may hold the pipe open.
+                # What the plugin started, and left, may hold the pipe open.
                 ear.thread.join(PATIENCE)
 
     def _judge(self):
@@ -231,10 +231,17 @@ class Run:
         if not least <= count <= most:
             raise Failed(f"the node was asked {count} times: {request}")
 
+    def _kill(self):
+        """Kills the plugin and what it started, which may hold its pipes open."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+
     def _clean_up(self):
         self.node.stop()
-        self.process.kill()
-        self.process.wait()
+        self._kill()
         self._close_stdin()
         self.home.cleanup()
 
