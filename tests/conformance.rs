@@ -155,11 +155,21 @@ impl Run<'_> {
         for patterns in &case.order {
             judge_order(patterns, &lines)?;
         }
-        if case.only {
-            let is_first = |line: &String| matches(&case.init, line);
-            if !lines.first().is_some_and(is_first) || lines.len() != case.expect.len() + 1 {
-                return Err("more lines than expected, or another first".into());
+        for wanted in &case.counts {
+            let counted = lines.iter().filter(|line| matches(&wanted.line, line));
+            let count = counted.count();
+            if count != wanted.count {
+                return Err(format!("{count} lines {}", wanted.line));
             }
+        }
+        let is_init = |line: &String| matches(&case.init, line);
+        if case.init_first && !lines.first().is_some_and(is_init) {
+            return Err("the first line is another".into());
+        }
+        if case.messages_only
+            && let Some(line) = lines.iter().find(|line| !is_message(line))
+        {
+            return Err(format!("no message: {line}"));
         }
         let log = self.node.name_requests();
         for asked in &case.requests {
@@ -179,6 +189,12 @@ fn refuse(patterns: &[String], lines: &[String]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn is_message(line: &str) -> bool {
+    let statuses = (0..5).map(|status| format!("RESOLVED * {status} *"));
+    let mut forms = statuses.chain(["INIT *".into(), "CANCELED *".into()]);
+    forms.any(|form| matches(&form, line))
 }
 
 fn judge_order(patterns: &[String], lines: &[String]) -> Result<(), String> {

@@ -37,6 +37,7 @@ STEP = {
     "within": (int, float),
 }
 STEP_KINDS = set(STEP) - {"times", "within"}
+COUNT = {"line": str, "count": int}
 WAIT_REQUEST = {"name": str, "id": str, "count": int}
 REQUEST = {"name": str, "id": str, "count": int, "min": int, "max": int}
 
@@ -64,7 +65,9 @@ class Case:
     expect: list = dataclasses.field(default_factory=list)
     order: list = dataclasses.field(default_factory=list)
     never: list = dataclasses.field(default_factory=list)
-    only: bool = False
+    counts: list = dataclasses.field(default_factory=list)
+    init_first: bool = False
+    messages_only: bool = False
     stderr_never: list = dataclasses.field(default_factory=list)
     requests: list = dataclasses.field(default_factory=list)
     exit: int | None = None
@@ -113,6 +116,10 @@ def _case(path, raw, shared):
         raise Malformed(f"{where}: exit_within goes with exit")
     for patterns in case.order:
         _check_texts(where, patterns)
+    for wanted in case.counts:
+        _check_keys(where, wanted, COUNT)
+        if wanted.keys() != COUNT.keys():
+            raise Malformed(f"{where}: {wanted} is incomplete")
     case.steps = [_step(where, step) for step in case.steps]
     case.expect = [line for element in case.expect for line in _expected(where, element)]
     for request in case.requests:

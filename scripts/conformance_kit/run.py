@@ -14,6 +14,8 @@ from .node import PASSWORD, USER, Node
 # plugin that fails makes anyone wait so long.
 PATIENCE = 3
 
+MESSAGES = ["INIT *", "CANCELED *", *(f"RESOLVED * {n} *" for n in range(5))]
+
 _QUOTED = re.compile(r'"(?:[ !#-\[\]-~]|\\["\\]|\\x[0-9A-Fa-f]{2})*"')
 _ESCAPE = re.compile(r'\\(?:["\\]|x..)')
 
@@ -217,8 +219,12 @@ class Run:
             refuse(pattern, self.stderr.so_far(), "stderr")
         for patterns in case.order:
             judge_order(patterns, lines)
-        if case.only:
-            judge_only([[case.init]] + case.expect, lines)
+        for wanted in case.counts:
+            judge_count(wanted["line"], wanted["count"], lines)
+        if case.init_first and not (lines and matches(case.init, lines[0])):
+            raise Failed(f"the first line is not {case.init}")
+        if case.messages_only:
+            judge_messages(lines)
         for request in case.requests:
             self._judge_request(request)
         if case.exit is not None and self.process.returncode != case.exit:
@@ -281,8 +287,13 @@ def judge_order(patterns, lines):
         raise Failed("not in this order: " + ", ".join(patterns))
 
 
-def judge_only(wanted, lines):
-    if not lines or not matches(wanted[0][0], lines[0]):
-        raise Failed(f"the first line is not {wanted[0][0]}")
-    if len(lines) > len(wanted):
-        raise Failed(f"{len(lines)} lines on stdout, not {len(wanted)}")
+def judge_count(pattern, wanted, lines):
+    count = sum(matches(pattern, line) for line in lines)
+    if count != wanted:
+        raise Failed(f"{count} lines {pattern}, not {wanted}")
+
+
+def judge_messages(lines):
+    for line in lines:
+        if not any(matches(message, line) for message in MESSAGES):
+            raise Failed(f"no message: {line}")

@@ -48,7 +48,11 @@ struct RawCase {
     #[serde(default)]
     never: Vec<String>,
     #[serde(default)]
-    only: bool,
+    counts: Vec<Count>,
+    #[serde(default)]
+    init_first: bool,
+    #[serde(default)]
+    messages_only: bool,
     #[serde(default)]
     stderr_never: Vec<String>,
     #[serde(default)]
@@ -166,6 +170,14 @@ pub enum Signal {
     Int,
 }
 
+/// How many lines match a pattern.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Count {
+    pub line: String,
+    pub count: usize,
+}
+
 /// Requests to wait for.
 #[derive(Deserialize, Clone, Debug)]
 #[serde(deny_unknown_fields)]
@@ -212,7 +224,9 @@ pub struct Case {
     pub expect: Vec<Vec<String>>,
     pub order: Vec<Vec<String>>,
     pub never: Vec<String>,
-    pub only: bool,
+    pub counts: Vec<Count>,
+    pub init_first: bool,
+    pub messages_only: bool,
     pub stderr_never: Vec<String>,
     pub requests: Vec<Asked>,
     pub exit: Option<i32>,
@@ -301,7 +315,9 @@ fn case(group: &str, raw: RawCase, shared: &Script) -> Result<Case, String> {
         expect: raw.expect.into_iter().flat_map(expected).collect(),
         order: raw.order,
         never: raw.never,
-        only: raw.only,
+        counts: raw.counts,
+        init_first: raw.init_first,
+        messages_only: raw.messages_only,
         stderr_never: raw.stderr_never,
         requests: raw.requests,
         exit: raw.exit,
