@@ -7,6 +7,8 @@ from pathlib import Path
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "tests" / "conformance"
 
+SECONDS = (int, float)
+
 REPLY = {
     "value": str,
     "value_hex": str,
@@ -18,7 +20,7 @@ REPLY = {
     "close": bool,
     "cut": bool,
     "silent": bool,
-    "delay": (int, float),
+    "delay": SECONDS,
 }
 # What a reply is, apart from members that only go with one of these.
 REPLY_KINDS = {"value", "value_hex", "expired_value", "error", "http", "close", "cut", "silent"}
@@ -32,11 +34,12 @@ STEP = {
     "set": dict,
     "close": str,
     "signal": str,
-    "pause": (int, float),
+    "pause": SECONDS,
     "times": int,
-    "within": (int, float),
+    "within": SECONDS,
 }
 STEP_KINDS = set(STEP) - {"times", "within"}
+NUMBERED = {"line": str, "times": int}
 COUNT = {"line": str, "count": int}
 WAIT_REQUEST = {"name": str, "id": str, "count": int}
 REQUEST = {"name": str, "id": str, "count": int, "min": int, "max": int}
@@ -86,19 +89,24 @@ def read(directory=DIRECTORY):
 
 
 def _read_file(path):
+    return parse(path.stem, path.read_text(encoding="utf-8"))
+
+
+def parse(group, text):
+    """The cases of one file."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise Malformed(f"{path.name}: {error}") from error
-    _check_keys(path.name, content, {"names": dict, "case": list})
-    shared = _names(path.name, content.get("names", {}))
-    return [_case(path, raw, shared) for raw in content.get("case", [])]
+        raise Malformed(f"{group}: {error}") from error
+    _check_keys(group, content, {"names": dict, "case": list})
+    shared = _names(group, content.get("names", {}))
+    return [_case(group, raw, shared) for raw in content.get("case", [])]
 
 
-def _case(path, raw, shared):
-    where = f"{path.name}: {raw.get('name', 'a case without a name')}"
+def _case(group, raw, shared):
+    where = f"{group}: {raw.get('name', 'a case without a name')}"
     kinds = {field.name: field.type for field in dataclasses.fields(Case)}
-    kinds |= {"timeout": (int, float), "exit": int, "exit_within": (int, float)}
+    kinds |= {"timeout": SECONDS, "exit": int, "exit_within": SECONDS}
     del kinds["group"]
     _check_keys(where, raw, kinds)
     for key in ("name", "title", "requirements"):
@@ -106,7 +114,8 @@ def _case(path, raw, shared):
             raise Malformed(f"{where}: {key} is missing")
     if not re.fullmatch(r"[a-z0-9-]+", raw["name"]):
         raise Malformed(f"{where}: not a name")
-    case = Case(group=path.stem, **raw)
+    case = Case(group=group, **raw)
+    _check_texts(where, list(case.env.values()))
     case.names = shared | _names(where, case.names)
     for key in ("requirements", "held", "never", "stderr_never"):
         _check_texts(where, getattr(case, key))
@@ -115,6 +124,8 @@ def _case(path, raw, shared):
     if case.exit_within is not None and case.exit is None:
         raise Malformed(f"{where}: exit_within goes with exit")
     for patterns in case.order:
+        if not isinstance(patterns, list):
+            raise Malformed(f"{where}: {patterns!r} is no list of patterns")
         _check_texts(where, patterns)
     for wanted in case.counts:
         _check_keys(where, wanted, COUNT)
@@ -140,6 +151,7 @@ def _step(where, step):
     for key in ("send", "wait"):
         if isinstance(step.get(key), list):
             _check_texts(where, step[key])
+    _check_hex(where, step.get("send_hex", ""))
     if "wait_request" in step:
         _check_keys(where, step["wait_request"], WAIT_REQUEST)
     if "set" in step:
@@ -155,10 +167,13 @@ def _expected(where, element):
     """An element of `expect` as lists of patterns, one of which must match."""
     if isinstance(element, str):
         return [[element]]
+    if not isinstance(element, dict):
+        raise Malformed(f"{where}: {element!r} is no line")
     if element.keys() == {"any"}:
         _check_texts(where, element["any"])
         return [element["any"]]
-    if element.keys() == {"line", "times"}:
+    if element.keys() == NUMBERED.keys():
+        _check_keys(where, element, NUMBERED)
         line = element["line"]
         return [[line.replace("{n}", str(n + 1))] for n in range(element["times"])]
     raise Malformed(f"{where}: {element} is no line")
@@ -175,10 +190,11 @@ def _replies(where, replies):
     replies = [{"value": one} if isinstance(one, str) else one for one in replies]
     for reply in replies:
         _check_keys(where, reply, REPLY)
-        kinds = reply.keys() & REPLY_KINDS
+        kinds = {kind for kind in reply.keys() & REPLY_KINDS if reply[kind] is not False}
         complete = len(kinds) == 1 and ("error" in reply) == ("code" in reply)
         if not complete or ("body" in reply and "http" not in reply):
             raise Malformed(f"{where}: {reply} is no reply")
+        _check_hex(where, reply.get("value_hex", ""))
     if not replies:
         raise Malformed(f"{where}: a name without a reply")
     return replies
@@ -190,8 +206,15 @@ def _check_keys(where, table, kinds):
     for key, value in table.items():
         if key not in kinds:
             raise Malformed(f"{where}: unknown key {key}")
-        if not isinstance(value, kinds[key]) or (value is True and kinds[key] is int):
+        is_right = isinstance(value, kinds[key]) and isinstance(value, bool) == (kinds[key] is bool)
+        is_number = isinstance(value, (int, float)) and key not in ("code", "exit")
+        if not is_right or (is_number and value < 0):
             raise Malformed(f"{where}: {key} is {value!r}")
+
+
+def _check_hex(where, digits):
+    if not re.fullmatch(r"(?:[0-9A-Fa-f]{2})*", digits):
+        raise Malformed(f"{where}: {digits!r} is not hexadecimal")
 
 
 def _check_texts(where, texts):

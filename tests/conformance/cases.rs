@@ -304,7 +304,7 @@ fn case(group: &str, raw: RawCase, shared: &Script) -> Result<Case, String> {
         requirements: raw.requirements,
         dialect: raw.node,
         heights: raw.heights.unwrap_or((250, 250)),
-        timeout: raw.timeout.map_or(Duration::from_secs(3), seconds),
+        timeout: seconds(raw.timeout.unwrap_or(3.0))?,
         env: raw.env,
         names,
         held: raw.held,
@@ -321,12 +321,12 @@ fn case(group: &str, raw: RawCase, shared: &Script) -> Result<Case, String> {
         stderr_never: raw.stderr_never,
         requests: raw.requests,
         exit: raw.exit,
-        exit_within: raw.exit_within.map(seconds),
+        exit_within: raw.exit_within.map(seconds).transpose()?,
     })
 }
 
-fn seconds(number: f64) -> Duration {
-    Duration::from_secs_f64(number)
+fn seconds(number: f64) -> Result<Duration, String> {
+    Duration::try_from_secs_f64(number).map_err(|why| why.to_string())
 }
 
 fn expected(line: RawLine) -> Vec<Vec<String>> {
@@ -351,7 +351,7 @@ fn step(raw: RawStep) -> Result<Step, String> {
         let lines = texts.into_list().into_iter();
         lines.map(|line| line + "\n").collect()
     };
-    let within = raw.within.map(seconds);
+    let within = raw.within.map(seconds).transpose()?;
     let one_each = |patterns: Texts| patterns.into_list().into_iter().map(|one| vec![one]);
     let kinds = [
         raw.send.map(|texts| send(&lines(texts), raw.times)),
@@ -368,7 +368,7 @@ fn step(raw: RawStep) -> Result<Step, String> {
         raw.set.map(script).transpose()?.map(Step::Set),
         raw.close.map(Step::Close),
         raw.signal.map(Step::Signal),
-        raw.pause.map(|pause| Step::Pause(seconds(pause))),
+        raw.pause.map(seconds).transpose()?.map(Step::Pause),
     ];
     let mut kinds: Vec<_> = kinds.into_iter().flatten().collect();
     match (kinds.pop(), kinds.is_empty()) {
@@ -441,7 +441,7 @@ fn reply(raw: RawReply) -> Result<Reply, String> {
         return Err("a reply is not exactly one reply".into());
     };
     Ok(match raw.delay {
-        Some(delay) => Reply::Late(seconds(delay), Box::new(reply)),
+        Some(delay) => Reply::Late(seconds(delay)?, Box::new(reply)),
         None => reply,
     })
 }
