@@ -421,13 +421,10 @@ fn respond(flavour: Flavour, number: usize, request: &http::Request, shared: &Sh
         state = shared.1.wait_timeout(state, left).unwrap().0;
     }
     drop(state);
-    match reply {
-        Reply::Late(delay, reply) => {
-            thread::sleep(delay);
-            call.reply(*reply)
-        }
-        reply => call.reply(reply),
+    if let Reply::Late(delay, _) = &reply {
+        thread::sleep(*delay);
     }
+    call.reply(reply)
 }
 
 fn asked_for_names(state: &State) -> usize {

@@ -229,7 +229,7 @@ impl Call {
                 body: body.into_bytes(),
             },
             Reply::Close | Reply::Hang => Response::Close,
-            // Its time is up already.
+            // The wait is over.
             Reply::Late(_, reply) => self.reply(*reply),
             Reply::Half => Response::Half(Box::new(self.found(br#"{"ip":"6.6.6.6"}"#, |_| {}))),
         }
