@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::SysRng;
 use rand::{Rng, TryRng};
 
-use self::plan::{Plan, Seating, Task};
+use self::plan::{Leave, Plan, Seating, Task};
 use super::servers::Server;
 use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure};
@@ -140,16 +140,20 @@ impl<D: Dial> Pool<D> {
                     plan = waited.unwrap_or_else(PoisonError::into_inner).0;
                 }
                 Seating::Nobody => return Err(last.unwrap_or_else(nobody)),
-                Seating::Dial(server) => {
+                Seating::Dial(leave) => {
                     drop(plan);
                     // Half of what is left, so that another can be tried.
                     let opening = Opening {
                         shared: &self.0,
                         isolation,
                         index,
-                        server: &server,
+                        leave: &leave,
                     };
-                    match self.0.dial.dial(&server, now + left / 2, &limit.cancel) {
+                    match self
+                        .0
+                        .dial
+                        .dial(&leave.server, now + left / 2, &limit.cancel)
+                    {
                         Ok(link) => {
                             let link = Arc::new(link);
                             opening.done(Some(Arc::clone(&link)));
@@ -205,7 +209,7 @@ struct Opening<'a, D: Dial> {
     shared: &'a Arc<Shared<D>>,
     isolation: &'a IsolationId,
     index: usize,
-    server: &'a Server,
+    leave: &'a Leave,
 }
 
 impl<D: Dial> Opening<'_, D> {
@@ -215,15 +219,9 @@ impl<D: Dial> Opening<'_, D> {
     }
 
     fn settle(&self, link: Option<Arc<D::Link>>) {
-        // A connection whose id was forgotten ends with the last lookup that
-        // uses it.
-        let _ = self.shared.plan().seated(
-            self.isolation,
-            self.index,
-            self.server,
-            link,
-            Instant::now(),
-        );
+        self.shared
+            .plan()
+            .seated(self.isolation, self.index, self.leave, link, Instant::now());
         self.shared.changed.notify_all();
     }
 }
