@@ -209,13 +209,23 @@ impl<L: Link> Plan<L> {
     /// What is to be done by now.
     pub fn due(&mut self, now: Instant) -> Vec<Task<L>> {
         let mut tasks = Vec::new();
-        while let Some(tick) = self.next_tick.filter(|&tick| tick <= now) {
-            self.next_tick = Some(tick + self.gap());
+        self.age(now, &mut tasks);
+        if self.has_ticked(now) {
             tasks.extend(self.fill(now));
         }
-        self.age(now, &mut tasks);
         self.ping(now, &mut tasks);
         tasks
+    }
+
+    /// Whether the clock has ticked since it was looked at last. Ticks that
+    /// nobody looked at, as while the machine slept, are not made up for.
+    fn has_ticked(&mut self, now: Instant) -> bool {
+        let mut has_ticked = false;
+        while let Some(tick) = self.next_tick.filter(|&tick| tick <= now) {
+            self.next_tick = Some(tick + self.gap());
+            has_ticked = true;
+        }
+        has_ticked
     }
 
     /// A tick of the clock: one connection is opened, if one is missing.
