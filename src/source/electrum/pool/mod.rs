@@ -257,21 +257,41 @@ fn keep<D: Dial>(shared: &Arc<Shared<D>>) {
 /// Opens a connection on a thread of its own, so that a slow server does not
 /// move the clock.
 fn open<D: Dial>(shared: &Arc<Shared<D>>, server: Server) {
-    let (own, target) = (Arc::clone(shared), server.clone());
-    let spawned = thread::Builder::new()
+    let mut filling = Filling {
+        shared: Arc::clone(shared),
+        server,
+        link: None,
+    };
+    // If there is no thread, that is the end of it, as of a failure.
+    let _ = thread::Builder::new()
         .name("fill".to_owned())
-        .spawn(move || {
-            let dialled = own
-                .dial
-                .dial(&target, Instant::now() + OPENING, &own.cancel);
-            let link = dialled.ok().map(Arc::new);
-            let refused = own.plan().opened(&target, link, Instant::now());
-            if let Some(link) = refused {
-                link.close();
-            }
-        });
-    if spawned.is_err() {
-        shared.plan().opened(&server, None, Instant::now());
+        .spawn(move || filling.dial());
+}
+
+/// A connection for the pool that is being opened. Whatever happens, the pool
+/// learns what came of it.
+struct Filling<D: Dial> {
+    shared: Arc<Shared<D>>,
+    server: Server,
+    link: Option<Arc<D::Link>>,
+}
+
+impl<D: Dial> Filling<D> {
+    fn dial(&mut self) {
+        let Shared { dial, cancel, .. } = &*self.shared;
+        let dialled = dial.dial(&self.server, Instant::now() + OPENING, cancel);
+        self.link = dialled.ok().map(Arc::new);
+    }
+}
+
+impl<D: Dial> Drop for Filling<D> {
+    fn drop(&mut self) {
+        let mut plan = self.shared.plan();
+        let refused = plan.opened(&self.server, self.link.take(), Instant::now());
+        drop(plan);
+        if let Some(link) = refused {
+            link.close();
+        }
     }
 }
 
