@@ -26,6 +26,12 @@ use crate::source::{Cancel, Limit};
 /// The time for opening a connection that nobody waits for.
 const OPENING: Duration = Duration::from_secs(60);
 
+/// Servers that are tried for one seat by one lookup.
+const TRIES: usize = 5;
+
+/// The least time worth giving a server if it can be had.
+const SHORTEST: Duration = Duration::from_secs(5);
+
 /// The longest time between two looks at what is due.
 const GLANCE: Duration = Duration::from_millis(500);
 
@@ -126,6 +132,7 @@ impl<D: Dial> Pool<D> {
         limit: &Limit,
     ) -> Result<Arc<D::Link>, FetchFailure> {
         let mut last = None;
+        let mut tries = TRIES;
         let mut plan = self.0.plan();
         loop {
             let now = Instant::now();
@@ -142,18 +149,16 @@ impl<D: Dial> Pool<D> {
                 Seating::Nobody => return Err(last.unwrap_or_else(nobody)),
                 Seating::Dial(leave) => {
                     drop(plan);
+                    tries -= 1;
                     // Half of what is left, so that another can be tried.
+                    let share = (left / 2).max(SHORTEST).min(left);
                     let opening = Opening {
                         shared: &self.0,
                         isolation,
                         index,
                         leave: &leave,
                     };
-                    match self
-                        .0
-                        .dial
-                        .dial(&leave.server, now + left / 2, &limit.cancel)
-                    {
+                    match self.0.dial.dial(&leave.server, now + share, &limit.cancel) {
                         Ok(link) => {
                             let link = Arc::new(link);
                             opening.done(Some(Arc::clone(&link)));
@@ -163,6 +168,11 @@ impl<D: Dial> Pool<D> {
                         }
                         Err(failure) => {
                             opening.done(None);
+                            // Where all refuse at once, as when there is no
+                            // proxy, it would go on without a pause.
+                            if tries == 0 {
+                                return Err(failure);
+                            }
                             last = Some(failure);
                         }
                     }
