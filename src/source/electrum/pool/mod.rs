@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::SysRng;
 use rand::{Rng, TryRng};
 
-use self::plan::{Plan, Seating, Task};
+use self::plan::{Leave, Plan, Seating, Task};
 use super::servers::Server;
 use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure};
@@ -25,6 +25,12 @@ use crate::source::{Cancel, Limit};
 
 /// The time for opening a connection that nobody waits for.
 const OPENING: Duration = Duration::from_secs(60);
+
+/// Servers that are tried for one seat by one lookup.
+const TRIES: usize = 5;
+
+/// The least time worth giving a server if it can be had.
+const SHORTEST: Duration = Duration::from_secs(5);
 
 /// The longest time between two looks at what is due.
 const GLANCE: Duration = Duration::from_millis(500);
@@ -126,6 +132,7 @@ impl<D: Dial> Pool<D> {
         limit: &Limit,
     ) -> Result<Arc<D::Link>, FetchFailure> {
         let mut last = None;
+        let mut tries = TRIES;
         let mut plan = self.0.plan();
         loop {
             let now = Instant::now();
@@ -140,16 +147,18 @@ impl<D: Dial> Pool<D> {
                     plan = waited.unwrap_or_else(PoisonError::into_inner).0;
                 }
                 Seating::Nobody => return Err(last.unwrap_or_else(nobody)),
-                Seating::Dial(server) => {
+                Seating::Dial(leave) => {
                     drop(plan);
+                    tries -= 1;
                     // Half of what is left, so that another can be tried.
+                    let share = (left / 2).max(SHORTEST).min(left);
                     let opening = Opening {
                         shared: &self.0,
                         isolation,
                         index,
-                        server: &server,
+                        leave: &leave,
                     };
-                    match self.0.dial.dial(&server, now + left / 2, &limit.cancel) {
+                    match self.0.dial.dial(&leave.server, now + share, &limit.cancel) {
                         Ok(link) => {
                             let link = Arc::new(link);
                             opening.done(Some(Arc::clone(&link)));
@@ -159,6 +168,11 @@ impl<D: Dial> Pool<D> {
                         }
                         Err(failure) => {
                             opening.done(None);
+                            // Where all refuse at once, as when there is no
+                            // proxy, it would go on without a pause.
+                            if tries == 0 {
+                                return Err(failure);
+                            }
                             last = Some(failure);
                         }
                     }
@@ -205,7 +219,7 @@ struct Opening<'a, D: Dial> {
     shared: &'a Arc<Shared<D>>,
     isolation: &'a IsolationId,
     index: usize,
-    server: &'a Server,
+    leave: &'a Leave,
 }
 
 impl<D: Dial> Opening<'_, D> {
@@ -215,15 +229,9 @@ impl<D: Dial> Opening<'_, D> {
     }
 
     fn settle(&self, link: Option<Arc<D::Link>>) {
-        // A connection whose id was forgotten ends with the last lookup that
-        // uses it.
-        let _ = self.shared.plan().seated(
-            self.isolation,
-            self.index,
-            self.server,
-            link,
-            Instant::now(),
-        );
+        self.shared
+            .plan()
+            .seated(self.isolation, self.index, self.leave, link, Instant::now());
         self.shared.changed.notify_all();
     }
 }
@@ -259,21 +267,41 @@ fn keep<D: Dial>(shared: &Arc<Shared<D>>) {
 /// Opens a connection on a thread of its own, so that a slow server does not
 /// move the clock.
 fn open<D: Dial>(shared: &Arc<Shared<D>>, server: Server) {
-    let (own, target) = (Arc::clone(shared), server.clone());
-    let spawned = thread::Builder::new()
+    let mut filling = Filling {
+        shared: Arc::clone(shared),
+        server,
+        link: None,
+    };
+    // If there is no thread, that is the end of it, as of a failure.
+    let _ = thread::Builder::new()
         .name("fill".to_owned())
-        .spawn(move || {
-            let dialled = own
-                .dial
-                .dial(&target, Instant::now() + OPENING, &own.cancel);
-            let link = dialled.ok().map(Arc::new);
-            let refused = own.plan().opened(&target, link, Instant::now());
-            if let Some(link) = refused {
-                link.close();
-            }
-        });
-    if spawned.is_err() {
-        shared.plan().opened(&server, None, Instant::now());
+        .spawn(move || filling.dial());
+}
+
+/// A connection for the pool that is being opened. Whatever happens, the pool
+/// learns what came of it.
+struct Filling<D: Dial> {
+    shared: Arc<Shared<D>>,
+    server: Server,
+    link: Option<Arc<D::Link>>,
+}
+
+impl<D: Dial> Filling<D> {
+    fn dial(&mut self) {
+        let Shared { dial, cancel, .. } = &*self.shared;
+        let dialled = dial.dial(&self.server, Instant::now() + OPENING, cancel);
+        self.link = dialled.ok().map(Arc::new);
+    }
+}
+
+impl<D: Dial> Drop for Filling<D> {
+    fn drop(&mut self) {
+        let mut plan = self.shared.plan();
+        let refused = plan.opened(&self.server, self.link.take(), Instant::now());
+        drop(plan);
+        if let Some(link) = refused {
+            link.close();
+        }
     }
 }
 
