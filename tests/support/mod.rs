@@ -9,11 +9,13 @@
     missing_docs
 )]
 
+pub mod circuits;
 pub mod electrum;
 pub mod node;
 pub mod plugin;
 pub mod run;
 pub mod socks;
+pub mod state;
 
 use std::time::Duration;
 
