@@ -26,7 +26,7 @@ mod wire;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -124,6 +124,7 @@ impl Inner {
                 pins,
                 log: self.log.clone(),
                 pool: Arc::clone(&pool),
+                changed: Mutex::default(),
             }),
             servers,
             ledger: Arc::clone(&ledger),
