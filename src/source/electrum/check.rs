@@ -75,13 +75,10 @@ fn state(shared: &Shared) -> Finding {
         Kept::Directory(path) => {
             Finding::ok("state", format!("headers are kept in {}", path.display()))
         }
-        Kept::ReadOnly(path) => Finding::warn(
+        Kept::ReadOnly(path, why) => Finding::warn(
             "state",
-            format!(
-                "{} is in use by another process; nothing is written",
-                path.display()
-            ),
-            "nothing has to be done if that is the plugin itself",
+            format!("nothing is written to {}: {why}", path.display()),
+            "nothing has to be done if another process uses it and is the plugin itself",
         ),
         Kept::Nowhere(why) => Finding::warn(
             "state",
@@ -97,7 +94,7 @@ pub(super) enum Kept {
     /// In this directory.
     Directory(std::path::PathBuf),
     /// This directory was read; something keeps it from being written.
-    ReadOnly(std::path::PathBuf),
+    ReadOnly(std::path::PathBuf, String),
     /// In memory only, and why.
     Nowhere(String),
 }
