@@ -50,7 +50,10 @@ fn operators(status: &Status, servers: &[Server], works: bool) -> Finding {
         ),
         (1, _) if !works => Finding::fail(
             "servers",
-            format!("{heard} answers; another operator must too"),
+            match &status.trouble {
+                Some(trouble) => format!("{heard} answers; another operator must too. {trouble}"),
+                None => format!("{heard} answers; another operator must too"),
+            },
             "try again later, or name other servers with electrum-server",
         ),
         _ => Finding::ok("servers", format!("{heard} answer")),
