@@ -6,9 +6,9 @@ use clap::builder::OsStringValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches};
 
-use super::Command;
-use super::draft::Setting;
+use super::draft::{Setting, push};
 use super::keys::KEYS;
+use super::{Command, upstream};
 
 /// The subcommands; without one the process is a plugin.
 const COMMANDS: [&str; 4] = ["resolve", "records", "check", "help"];
@@ -25,6 +25,8 @@ pub(super) struct Arguments {
     pub command: Command,
     pub verbosity: u8,
     pub settings: Vec<Setting>,
+    /// About options that work but are no longer needed.
+    pub warnings: Vec<String>,
 }
 
 /// What the command line asks for.
@@ -38,14 +40,11 @@ pub(super) enum Parsed {
 pub(super) fn names_a_command(arguments: &[OsString]) -> bool {
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
-        let argument = argument.to_string_lossy();
-        if !argument.starts_with('-') {
-            return COMMANDS.contains(&argument.as_ref());
+        let text = argument.to_string_lossy();
+        if !text.starts_with('-') {
+            return COMMANDS.contains(&text.as_ref());
         }
-        let takes_next = KEYS
-            .iter()
-            .any(|key| key.value_name.is_some() && argument.strip_prefix("--") == Some(key.name));
-        if takes_next {
+        if upstream::takes_next(argument) {
             arguments.next();
         }
     }
@@ -54,8 +53,13 @@ pub(super) fn names_a_command(arguments: &[OsString]) -> bool {
 
 /// Reads the command line, given without the program's own name.
 pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, String> {
+    let upstream::Extracted {
+        rest,
+        settings: mut older,
+        warnings,
+    } = upstream::extract(arguments)?;
     let program = std::iter::once(OsString::from(env!("CARGO_PKG_NAME")));
-    let matches = match definition().try_get_matches_from(program.chain(arguments)) {
+    let matches = match definition().try_get_matches_from(program.chain(rest)) {
         Ok(matches) => matches,
         Err(error) => {
             return match error.kind() {
@@ -85,7 +89,7 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, String> {
         None => (Command::Plugin, &matches),
     };
     let verbosity = matches.get_count("verbose");
-    let settings = KEYS
+    let settings: Vec<Setting> = KEYS
         .iter()
         .flat_map(|key| {
             let values = matches.get_many::<OsString>(key.name);
@@ -95,10 +99,14 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, String> {
                 .map(move |value| (key, value.clone()))
         })
         .collect();
+    for (key, value) in settings {
+        push(&mut older, key, value).map_err(|reason| format!("the command line {reason}"))?;
+    }
     Ok(Parsed::Run(Arguments {
         command,
         verbosity,
-        settings,
+        settings: older,
+        warnings,
     }))
 }
 

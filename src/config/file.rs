@@ -8,13 +8,14 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::draft::{Setting, push};
-use super::keys::{Key, find, quoted};
+use super::keys::{find, quoted};
+use super::upstream::{self, Collected};
 
 /// The largest file in octets.
 const MAX_OCTETS: u64 = 1 << 20;
 
-/// Reads the settings in the file.
-pub(super) fn read(path: &Path) -> Result<Vec<Setting>, String> {
+/// Reads the settings in the file; with warnings.
+pub(super) fn read(path: &Path) -> Result<(Vec<Setting>, Vec<String>), String> {
     let text = read_text(path)
         .map_err(|reason| format!("config: the file {path:?} cannot be read: {reason}"))?;
     parse(&text).map_err(|reason| format!("config: the file {path:?} {reason}"))
@@ -31,7 +32,7 @@ fn read_text(path: &Path) -> Result<String, String> {
     String::from_utf8(octets).map_err(|_| "it is not UTF-8".into())
 }
 
-fn parse(text: &str) -> Result<Vec<Setting>, String> {
+fn parse(text: &str) -> Result<(Vec<Setting>, Vec<String>), String> {
     // Display of the error would show the line, which may hold the password.
     let table: Table = text.parse().map_err(|error: toml::de::Error| {
         let before = error
@@ -42,7 +43,18 @@ fn parse(text: &str) -> Result<Vec<Setting>, String> {
         format!("is not valid TOML, see its line {line}")
     })?;
     let mut settings = Vec::new();
+    let mut older = Collected::default();
     for (name, value) in table {
+        if name == upstream::CERTSTORE {
+            older.has_certstore = true;
+            continue;
+        }
+        if name == upstream::SECTION
+            && let Value::Table(section) = value
+        {
+            read_section(section, &mut older)?;
+            continue;
+        }
         if value.is_table() {
             return Err(format!(
                 "has the section {}; settings stand at the top, outside sections",
@@ -63,21 +75,35 @@ fn parse(text: &str) -> Result<Vec<Setting>, String> {
             value => vec![value],
         };
         for value in values {
-            push(&mut settings, key, OsString::from(scalar(key, value)?))?;
+            push(&mut settings, key, OsString::from(scalar(key.name, value)?))?;
         }
     }
-    Ok(settings)
+    let (older, warnings) = older.finish();
+    for (key, value) in older {
+        push(&mut settings, key, value)?;
+    }
+    Ok((settings, warnings))
 }
 
-fn scalar(key: &Key, value: Value) -> Result<String, String> {
+/// Reads the section of ncprop279 (Go), which has settings by their old names.
+fn read_section(section: Table, older: &mut Collected) -> Result<(), String> {
+    for (name, value) in section {
+        let text = scalar(&name, value)?;
+        older
+            .add(&name, OsString::from(text))
+            .map_err(|reason| format!("has {name} in its section, which {reason}"))?;
+    }
+    Ok(())
+}
+
+fn scalar(name: &str, value: Value) -> Result<String, String> {
     match value {
         Value::String(text) => Ok(text),
         Value::Integer(number) => Ok(number.to_string()),
         Value::Float(number) => Ok(number.to_string()),
         Value::Boolean(truth) => Ok(truth.to_string()),
         _ => Err(format!(
-            "has {} with a list or date; write a string, number, true or false",
-            key.name
+            "has {name} with a list or date; write a string, number, true or false"
         )),
     }
 }

@@ -19,6 +19,7 @@ pub mod settings;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod upstream;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -148,14 +149,18 @@ fn assemble(
     let mut draft = Draft::default();
     draft.apply(&options, &Origin::Options)?;
     draft.apply(&arguments.settings, &Origin::CommandLine)?;
+    let mut older = arguments.warnings;
     if let Some(path) = draft.config.take() {
-        let settings = file::read(&path)?;
+        let (settings, warnings) = file::read(&path)?;
+        older.extend(warnings);
         draft = Draft::default();
         draft.apply(&settings, &Origin::File(path))?;
         draft.apply(&options, &Origin::Options)?;
         draft.apply(&arguments.settings, &Origin::CommandLine)?;
     }
-    let (settings, warnings) = draft.finish(environment)?;
+    let (settings, mut warnings) = draft.finish(environment)?;
+    older.dedup();
+    warnings.extend(older);
     Ok(Invocation {
         command: arguments.command,
         verbosity: arguments.verbosity,

@@ -223,6 +223,12 @@ fn check_servers(draft: &Draft, warnings: &mut Vec<String>) -> Result<(), String
             server.address,
         ));
     }
+    if draft.proxy.is_none() && servers.iter().any(|server| server.address.is_onion()) {
+        return Err(format!(
+            "{} names an onion service, which only Tor reaches; set proxy to Tor's SOCKS port, such as 127.0.0.1:9050",
+            draft.named("electrum-server"),
+        ));
+    }
     if let [only] = servers.as_slice() {
         warnings.push(format!(
             "{} names {} only, which alone says which names exist and which block is the newest; \

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::PATIENCE;
 
@@ -203,6 +203,21 @@ impl Plugin {
         }
     }
 
+    /// Whether the lines on stdout satisfy a condition within a time, or before
+    /// their end if that is earlier.
+    pub fn wait_until(&self, patience: Duration, found: impl Fn(&[String]) -> bool) -> bool {
+        let deadline = Instant::now() + patience;
+        let mut heard = self.stdout.0.lock().unwrap();
+        while !found(&heard.lines) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || heard.ended {
+                return false;
+            }
+            heard = self.stdout.1.wait_timeout(heard, left).unwrap().0;
+        }
+        true
+    }
+
     /// The next line on stdout.
     pub fn line(&mut self) -> String {
         let at = self.next;
@@ -295,7 +310,7 @@ impl Plugin {
                 return status;
             }
             assert!(Instant::now() < deadline, "it does not end{}", self.story());
-            thread::sleep(std::time::Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(5));
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod accepted;
 mod refused;
+mod upstream;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -9,6 +9,7 @@ use super::Shared;
 use super::lookup::{Lookup, LookupError};
 use super::pool::Fault;
 use super::verdict::{Account, judge};
+use super::wire::Connection;
 use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
 use crate::source::{Cancel, Limit};
@@ -170,7 +171,6 @@ fn ask(
             break;
         }
         let connection = shared.pool.seat(isolation, seat, limit)?;
-        let server = connection.server();
         let (kind, fault, error) = match lookup.ask(&connection) {
             Ok(account) => return Ok(account),
             Err(LookupError::NotReady(failure)) => return Err(failure),
@@ -185,17 +185,22 @@ fn ask(
             Err(error @ LookupError::TimedOut) => {
                 (FailureKind::TimedOut, Some(Fault::Broken), error)
             }
+            Err(error @ LookupError::Unusable(_)) => {
+                return Err(failure(FailureKind::BadReply, &connection, &error));
+            }
             Err(error @ LookupError::Changed) => (FailureKind::NotReady, None, error),
         };
-        last = Some(FetchFailure::new(
-            kind,
-            format!("the Electrum server {server}: {error}"),
-        ));
+        last = Some(failure(kind, &connection, &error));
         if let Some(fault) = fault {
             shared.pool.failed(isolation, &connection, fault);
         }
     }
     Err(last.unwrap_or_else(too_late))
+}
+
+fn failure(kind: FailureKind, connection: &Connection, error: &LookupError) -> FetchFailure {
+    let server = connection.server();
+    FetchFailure::new(kind, format!("the Electrum server {server}: {error}"))
 }
 
 #[cfg(test)]

@@ -31,6 +31,10 @@ pub(super) enum LookupError {
     /// The server sent what no honest server sends.
     #[error("{0}")]
     Lied(String),
+    /// The answer is larger than any that is taken. A name's owner can bring
+    /// that about, so the server is not blamed.
+    #[error("{0}")]
+    Unusable(String),
     /// The connection is of no use any more.
     #[error("{0}")]
     Broken(String),
@@ -47,13 +51,16 @@ pub(super) enum LookupError {
 
 impl From<ReplyError> for LookupError {
     fn from(error: ReplyError) -> Self {
-        Self::Lied(error.to_string())
+        match error {
+            ReplyError::TooLong | ReplyError::TooMany => Self::Unusable(error.to_string()),
+            error => Self::Lied(error.to_string()),
+        }
     }
 }
 
 impl From<TooManyOperations> for LookupError {
     fn from(error: TooManyOperations) -> Self {
-        Self::Lied(error.to_string())
+        Self::Unusable(error.to_string())
     }
 }
 

@@ -39,7 +39,7 @@ use self::header_peer::HeaderPeers;
 use self::links::LookupDialer;
 use self::pins::Pins;
 use self::pool::Pool;
-use self::servers::servers;
+use self::servers::{Server, servers};
 use self::state::{ReadOnly, State};
 use self::store::HeaderFile;
 use self::sync::{Driver, Ledger, OPERATORS};
@@ -104,7 +104,7 @@ impl Inner {
 
     fn begin(&self) -> Shared {
         let settings = &self.settings;
-        let servers = servers(&settings.servers);
+        let servers = self.servers();
         let (state, kept) = self.open_state();
         let directory = settings.state.as_deref().filter(|_| state.is_some());
         let is_writable = state.as_ref().is_some_and(|state| state.is_writable());
@@ -148,6 +148,15 @@ impl Inner {
             ledger,
             pool,
         }
+    }
+
+    /// The servers that can be reached: onion services only through a proxy.
+    fn servers(&self) -> Vec<Server> {
+        let mut servers = servers(&self.settings.servers);
+        if self.settings.proxy.is_none() {
+            servers.retain(|server| !server.address.is_onion());
+        }
+        servers
     }
 
     fn open_state(&self) -> (Option<Arc<State>>, Kept) {
@@ -234,8 +243,7 @@ impl Source for ElectrumSource {
     }
 
     fn check(&self, limit: &Limit) -> Vec<Finding> {
-        let servers = servers(&self.0.settings.servers);
-        check::check(self.0.shared(), &servers, limit)
+        check::check(self.0.shared(), &self.0.servers(), limit)
     }
 }
 

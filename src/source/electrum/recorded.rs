@@ -25,8 +25,6 @@ pub const EXPIRY: u32 = 30;
 /// The recorded chain.
 #[derive(Deserialize)]
 pub struct Chain {
-    /// Its height.
-    pub tip: u32,
     /// A server's reply with all of its headers, 80 octets each.
     pub headers: Box<RawValue>,
     /// Every name on it.
@@ -42,8 +40,6 @@ pub struct Name {
     pub value: String,
     /// The height of the newest operation.
     pub height: u32,
-    /// Whether it has run out.
-    pub expired: bool,
     /// The transaction with the newest operation.
     pub txid: String,
     /// The script that servers index the name by.
@@ -57,8 +53,6 @@ pub struct Name {
 pub struct Exchange {
     /// The server's software.
     pub server: String,
-    /// The protocol that was agreed on.
-    pub protocol: String,
     /// What was asked.
     pub method: String,
     /// With which arguments.

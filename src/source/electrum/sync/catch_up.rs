@@ -42,10 +42,8 @@ pub(super) fn catch_up(
     if is_ours(ledger, newest.height, &newest.header) {
         return Ok(caught);
     }
-    let (mut candidate, first) = fork(ledger, peer, newest.height, cancel)?;
-    let mut batch = Some(first);
+    let (mut candidate, mut headers) = fork(ledger, peer, newest.height, cancel)?;
     loop {
-        let Some(headers) = batch.take() else { break };
         push(ledger, &mut candidate, &headers)?;
         let reached = candidate.tip();
         if reached >= newest.height {
@@ -61,11 +59,11 @@ pub(super) fn catch_up(
         if cancel.is_set() {
             return Err(PeerError::TimedOut);
         }
-        batch = Some(peer.sealed(
+        headers = peer.sealed(
             reached.saturating_add(1),
             MOST_HEADERS,
             Instant::now() + PATIENCE,
-        )?);
+        )?;
     }
     (caught.depth, _) = adopt(ledger, candidate)?;
     Ok(caught)

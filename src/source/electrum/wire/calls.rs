@@ -71,11 +71,6 @@ impl State {
     pub fn take_notification(&mut self) -> Option<Box<RawValue>> {
         self.notification.take().map(|kept| kept.what)
     }
-
-    /// Whether there is a notification.
-    pub fn has_notification(&self) -> bool {
-        self.notification.is_some()
-    }
 }
 
 /// Whose turn it is.

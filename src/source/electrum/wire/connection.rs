@@ -284,22 +284,6 @@ impl Connection {
         self.link.calls.state().take_notification()
     }
 
-    /// Waits for a notification; true if there is one to be taken, false at
-    /// the deadline.
-    ///
-    /// # Errors
-    /// The connection has ended, or `cancel` was set.
-    pub fn wait(&self, deadline: Instant, cancel: &Cancel) -> Result<bool, CallError> {
-        let found = self.link.wait(Until { deadline, cancel }, |state| {
-            state.has_notification().then_some(())
-        });
-        match found {
-            Ok(()) => Ok(true),
-            Err(CallError::TimedOut { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Sends a ping, whose reply is discarded when it comes.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::calls::Ticket;
 use super::*;
 use crate::config::settings::NodeAddress;
 use crate::source::Cancel;

@@ -1,0 +1,190 @@
+//! The options and the file of ncprop279 (Go), whose place this program takes.
+//!
+//! Its options follow Go's flag package: one hyphen or two, `-name=value` or
+//! `-name value`, switches without a value, and the last one counts if one is
+//! repeated. Each is turned into the setting of ours that it stands for.
+
+use std::ffi::{OsStr, OsString};
+
+use super::draft::{Setting, push};
+use super::keys::{Key, find, quoted};
+
+/// The prefix of its options, and the section of its file.
+pub(super) const SECTION: &str = "ncprop279";
+
+/// The prefix of options about a certificate store, which it had for another
+/// program's sake.
+pub(super) const CERTSTORE: &str = "certstore";
+
+/// Its options without the prefix, and ours.
+const NAMES: &[(&str, &str)] = &[
+    ("namecoinrpcaddress", "rpc-address"),
+    ("namecoinrpcusername", "rpc-user"),
+    ("namecoinrpcpassword", "rpc-password"),
+    ("namecoinrpccookiepath", "rpc-cookie"),
+    ("namecoinrpctimeout", "timeout"),
+    ("cachemaxentries", "cache-entries"),
+    ("onlyonion", "only-onion"),
+];
+
+/// What came of a command line.
+pub(super) struct Extracted {
+    /// The arguments that are ours.
+    pub rest: Vec<OsString>,
+    /// The settings that the others stand for.
+    pub settings: Vec<Setting>,
+    pub warnings: Vec<String>,
+}
+
+/// Takes the options of ncprop279 (Go) out of a command line.
+pub(super) fn extract(arguments: Vec<OsString>) -> Result<Extracted, String> {
+    let mut collected = Collected::default();
+    let mut rest = Vec::new();
+    let mut arguments = arguments.into_iter();
+    while let Some(argument) = arguments.next() {
+        let Some((name, value)) = option(&argument) else {
+            let takes_next = takes_next(&argument);
+            rest.push(argument);
+            if takes_next {
+                rest.extend(arguments.next());
+            }
+            continue;
+        };
+        if name == "conf" {
+            let value = value.or_else(|| arguments.next());
+            let value = value.ok_or("-conf (command line) needs a value; write -conf=FILE")?;
+            rest.extend([OsString::from("--config"), value]);
+        } else if let Some(name) = name.strip_prefix("ncprop279.") {
+            let is_switch = own(name).is_some_and(|key| key.value_name.is_none());
+            let value = match value {
+                None if is_switch => Some("true".into()),
+                None => arguments.next(),
+                value => value,
+            };
+            let value = value.ok_or_else(|| {
+                format!(
+                    "-{SECTION}.{name} (command line) needs a value; write -{SECTION}.{name}=value"
+                )
+            })?;
+            collected
+                .add(name, value)
+                .map_err(|reason| format!("-{SECTION}.{name} (command line) {reason}"))?;
+        } else {
+            collected.has_certstore = true;
+            // Its switches cannot be told from its other options.
+            if value.is_none() && name != "certstore.cryptoapi" {
+                arguments.next();
+            }
+        }
+    }
+    let (settings, warnings) = collected.finish();
+    Ok(Extracted {
+        rest,
+        settings,
+        warnings,
+    })
+}
+
+/// The name and value in an option of ncprop279 (Go).
+fn option(argument: &OsStr) -> Option<(String, Option<OsString>)> {
+    let text = argument.to_str()?;
+    let bare = text.strip_prefix('-')?;
+    let bare = bare.strip_prefix('-').unwrap_or(bare);
+    let (name, value) = match bare.split_once('=') {
+        Some((name, value)) => (name, Some(OsString::from(value))),
+        None => (bare, None),
+    };
+    let is_its = name == "conf" || name.starts_with("ncprop279.") || name.starts_with("certstore.");
+    is_its.then(|| (name.to_owned(), value))
+}
+
+/// Whether the argument after one of ours is its value.
+pub(super) fn takes_next(argument: &OsStr) -> bool {
+    argument
+        .to_str()
+        .and_then(|text| text.strip_prefix("--"))
+        .and_then(find)
+        .is_some_and(|key| key.value_name.is_some())
+}
+
+/// Our setting for an option without its prefix.
+fn own(name: &str) -> Option<&'static Key> {
+    let (_, own) = NAMES.iter().find(|(its, _)| *its == name)?;
+    find(own)
+}
+
+/// Its settings of one source.
+#[derive(Default)]
+pub(super) struct Collected {
+    settings: Vec<Setting>,
+    pub has_certstore: bool,
+}
+
+impl Collected {
+    /// Adds a setting by its old name; the last one counts.
+    pub fn add(&mut self, name: &str, value: OsString) -> Result<(), String> {
+        let key = own(name).ok_or("is no option of ncprop279, neither old nor new; see --help")?;
+        self.settings.retain(|(other, _)| other.name != key.name);
+        let value = match key.name {
+            "timeout" => seconds(&value)?,
+            "only-onion" => truth(&value)?,
+            _ => value,
+        };
+        // Empty meant not set, as its example file has it.
+        if value.is_empty() && key.name.starts_with("rpc-") && key.name != "rpc-password" {
+            return Ok(());
+        }
+        push(&mut self.settings, key, value)
+    }
+
+    /// The settings, with warnings.
+    pub fn finish(mut self) -> (Vec<Setting>, Vec<String>) {
+        let mut warnings = Vec::new();
+        if self.has_certstore {
+            warnings.push(
+                "the options certstore.* have no effect here and can be taken away".to_owned(),
+            );
+        }
+        let has = |name: &str| {
+            let mut settings = self.settings.iter();
+            settings
+                .find(|(key, _)| key.name == name)
+                .map(|(_, value)| !value.is_empty())
+        };
+        // It used the cookie only without a password.
+        match (has("rpc-password"), has("rpc-cookie")) {
+            (Some(true), Some(_)) => {
+                warnings.push(
+                    "the cookie file is not used, as there is a user name with a password; \
+                     take one of them away"
+                        .to_owned(),
+                );
+                self.settings.retain(|(key, _)| key.name != "rpc-cookie");
+            }
+            (Some(false), _) => self
+                .settings
+                .retain(|(key, _)| !matches!(key.name, "rpc-user" | "rpc-password")),
+            _ => {}
+        }
+        (self.settings, warnings)
+    }
+}
+
+/// Seconds from milliseconds.
+fn seconds(value: &OsStr) -> Result<OsString, String> {
+    let milliseconds: u32 = value
+        .to_str()
+        .filter(|digits| digits.bytes().all(|octet| octet.is_ascii_digit()))
+        .and_then(|digits| digits.parse().ok())
+        .ok_or_else(|| format!("is {} but must be a number of milliseconds", quoted(value)))?;
+    Ok(format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000).into())
+}
+
+/// A switch in the spellings that Go takes.
+fn truth(value: &OsStr) -> Result<OsString, String> {
+    match value.to_str() {
+        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok("true".into()),
+        Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok("false".into()),
+        _ => Err(format!("is {} but must be true or false", quoted(value))),
+    }
+}
