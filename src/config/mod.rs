@@ -115,6 +115,12 @@ impl fmt::Display for Origin {
     }
 }
 
+/// The command line as `clap` knows it, from which the manual page and
+/// completions are made.
+pub fn command_line() -> clap::Command {
+    arguments::definition()
+}
+
 /// Reads the command line (without the program's own name), the environment
 /// and the configuration file.
 ///
