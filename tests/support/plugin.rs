@@ -58,6 +58,7 @@ impl Start {
             .env_remove("TOR_NS_PROTO_VERSION")
             .env_remove("TOR_NS_PLUGIN_OPTIONS")
             .env_remove("TOR_NS_STATE_LOCATION")
+            .env_remove("XDG_STATE_HOME")
             .env("HOME", home.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -89,6 +90,14 @@ impl Start {
     pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
         self.command.stderr(stderr);
         self
+    }
+
+    /// Starts the plugin and takes its first line, which must say that it is
+    /// ready.
+    pub fn ready(self) -> Plugin {
+        let mut plugin = self.spawn();
+        assert_eq!(plugin.line(), "INIT 1 0", "{}", plugin.story());
+        plugin
     }
 
     pub fn spawn(mut self) -> Plugin {
@@ -131,9 +140,7 @@ impl Plugin {
     /// Starts the plugin and takes its first line, which must say that it is
     /// ready.
     pub fn start<S: AsRef<str>>(arguments: &[S]) -> Self {
-        let mut plugin = Start::new(arguments).spawn();
-        assert_eq!(plugin.line(), "INIT 1 0", "{}", plugin.story());
-        plugin
+        Start::new(arguments).ready()
     }
 
     /// Starts the plugin on a names file with these contents.

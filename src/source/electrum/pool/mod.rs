@@ -39,6 +39,11 @@ const GLANCE: Duration = Duration::from_millis(500);
 /// wanted.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// The pause after an attempt to open a connection for an isolation id has
+/// failed; it doubles from one attempt to the next. Each costs Tor a circuit.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+
 /// A connection, as far as the pool knows it.
 pub(super) trait Link: Send + Sync + 'static {
     /// The server at its other end.
@@ -133,6 +138,7 @@ impl<D: Dial> Pool<D> {
     ) -> Result<Arc<D::Link>, FetchFailure> {
         let mut last = None;
         let mut tries = TRIES;
+        let mut pause = SHORTEST_PAUSE;
         let mut plan = self.0.plan();
         loop {
             let now = Instant::now();
@@ -174,6 +180,8 @@ impl<D: Dial> Pool<D> {
                                 return Err(failure);
                             }
                             last = Some(failure);
+                            sleep(pause, limit);
+                            pause = (pause * 2).min(LONGEST_PAUSE);
                         }
                     }
                     plan = self.0.plan();
@@ -302,6 +310,18 @@ impl<D: Dial> Drop for Filling<D> {
         if let Some(link) = refused {
             link.close();
         }
+    }
+}
+
+/// Lets time pass, as long as somebody waits.
+fn sleep(time: Duration, limit: &Limit) {
+    let until = (Instant::now() + time).min(limit.deadline);
+    while !limit.cancel.is_set() {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        thread::sleep(left.min(PATIENCE));
     }
 }
 
