@@ -10,6 +10,7 @@
 )]
 
 pub mod electrum;
+pub mod electrum_plugin;
 pub mod node;
 pub mod plugin;
 pub mod run;
