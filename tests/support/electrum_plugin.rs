@@ -54,12 +54,12 @@ pub fn ip(address: &str) -> String {
     format!(r#"{{"ip":"{address}"}}"#)
 }
 
-/// Asks, each time under another isolation id, until the answer is the one
-/// expected. Every other answer must be `meanwhile`, as far as that goes.
+/// Asks under one isolation id until the answer is the one expected. Every
+/// other answer must be `meanwhile`, as far as that goes.
 pub fn becomes(plugin: &mut Plugin, name: &str, meanwhile: &str, expected: &str) {
     let deadline = Instant::now() + PATIENCE;
-    for count in 0.. {
-        let answer = plugin.ask(name, &format!("{name}-{count}"));
+    loop {
+        let answer = plugin.ask(name, "becomes");
         if answer == expected {
             return;
         }
@@ -121,4 +121,13 @@ pub fn wait_dropped(server: &Electrum) {
             connection.closed
         }) && some
     });
+}
+
+/// How many connections for headers were made to a server.
+pub fn header_connections(server: &Electrum) -> usize {
+    let connections = server.connections();
+    let methods = connections.iter().map(Connection::methods);
+    methods
+        .filter(|methods| methods.contains(&"server.features"))
+        .count()
 }
