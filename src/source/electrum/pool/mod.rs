@@ -126,6 +126,7 @@ impl<D: Dial> Pool<D> {
         limit: &Limit,
     ) -> Result<Arc<D::Link>, FetchFailure> {
         let mut last = None;
+        let mut tried: Vec<Server> = Vec::new();
         let mut plan = self.0.plan();
         loop {
             let now = Instant::now();
@@ -142,13 +143,19 @@ impl<D: Dial> Pool<D> {
                 Seating::Nobody => return Err(last.unwrap_or_else(nobody)),
                 Seating::Dial(server) => {
                     drop(plan);
-                    // Half of what is left, so that another can be tried.
                     let opening = Opening {
                         shared: &self.0,
                         isolation,
                         index,
                         server: &server,
                     };
+                    if tried.contains(&server) {
+                        // The others have failed too, or it would not be its
+                        // turn again.
+                        opening.done(None);
+                        return Err(last.unwrap_or_else(nobody));
+                    }
+                    // Half of what is left, so that another can be tried.
                     match self.0.dial.dial(&server, now + left / 2, &limit.cancel) {
                         Ok(link) => {
                             let link = Arc::new(link);
@@ -159,6 +166,7 @@ impl<D: Dial> Pool<D> {
                         }
                         Err(failure) => {
                             opening.done(None);
+                            tried.push(server);
                             last = Some(failure);
                         }
                     }
