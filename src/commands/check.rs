@@ -13,8 +13,10 @@ const WIDTH: usize = 80;
 
 /// Tries a source out.
 pub fn run(timeout: Duration, source: &dyn Source) -> Vec<Finding> {
+    let deadline = super::deadline(timeout);
     source.check(&Limit {
-        deadline: super::deadline(timeout),
+        due: deadline,
+        deadline,
         cancel: Cancel::new(),
     })
 }

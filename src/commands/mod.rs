@@ -28,6 +28,7 @@ fn fetch(
 ) {
     for key in keys {
         let limit = Limit {
+            due: deadline,
             deadline,
             cancel: Cancel::new(),
         };

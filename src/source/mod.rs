@@ -20,6 +20,9 @@ use crate::snapshot::{FetchFailure, Fetched, NameKey};
 /// How long a fetch may take, and whether anybody still wants it.
 #[derive(Debug, Clone)]
 pub struct Limit {
+    /// The moment at which the first query that waits for it is to be
+    /// answered. What comes later is kept for the client that asks again.
+    pub due: Instant,
     /// The moment at which the fetch must have ended, one way or the other.
     pub deadline: Instant,
     /// Set when nobody waits any more. A source looks at it between the

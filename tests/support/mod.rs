@@ -11,6 +11,7 @@
 
 pub mod circuits;
 pub mod electrum;
+pub mod electrum_plugin;
 pub mod node;
 pub mod plugin;
 pub mod run;

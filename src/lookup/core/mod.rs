@@ -345,15 +345,21 @@ impl Core {
             since: now,
         };
         // A queued fetch has lookups; each knows how long it may go on.
-        let mut deadline = None;
+        let mut deadline = now;
+        let mut due: Option<Instant> = None;
         for lookup in &fetch.lookups {
             if let Some(lookup) = self.lookups.get_mut(lookup) {
                 lookup.begun = true;
-                deadline = deadline.max(Some(lookup.give_up));
+                deadline = deadline.max(lookup.give_up);
+                let waiters = lookup.waiters.iter();
+                let dues = waiters.filter_map(|waiter| self.tickets.get(waiter));
+                due = due.into_iter().chain(dues.map(|(_, due)| *due)).min();
             }
         }
         let limit = Limit {
-            deadline: deadline.unwrap_or(now),
+            // Nobody waits for what goes on for nobody.
+            due: due.unwrap_or(deadline),
+            deadline,
             cancel,
         };
         Some(Job {

@@ -30,12 +30,16 @@ pub(super) fn fetch(
     limit: &Limit,
 ) -> Result<Fetched, FetchFailure> {
     let begun = Instant::now();
-    let half = begun + limit.deadline.saturating_duration_since(begun) / 2;
+    let left = limit.due.saturating_duration_since(begun);
+    let times = Times {
+        half: begun + left / 2,
+        headers: begun + left * 9 / 10,
+    };
     let (sender, answers) = mpsc::channel();
     // Set when this returns: a server that is still silent is not waited for.
     let own = Limit {
-        deadline: limit.deadline,
         cancel: Cancel::new(),
+        ..limit.clone()
     };
     let _guard = CancelOnDrop(own.cancel.clone());
     let seats = shared.pool.seats();
@@ -49,7 +53,7 @@ pub(super) fn fetch(
         let sender = sender.clone();
         thread::Builder::new()
             .name("ask".to_owned())
-            .spawn(move || drop(sender.send(ask(&shared, &isolation, seat, &key, &own))))
+            .spawn(move || drop(sender.send(ask(&shared, &isolation, seat, &key, times, &own))))
             .map_err(|error| {
                 FetchFailure::new(
                     FailureKind::Overloaded,
@@ -61,7 +65,7 @@ pub(super) fn fetch(
     let mut tally = Tally::new(seats);
     loop {
         let now = Instant::now();
-        if let Some(outcome) = tally.outcome(now >= half, now >= limit.deadline) {
+        if let Some(outcome) = tally.outcome(now >= times.half, now >= limit.deadline) {
             return outcome.map(Fetched::from);
         }
         if limit.cancel.is_set() {
@@ -74,6 +78,16 @@ pub(super) fn fetch(
             Err(RecvTimeoutError::Disconnected) => tally.end(),
         }
     }
+}
+
+/// Moments of a fetch.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    /// When a value that one server has proven stands by itself.
+    half: Instant,
+    /// When headers are not waited for any more: shortly before the query's
+    /// end, so that the user is told what is missing.
+    headers: Instant,
 }
 
 struct CancelOnDrop(Cancel);
@@ -156,6 +170,7 @@ fn ask(
     isolation: &IsolationId,
     seat: usize,
     key: &NameKey,
+    times: Times,
     limit: &Limit,
 ) -> Answer {
     let lookup = Lookup {
@@ -164,6 +179,7 @@ fn ask(
         confirmations: shared.confirmations,
         ledger: &shared.ledger,
         limit,
+        patience: times.headers,
     };
     let mut last = None;
     for _ in 0..ATTEMPTS {
@@ -178,8 +194,10 @@ fn ask(
             Err(error @ LookupError::Broken(_)) => {
                 (FailureKind::Unreachable, Some(Fault::Broken), error)
             }
-            Err(error @ LookupError::TimedOut) if limit.cancel.is_set() => {
-                // The other server was quicker; that is no fault.
+            Err(error @ LookupError::TimedOut)
+                if limit.cancel.is_set() && Instant::now() < times.half =>
+            {
+                // Nobody waits any more; that is no fault.
                 (FailureKind::TimedOut, None, error)
             }
             Err(error @ LookupError::TimedOut) => {

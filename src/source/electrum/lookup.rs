@@ -1,5 +1,7 @@
 //! One name, asked of one server, with the proof.
 
+use std::time::Instant;
+
 use serde_json::value::RawValue;
 use thiserror::Error;
 
@@ -81,6 +83,8 @@ pub(super) struct Lookup<'a> {
     pub confirmations: u32,
     pub ledger: &'a Ledger,
     pub limit: &'a Limit,
+    /// How long headers are waited for.
+    pub patience: Instant,
 }
 
 impl Lookup<'_> {
@@ -207,8 +211,12 @@ impl Lookup<'_> {
 
     /// The terms by which operations count, once there is a chain to judge by.
     fn terms(&self) -> Result<Terms, LookupError> {
+        let limit = Limit {
+            deadline: self.patience.min(self.limit.deadline),
+            ..self.limit.clone()
+        };
         Ok(Terms {
-            tip: self.ledger.wait(self.limit)?,
+            tip: self.ledger.wait(&limit)?,
             confirmations: self.confirmations,
             expiry: self.network.expiry(),
         })

@@ -246,6 +246,7 @@ impl Node {
         let looker = Arc::clone(node);
         // The fetch's own flag is set as soon as it has ended.
         let limit = Limit {
+            due: limit.due,
             deadline: limit.deadline,
             cancel: Cancel::new(),
         };

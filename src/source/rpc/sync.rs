@@ -177,8 +177,10 @@ mod tests {
     use crate::source::Cancel;
 
     fn limit() -> Limit {
+        let deadline = Instant::now() + Duration::from_secs(20);
         Limit {
-            deadline: Instant::now() + Duration::from_secs(20),
+            due: deadline,
+            deadline,
             cancel: Cancel::new(),
         }
     }

@@ -156,8 +156,10 @@ impl<D: Dial> Pool<D> {
                 Seating::Dial(leave) => {
                     drop(plan);
                     tries -= 1;
-                    // Half of what is left, so that another can be tried.
-                    let share = (left / 2).max(SHORTEST).min(left);
+                    // Half of what the query has left, so that another can be
+                    // tried.
+                    let wanted = limit.due.saturating_duration_since(now);
+                    let share = (wanted / 2).max(SHORTEST).min(left);
                     let opening = Opening {
                         shared: &self.0,
                         isolation,
