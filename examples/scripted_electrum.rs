@@ -9,7 +9,9 @@
 //! - `delay MS` delays the replies to requests that come from now on;
 //! - `report` tells of each server's connections: octets that were sent,
 //!   methods that were called, and whether it is closed;
-//! - `mine COUNT` mines empty blocks.
+//! - `mine COUNT` mines empty blocks;
+//! - `block [["register"|"update", NAME, VALUE], ...]` mines a block with these
+//!   operations. Both tell the new height.
 //!
 //! It ends when stdin does.
 
@@ -124,29 +126,54 @@ fn report(connection: &Connection) -> Value {
     })
 }
 
+/// Mines a block with operations, given in JSON.
+fn block(chain: &mut Chain, operations: &str) -> Option<()> {
+    let operations: Vec<(String, String, String)> = serde_json::from_str(operations).ok()?;
+    let height = u32::try_from(chain.tip()).ok()?;
+    let transactions = (0..).zip(&operations).map(|(number, (kind, name, value))| {
+        let kind = match kind.as_str() {
+            "register" => Operation::FirstUpdate,
+            "update" => Operation::Update,
+            _ => return None,
+        };
+        let salt = height.wrapping_add(number * 0x0100_0001);
+        Some(operation(kind, name.as_bytes(), value.as_bytes(), salt))
+    });
+    chain.mine_with(transactions.collect::<Option<_>>()?);
+    Some(())
+}
+
+/// Changes the chain of all servers; tells its height.
+fn work(servers: &[Electrum], work: impl FnOnce(&mut Chain) -> Option<()>) -> Option<Value> {
+    let mut chain = servers[0].chain();
+    work(&mut chain)?;
+    for server in servers {
+        server.set_chain(chain.clone());
+    }
+    Some(json!(chain.tip()))
+}
+
 /// Obeys a command; `None` if there is no such command.
 fn obey(servers: &[Electrum], command: &str) -> Option<Value> {
-    let (command, number) = command.split_once(' ').unwrap_or((command, ""));
+    let (command, rest) = command.split_once(' ').unwrap_or((command, ""));
     match command {
         "delay" => {
-            let delay = Duration::from_millis(number.parse().ok()?);
+            let delay = Duration::from_millis(rest.parse().ok()?);
             servers.iter().for_each(|server| server.delay(delay));
             Some(json!(true))
         }
         "mine" => {
-            let mut chain = servers[0].chain();
-            chain.mine(number.parse().ok()?);
-            servers
-                .iter()
-                .for_each(|server| server.set_chain(chain.clone()));
-            Some(json!(chain.tip()))
+            let count = rest.parse().ok()?;
+            work(servers, |chain| {
+                chain.mine(count);
+                Some(())
+            })
         }
-        "report" => Some(
-            servers
-                .iter()
-                .map(|server| server.connections().iter().map(report).collect::<Value>())
-                .collect(),
-        ),
+        "block" => work(servers, |chain| block(chain, rest)),
+        "report" => {
+            let report = |server: &Electrum| server.connections().iter().map(report).collect();
+            Some(Value::Array(servers.iter().map(report).collect()))
+        }
         _ => None,
     }
 }
