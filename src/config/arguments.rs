@@ -76,6 +76,7 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, String> {
             Command::Resolve {
                 name: text(inner, "NAME")?.unwrap_or_default(),
                 isolation: text(inner, "ISOLATION_ID")?,
+                explain: inner.get_flag("explain"),
             },
             inner,
         ),
@@ -180,6 +181,12 @@ pub(super) fn definition() -> clap::Command {
             clap::Command::new("resolve")
                 .about("Resolve one name, print the answer")
                 .arg(name())
+                .arg(
+                    Arg::new("explain")
+                        .long("explain")
+                        .help("Tell after the answer how it was found")
+                        .action(ArgAction::SetTrue),
+                )
                 .arg(positional("ISOLATION_ID", "the isolation id to ask under")),
         )
         .subcommand(

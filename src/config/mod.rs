@@ -72,6 +72,8 @@ pub enum Command {
         name: String,
         /// The isolation id as the user wrote it, not yet checked.
         isolation: Option<String>,
+        /// Tell how the answer was found.
+        explain: bool,
     },
     /// Print the records of one name.
     Records {
