@@ -88,6 +88,7 @@ fn refuses() -> Result<Wire, FetchFailure> {
 
 fn limit(time: Duration) -> Limit {
     Limit {
+        due: Instant::now() + time,
         deadline: Instant::now() + time,
         cancel: Cancel::new(),
     }
