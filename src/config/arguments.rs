@@ -16,10 +16,9 @@ const COMMANDS: [&str; 5] = ["resolve", "records", "check", "completions", "help
 
 const AFTER_HELP: &str = "\
 Without a command, serves a naming client on stdin and stdout (proposal 279).
-A switch is true if it has no value: --only-onion is --only-onion=true.
-Settings may also stand in the environment, TOR_NS_PLUGIN_OPTIONS=key=value;...
-and in the file of --config, key = \"value\". The command line comes first, then
-the environment, then the file.";
+A switch without a value is true. Settings may also stand in the environment,
+TOR_NS_PLUGIN_OPTIONS=key=value;..., and in the file of --config, key = \"value\".
+The command line comes first, then the environment, then the file.";
 
 /// A command line that can be used.
 pub(super) struct Arguments {

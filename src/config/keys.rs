@@ -148,7 +148,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "rpc-dialect",
         value_name: Some("DIALECT"),
         heading: NODE,
-        help: "auto, core, electrum-nmc, consensusj\n[auto]",
+        help: "core, electrum-nmc, consensusj [auto]",
         set: |draft, value| {
             draft.rpc_dialect = choice(
                 value,
@@ -242,7 +242,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "missing-isolation",
         value_name: Some("MODE"),
         heading: ANSWERS,
-        help: "queries without an isolation id:\nshared, unique, refuse [shared]",
+        help: "without an isolation id: shared, unique\nor refuse [shared]",
         set: |draft, value| {
             draft.missing_isolation = choice(
                 value,
