@@ -117,6 +117,7 @@ impl<P: Peers> Driver<P> {
     /// Opens connections until enough operators are there. Each operator that
     /// is not there is tried once, in random order.
     fn gather(&mut self, sessions: &mut Sessions<P::Peer>) {
+        sessions.drop_lost();
         let mut servers = self.servers.clone();
         servers.shuffle(&mut self.random);
         // A stable sort: at random among onion services and among the others.
@@ -163,7 +164,6 @@ impl<P: Peers> Driver<P> {
     /// verify those above.
     fn begin(&mut self, sessions: &mut Sessions<P::Peer>) -> Result<(), PeerError> {
         let mut last = None;
-        sessions.drop_lost();
         while let Some(session) = sessions.open.first() {
             match backward::anchor(&self.ledger, &session.peer, sessions.batch, &self.cancel) {
                 Ok(()) => {

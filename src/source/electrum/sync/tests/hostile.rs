@@ -111,11 +111,34 @@ fn a_liar_is_the_last_to_be_asked_again() {
     }
 }
 
+/// A server that lied on one connection is not heard on another.
 #[test]
-fn connections_that_end_at_once_are_not_counted() {
-    let (mut world, [honest, liar], _) = world();
+fn all_connections_to_a_liar_end() {
+    let chain = trunk(1700);
+    let hosts = ["honest", "liar"].map(|name| Host::new(name, &chain));
+    hosts[1].play(|chain, session, start, count| {
+        (session == 0 && start > 0).then(|| {
+            let mut headers = honest(chain, start, count)?;
+            headers[0] = testing::mine(headers[0].header, false);
+            Ok(headers)
+        })
+    });
+    let mut world = World::new(&hosts);
+    assert!(!world.settle());
+    assert!(world.is_at(&chain));
+    assert_eq!(world.condemned(), [server("liar")]);
+    assert_eq!(world.ledger.status().operators, ["honest"]);
+}
+
+#[test]
+fn connections_that_ended_are_not_counted_but_replaced() {
+    let (mut world, hosts, _) = world();
     assert!(world.settle());
-    for host in [&honest, &liar] {
+    for session in &world.sessions.open {
+        session.peer.close();
+    }
+    assert!(world.settle());
+    for host in &hosts {
         host.is_down.store(true, SeqCst);
     }
     assert!(!world.settle());
