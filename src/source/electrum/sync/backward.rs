@@ -7,13 +7,18 @@ use bitcoin::block::Header;
 
 use super::catch_up::{PATIENCE, lie};
 use super::ledger::Ledger;
-use super::peer::{MOST_HEADERS, Peer, PeerError};
+use super::peer::{Peer, PeerError};
 use crate::chain::network::RETARGET_INTERVAL;
 use crate::source::Cancel;
 
 /// Fetches the checkpoint's header, and those below it without which the ones
 /// above cannot be verified.
-pub(super) fn anchor(ledger: &Ledger, peer: &impl Peer) -> Result<(), PeerError> {
+pub(super) fn anchor(
+    ledger: &Ledger,
+    peer: &impl Peer,
+    batch: u32,
+    cancel: &Cancel,
+) -> Result<(), PeerError> {
     let checkpoint = ledger.headers().checkpoint().height;
     if ledger.headers().tip().is_none() {
         let headers = peer.stripped(checkpoint, 1, checkpoint, Instant::now() + PATIENCE)?;
@@ -24,13 +29,14 @@ pub(super) fn anchor(ledger: &Ledger, peer: &impl Peer) -> Result<(), PeerError>
     // The median of eleven times, and the first time of the period.
     let period = checkpoint - checkpoint % RETARGET_INTERVAL;
     let base = period.saturating_sub(1).min(checkpoint.saturating_sub(11));
-    downwards(ledger, peer, base, &Cancel::new())
+    downwards(ledger, peer, base, batch, cancel)
 }
 
 /// Fetches what lookups need below the checkpoint.
 pub(super) fn complete(
     ledger: &Ledger,
     peer: &impl Peer,
+    batch: u32,
     cancel: &Cancel,
 ) -> Result<(), PeerError> {
     let needed = {
@@ -38,7 +44,7 @@ pub(super) fn complete(
         chain.tip().map(|(tip, _)| chain.lowest_needed(tip))
     };
     match needed {
-        Some(needed) => downwards(ledger, peer, needed, cancel),
+        Some(needed) => downwards(ledger, peer, needed, batch, cancel),
         None => Ok(()),
     }
 }
@@ -47,6 +53,7 @@ fn downwards(
     ledger: &Ledger,
     peer: &impl Peer,
     needed: u32,
+    batch: u32,
     cancel: &Cancel,
 ) -> Result<(), PeerError> {
     let checkpoint = ledger.headers().checkpoint().height;
@@ -58,7 +65,7 @@ fn downwards(
         if cancel.is_set() {
             return Err(PeerError::TimedOut);
         }
-        let count = (lowest - needed).min(MOST_HEADERS);
+        let count = (lowest - needed).min(batch);
         let start = lowest - count;
         let headers = peer.stripped(start, count, checkpoint, Instant::now() + PATIENCE)?;
         ledger.change(|chain| prepend(chain, &headers))?;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::ledger::Ledger;
-use super::peer::{Announced, MOST_HEADERS, Peer, PeerError};
+use super::peer::{Announced, FEWEST_HEADERS, Peer, PeerError};
 use crate::chain::candidate::Candidate;
 use crate::chain::headers::Adoption;
 use crate::chain::rules::HeaderError;
@@ -22,51 +22,82 @@ pub(super) const DEEP: u32 = 100;
 pub(super) struct Caught {
     /// How many of our blocks were given up.
     pub depth: u32,
+    /// How many blocks came.
+    pub count: u32,
+    /// Whether headers were asked for, and none of them was of use.
+    pub was_vain: bool,
     /// The newest block of the server's chain.
     pub newest: Announced,
 }
 
 /// Compares our chain with that of a server, and goes over to the one with
-/// the most work. When it returns without an error the operator was heard.
-///
-/// `step` is called after each request that brought the chain forward.
+/// the most work; at most `batch` headers are asked for at once. When it
+/// returns without an error the operator was heard.
 pub(super) fn catch_up(
     ledger: &Ledger,
     peer: &impl Peer,
+    batch: u32,
     cancel: &Cancel,
-    mut step: impl FnMut(),
 ) -> Result<Caught, PeerError> {
     let newest = peer.newest(Instant::now() + PATIENCE)?;
     ledger.aim(newest.height);
-    let mut caught = Caught { depth: 0, newest };
+    let mut caught = Caught {
+        depth: 0,
+        count: 0,
+        was_vain: false,
+        newest,
+    };
     if is_ours(ledger, newest.height, &newest.header) {
         return Ok(caught);
     }
-    let (mut candidate, mut headers) = fork(ledger, peer, newest.height, cancel)?;
+    let (mut candidate, mut headers) = fork(ledger, peer, newest.height, batch, cancel)?;
     loop {
         push(ledger, &mut candidate, &headers)?;
         let reached = candidate.tip();
         if reached >= newest.height {
             break;
         }
+        if headers.len() < few(batch) {
+            return Err(PeerError::Broken(
+                "it sends headers by dribs and drabs".into(),
+            ));
+        }
         // What goes on from our newest block counts at once, so that a
         // connection which breaks has not worked for nothing.
         if candidate.fork() == tip(ledger)? {
-            adopt(ledger, candidate)?;
-            step();
+            caught.count += adopt(ledger, candidate)?.1;
             candidate = begin(ledger, tip(ledger)?)?;
         }
         if cancel.is_set() {
             return Err(PeerError::TimedOut);
         }
-        headers = peer.sealed(
-            reached.saturating_add(1),
-            MOST_HEADERS,
-            Instant::now() + PATIENCE,
-        )?;
+        let start = reached.saturating_add(1);
+        headers = peer.sealed(start, batch, Instant::now() + PATIENCE)?;
     }
-    (caught.depth, _) = adopt(ledger, candidate)?;
+    let is_there = has(&candidate, &newest);
+    let (depth, count) = adopt(ledger, candidate)?;
+    if !is_there {
+        return Err(PeerError::Broken(
+            "its newest block is not in its chain".into(),
+        ));
+    }
+    caught.depth = depth;
+    caught.count += count;
+    caught.was_vain = caught.count == 0;
     Ok(caught)
+}
+
+/// The fewest headers of a request for `batch` that bring us forward.
+fn few(batch: u32) -> usize {
+    usize::try_from(batch.min(FEWEST_HEADERS)).unwrap_or(usize::MAX)
+}
+
+fn has(candidate: &Candidate, newest: &Announced) -> bool {
+    let above = newest.height.checked_sub(candidate.fork());
+    above
+        .and_then(|above| usize::try_from(above).ok()?.checked_sub(1))
+        .and_then(|index| candidate.headers().get(index))
+        == Some(&newest.header)
 }
 
 fn is_ours(ledger: &Ledger, height: u32, header: &bitcoin::block::Header) -> bool {
@@ -79,6 +110,7 @@ fn fork(
     ledger: &Ledger,
     peer: &impl Peer,
     height: u32,
+    batch: u32,
     cancel: &Cancel,
 ) -> Result<(Candidate, Vec<SealedHeader>), PeerError> {
     let checkpoint = ledger.headers().checkpoint().height;
@@ -92,7 +124,7 @@ fn fork(
             .min(height)
             .saturating_sub(back)
             .max(checkpoint.saturating_add(1));
-        let headers = peer.sealed(start, MOST_HEADERS, Instant::now() + PATIENCE)?;
+        let headers = peer.sealed(start, batch, Instant::now() + PATIENCE)?;
         let previous = headers.first().map(|first| first.header.prev_blockhash);
         let fork = start.saturating_sub(1);
         let known = ledger

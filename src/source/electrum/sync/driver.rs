@@ -13,7 +13,8 @@ use super::super::store::HeaderFile;
 use super::backward;
 use super::catch_up::{DEEP, PATIENCE, catch_up};
 use super::ledger::Ledger;
-use super::peer::{Announced, MOST_HEADERS, Peer, PeerError, Peers};
+use super::peer::{FEWEST_HEADERS, MOST_HEADERS, Peer, PeerError, Peers};
+use super::sessions::{Session, Sessions};
 use super::stride::{Lane, stride};
 use crate::log::Log;
 use crate::source::Cancel;
@@ -29,9 +30,6 @@ const SESSIONS: usize = 2;
 /// down as it goes on, and end it after about 50 MB.
 const MOST_OCTETS: u64 = 24 << 20;
 
-/// The fewest headers that are asked for in one request of many.
-const FEWEST_HEADERS: u32 = 25;
-
 /// The time for opening a connection through a circuit yet to be built.
 const OPENING: Duration = Duration::from_secs(45);
 
@@ -42,7 +40,7 @@ const GLANCE: Duration = Duration::from_secs(1);
 const DAY: std::ops::Range<u64> = 20 * 3600..28 * 3600;
 
 /// The time between attempts to reach a server, in seconds, drawn at random.
-/// It grows while attempts fail.
+/// It grows while attempts fail, or operators are lost soon.
 const SHORTEST_BREAK: u64 = 2;
 const LONGEST_BREAK: u64 = 60;
 
@@ -61,53 +59,49 @@ pub(in super::super) struct Driver<P: Peers> {
     pub random: StdRng,
 }
 
-/// An open connection for headers.
-struct Session<P> {
-    peer: P,
-    /// The newest block of its server's chain when that was last compared with
-    /// ours.
-    compared: Option<Announced>,
-}
-
-impl<P: Peer> Session<P> {
-    /// Whether the server has told of a block that was not looked at.
-    fn has_news(&self, ledger: &Ledger) -> bool {
-        match self.peer.newest(Instant::now()) {
-            Ok(newest) if self.compared == Some(newest) => false,
-            Ok(newest) => ledger.headers().get(newest.height) != Some(&newest.header),
-            Err(_) => self.compared.is_none(),
-        }
-    }
-}
-
 impl<P: Peers> Driver<P> {
     /// Goes on until cancelled.
     pub fn run(mut self) {
-        let mut pause = SHORTEST_BREAK;
-        let mut sessions = Vec::new();
-        let mut drawn = Instant::now();
-        let mut day = self.day();
+        let mut sessions = Sessions::new();
         while !self.cancel.is_set() {
-            if drawn.elapsed() >= day {
-                // New circuits to new operators; the old answers hold until
-                // the new ones have come.
-                close_all(&mut sessions);
-                (drawn, day) = (Instant::now(), self.day());
-            }
-            self.gather(&mut sessions);
-            self.synchronise(&mut sessions);
-            let heard = operators(&sessions);
-            if heard.len() >= self.needed() {
-                self.ledger.keep_only(&heard);
-                pause = SHORTEST_BREAK;
-                self.follow(&mut sessions, drawn + day);
-            } else {
-                let seconds = self.random.random_range(1..=pause);
-                pause = (pause * 2).min(LONGEST_BREAK);
-                self.wait(Duration::from_secs(seconds));
-            }
+            let until = Instant::now() + self.day();
+            self.spend(&mut sessions, until);
+            // New circuits to new operators; the old answers hold until the
+            // new ones have come.
+            sessions.close_all();
         }
-        close_all(&mut sessions);
+    }
+
+    /// Goes on until then, with the operators that are drawn first as long as
+    /// they can be reached.
+    fn spend(&mut self, sessions: &mut Sessions<P::Peer>, until: Instant) {
+        sessions.batch = MOST_HEADERS;
+        let mut pause = SHORTEST_BREAK;
+        while !self.cancel.is_set() && Instant::now() < until {
+            let begun = Instant::now();
+            if self.settle(sessions) {
+                self.follow(sessions, until);
+            }
+            if begun.elapsed() >= Duration::from_secs(LONGEST_BREAK) {
+                pause = SHORTEST_BREAK;
+            }
+            let end = Instant::now() + Duration::from_secs(self.random.random_range(1..=pause));
+            self.wait(end.min(until));
+            pause = (pause * 2).min(LONGEST_BREAK);
+        }
+    }
+
+    /// Opens connections to enough operators, and compares our chain with
+    /// theirs. Whether enough were heard.
+    pub(super) fn settle(&mut self, sessions: &mut Sessions<P::Peer>) -> bool {
+        self.gather(sessions);
+        self.synchronise(sessions);
+        let heard = sessions.operators();
+        let is_enough = heard.len() >= self.needed();
+        if is_enough {
+            self.ledger.keep_only(&heard);
+        }
+        is_enough
     }
 
     /// How many operators must be heard.
@@ -122,39 +116,41 @@ impl<P: Peers> Driver<P> {
 
     /// Opens connections until enough operators are there. Each operator that
     /// is not there is tried once, in random order.
-    fn gather(&mut self, sessions: &mut Vec<Session<P::Peer>>) {
+    fn gather(&mut self, sessions: &mut Sessions<P::Peer>) {
+        sessions.drop_lost();
         let mut servers = self.servers.clone();
         servers.shuffle(&mut self.random);
         // A stable sort: at random among onion services and among the others.
-        servers.sort_by_key(|server| !server.address.is_onion());
-        let mut tried = operators(sessions);
+        servers.sort_by_key(|server| {
+            let is_liar = sessions.liars.contains(server);
+            (is_liar, !server.address.is_onion())
+        });
+        let mut tried = sessions.operators();
         for server in servers {
-            if operators(sessions).len() >= self.needed() || self.cancel.is_set() {
+            if sessions.operators().len() >= self.needed() || self.cancel.is_set() {
                 return;
             }
             if tried.insert(server.operator.clone()) {
+                sessions.liars.remove(&server);
                 self.open(&server, sessions);
             }
         }
     }
 
-    fn open(&mut self, server: &Server, sessions: &mut Vec<Session<P::Peer>>) {
+    fn open(&mut self, server: &Server, sessions: &mut Sessions<P::Peer>) {
         let deadline = Instant::now() + OPENING;
         match self.peers.open(server, deadline, &self.cancel) {
             Ok(peer) => {
                 self.log
                     .debug(format_args!("{server}: connected for block headers"));
-                sessions.push(Session {
-                    peer,
-                    compared: None,
-                });
+                sessions.open.push(Session::new(peer));
             }
-            Err(error) => self.blame(server, &error),
+            Err(error) => self.blame(&mut sessions.liars, server, &error),
         }
     }
 
     /// Brings the headers up to what the sessions' servers have.
-    fn synchronise(&mut self, sessions: &mut Vec<Session<P::Peer>>) {
+    fn synchronise(&mut self, sessions: &mut Sessions<P::Peer>) {
         if !self.begin(sessions) {
             return;
         }
@@ -165,9 +161,9 @@ impl<P: Peers> Driver<P> {
 
     /// Fetches the checkpoint's own header and what is needed below it to
     /// verify those above; whether they are there.
-    fn begin(&mut self, sessions: &mut Vec<Session<P::Peer>>) -> bool {
-        while let Some(session) = sessions.iter().find(|session| session.peer.is_alive()) {
-            match backward::anchor(&self.ledger, &session.peer) {
+    fn begin(&mut self, sessions: &mut Sessions<P::Peer>) -> bool {
+        while let Some(session) = sessions.open.first() {
+            match backward::anchor(&self.ledger, &session.peer, sessions.batch, &self.cancel) {
                 Ok(()) => {
                     self.save();
                     return true;
@@ -175,24 +171,22 @@ impl<P: Peers> Driver<P> {
                 Err(error) => {
                     let server = session.peer.server().clone();
                     session.peer.close();
-                    self.blame(&server, &error);
+                    self.blame(&mut sessions.liars, &server, &error);
                 }
             }
-            drop_dead(sessions);
+            sessions.drop_lost();
         }
         // Each server has been blamed for what it did.
         false
     }
 
     /// Fetches a long way in strides over many sessions.
-    fn fetch_many(&mut self, sessions: &mut Vec<Session<P::Peer>>) {
+    fn fetch_many(&mut self, sessions: &mut Sessions<P::Peer>) {
         let mut told = Instant::now();
-        // What comes too slowly is asked for in smaller pieces.
-        let mut batch = MOST_HEADERS;
         loop {
             self.renew(sessions);
             let mut lanes = Vec::new();
-            for session in sessions.iter().filter(|session| session.peer.is_alive()) {
+            for session in sessions.open.iter().filter(|one| one.peer.is_alive()) {
                 if let Ok(newest) = session.peer.newest(Instant::now() + PATIENCE) {
                     self.ledger.aim(newest.height);
                     lanes.push(Lane::new(&session.peer, newest.height));
@@ -201,16 +195,18 @@ impl<P: Peers> Driver<P> {
             let mut worn = false;
             // The last stretch is each server's own, where branches are.
             while !worn && !self.cancel.is_set() && is_far(&self.ledger, &lanes) {
-                let Ok((added, faults)) = stride(&self.ledger, &mut lanes, batch) else {
+                let begun = Instant::now();
+                let Ok((added, faults)) = stride(&self.ledger, &mut lanes, sessions.batch) else {
                     return;
                 };
+                let is_slow = faults
+                    .iter()
+                    .any(|(_, error)| *error == PeerError::TimedOut);
+                sessions.batch = adapted(sessions.batch, begun.elapsed(), is_slow);
                 for (at, error) in faults {
-                    if error == PeerError::TimedOut {
-                        batch = (batch / 4).max(FEWEST_HEADERS);
-                    }
                     if let Some(lane) = lanes.get(at) {
                         lane.peer.close();
-                        self.blame(lane.peer.server(), &error);
+                        self.blame(&mut sessions.liars, lane.peer.server(), &error);
                     }
                 }
                 if added > 0 {
@@ -220,36 +216,30 @@ impl<P: Peers> Driver<P> {
                     told = Instant::now();
                     self.tell();
                 }
-                worn = lanes.iter().any(|lane| lane.peer.received() > MOST_OCTETS);
+                worn = lanes.iter().any(|lane| is_worn(lane.peer));
             }
+            sessions.drop_lost();
             if !worn {
-                drop_dead(sessions);
                 return;
             }
         }
     }
 
-    /// Replaces sessions that have brought much, and opens further ones while
-    /// there is much to fetch.
-    fn renew(&mut self, sessions: &mut Vec<Session<P::Peer>>) {
-        for session in sessions.iter() {
-            if session.peer.received() > MOST_OCTETS {
-                session.peer.close();
-            }
-        }
+    /// Replaces sessions that have brought much, and opens further ones to
+    /// servers whose chain is still to be fetched.
+    fn renew(&mut self, sessions: &mut Sessions<P::Peer>) {
         let servers: HashSet<Server> = sessions
+            .open
             .iter()
+            .filter(|session| !session.is_compared())
             .map(|session| session.peer.server().clone())
             .collect();
-        drop_dead(sessions);
+        for session in sessions.open.iter().filter(|one| is_worn(&one.peer)) {
+            session.peer.close();
+        }
+        sessions.drop_lost();
         for server in servers {
-            let open = |sessions: &[Session<P::Peer>]| {
-                let same = sessions
-                    .iter()
-                    .filter(|session| *session.peer.server() == server);
-                same.count()
-            };
-            for _ in open(sessions)..SESSIONS {
+            for _ in sessions.count(&server)..SESSIONS {
                 if !self.cancel.is_set() {
                     self.open(&server, sessions);
                 }
@@ -258,18 +248,18 @@ impl<P: Peers> Driver<P> {
     }
 
     /// Compares our chain with each server's.
-    fn compare(&mut self, sessions: &mut Vec<Session<P::Peer>>) {
-        for session in sessions.iter_mut() {
+    fn compare(&mut self, sessions: &mut Sessions<P::Peer>) {
+        for session in &mut sessions.open {
             if !session.peer.is_alive()
-                || (session.compared.is_some() && !session.has_news(&self.ledger))
+                || (session.is_compared() && !session.has_news(&self.ledger))
             {
                 continue;
             }
-            let caught = catch_up(&self.ledger, &session.peer, &self.cancel, || {});
+            let caught = catch_up(&self.ledger, &session.peer, sessions.batch, &self.cancel);
             self.save();
             match caught {
                 Ok(caught) => {
-                    session.compared = Some(caught.newest);
+                    session.note(&caught);
                     if caught.depth > DEEP {
                         self.log.warn(format_args!(
                             "{} blocks of the chain were replaced by others with more work, which {} sent",
@@ -280,66 +270,67 @@ impl<P: Peers> Driver<P> {
                     self.ledger.answered(&session.peer.server().operator);
                 }
                 Err(error) => {
+                    if error == PeerError::TimedOut {
+                        sessions.batch = fewer(sessions.batch);
+                    }
                     session.peer.close();
-                    self.blame(session.peer.server(), &error);
+                    self.blame(&mut sessions.liars, session.peer.server(), &error);
                 }
             }
         }
-        drop_dead(sessions);
+        sessions.drop_lost();
         // One session for each server is enough from here on.
-        let mut kept = HashSet::new();
-        sessions.retain(|session| {
-            let is_first = kept.insert(session.peer.server().clone());
-            if !is_first {
-                session.peer.close();
-            }
-            is_first
-        });
+        sessions.thin_out();
     }
 
     /// Fetches what is still missing below the checkpoint.
-    fn complete(&mut self, sessions: &mut Vec<Session<P::Peer>>) {
-        for session in sessions.iter() {
+    fn complete(&mut self, sessions: &mut Sessions<P::Peer>) {
+        for session in &sessions.open {
             if self.ledger.headers().is_complete() {
                 break;
             }
-            let server = session.peer.server().clone();
-            if let Err(error) = backward::complete(&self.ledger, &session.peer, &self.cancel) {
-                session.peer.close();
-                self.blame(&server, &error);
+            let peer = &session.peer;
+            let completed = backward::complete(&self.ledger, peer, sessions.batch, &self.cancel);
+            if let Err(error) = completed {
+                peer.close();
+                self.blame(&mut sessions.liars, peer.server(), &error);
             }
         }
         self.save();
-        drop_dead(sessions);
+        sessions.drop_lost();
         self.tell();
     }
 
     /// Waits for new blocks until an operator is lost or the day is over.
-    fn follow(&mut self, sessions: &mut Vec<Session<P::Peer>>, until: Instant) {
+    pub(super) fn follow(&mut self, sessions: &mut Sessions<P::Peer>, until: Instant) {
         while !self.cancel.is_set() && Instant::now() < until {
-            self.wait(GLANCE);
-            for session in sessions.iter() {
-                session.peer.keep_alive();
-            }
-            drop_dead(sessions);
-            if sessions
-                .iter()
-                .any(|session| session.has_news(&self.ledger))
-            {
-                self.compare(sessions);
-            }
-            if operators(sessions).len() < self.needed() {
+            self.wait(Instant::now() + GLANCE);
+            self.look(sessions);
+            if sessions.operators().len() < self.needed() {
                 return;
             }
         }
     }
 
+    /// Looks for new blocks.
+    pub(super) fn look(&mut self, sessions: &mut Sessions<P::Peer>) {
+        for session in &sessions.open {
+            session.peer.keep_alive();
+        }
+        sessions.drop_lost();
+        let mut open = sessions.open.iter();
+        if open.any(|session| session.has_news(&self.ledger)) {
+            self.compare(sessions);
+        }
+    }
+
     /// Says what a server did. A lie is every user's business.
-    fn blame(&self, server: &Server, error: &PeerError) {
+    fn blame(&self, liars: &mut HashSet<Server>, server: &Server, error: &PeerError) {
         let text = format!("{server}: {error}");
         match error {
             PeerError::Lied(_) => {
                 self.peers.condemn(server);
+                liars.insert(server.clone());
                 self.log.warn(&text);
             }
             _ => self.log.info(&text),
@@ -368,9 +359,8 @@ impl<P: Peers> Driver<P> {
         }
     }
 
-    /// Waits, unless cancelled.
-    fn wait(&self, time: Duration) {
-        let until = Instant::now() + time;
+    /// Waits until then, unless cancelled.
+    fn wait(&self, until: Instant) {
         while !self.cancel.is_set() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -381,6 +371,26 @@ impl<P: Peers> Driver<P> {
     }
 }
 
+/// Whether a session has brought so much that its server may slow it down.
+fn is_worn(peer: &impl Peer) -> bool {
+    peer.received() > MOST_OCTETS
+}
+
+/// How many headers to ask for at once after so many took so long.
+fn adapted(batch: u32, time: Duration, is_slow: bool) -> u32 {
+    if is_slow {
+        fewer(batch)
+    } else if time < PATIENCE / 4 {
+        (batch * 2).min(MOST_HEADERS)
+    } else {
+        batch
+    }
+}
+
+fn fewer(batch: u32) -> u32 {
+    (batch / 4).max(FEWEST_HEADERS)
+}
+
 /// Whether more is to be fetched than one request brings.
 fn is_far<P: Peer>(ledger: &Ledger, lanes: &[Lane<'_, P>]) -> bool {
     let tip = ledger.headers().tip().map_or(0, |(height, _)| height);
@@ -388,21 +398,4 @@ fn is_far<P: Peer>(ledger: &Ledger, lanes: &[Lane<'_, P>]) -> bool {
         .iter()
         .filter(|lane| !lane.is_out)
         .any(|lane| lane.target.saturating_sub(tip) > MOST_HEADERS)
-}
-
-fn operators<P: Peer>(sessions: &[Session<P>]) -> BTreeSet<String> {
-    sessions
-        .iter()
-        .map(|session| session.peer.server().operator.clone())
-        .collect()
-}
-
-fn drop_dead<P: Peer>(sessions: &mut Vec<Session<P>>) {
-    sessions.retain(|session| session.peer.is_alive());
-}
-
-fn close_all<P: Peer>(sessions: &mut Vec<Session<P>>) {
-    for session in sessions.drain(..) {
-        session.peer.close();
-    }
 }

@@ -114,7 +114,14 @@ impl Ledger {
 
     /// Takes a candidate over if it has more work.
     pub fn adopt(&self, candidate: &Candidate) -> Adoption {
-        self.change(|headers| headers.adopt(candidate))
+        let adoption = self.change(|headers| headers.adopt(candidate));
+        if matches!(
+            adoption,
+            Adoption::Extended { .. } | Adoption::Replaced { .. }
+        ) {
+            self.state().trouble = None;
+        }
+        adoption
     }
 
     /// An operator's chain has been compared with ours.

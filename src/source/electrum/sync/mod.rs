@@ -10,7 +10,10 @@ mod catch_up;
 mod driver;
 mod ledger;
 mod peer;
+mod sessions;
 mod stride;
+#[cfg(test)]
+mod tests;
 
 pub(super) use driver::{Driver, OPERATORS};
 pub(super) use ledger::{Ledger, Status};

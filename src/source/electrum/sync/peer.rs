@@ -13,6 +13,10 @@ use bitcoin::block::Header;
 /// 4 kB as text, and a server that has sent megabytes nobody reads gives up.
 pub(in super::super) const MOST_HEADERS: u32 = 500;
 
+/// The fewest headers that are asked for in one request of many, and that are
+/// worth having.
+pub(super) const FEWEST_HEADERS: u32 = 25;
+
 /// Why a server's headers are of no use.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(in super::super) enum PeerError {

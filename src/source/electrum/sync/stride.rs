@@ -42,10 +42,14 @@ pub(super) fn stride<P: Peer>(
     let from = tip(ledger)?;
     let mut faults = Vec::new();
     let mut added = 0;
-    for (at, start, fetched) in fetch(lanes, from, batch) {
+    for (at, start, count, fetched) in fetch(lanes, from, batch) {
         let Some(lane) = lanes.get_mut(at) else {
             continue;
         };
+        // What comes from the others would not link to less than was asked for.
+        lane.is_out = fetched
+            .as_ref()
+            .is_ok_and(|headers| number(headers) < count);
         match fetched {
             Ok(headers) => match append(ledger, start, &headers) {
                 Ok(Appended::Headers(count)) => added += count,
@@ -68,9 +72,13 @@ pub(super) fn stride<P: Peer>(
 
 type Fetched = Result<Vec<SealedHeader>, PeerError>;
 
+fn number(headers: &[SealedHeader]) -> u32 {
+    u32::try_from(headers.len()).unwrap_or(u32::MAX)
+}
+
 /// Fetches contiguous ranges after `from`, of `batch` headers at most, each
 /// from another lane.
-fn fetch<P: Peer>(lanes: &[Lane<'_, P>], from: u32, batch: u32) -> Vec<(usize, u32, Fetched)> {
+fn fetch<P: Peer>(lanes: &[Lane<'_, P>], from: u32, batch: u32) -> Vec<(usize, u32, u32, Fetched)> {
     let deadline = Instant::now() + PATIENCE;
     let mut next = from.saturating_add(1);
     thread::scope(|scope| {
@@ -84,15 +92,15 @@ fn fetch<P: Peer>(lanes: &[Lane<'_, P>], from: u32, batch: u32) -> Vec<(usize, u
             next = start.saturating_add(count);
             let peer = lane.peer;
             let fetching = scope.spawn(move || peer.sealed(start, count, deadline));
-            ranges.push((at, start, fetching));
+            ranges.push((at, start, count, fetching));
         }
         ranges
             .into_iter()
-            .map(|(at, start, fetching)| {
+            .map(|(at, start, count, fetching)| {
                 let fetched = fetching
                     .join()
                     .unwrap_or_else(|_| Err(PeerError::Broken("a thread failed".into())));
-                (at, start, fetched)
+                (at, start, count, fetched)
             })
             .collect()
     })

@@ -1,0 +1,316 @@
+//! Synchronisation with servers in memory, on a regtest that the tests mine.
+
+mod backward;
+mod catch_up;
+mod driver;
+mod hostile;
+mod ledger;
+mod stride;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
+
+use bitcoin::block::Header;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::driver::Driver;
+use super::ledger::Ledger;
+use super::sessions::Sessions;
+use super::{Announced, Peer, PeerError, Peers};
+use crate::chain::headers::Headers;
+use crate::chain::network::{Checkpoint, Network};
+use crate::chain::sealed::SealedHeader;
+use crate::chain::testing;
+use crate::config::settings::NodeAddress;
+use crate::log::{Level, Log};
+use crate::source::Cancel;
+use crate::source::electrum::servers::Server;
+
+/// Late enough for every header.
+fn clock() -> u64 {
+    u64::from(u32::MAX)
+}
+
+/// A regtest chain of so many blocks on the genesis.
+fn trunk(count: usize) -> Vec<SealedHeader> {
+    let genesis = SealedHeader {
+        header: testing::recorded()[0],
+        auxpow: None,
+    };
+    grown(&[genesis], count, 0)
+}
+
+/// A chain with further blocks on it; `salt` tells branches apart.
+fn grown(chain: &[SealedHeader], count: usize, salt: u8) -> Vec<SealedHeader> {
+    let parent = &chain.last().unwrap().header;
+    let new = testing::branch(parent, count, salt);
+    [chain, &new].concat()
+}
+
+/// A chain that goes another way after the block at `fork`.
+fn parted(chain: &[SealedHeader], fork: usize, count: usize, salt: u8) -> Vec<SealedHeader> {
+    grown(&chain[..=fork], count, salt)
+}
+
+fn height(chain: &[SealedHeader]) -> u32 {
+    u32::try_from(chain.len()).unwrap() - 1
+}
+
+fn server(operator: &str) -> Server {
+    Server {
+        address: NodeAddress {
+            host: format!("{operator}.example"),
+            port: 50001,
+        },
+        is_tls: false,
+        operator: operator.to_owned(),
+    }
+}
+
+/// What a request for headers gets, if not what it should: told are the
+/// session, the first height and the number.
+type Trick = dyn Fn(&[SealedHeader], usize, u32, u32) -> Option<Answer> + Send + Sync;
+type Answer = Result<Vec<SealedHeader>, PeerError>;
+
+/// A server.
+struct Host {
+    server: Server,
+    chain: Mutex<Vec<SealedHeader>>,
+    /// What it announces, if not its newest block.
+    announced: Mutex<Option<Announced>>,
+    trick: Mutex<Option<Box<Trick>>>,
+    is_down: AtomicBool,
+    /// What each header weighs on the connection.
+    octets: AtomicU64,
+    opened: AtomicUsize,
+    /// Session, first height and number of each request for headers.
+    requests: Mutex<Vec<(usize, u32, u32)>>,
+}
+
+impl Host {
+    fn new(operator: &str, chain: &[SealedHeader]) -> Arc<Self> {
+        Arc::new(Self {
+            server: server(operator),
+            chain: Mutex::new(chain.to_vec()),
+            announced: Mutex::default(),
+            trick: Mutex::default(),
+            is_down: AtomicBool::new(false),
+            octets: AtomicU64::new(200),
+            opened: AtomicUsize::new(0),
+            requests: Mutex::default(),
+        })
+    }
+
+    fn set(&self, chain: &[SealedHeader]) {
+        *self.chain.lock().unwrap() = chain.to_vec();
+    }
+
+    fn chain(&self) -> MutexGuard<'_, Vec<SealedHeader>> {
+        self.chain.lock().unwrap()
+    }
+
+    /// Announces this instead of its newest block.
+    fn announce(&self, height: u32, header: Header) {
+        *self.announced.lock().unwrap() = Some(Announced { height, header });
+    }
+
+    fn play(
+        &self,
+        trick: impl Fn(&[SealedHeader], usize, u32, u32) -> Option<Answer> + Send + Sync + 'static,
+    ) {
+        *self.trick.lock().unwrap() = Some(Box::new(trick));
+    }
+
+    fn requests(&self) -> Vec<(usize, u32, u32)> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    fn opened(&self) -> usize {
+        self.opened.load(SeqCst)
+    }
+
+    fn connect(self: &Arc<Self>) -> Connected {
+        Connected {
+            host: Arc::clone(self),
+            session: self.opened.fetch_add(1, SeqCst),
+            is_closed: AtomicBool::new(false),
+            received: AtomicU64::new(0),
+        }
+    }
+}
+
+/// Headers as an honest server sends them.
+fn honest(chain: &[SealedHeader], start: u32, count: u32) -> Answer {
+    let from = (start as usize).min(chain.len());
+    let to = (from + count as usize).min(chain.len());
+    match &chain[from..to] {
+        [] => Err(PeerError::Lied("no headers".into())),
+        headers => Ok(headers.to_vec()),
+    }
+}
+
+/// A connection to a server.
+struct Connected {
+    host: Arc<Host>,
+    session: usize,
+    is_closed: AtomicBool,
+    received: AtomicU64,
+}
+
+impl Peer for Connected {
+    fn server(&self) -> &Server {
+        &self.host.server
+    }
+
+    fn newest(&self, _: Instant) -> Result<Announced, PeerError> {
+        let chain = self.host.chain();
+        let newest = Announced {
+            height: height(&chain),
+            header: chain.last().unwrap().header,
+        };
+        Ok(self.host.announced.lock().unwrap().unwrap_or(newest))
+    }
+
+    fn sealed(&self, start: u32, count: u32, _: Instant) -> Answer {
+        assert!((1..=super::peer::MOST_HEADERS).contains(&count));
+        assert!(self.is_alive(), "nothing is asked on a closed connection");
+        let mut requests = self.host.requests.lock().unwrap();
+        requests.push((self.session, start, count));
+        drop(requests);
+        let chain = self.host.chain().clone();
+        let trick = self.host.trick.lock().unwrap();
+        let played = trick
+            .as_ref()
+            .and_then(|trick| trick(&chain, self.session, start, count));
+        let headers = played.unwrap_or_else(|| honest(&chain, start, count))?;
+        let octets = headers.len() as u64 * self.host.octets.load(SeqCst);
+        self.received.fetch_add(octets, SeqCst);
+        Ok(headers)
+    }
+
+    fn stripped(
+        &self,
+        start: u32,
+        count: u32,
+        below: u32,
+        deadline: Instant,
+    ) -> Result<Vec<Header>, PeerError> {
+        assert!(below >= start + count - 1);
+        let sealed = self.sealed(start, count, deadline)?;
+        Ok(sealed.into_iter().map(|sealed| sealed.header).collect())
+    }
+
+    fn received(&self) -> u64 {
+        self.received.load(SeqCst)
+    }
+
+    fn is_alive(&self) -> bool {
+        !self.is_closed.load(SeqCst) && !self.host.is_down.load(SeqCst)
+    }
+
+    fn keep_alive(&self) {}
+
+    fn close(&self) {
+        self.is_closed.store(true, SeqCst);
+    }
+}
+
+/// All servers.
+struct Net {
+    hosts: Vec<Arc<Host>>,
+    condemned: Mutex<Vec<Server>>,
+}
+
+impl Peers for Net {
+    type Peer = Connected;
+
+    fn open(&self, server: &Server, _: Instant, _: &Cancel) -> Result<Connected, PeerError> {
+        let host = self.hosts.iter().find(|host| host.server == *server);
+        let host = host.unwrap();
+        if host.is_down.load(SeqCst) {
+            return Err(PeerError::Broken("it is down".into()));
+        }
+        Ok(host.connect())
+    }
+
+    fn condemn(&self, server: &Server) {
+        self.condemned.lock().unwrap().push(server.clone());
+    }
+}
+
+/// Synchronisation with some servers.
+struct World {
+    driver: Driver<Net>,
+    net: Arc<Net>,
+    ledger: Arc<Ledger>,
+    sessions: Sessions<Connected>,
+    told: Arc<Mutex<Vec<String>>>,
+}
+
+impl World {
+    fn new(hosts: &[Arc<Host>]) -> Self {
+        Self::from(hosts, Network::Regtest.checkpoint())
+    }
+
+    fn from(hosts: &[Arc<Host>], checkpoint: Checkpoint) -> Self {
+        let net = Arc::new(Net {
+            hosts: hosts.to_vec(),
+            condemned: Mutex::default(),
+        });
+        let headers = Headers::new(Network::Regtest, checkpoint);
+        let ledger = Arc::new(Ledger::new(headers, hosts.len().min(2), clock));
+        let told = Arc::<Mutex<Vec<String>>>::default();
+        let sink = Arc::clone(&told);
+        let driver = Driver {
+            peers: Arc::clone(&net),
+            servers: hosts.iter().map(|host| host.server.clone()).collect(),
+            ledger: Arc::clone(&ledger),
+            file: None,
+            cancel: Cancel::new(),
+            log: Log::new(Level::Debug, move |line| {
+                sink.lock().unwrap().push(line.to_owned());
+            }),
+            random: StdRng::from_seed([7; 32]),
+        };
+        Self {
+            driver,
+            net,
+            ledger,
+            sessions: Sessions::new(),
+            told,
+        }
+    }
+
+    /// Gathers operators and synchronises, once.
+    fn settle(&mut self) -> bool {
+        self.driver.settle(&mut self.sessions)
+    }
+
+    fn look(&mut self) {
+        self.driver.look(&mut self.sessions);
+    }
+
+    fn is_at(&self, chain: &[SealedHeader]) -> bool {
+        let headers = self.ledger.headers();
+        headers.tip() == Some((height(chain), &chain.last().unwrap().header))
+    }
+
+    fn condemned(&self) -> Vec<Server> {
+        self.net.condemned.lock().unwrap().clone()
+    }
+
+    fn was_told(&self, part: &str) -> bool {
+        let told = self.told.lock().unwrap();
+        told.iter().any(|line| line.contains(part))
+    }
+}
+
+/// A ledger that has a chain.
+fn ledger_of(chain: &[SealedHeader]) -> Ledger {
+    let mut headers = testing::regtest(1);
+    let new: Vec<Header> = chain[1..].iter().map(|sealed| sealed.header).collect();
+    testing::extend(&mut headers, &new);
+    Ledger::new(headers, 1, clock)
+}
