@@ -208,7 +208,8 @@ fn resolve_and_records_answer_once() {
     }
 }
 
-/// Without servers it is a failure that passes, never the absence of a name.
+/// Without servers it is a failure that passes, never the absence of a name,
+/// and the proxy is not stormed with attempts.
 #[test]
 fn resolve_without_servers_is_transient() {
     let circuits = to([nobody(), nobody()]);
@@ -217,4 +218,6 @@ fn resolve_without_servers_is_transient() {
         let end = run::run(circuits.prepare('t', &arguments));
         assert!(matches!(end.code, Some(1 | 4)), "{end:#?}");
     }
+    let attempts = circuits.seen().len();
+    assert!((2..40).contains(&attempts), "{attempts} in two seconds");
 }
