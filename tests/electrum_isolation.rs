@@ -11,6 +11,7 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashSet};
 use std::net::TcpListener;
 use std::path::Path;
@@ -279,10 +280,12 @@ fn ready_connections_open_by_themselves_and_serve_new_ids() {
         assert_eq!(taken.len(), 2);
         assert!(taken.is_subset(&credentials(&before)));
     }
+    let most = Cell::new(0);
     circuits.wait("the places to be filled", |circuits| {
-        assert!(ready(circuits) <= 6, "{circuits:#?}");
-        ready(circuits) == 6
+        most.set(most.get().max(ready(circuits)));
+        most.get() >= 6
     });
+    assert_eq!(most.get(), 6);
     let later = circuits.of(Use::Ready);
     assert_eq!(
         credentials(&later)
