@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::electrum::Electrum;
 use super::electrum::chain::Chain;
@@ -29,8 +29,11 @@ pub struct Circuit {
     pub requests: Vec<Value>,
 }
 
-/// What servers are asked in order to send a large reply at once.
-const FILLER: (&str, &str) = ("blockchain.block.headers", "[0,30,0]");
+/// Whether it is what servers are asked for a reply large enough to be sent at
+/// once.
+fn is_filler(request: &Value) -> bool {
+    request["method"] == "blockchain.block.headers" && request["params"] == json!([0, 30, 0])
+}
 
 impl Circuit {
     fn new(seen: Seen) -> Self {
@@ -50,12 +53,12 @@ impl Circuit {
         let mut purpose = Use::Ready;
         let mut fillers = false;
         for request in &self.requests {
+            if is_filler(request) {
+                fillers = true;
+                continue;
+            }
             let one = match request["method"].as_str().unwrap() {
                 "server.version" | "server.ping" => continue,
-                method if method == FILLER.0 && request["params"].to_string() == FILLER.1 => {
-                    fillers = true;
-                    continue;
-                }
                 "server.features"
                 | "blockchain.headers.subscribe"
                 | "blockchain.block.header"

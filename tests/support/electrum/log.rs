@@ -101,7 +101,12 @@ impl Log {
         let mut connections = self.connections.lock().unwrap();
         while !fits(&connections) {
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "{what}: {connections:#?}");
+            if left.is_zero() {
+                let story = format!("{connections:#?}");
+                // Unlocked, so that the server can still be dropped.
+                drop(connections);
+                panic!("{what}: {story}");
+            }
             connections = self.changed.wait_timeout(connections, left).unwrap().0;
         }
     }
