@@ -126,7 +126,8 @@ impl<P: Peers> Driver<P> {
         let mut servers = self.servers.clone();
         servers.shuffle(&mut self.random);
         // A stable sort: at random among onion services and among the others.
-        servers.sort_by_key(|server| !server.address.is_onion());
+        // Those that lied or could not be reached come last.
+        servers.sort_by_key(|server| (self.peers.rests(server), !server.address.is_onion()));
         let mut tried = operators(sessions);
         for server in servers {
             if operators(sessions).len() >= self.needed() || self.cancel.is_set() {
