@@ -1,5 +1,6 @@
 """ncprop279 as a child process, for the scripts here."""
 
+import functools
 import os
 import subprocess
 import tempfile
@@ -10,40 +11,61 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+
+
+def build(*arguments):
+    command = ["cargo", "build", "--release", "--locked", "--quiet", *arguments]
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
+@functools.cache
 def binary():
     """The release binary, built if it is not there or out of date."""
-    subprocess.run(
-        ["cargo", "build", "--release", "--locked", "--quiet"], cwd=ROOT, check=True
-    )
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    return target / "release" / "ncprop279"
+    build()
+    return TARGET / "release" / "ncprop279"
 
 
-class Plugin:
-    def __init__(self, port, *arguments):
-        config = tempfile.NamedTemporaryFile("w", suffix=".toml")
-        config.write('rpc-user = "u"\nrpc-password = "p"\n')
-        config.flush()
-        self.config = config
+class Child:
+    """The plugin with these arguments. What it says is read by threads, so that
+    every wait here has an end."""
+
+    def __init__(self, arguments, environment=None, stderr=None):
         self.process = subprocess.Popen(
-            [binary(), "--rpc-address", f"127.0.0.1:{port}", "--config", config.name, *arguments],
+            [binary(), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=environment,
         )
-        line = self.process.stdout.readline()
-        assert line == b"INIT 1 0\n", line
         self.answers = {}
+        self.complaints = []
+        self.ready = None
         self.arrived = threading.Condition()
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
+        threading.Thread(target=self._read, daemon=True).start()
+        if self.process.stderr:
+            threading.Thread(target=self._listen, daemon=True).start()
+        with self.arrived:
+            self.arrived.wait_for(lambda: self.ready is not None, 10)
+        assert self.ready == b"INIT 1 0\n", self.ready
 
     def _read(self):
+        ready = self.process.stdout.readline()
+        with self.arrived:
+            self.ready = ready
+            self.arrived.notify_all()
         for line in self.process.stdout:
             at = time.perf_counter()
             keyword, query, rest = line.decode().rstrip("\n").split(" ", 2)
             with self.arrived:
                 assert query not in self.answers, f"answered twice: {line}"
                 self.answers[query] = (at, rest)
+                self.arrived.notify_all()
+
+    def _listen(self):
+        for line in self.process.stderr:
+            with self.arrived:
+                self.complaints.append(line.decode(errors="replace").rstrip("\n"))
                 self.arrived.notify_all()
 
     def send(self, text):
@@ -63,7 +85,32 @@ class Plugin:
                 raise SystemExit(f"no answer to {query} in {patience} s")
             return self.answers[query]
 
+    def hear(self, text, patience=60):
+        """Waits for a line on stderr that holds a text."""
+        with self.arrived:
+            heard = lambda: any(text in line for line in self.complaints)
+            if not self.arrived.wait_for(heard, patience):
+                raise SystemExit(f"{text!r} not said in {patience} s: {self.complaints}")
+
+    def memory(self, field="VmRSS"):
+        """Resident memory in octets; VmHWM for the most that ever was."""
+        with open(f"/proc/{self.process.pid}/status") as status:
+            lines = dict(line.split(":", 1) for line in status)
+        return int(lines[field].split()[0]) * 1024
+
     def close(self):
         self.process.stdin.close()
         status = self.process.wait(30)
         assert status == 0, status
+
+
+class Plugin(Child):
+    """The plugin on a scripted node that listens at this port."""
+
+    def __init__(self, port, *arguments):
+        self.config = tempfile.NamedTemporaryFile("w", suffix=".toml")
+        self.config.write('rpc-user = "u"\nrpc-password = "p"\n')
+        self.config.flush()
+        super().__init__(
+            ["--rpc-address", f"127.0.0.1:{port}", "--config", self.config.name, *arguments]
+        )

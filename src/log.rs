@@ -1,10 +1,19 @@
 //! What the program tells its user besides answers.
 //!
-//! Warnings are always told; the rest only when asked for with `-v`. Names,
-//! isolation ids and credentials are in none of it.
+//! Warnings are always told; the rest only when asked for with `-v`.
+//! Credentials are in none of it. Names and isolation ids stand in it as
+//! numbers (`id#2 name#1`) unless the user wants them shown (`--log-names`).
+
+mod labels;
 
 use std::fmt;
 use std::sync::Arc;
+
+use crate::isolation::IsolationId;
+use crate::resolve::Query;
+use crate::snapshot::NameKey;
+
+use labels::{Kind, Numbers};
 
 /// How much somebody wants to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,32 +47,115 @@ impl fmt::Display for Level {
     }
 }
 
+/// What takes the lines.
+type Sink = dyn Fn(Level, &str) + Send + Sync;
+
 /// Takes what is told. Cloning is cheap; clones share the sink.
 #[derive(Clone)]
 pub struct Log {
     most: Level,
-    sink: Arc<dyn Fn(&str) + Send + Sync>,
+    sink: Arc<Sink>,
+    /// `None` if names and ids are shown themselves.
+    numbers: Option<Arc<Numbers>>,
+}
+
+/// Something that a closure writes.
+struct Written<F>(F);
+
+impl<F: Fn(&mut fmt::Formatter<'_>) -> fmt::Result> fmt::Display for Written<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0(f)
+    }
 }
 
 impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Log").field("most", &self.most).finish()
+        f.debug_struct("Log")
+            .field("most", &self.most)
+            .finish_non_exhaustive()
     }
 }
 
 impl Log {
     /// A log that passes lines of `most` and more important ones to `sink`,
     /// with the level in front.
-    pub fn new(most: Level, sink: impl Fn(&str) + Send + Sync + 'static) -> Self {
+    pub fn new(most: Level, sink: impl Fn(Level, &str) + Send + Sync + 'static) -> Self {
         Self {
             most,
             sink: Arc::new(sink),
+            numbers: Some(Arc::default()),
         }
+    }
+
+    /// The same log with names and isolation ids shown, or with numbers in
+    /// their place.
+    #[must_use]
+    pub fn with_names(self, are_shown: bool) -> Self {
+        let numbers = (!are_shown).then(Arc::default);
+        Self { numbers, ..self }
+    }
+
+    /// Whether names and isolation ids are shown.
+    pub fn shows_names(&self) -> bool {
+        self.numbers.is_none()
+    }
+
+    /// Whether lines of a level are passed on.
+    pub fn tells(&self, level: Level) -> bool {
+        level <= self.most
+    }
+
+    /// What stands for an isolation id. Nothing is done before it is written.
+    pub fn id<'a>(&'a self, isolation: &'a IsolationId) -> impl fmt::Display + 'a {
+        Written(
+            move |f: &mut fmt::Formatter<'_>| match (&self.numbers, isolation.as_str()) {
+                (_, None) => f.write_str("no id"),
+                (Some(numbers), Some(_)) => write!(f, "id#{}", numbers.id(isolation)),
+                (None, Some(id)) => write!(f, "id {id}"),
+            },
+        )
+    }
+
+    /// What stands for the name of a query, with its isolation id.
+    pub fn query<'a>(
+        &'a self,
+        isolation: &'a IsolationId,
+        query: &'a Query,
+    ) -> impl fmt::Display + 'a {
+        self.named(isolation, Kind::Name, move || {
+            let name = query.name().to_ascii();
+            name.trim_end_matches('.').to_owned()
+        })
+    }
+
+    /// What stands for a name key, with the isolation id that it is asked
+    /// under.
+    pub fn key<'a>(
+        &'a self,
+        isolation: &'a IsolationId,
+        key: &'a NameKey,
+    ) -> impl fmt::Display + 'a {
+        self.named(isolation, Kind::Key, || key.as_str().to_owned())
+    }
+
+    fn named<'a>(
+        &'a self,
+        isolation: &'a IsolationId,
+        kind: Kind,
+        name: impl Fn() -> String + 'a,
+    ) -> impl fmt::Display + 'a {
+        Written(move |f: &mut fmt::Formatter<'_>| match &self.numbers {
+            Some(numbers) => {
+                let number = numbers.name(isolation, kind, name());
+                write!(f, "{} {}#{number}", self.id(isolation), kind.word())
+            }
+            None => write!(f, "{} {}", self.id(isolation), name()),
+        })
     }
 
     /// A log that drops everything.
     pub fn silent() -> Self {
-        Self::new(Level::Warning, |_| {})
+        Self::new(Level::Warning, |_, _| {})
     }
 
     /// Tells a warning.
@@ -82,8 +174,8 @@ impl Log {
     }
 
     fn tell(&self, level: Level, text: impl fmt::Display) {
-        if level <= self.most {
-            (self.sink)(&format!("{level}: {text}"));
+        if self.tells(level) {
+            (self.sink)(level, &format!("{level}: {text}"));
         }
     }
 }
@@ -104,7 +196,7 @@ mod tests {
         ] {
             let heard = Arc::new(Mutex::new(Vec::new()));
             let sink = Arc::clone(&heard);
-            let log = Log::new(Level::from_verbosity(verbosity), move |line| {
+            let log = Log::new(Level::from_verbosity(verbosity), move |_, line| {
                 sink.lock().unwrap().push(line.to_owned());
             });
             log.warn("a");

@@ -49,9 +49,11 @@ fn main() -> ExitCode {
     }
     match command {
         Command::Plugin => run_plugin(&settings, &warnings, level),
-        Command::Resolve { name, isolation } => {
-            resolve(&settings, level, &name, isolation.as_deref())
-        }
+        Command::Resolve {
+            name,
+            isolation,
+            explain,
+        } => resolve(&settings, level, &name, isolation.as_deref(), explain),
         Command::Records { name, json } => records(&settings, level, &name, json),
         Command::Check => check(&settings, level),
     }
@@ -63,6 +65,13 @@ fn source(settings: &Settings, log: Log) -> Arc<dyn Source> {
         SourceSettings::Electrum(electrum) => Arc::new(ElectrumSource::new(electrum, log)),
         SourceSettings::NamesFile(path) => Arc::new(NamesFile::new(path.clone())),
     }
+}
+
+/// The log of a subcommand.
+fn terminal(settings: &Settings, level: Level) -> Log {
+    let log = Log::new(level, |_, line| complain(line)).with_names(settings.log_names);
+    log.info(format_args!("names are looked up in {}", settings.source));
+    log
 }
 
 /// Serves a naming client on stdin and stdout.
@@ -99,10 +108,14 @@ fn run_plugin(settings: &Settings, warnings: &[String], level: Level) -> ExitCod
     for warning in warnings {
         notices.line(&format!("warning: {warning}"));
     }
-    let from_source = Arc::clone(&notices);
-    let log = Log::new(level, move |line| from_source.line(line));
-    let source = source(settings, log);
-    let served = plugin::serve(stdin, stdout, source, settings, &notices, || exit(0));
+    let sink = Arc::clone(&notices);
+    let log = Log::new(level, move |level, line| match level {
+        Level::Warning => sink.line(line),
+        Level::Info | Level::Debug => sink.detail(line),
+    })
+    .with_names(settings.log_names);
+    let source = source(settings, log.clone());
+    let served = plugin::serve(stdin, stdout, source, settings, &log, || exit(0));
     if let Err(error) = served {
         notices.line(&format!("stdin cannot be read: {error}"));
     }
@@ -110,7 +123,13 @@ fn run_plugin(settings: &Settings, warnings: &[String], level: Level) -> ExitCod
     ExitCode::SUCCESS
 }
 
-fn resolve(settings: &Settings, level: Level, name: &str, isolation: Option<&str>) -> ExitCode {
+fn resolve(
+    settings: &Settings,
+    level: Level,
+    name: &str,
+    isolation: Option<&str>,
+    explain: bool,
+) -> ExitCode {
     let isolation = match isolation.map(|id| IsolationId::parse(id.as_bytes())) {
         None => IsolationId::shared(),
         Some(Ok(isolation)) => isolation,
@@ -119,15 +138,18 @@ fn resolve(settings: &Settings, level: Level, name: &str, isolation: Option<&str
             return ExitCode::from(Status::NotRegistered.code());
         }
     };
-    let source = source(settings, Log::new(level, complain));
+    let source = source(settings, terminal(settings, level));
     let only_onion = settings.only_onion;
     let report = commands::resolve::run(name, isolation, only_onion, settings.timeout, &*source);
-    print(&report.to_string());
+    print(&report.answer());
+    if explain {
+        print(&commands::explain::text(&report, &settings.source));
+    }
     ExitCode::from(report.status().code())
 }
 
 fn records(settings: &Settings, level: Level, name: &str, json: bool) -> ExitCode {
-    let source = source(settings, Log::new(level, complain));
+    let source = source(settings, terminal(settings, level));
     match commands::records::run(name, settings.timeout, &*source) {
         Ok(report) if json => {
             print(&report.to_json());
@@ -153,7 +175,7 @@ fn check(settings: &Settings, level: Level) -> ExitCode {
     // What the plugin would warn about stands in the findings.
     let log = match level {
         Level::Warning => Log::silent(),
-        level => Log::new(level, complain),
+        level => terminal(settings, level),
     };
     let findings = commands::check::run(settings.timeout, &*source(settings, log));
     let mut works = true;

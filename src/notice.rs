@@ -2,10 +2,12 @@
 //!
 //! A reader that stops reading stderr must not stop answers, so lines go
 //! through a bounded queue to a thread of their own and are dropped when it is
-//! full. A burst of more than [`BURST`] lines is cut to one a second.
+//! full. A burst of more than [`BURST`] lines is cut to one a second. What a
+//! user asked for with `-v` has a wider bound of its own, and takes nothing
+//! from what everybody must see.
 
 use std::io::Write;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,16 +17,20 @@ use crate::text::printable;
 /// Lines that may be written at once.
 pub const BURST: u32 = 20;
 
-/// The time after which another line may be written.
-const REFILL: Duration = Duration::from_secs(1);
+/// Lines about what goes on that may be written at once.
+pub const WIDE_BURST: u32 = 200;
+
+/// Lines about what goes on that may be written for each second after that.
+const WIDE_REFILL: u32 = 50;
 
 /// Lines that may wait for stderr to be read.
-const QUEUE: usize = 64;
+const QUEUE: usize = 512;
 
 /// Where warnings and errors go that belong to no answer.
 pub struct Notices {
     queue: SyncSender<Message>,
     budget: Mutex<Budget>,
+    wide_budget: Mutex<Budget>,
 }
 
 enum Message {
@@ -33,9 +39,44 @@ enum Message {
 }
 
 struct Budget {
+    burst: u32,
+    /// Lines for each second.
+    refill: u32,
     left: u32,
     refilled: Instant,
     dropped: u64,
+}
+
+impl Budget {
+    fn new(burst: u32, refill: u32) -> Self {
+        Self {
+            burst,
+            refill,
+            left: burst,
+            refilled: Instant::now(),
+            dropped: 0,
+        }
+    }
+
+    /// Whether another line may be written.
+    fn take(&mut self) -> bool {
+        let seconds = self.refilled.elapsed().as_secs();
+        if seconds > 0 {
+            self.left = u32::try_from(seconds)
+                .unwrap_or(u32::MAX)
+                .saturating_mul(self.refill)
+                .saturating_add(self.left)
+                .min(self.burst);
+            self.refilled = Instant::now();
+        }
+        let may = self.left > 0;
+        if may {
+            self.left -= 1;
+        } else {
+            self.dropped += 1;
+        }
+        may
+    }
 }
 
 impl Notices {
@@ -48,42 +89,39 @@ impl Notices {
         let _ = writer.spawn(move || write(stderr, &lines));
         Self {
             queue,
-            budget: Mutex::new(Budget {
-                left: BURST,
-                refilled: Instant::now(),
-                dropped: 0,
-            }),
+            budget: Mutex::new(Budget::new(BURST, 1)),
+            wide_budget: Mutex::new(Budget::new(WIDE_BURST, WIDE_REFILL)),
         }
     }
 
     /// Writes a line, or drops it if there were too many. Whatever is not
     /// printable ASCII is escaped.
     pub fn line(&self, text: &str) {
-        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
-        let refills = budget.refilled.elapsed().as_secs() / REFILL.as_secs();
-        if refills > 0 {
-            budget.left = u32::try_from(refills)
-                .unwrap_or(BURST)
-                .saturating_add(budget.left)
-                .min(BURST);
-            budget.refilled = Instant::now();
-        }
-        if budget.left == 0 {
-            budget.dropped += 1;
+        self.write(&self.budget, text);
+    }
+
+    /// Writes a line about what goes on, or drops it if there were too many of
+    /// these.
+    pub fn detail(&self, text: &str) {
+        self.write(&self.wide_budget, text);
+    }
+
+    fn write(&self, budget: &Mutex<Budget>, text: &str) {
+        let mut budget = budget.lock().unwrap_or_else(PoisonError::into_inner);
+        if !budget.take() {
             return;
         }
-        budget.left -= 1;
         let mut line = format!("ncprop279: {}", printable(text));
         if budget.dropped > 0 {
             line.push_str(&format!(
                 " ({} lines were left out before this)",
                 budget.dropped
             ));
-            budget.dropped = 0;
         }
         line.push('\n');
-        if let Err(TrySendError::Full(_)) = self.queue.try_send(Message::Line(line)) {
-            budget.dropped += 1;
+        match self.queue.try_send(Message::Line(line)) {
+            Ok(()) => budget.dropped = 0,
+            Err(_) => budget.dropped += 1,
         }
     }
 
@@ -154,6 +192,23 @@ mod tests {
             .count();
         // A slow machine may refill the budget meanwhile, a line a second.
         assert!((1..=40).contains(&lines), "{lines}");
+    }
+
+    /// Nor does it cost the lines that everybody must see.
+    #[test]
+    fn a_flood_of_details_is_cut_later() {
+        let sink = Sink::default();
+        let notices = Notices::new(sink.clone());
+        for _ in 0..10_000 {
+            notices.detail("x");
+        }
+        notices.flush(Duration::from_secs(20));
+        let details = sink.0.lock().unwrap().len() / "ncprop279: x\n".len();
+        assert!((100..=1000).contains(&details), "{details}");
+        notices.line("warning");
+        notices.flush(Duration::from_secs(20));
+        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        assert!(text.ends_with("ncprop279: warning\n"), "{text}");
     }
 
     #[test]

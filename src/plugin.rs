@@ -5,18 +5,22 @@
 //! threads that found them. All of them append to one buffer under the
 //! session's lock and write it out in that order.
 
+mod journal;
+
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::cache;
 use crate::config::settings::Settings;
+use crate::log::Log;
 use crate::lookup::Lookups;
 use crate::lookup::core::Limits;
-use crate::notice::Notices;
 use crate::prop279::line::LineReader;
 use crate::prop279::session::{Action, Options, Session};
 use crate::source::Source;
+
+use journal::{Found, Journal};
 
 /// Octets of answers that are held back for one write while more lines are
 /// there to be read.
@@ -61,7 +65,7 @@ pub fn serve<W: Write + Send + 'static>(
     output: W,
     source: Arc<dyn Source>,
     settings: &Settings,
-    notices: &Notices,
+    log: &Log,
     closed: impl Fn() + Send + Sync + 'static,
 ) -> io::Result<()> {
     let client = Arc::new(Client {
@@ -76,12 +80,16 @@ pub fn serve<W: Write + Send + 'static>(
         idle: Condvar::new(),
         closed: Box::new(closed),
     });
+    log.info(format_args!("names are looked up in {}", settings.source));
     source.start();
-    let answered = Arc::clone(&client);
+    let journal = Arc::new(Journal::new(log.clone()));
+    let (answered, noted) = (Arc::clone(&client), Arc::clone(&journal));
     let lookups = Lookups::new(
         source,
         Limits::with(settings),
+        log.clone(),
         Box::new(move |ticket, verdict| {
+            noted.answered(ticket, &verdict, Found::Lookup);
             answered.session().answer(ticket, &verdict);
             answered.flush();
             answered.idle.notify_all();
@@ -90,21 +98,30 @@ pub fn serve<W: Write + Send + 'static>(
 
     let mut lines = LineReader::new(input);
     while let Some(line) = lines.next_line()? {
-        let action = client.session().line(line, |text| notices.line(text));
+        let action = client.session().line(line, |text| log.warn(text));
         match action {
             None => {}
-            Some(Action::Cancel(ticket)) => lookups.cancel(ticket),
+            Some(Action::Cancel(ticket)) => {
+                journal.withdrawn(ticket);
+                lookups.cancel(ticket);
+            }
             Some(Action::Resolve {
                 ticket,
                 query,
                 isolation,
-            }) => match lookups.cached(&isolation, &query) {
-                Some(verdict) => client.session().answer(ticket, &verdict),
-                None => {
-                    let deadline = Instant::now() + settings.timeout;
-                    lookups.ask(ticket, &isolation, query, deadline);
+            }) => {
+                journal.asked(ticket, &isolation, &query);
+                match lookups.cached(&isolation, &query) {
+                    Some(verdict) => {
+                        journal.answered(ticket, &verdict, Found::Cache);
+                        client.session().answer(ticket, &verdict);
+                    }
+                    None => {
+                        let deadline = Instant::now() + settings.timeout;
+                        lookups.ask(ticket, &isolation, query, deadline);
+                    }
                 }
-            },
+            }
         }
         if !lines.has_buffered_line() || client.session().out.len() >= WRITE_AT {
             client.flush();
@@ -112,6 +129,7 @@ pub fn serve<W: Write + Send + 'static>(
     }
     client.flush();
     client.finish(Instant::now() + settings.timeout + GRACE);
+    journal.tell_counts();
     Ok(())
 }
 

@@ -79,6 +79,16 @@ pub enum Fetched {
     Absent(Absence),
 }
 
+impl Fetched {
+    /// What is known, in a few words.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Value(value) => format!("a value of {} octets", value.len()),
+            Self::Absent(absence) => format!("the name {}", absence.words()),
+        }
+    }
+}
+
 /// What kind of failure kept a name from being known for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FailureKind {
@@ -102,6 +112,20 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// The kind in a word or two, for logs.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::NotReady => "not ready",
+            Self::Overloaded => "overloaded",
+            Self::Credentials => "credentials refused",
+            Self::BadReply => "bad reply",
+            Self::File => "file trouble",
+            Self::TimedOut => "timed out",
+            Self::Internal => "internal",
+        }
+    }
+
     /// Whether trying again within the same query can help.
     pub fn is_retried(self) -> bool {
         !matches!(self, Self::Credentials | Self::Internal)

@@ -1,4 +1,7 @@
-//! Text for people: hostile parts made harmless.
+//! Text for people: hostile parts made harmless, and lines that fit.
+
+use std::fmt;
+use std::time::Duration;
 
 /// A text with everything outside printable ASCII escaped. Values come from
 /// strangers, and terminals obey control characters.
@@ -20,5 +23,82 @@ pub fn clip(text: &str, longest: usize) -> String {
     match text.char_indices().nth(longest) {
         Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
         None => text.to_owned(),
+    }
+}
+
+/// A time for people: milliseconds, to a tenth if there are few.
+pub struct Milliseconds(pub Duration);
+
+impl fmt::Display for Milliseconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let milliseconds = self.0.as_secs_f64() * 1e3;
+        let places = usize::from(milliseconds < 9.95);
+        write!(f, "{milliseconds:.places$} ms")
+    }
+}
+
+/// A text in lines of at most `width` columns, broken at spaces where there
+/// are any. Every line but the first begins with `indent` spaces; the first is
+/// taken to stand at column `at`.
+pub fn wrap(text: &str, at: usize, indent: usize, width: usize) -> String {
+    let mut lines = String::new();
+    let mut column = at;
+    // Nothing stands on the line yet that a space would part from.
+    let mut is_begin = true;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if !is_begin && column + 1 + length > width {
+            lines.push('\n');
+            lines.push_str(&" ".repeat(indent));
+            column = indent;
+        } else if !is_begin {
+            lines.push(' ');
+            column += 1;
+        }
+        for character in word.chars() {
+            if column >= width {
+                lines.push('\n');
+                lines.push_str(&" ".repeat(indent));
+                column = indent;
+            }
+            lines.push(character);
+            column += 1;
+        }
+        is_begin = false;
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_short() {
+        for (microseconds, expected) in [
+            (0, "0.0 ms"),
+            (340, "0.3 ms"),
+            (9_940, "9.9 ms"),
+            (9_960, "10 ms"),
+            (1_234_567, "1235 ms"),
+        ] {
+            let time = Duration::from_micros(microseconds);
+            assert_eq!(Milliseconds(time).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn text_is_wrapped_at_spaces_and_only_long_words_inside() {
+        for (text, expected) in [
+            ("", ""),
+            ("one", "one"),
+            ("one two six", "one two\n  six"),
+            ("one two sixty", "one two\n  sixty"),
+            ("abcdefghijklmn op", "abcdefghij\n  klmn op"),
+            ("a  b", "a  b"),
+        ] {
+            assert_eq!(wrap(text, 0, 2, 10), expected, "{text:?}");
+        }
+        assert_eq!(wrap("six seven", 4, 4, 10), "six\n    seven");
     }
 }

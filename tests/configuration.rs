@@ -549,6 +549,7 @@ fn help_names_every_setting() {
         "cache-ttl",
         "cache-negative-ttl",
         "missing-isolation",
+        "log-names",
         "config",
     ] {
         assert!(help.contains(&format!("--{key}")), "{key}");

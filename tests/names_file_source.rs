@@ -38,6 +38,7 @@ impl Fixture {
 
     fn fetch(&self, name: &str) -> Result<Fetched, FetchFailure> {
         let limit = Limit {
+            due: Instant::now() + Duration::from_secs(30),
             deadline: Instant::now() + Duration::from_secs(30),
             cancel: Cancel::new(),
         };

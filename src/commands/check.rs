@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use crate::source::{Cancel, Finding, Health, Limit, Source};
-use crate::text::printable;
+use crate::text::{printable, wrap};
+
+use super::WIDTH;
 
 /// Columns before the text of a finding.
 const INDENT: usize = 18;
-
-/// Columns of a line.
-const WIDTH: usize = 80;
 
 /// Tries a source out.
 pub fn run(timeout: Duration, source: &dyn Source) -> Vec<Finding> {
@@ -40,20 +39,5 @@ pub fn line(finding: &Finding) -> String {
 
 /// A text in lines that fit behind the indentation.
 fn wrapped(text: &str) -> String {
-    let mut lines = String::new();
-    let mut column = 0;
-    for word in text.split(' ') {
-        if column > 0 && INDENT + column + 1 + word.len() > WIDTH {
-            lines.push('\n');
-            lines.push_str(&" ".repeat(INDENT));
-            column = 0;
-        } else if column > 0 {
-            lines.push(' ');
-            column += 1;
-        }
-        lines.push_str(word);
-        column += word.len();
-    }
-    lines.push('\n');
-    lines
+    wrap(text, INDENT, INDENT, WIDTH) + "\n"
 }

@@ -1,21 +1,27 @@
 //! The subcommands for people: one name, one answer, from the source directly.
 
 pub mod check;
+pub mod explain;
 pub mod records;
 pub mod resolve;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use crate::snapshot::{Entry, Fetched, NameKey, Snapshot};
+use crate::snapshot::{Entry, NameKey, Snapshot};
 use crate::source::{Cancel, Limit, Source};
+
+/// Columns of a line.
+const WIDTH: usize = 80;
 
 /// A name that was fetched for a command, and what came of it.
 pub struct Fetch {
     /// The name key.
     pub key: NameKey,
-    /// What the source said, in a few words.
-    pub result: String,
+    /// What the source said.
+    pub entry: Entry,
+    /// How long that took.
+    pub time: Duration,
 }
 
 /// Fetches names into a snapshot, each once, and notes what came of it.
@@ -32,17 +38,14 @@ fn fetch(
             deadline,
             cancel: Cancel::new(),
         };
+        let begin = Instant::now();
         let entry = match source.fetch(snapshot.isolation(), &key, &limit) {
             Ok(fetched) => Entry::Known(fetched),
             Err(failure) => Entry::Failed(failure),
         };
-        let result = match &entry {
-            Entry::Known(Fetched::Value(value)) => format!("a value of {} octets", value.len()),
-            Entry::Known(Fetched::Absent(absence)) => absence.words().to_owned(),
-            Entry::Failed(failure) => failure.message.to_string(),
-        };
-        snapshot.insert(key.clone(), entry);
-        log.push(Fetch { key, result });
+        let time = begin.elapsed();
+        snapshot.insert(key.clone(), entry.clone());
+        log.push(Fetch { key, entry, time });
     }
 }
 

@@ -1,5 +1,4 @@
-//! `ncprop279 resolve`: the answer to one query, and what was looked at on the
-//! way.
+//! `ncprop279 resolve`: the answer to one query.
 
 use std::time::Duration;
 
@@ -15,10 +14,15 @@ use super::Fetch;
 
 /// What became of a query.
 pub struct Report {
+    /// The name that was asked for.
+    pub name: String,
+    /// The isolation id that it was asked under.
+    pub isolation: IsolationId,
     /// The verdict, as the plugin would send it.
     pub verdict: Verdict,
-    /// The names fetched.
-    pub fetches: Vec<Fetch>,
+    /// The names fetched, each with the number of questions that were answered
+    /// before one needed it.
+    pub fetches: Vec<(usize, Fetch)>,
     /// The questions asked of the engine, in their order.
     pub looked: Vec<Looked>,
 }
@@ -28,9 +32,15 @@ impl Report {
     pub fn status(&self) -> Status {
         status(&self.verdict)
     }
+
+    /// The answer, or why there is none: one line.
+    pub fn answer(&self) -> String {
+        printable(&text(&self.verdict)) + "\n"
+    }
 }
 
-/// Resolves one name, given as `example.bit` or `d/example`. Failures that pass are not tried again.
+/// Resolves one name, given as `example.bit` or `d/example`. Failures that
+/// pass are not tried again.
 pub fn run(
     name: &str,
     isolation: IsolationId,
@@ -38,47 +48,36 @@ pub fn run(
     timeout: Duration,
     source: &dyn Source,
 ) -> Report {
-    let mut fetches = Vec::new();
-    let mut looked = Vec::new();
     let name = super::dns_name(name);
-    let query = match Query::parse(name.as_bytes(), only_onion) {
-        Ok(query) => query,
-        Err(verdict) => {
-            return Report {
-                verdict,
-                fetches,
-                looked,
-            };
-        }
+    let mut report = Report {
+        verdict: Verdict::NotInZone(name.clone()),
+        name,
+        isolation,
+        fetches: Vec::new(),
+        looked: Vec::new(),
     };
-    let deadline = super::deadline(timeout);
-    let mut snapshot = Snapshot::new(isolation);
-    loop {
-        looked.clear();
-        match resolve::explain(&query, &snapshot, &mut looked) {
-            Step::Done(verdict) => {
-                return Report {
-                    verdict,
-                    fetches,
-                    looked,
-                };
-            }
-            Step::Need(keys) => super::fetch(keys, &mut snapshot, source, deadline, &mut fetches),
-        }
-    }
+    report.verdict = match Query::parse(report.name.as_bytes(), only_onion) {
+        Ok(query) => report.walk(&query, timeout, source),
+        Err(verdict) => verdict,
+    };
+    report
 }
 
-impl std::fmt::Display for Report {
-    /// The answer on the first line, then a line for each thing looked at.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "{}", printable(&text(&self.verdict)))?;
-        for fetch in &self.fetches {
-            let key = printable(fetch.key.as_str());
-            writeln!(f, "  fetched {key}: {}", printable(&fetch.result))?;
+impl Report {
+    fn walk(&mut self, query: &Query, timeout: Duration, source: &dyn Source) -> Verdict {
+        let deadline = super::deadline(timeout);
+        let mut snapshot = Snapshot::new(self.isolation.clone());
+        loop {
+            self.looked.clear();
+            let keys = match resolve::explain(query, &snapshot, &mut self.looked) {
+                Step::Done(verdict) => return verdict,
+                Step::Need(keys) => keys,
+            };
+            let mut fetched = Vec::new();
+            super::fetch(keys, &mut snapshot, source, deadline, &mut fetched);
+            let before = self.looked.len();
+            self.fetches
+                .extend(fetched.into_iter().map(|fetch| (before, fetch)));
         }
-        for looked in &self.looked {
-            writeln!(f, "  {}: {}", looked.question, printable(&looked.reply))?;
-        }
-        Ok(())
     }
 }

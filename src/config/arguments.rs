@@ -5,13 +5,14 @@ use std::ffi::OsString;
 use clap::builder::OsStringValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches};
+use clap_complete::Shell;
 
 use super::draft::{Setting, push};
-use super::keys::KEYS;
+use super::keys::{KEYS, quoted};
 use super::{Command, upstream};
 
 /// The subcommands; without one the process is a plugin.
-const COMMANDS: [&str; 4] = ["resolve", "records", "check", "help"];
+const COMMANDS: [&str; 5] = ["resolve", "records", "check", "completions", "help"];
 
 const AFTER_HELP: &str = "\
 Without a command, serves a naming client on stdin and stdout (proposal 279).
@@ -75,10 +76,12 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, String> {
             Command::Resolve {
                 name: text(inner, "NAME")?.unwrap_or_default(),
                 isolation: text(inner, "ISOLATION_ID")?,
+                explain: inner.get_flag("explain"),
             },
             inner,
         ),
         Some(("check", inner)) => (Command::Check, inner),
+        Some(("completions", inner)) => return completions(inner),
         Some((_, inner)) => (
             Command::Records {
                 name: text(inner, "NAME")?.unwrap_or_default(),
@@ -110,7 +113,27 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, String> {
     }))
 }
 
-fn definition() -> clap::Command {
+/// A shell's rules for completing our command line.
+fn completions(matches: &ArgMatches) -> Result<Parsed, String> {
+    let shell = text(matches, "SHELL")?.unwrap_or_default();
+    let shell: Shell = shell.parse().map_err(|_| {
+        format!(
+            "SHELL (command line) is {} but must be bash, elvish, fish, powershell or zsh",
+            quoted(shell)
+        )
+    })?;
+    let mut script = Vec::new();
+    clap_complete::generate(
+        shell,
+        &mut definition(),
+        env!("CARGO_PKG_NAME"),
+        &mut script,
+    );
+    Ok(Parsed::Print(String::from_utf8_lossy(&script).into_owned()))
+}
+
+/// The command line as `clap` knows it, for the manual page.
+pub(super) fn definition() -> clap::Command {
     let options = KEYS.iter().map(|key| {
         let arg = Arg::new(key.name)
             .long(key.name)
@@ -158,6 +181,12 @@ fn definition() -> clap::Command {
             clap::Command::new("resolve")
                 .about("Resolve one name, print the answer")
                 .arg(name())
+                .arg(
+                    Arg::new("explain")
+                        .long("explain")
+                        .help("Tell after the answer how it was found")
+                        .action(ArgAction::SetTrue),
+                )
                 .arg(positional("ISOLATION_ID", "the isolation id to ask under")),
         )
         .subcommand(
@@ -172,6 +201,11 @@ fn definition() -> clap::Command {
                 ),
         )
         .subcommand(clap::Command::new("check").about("Try the configuration out"))
+        .subcommand(
+            clap::Command::new("completions")
+                .about("Print completions for a shell")
+                .arg(positional("SHELL", "bash, elvish, fish, powershell or zsh").required(true)),
+        )
 }
 
 fn text(matches: &ArgMatches, name: &str) -> Result<Option<String>, String> {

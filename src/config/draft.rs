@@ -56,6 +56,7 @@ pub(super) struct Draft {
     pub lookups: usize,
     pub only_onion: bool,
     pub missing_isolation: MissingIsolation,
+    pub log_names: bool,
     pub cache: CacheSettings,
     pub config: Option<PathBuf>,
     /// Where each key that is set got its value.
@@ -82,6 +83,7 @@ impl Default for Draft {
             lookups: 64,
             only_onion: false,
             missing_isolation: MissingIsolation::Shared,
+            log_names: false,
             cache: CacheSettings::default(),
             config: None,
             origins: HashMap::new(),
@@ -116,6 +118,13 @@ impl Draft {
                     .to_owned(),
             );
         }
+        if self.log_names {
+            warnings.push(format!(
+                "{} makes the log on stderr hold which names were visited, and under which \
+                 isolation ids; take it away when you are done",
+                self.named("log-names")
+            ));
+        }
         let source = sources::choose(&mut self, environment, &mut warnings)?;
         let settings = Settings {
             timeout: self.timeout,
@@ -123,6 +132,7 @@ impl Draft {
             only_onion: self.only_onion,
             cache: self.cache,
             missing_isolation: self.missing_isolation,
+            log_names: self.log_names,
             source,
         };
         Ok((settings, warnings))

@@ -296,6 +296,16 @@ pub(super) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "log-names",
+        value_name: None,
+        heading: "Configuration",
+        help: "show names and ids in the log of -vv",
+        set: |draft, value| {
+            draft.log_names = switch(value)?;
+            Ok(())
+        },
+    },
+    Key {
         name: "config",
         value_name: Some("FILE"),
         heading: "Configuration",

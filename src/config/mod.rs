@@ -72,6 +72,8 @@ pub enum Command {
         name: String,
         /// The isolation id as the user wrote it, not yet checked.
         isolation: Option<String>,
+        /// Tell how the answer was found.
+        explain: bool,
     },
     /// Print the records of one name.
     Records {
@@ -113,6 +115,12 @@ impl fmt::Display for Origin {
             Self::File(path) => write!(f, "{path:?}"),
         }
     }
+}
+
+/// The command line as `clap` knows it, from which the manual page and
+/// completions are made.
+pub fn command_line() -> clap::Command {
+    arguments::definition()
 }
 
 /// Reads the command line (without the program's own name), the environment

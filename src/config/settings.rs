@@ -20,6 +20,8 @@ pub struct Settings {
     pub cache: CacheSettings,
     /// What becomes of a query without an isolation id.
     pub missing_isolation: MissingIsolation,
+    /// Show names and isolation ids in the log on stderr.
+    pub log_names: bool,
 }
 
 /// The one source that values come from.
@@ -31,6 +33,42 @@ pub enum SourceSettings {
     Electrum(ElectrumSettings),
     /// A file with names and values.
     NamesFile(PathBuf),
+}
+
+impl SourceSettings {
+    /// The source in a word or two.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Rpc(_) => "the node",
+            Self::Electrum(_) => "Electrum servers",
+            Self::NamesFile(_) => "the file",
+        }
+    }
+}
+
+impl std::fmt::Display for SourceSettings {
+    /// The source and how it is reached; no credentials.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let proxy = match self {
+            Self::Rpc(rpc) => {
+                write!(f, "the node at {}", rpc.address)?;
+                &rpc.proxy
+            }
+            Self::Electrum(electrum) => {
+                match electrum.servers.len() {
+                    0 => f.write_str("the bundled Electrum servers")?,
+                    1 => f.write_str("1 Electrum server")?,
+                    count => write!(f, "{count} Electrum servers")?,
+                }
+                &electrum.proxy
+            }
+            Self::NamesFile(path) => return write!(f, "the file {path:?}"),
+        };
+        match proxy {
+            Some(proxy) => write!(f, ", through the proxy at {proxy}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// How to reach a node.

@@ -15,9 +15,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::isolation::IsolationId;
+use crate::log::Log;
 use crate::resolve::{self, Query, Step, Verdict};
 use crate::snapshot::{FailureKind, FetchFailure, Snapshot};
 use crate::source::Source;
+use crate::text::Milliseconds;
 
 use self::core::{Core, Effects, Job, Limits, Task, Ticket};
 
@@ -42,6 +44,7 @@ pub struct Lookups {
 struct Shared {
     source: Arc<dyn Source>,
     deliver: Deliver,
+    log: Log,
     state: Mutex<State>,
     /// There is a job, or the end.
     work: Condvar,
@@ -58,11 +61,12 @@ struct State {
 
 impl Lookups {
     /// Lookups that ask `source`. No thread is started before there is work.
-    pub fn new(source: Arc<dyn Source>, limits: Limits, deliver: Deliver) -> Self {
+    pub fn new(source: Arc<dyn Source>, limits: Limits, log: Log, deliver: Deliver) -> Self {
         Self {
             shared: Arc::new(Shared {
                 source,
                 deliver,
+                log,
                 state: Mutex::new(State {
                     core: Core::new(limits),
                     jobs: VecDeque::new(),
@@ -137,7 +141,7 @@ impl Shared {
                 (shared.deliver)(ticket, verdict);
             }
             for isolation in effects.forgotten {
-                shared.source.forget(&isolation);
+                shared.forget(&isolation);
             }
             for task in effects.tasks {
                 let step = evaluate(&task.query, &task.snapshot);
@@ -197,10 +201,30 @@ impl Shared {
     /// A worker's life.
     fn work(shared: &Arc<Self>) {
         while let Some(job) = shared.next_job() {
+            let begin = Instant::now();
+            let log = &shared.log;
+            let key = log.key(&job.isolation, &job.key);
+            let number = job.number();
+            log.debug(format_args!("request {number} for {key} begins"));
             let fetch = || shared.source.fetch(&job.isolation, &job.key, &job.limit);
             let result = catch_unwind(AssertUnwindSafe(fetch)).unwrap_or_else(|_| Err(bug()));
+            let time = Milliseconds(begin.elapsed());
+            let end = match &result {
+                Ok(fetched) => fetched.summary(),
+                Err(failure) => format!("{} ({failure})", failure.kind.words()),
+            };
+            log.debug(format_args!("request {number} ended after {time}: {end}"));
+            drop(key);
             shared.ended(job, result);
         }
+    }
+
+    /// Nothing is kept for an isolation id any more.
+    fn forget(&self, isolation: &IsolationId) {
+        let id = self.log.id(isolation);
+        self.log
+            .debug(format_args!("nothing is kept for {id} any more"));
+        self.source.forget(isolation);
     }
 
     /// Waits for a job; `None` if the worker is to end.
@@ -268,12 +292,14 @@ impl Shared {
                 let poll = || shared.source.poll();
                 if catch_unwind(AssertUnwindSafe(poll)).unwrap_or(false) {
                     shared.lock().core.invalidate();
+                    let log = &shared.log;
+                    log.info("the values have changed; what was cached is dropped");
                 }
             }
             if now >= next_sweep {
                 next_sweep = now + SWEEP;
                 let gone = shared.lock().core.sweep(now);
-                gone.iter().for_each(|id| shared.source.forget(id));
+                gone.iter().for_each(|id| shared.forget(id));
                 shared.source.tidy();
             }
         }

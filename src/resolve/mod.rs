@@ -6,6 +6,7 @@
 //! [`Verdict`], or the names that it still needs.
 
 mod query;
+mod trail;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -16,13 +17,15 @@ use hickory_proto::rr::{Name, RData, RecordType};
 use crate::address;
 use crate::authority::cause::Cause;
 use crate::authority::{self, Outcome, isolation_option};
-use crate::onion::OnionAddress;
+use crate::onion::{InvalidOnion, OnionAddress};
 use crate::snapshot::{FetchFailure, NameKey, Snapshot};
 use crate::value::items::TOR;
 use crate::value::object::MAX_NAMES;
 use crate::zone;
 
 pub use query::Query;
+pub use trail::{Candidate, Fate, Looked, Reason};
+use trail::{Summary, Trail};
 
 /// How many aliases are followed inside `.bit`.
 pub const MAX_HOPS: usize = 8;
@@ -54,21 +57,13 @@ pub enum Step {
     Need(BTreeSet<NameKey>),
 }
 
-/// Something that was looked at on the way, for people who debug a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Looked {
-    /// The question, as owner name and type.
-    pub question: String,
-    /// What the engine replied, in a few words.
-    pub reply: String,
-}
-
 /// Resolves a query as far as a snapshot goes.
 pub fn resolve(query: &Query, snapshot: &Snapshot) -> Step {
     walk(query, snapshot, None)
 }
 
-/// Like [`resolve`], and notes every question it asked.
+/// Like [`resolve`], and notes every question it asked and what became of the
+/// candidates.
 pub fn explain(query: &Query, snapshot: &Snapshot, log: &mut Vec<Looked>) -> Step {
     walk(query, snapshot, Some(log))
 }
@@ -77,7 +72,7 @@ fn walk(query: &Query, snapshot: &Snapshot, log: Option<&mut Vec<Looked>>) -> St
     let mut policy = Policy {
         query,
         snapshot,
-        log,
+        trail: Trail(log),
         asked: original(query.name()),
     };
     match policy.run() {
@@ -115,7 +110,7 @@ struct Reply {
 struct Policy<'a> {
     query: &'a Query,
     snapshot: &'a Snapshot,
-    log: Option<&'a mut Vec<Looked>>,
+    trail: Trail<'a>,
     asked: String,
 }
 
@@ -131,13 +126,14 @@ impl Policy<'_> {
             if !zone::apex().zone_of(&target) {
                 return Ok(self.outside(&target));
             }
-            if seen.contains(&target) {
-                return Ok(self.not_found("follows aliases in a circle"));
+            if let Some(reason) = obstacle(&target, &seen) {
+                self.trail.alias(&target, Fate::Passed(reason));
+                return Ok(match reason {
+                    Reason::Circle => self.not_found("follows aliases in a circle"),
+                    _ => self.not_found(&format!("follows more than {MAX_HOPS} aliases")),
+                });
             }
-            if seen.len() > MAX_HOPS {
-                let why = format!("follows more than {MAX_HOPS} aliases");
-                return Ok(self.not_found(&why));
-            }
+            self.trail.alias(&target, Fate::Followed);
             seen.push(target.clone());
             name = target;
         }
@@ -152,18 +148,15 @@ impl Policy<'_> {
         if let Some(onion) = self.onion_item(name)? {
             return Ok(At::Verdict(Verdict::Onion(onion)));
         }
-        if !self.query.only_onion() {
+        if self.query.only_onion() {
+            self.trail.addresses_left_out(name);
+        } else {
             for kind in [RecordType::A, RecordType::AAAA] {
                 let reply = self.ask(name, kind)?;
                 if let Some(target) = reply.alias {
                     return Ok(At::Alias(target));
                 }
-                let public = reply
-                    .data
-                    .iter()
-                    .filter_map(ip)
-                    .find(|ip| address::is_public(*ip));
-                if let Some(address) = public {
+                if let Some(address) = self.trail.pick(&reply.data, public) {
                     return Ok(At::Verdict(Verdict::Address(address)));
                 }
             }
@@ -184,53 +177,56 @@ impl Policy<'_> {
         let mut seen = vec![owner.clone()];
         loop {
             let reply = self.ask(&owner, RecordType::TXT)?;
-            for data in &reply.data {
-                if let RData::TXT(txt) = data {
-                    let text = txt.txt_data.concat();
-                    let onion = std::str::from_utf8(&text).ok().map(OnionAddress::parse);
-                    if let Some(Ok(onion)) = onion {
-                        return Ok(Some(onion));
-                    }
-                }
+            if let Some(onion) = self.trail.pick(&reply.data, onion_in_text) {
+                return Ok(Some(onion));
             }
-            match reply.alias {
-                Some(target)
-                    if zone::apex().zone_of(&target)
-                        && !seen.contains(&target)
-                        && seen.len() <= MAX_HOPS =>
-                {
-                    seen.push(target.clone());
-                    owner = target;
-                }
-                _ => return Ok(None),
+            let Some(target) = reply.alias else {
+                return Ok(None);
+            };
+            let outside = (!zone::apex().zone_of(&target)).then_some(Reason::Leaves);
+            if let Some(reason) = outside.or_else(|| obstacle(&target, &seen)) {
+                self.trail.alias(&target, Fate::Passed(reason));
+                return Ok(None);
             }
+            self.trail.alias(&target, Fate::Followed);
+            seen.push(target.clone());
+            owner = target;
         }
     }
 
     /// The first onion service in the item `tor` of a name (IFA-0002).
     fn onion_item(&mut self, name: &Name) -> Result<Option<OnionAddress>, Stop> {
         let reply = self.ask(name, TOR)?;
-        Ok(reply.data.iter().find_map(|data| match data {
-            RData::Unknown { rdata, .. } => {
-                let text = std::str::from_utf8(&rdata.anything).ok()?;
-                OnionAddress::parse(text).ok()
-            }
-            _ => None,
-        }))
+        if let Some(target) = &reply.alias {
+            self.trail.alias(target, Fate::Passed(Reason::ItemOnly));
+        }
+        Ok(self.trail.pick(&reply.data, onion_in_item))
     }
 
     /// The verdict on an alias that leaves `.bit`.
-    fn outside(&self, target: &Name) -> Verdict {
+    fn outside(&mut self, target: &Name) -> Verdict {
         let text = original(target);
         if let Ok(onion) = OnionAddress::parse(&text) {
+            self.trail.alias(target, Fate::Taken);
             return Verdict::Onion(onion);
         }
         if self.query.only_onion() {
+            self.trail.alias(target, Fate::Passed(Reason::NotOnion));
             return self.not_found("has no onion service");
         }
         match address::host_name(&text) {
-            Ok(host) => Verdict::Host(host),
-            Err(_) => self.not_found("is an alias of a name that Tor does not connect to"),
+            Ok(host) => {
+                self.trail.alias(target, Fate::Taken);
+                Verdict::Host(host)
+            }
+            Err(error) => {
+                let reason = match OnionAddress::parse(&text) {
+                    Err(InvalidOnion::NotOnion) | Ok(_) => error.into(),
+                    Err(onion) => onion.into(),
+                };
+                self.trail.alias(target, Fate::Passed(reason));
+                self.not_found("is an alias of a name that Tor does not connect to")
+            }
         }
     }
 
@@ -274,12 +270,13 @@ impl Policy<'_> {
                 _ => {}
             }
         }
-        if let Some(log) = &mut self.log {
-            log.push(Looked {
-                question: format!("{} {}", original(name), type_name(kind)),
-                reply: summary(code, &data, alias.as_ref(), cause.as_ref()),
-            });
-        }
+        let summary = Summary {
+            code,
+            records: data.len(),
+            alias: alias.as_ref(),
+            cause: cause.as_ref(),
+        };
+        self.trail.asked(name, kind, &summary, self.snapshot);
         match &cause {
             Some(Cause::Failed(failure)) => {
                 return Err(Stop::Verdict(Verdict::Unknown(failure.clone())));
@@ -303,54 +300,47 @@ enum At {
     Alias(Name),
 }
 
-fn ip(data: &RData) -> Option<IpAddr> {
+/// Why an alias inside the zone is not followed after those `seen`.
+fn obstacle(target: &Name, seen: &[Name]) -> Option<Reason> {
+    if seen.contains(target) {
+        Some(Reason::Circle)
+    } else {
+        (seen.len() > MAX_HOPS).then_some(Reason::TooMany)
+    }
+}
+
+/// A public address.
+fn public(data: &RData) -> Result<IpAddr, Reason> {
+    let address = match data {
+        RData::A(address) => IpAddr::V4(address.0),
+        RData::AAAA(address) => IpAddr::V6(address.0),
+        _ => return Err(Reason::NotText),
+    };
+    if address::is_public(address) {
+        Ok(address)
+    } else {
+        Err(Reason::Internal)
+    }
+}
+
+/// The onion service in a TXT record, its strings joined.
+fn onion_in_text(data: &RData) -> Result<OnionAddress, Reason> {
+    let RData::TXT(txt) = data else {
+        return Err(Reason::NotText);
+    };
+    let octets = txt.txt_data.concat();
+    onion(&octets)
+}
+
+/// The onion service in an item `tor`.
+fn onion_in_item(data: &RData) -> Result<OnionAddress, Reason> {
     match data {
-        RData::A(address) => Some(IpAddr::V4(address.0)),
-        RData::AAAA(address) => Some(IpAddr::V6(address.0)),
-        _ => None,
+        RData::Unknown { rdata, .. } => onion(&rdata.anything),
+        _ => Err(Reason::NotText),
     }
 }
 
-fn summary(
-    code: ResponseCode,
-    data: &[RData],
-    alias: Option<&Name>,
-    cause: Option<&Cause>,
-) -> String {
-    if let Some(target) = alias {
-        return format!("alias of {}", original(target));
-    }
-    match cause {
-        // The failure itself is told where the name was fetched.
-        Some(Cause::Failed(_)) => return "unknown for now".to_owned(),
-        Some(cause) => return cause.words().to_owned(),
-        None => {}
-    }
-    match code {
-        ResponseCode::NoError => {}
-        ResponseCode::NXDomain => return "no such name".to_owned(),
-        other => return other.to_str().to_owned(),
-    }
-    if data.is_empty() {
-        return "nothing".to_owned();
-    }
-    let data: Vec<String> = data.iter().map(shown).collect();
-    data.join(", ")
-}
-
-/// The type of a question; onion items have none in the DNS.
-fn type_name(kind: RecordType) -> String {
-    if kind == TOR {
-        return "tor".to_owned();
-    }
-    kind.to_string()
-}
-
-fn shown(data: &RData) -> String {
-    match data {
-        RData::Unknown { code: TOR, rdata } => {
-            String::from_utf8_lossy(&rdata.anything).into_owned()
-        }
-        data => zone::present::data(data),
-    }
+fn onion(octets: &[u8]) -> Result<OnionAddress, Reason> {
+    let text = std::str::from_utf8(octets).map_err(|_| Reason::NotText)?;
+    Ok(OnionAddress::parse(text)?)
 }

@@ -99,12 +99,41 @@ pub fn locate_key(name: &Name) -> Option<(NameKey, Vec<String>)> {
 /// # Errors
 /// See [`Unanswered`].
 pub fn locate(name: &Name, asked: RecordType, snapshot: &Snapshot) -> Result<Located, Unanswered> {
+    trace(name, asked, snapshot).map(|traced| traced.located)
+}
+
+/// What stands at an owner name, and what was met on the way there.
+#[derive(Debug)]
+pub struct Traced {
+    /// What stands there.
+    pub located: Located,
+    /// The name as it is written in the value, if a `*` on the way stands for
+    /// a label of it; without the final dot.
+    pub wildcard: Option<String>,
+    /// What is wrong in the items on the way.
+    pub errors: Vec<ItemError>,
+}
+
+/// Like [`locate`], for people who debug a name.
+///
+/// # Errors
+/// See [`Unanswered`].
+pub fn trace(name: &Name, asked: RecordType, snapshot: &Snapshot) -> Result<Traced, Unanswered> {
     let Some((key, subdomain)) = locate_key(name) else {
-        return Ok(Located::InvalidName);
+        return Ok(Traced {
+            located: Located::InvalidName,
+            wildcard: None,
+            errors: Vec::new(),
+        });
     };
     let mut reader = Reader::new(snapshot);
-    match walk(name, asked, &key, &subdomain, &mut reader) {
-        Ok(located) => Ok(located),
+    let mut wildcards = Vec::new();
+    match walk(name, asked, &key, &subdomain, &mut reader, &mut wildcards) {
+        Ok(located) => Ok(Traced {
+            located,
+            wildcard: wildcard(name, &subdomain, &wildcards),
+            errors: reader.errors.into_vec(),
+        }),
         Err(Stop::Need) => Err(Unanswered::Need(reader.needed())),
         Err(stop) => Err(Unanswered::Stop(stop)),
     }
@@ -116,6 +145,7 @@ fn walk(
     key: &NameKey,
     subdomain: &[String],
     reader: &mut Reader<'_>,
+    wildcards: &mut Vec<bool>,
 ) -> Result<Located, Stop> {
     let mut place = Place::top(name.trim_to(2));
     let mut object = match reader.root(key, &place.owner_text())? {
@@ -159,31 +189,49 @@ fn walk(
         };
         place = next;
         match descend(&object, label, &place, reader)? {
-            Some(next) => object = next,
+            Some((next, is_wildcard)) => {
+                object = next;
+                wildcards.push(is_wildcard);
+            }
             None => return Ok(Located::NoSubdomain),
         }
     }
 }
 
+/// A name as it is written in its value, if any of its labels is so by a `*`.
+/// `wildcards` goes with the labels of the subdomain, outermost first.
+fn wildcard(name: &Name, subdomain: &[String], wildcards: &[bool]) -> Option<String> {
+    if !wildcards.contains(&true) {
+        return None;
+    }
+    let mut written = Place::top(name.trim_to(2)).owner_text();
+    for (label, is_wildcard) in subdomain.iter().zip(wildcards) {
+        let label = if *is_wildcard { "*" } else { label };
+        written = format!("{label}.{written}");
+    }
+    Some(written)
+}
+
 /// The object of a subdomain: the one of that label, else the one of `*`,
-/// which stands for one label. A label that exists keeps the wildcard away
-/// even if nothing stands at it.
+/// which stands for one label; and whether it is that one. A label that exists
+/// keeps the wildcard away even if nothing stands at it.
 fn descend(
     object: &Object,
     label: &str,
     place: &Place,
     reader: &mut Reader<'_>,
-) -> Result<Option<Object>, Stop> {
+) -> Result<Option<(Object, bool)>, Stop> {
     let owner = place.owner_text();
     if let Some(branch) = object.branch(label)
         && let Some(object) = reader.merge(branch, &owner)?
     {
-        return Ok(Some(object));
+        return Ok(Some((object, false)));
     }
-    match object.branch("*") {
-        Some(branch) => reader.merge(branch, &owner),
-        None => Ok(None),
-    }
+    let Some(branch) = object.branch("*") else {
+        return Ok(None);
+    };
+    let found = reader.merge(branch, &owner)?;
+    Ok(found.map(|object| (object, true)))
 }
 
 /// The MX records of a level, made from the mail service at `_smtp._tcp` below
@@ -248,7 +296,7 @@ fn glue(
         for label in labels.into_iter().rev() {
             let label = String::from_utf8_lossy(label).into_owned();
             at = match at.take().map(|place| place.child(&label)) {
-                Some(Ok(place)) => descend(&object, &label, &place, reader)?.map(|next| {
+                Some(Ok(place)) => descend(&object, &label, &place, reader)?.map(|(next, _)| {
                     object = next;
                     place
                 }),

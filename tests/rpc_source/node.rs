@@ -255,6 +255,7 @@ pub fn id(text: &str) -> IsolationId {
 
 pub fn limit() -> Limit {
     Limit {
+        due: Instant::now() + PATIENCE,
         deadline: Instant::now() + PATIENCE,
         cancel: Cancel::new(),
     }

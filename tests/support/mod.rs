@@ -9,15 +9,22 @@
     missing_docs
 )]
 
+pub mod circuits;
 pub mod electrum;
 pub mod electrum_plugin;
 pub mod node;
 pub mod plugin;
 pub mod run;
 pub mod socks;
+pub mod state;
 
 use std::time::Duration;
 
 /// How long a test waits for what must come. Only a failing test waits so
 /// long.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Whether an answer says that nothing is known for the moment.
+pub fn is_transient(answer: &str) -> bool {
+    answer.starts_with("1 ") || answer.starts_with("4 ")
+}

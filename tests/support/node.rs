@@ -9,7 +9,7 @@ use std::io::BufReader;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -57,6 +57,8 @@ pub enum Reply {
     Half,
     /// No answer ever comes.
     Hang,
+    /// Another reply, after this time.
+    Late(Duration, Box<Reply>),
 }
 
 pub fn value(text: &str) -> Reply {
@@ -247,7 +249,7 @@ impl Node {
     /// Fails if more names are asked for within a moment.
     #[track_caller]
     pub fn stays_at(&self, count: usize) {
-        let moment = std::time::Duration::from_millis(150);
+        let moment = Duration::from_millis(150);
         let (state, _) = self
             .shared
             .1
@@ -308,6 +310,22 @@ impl Node {
                 >= count
         });
         state.log.clone()
+    }
+
+    /// Whether the requests for names satisfy a condition within a time.
+    pub fn wait_until(&self, patience: Duration, found: impl Fn(&[Request]) -> bool) -> bool {
+        let is_asked = || found(&self.name_requests());
+        let deadline = Instant::now() + patience;
+        while !is_asked() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            // Something may be logged between the look and the wait.
+            let moment = left.min(Duration::from_millis(20));
+            drop(self.shared.1.wait_timeout(self.state(), moment).unwrap());
+        }
+        true
     }
 
     #[track_caller]
@@ -403,6 +421,9 @@ fn respond(flavour: Flavour, number: usize, request: &http::Request, shared: &Sh
         state = shared.1.wait_timeout(state, left).unwrap().0;
     }
     drop(state);
+    if let Reply::Late(delay, _) = &reply {
+        thread::sleep(*delay);
+    }
     call.reply(reply)
 }
 

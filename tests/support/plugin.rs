@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::PATIENCE;
 
@@ -58,6 +58,7 @@ impl Start {
             .env_remove("TOR_NS_PROTO_VERSION")
             .env_remove("TOR_NS_PLUGIN_OPTIONS")
             .env_remove("TOR_NS_STATE_LOCATION")
+            .env_remove("XDG_STATE_HOME")
             .env("HOME", home.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -89,6 +90,14 @@ impl Start {
     pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
         self.command.stderr(stderr);
         self
+    }
+
+    /// Starts the plugin and takes its first line, which must say that it is
+    /// ready.
+    pub fn ready(self) -> Plugin {
+        let mut plugin = self.spawn();
+        assert_eq!(plugin.line(), "INIT 1 0", "{}", plugin.story());
+        plugin
     }
 
     pub fn spawn(mut self) -> Plugin {
@@ -131,9 +140,7 @@ impl Plugin {
     /// Starts the plugin and takes its first line, which must say that it is
     /// ready.
     pub fn start<S: AsRef<str>>(arguments: &[S]) -> Self {
-        let mut plugin = Start::new(arguments).spawn();
-        assert_eq!(plugin.line(), "INIT 1 0", "{}", plugin.story());
-        plugin
+        Start::new(arguments).ready()
     }
 
     /// Starts the plugin on a names file with these contents.
@@ -194,6 +201,21 @@ impl Plugin {
             }
             heard = ear.1.wait_timeout(heard, left).unwrap().0;
         }
+    }
+
+    /// Whether the lines on stdout satisfy a condition within a time, or before
+    /// their end if that is earlier.
+    pub fn wait_until(&self, patience: Duration, found: impl Fn(&[String]) -> bool) -> bool {
+        let deadline = Instant::now() + patience;
+        let mut heard = self.stdout.0.lock().unwrap();
+        while !found(&heard.lines) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || heard.ended {
+                return false;
+            }
+            heard = self.stdout.1.wait_timeout(heard, left).unwrap().0;
+        }
+        true
     }
 
     /// The next line on stdout.
@@ -288,7 +310,7 @@ impl Plugin {
                 return status;
             }
             assert!(Instant::now() < deadline, "it does not end{}", self.story());
-            thread::sleep(std::time::Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(5));
         }
     }
 

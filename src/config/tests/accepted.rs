@@ -113,6 +113,10 @@ fn samples() -> Vec<(Vec<(&'static str, &'static str)>, Settings)> {
             changed(|all| all.missing_isolation = MissingIsolation::Unique),
         ),
         (
+            vec![("log-names", "true")],
+            changed(|all| all.log_names = true),
+        ),
+        (
             vec![("cache-entries", "7")],
             changed(|all| all.cache.entries = 7),
         ),
@@ -238,6 +242,12 @@ fn reads_commands_with_options_on_either_side() {
     let resolve = |isolation: Option<&str>| Command::Resolve {
         name: "a.bit".into(),
         isolation: isolation.map(Into::into),
+        explain: false,
+    };
+    let explained = Command::Resolve {
+        name: "a.bit".into(),
+        isolation: None,
+        explain: true,
     };
     for (words, command, timeout) in [
         (vec!["resolve", "a.bit"], resolve(None), 20),
@@ -258,6 +268,8 @@ fn reads_commands_with_options_on_either_side() {
             3,
         ),
         (vec!["resolve", "--timeout", "3", "a.bit"], resolve(None), 3),
+        (vec!["resolve", "--explain", "a.bit"], explained.clone(), 20),
+        (vec!["resolve", "a.bit", "--explain"], explained, 20),
         (
             vec!["records", "a.bit"],
             Command::Records {
@@ -440,4 +452,23 @@ fn state_lies_where_the_client_or_the_platform_says() {
             "{pairs:?}"
         );
     }
+}
+
+/// Whoever reads the log learns what was visited.
+#[test]
+fn showing_names_in_the_log_earns_a_warning() {
+    for (case, origin) in [
+        (arguments(&["--log-names"]), "command line"),
+        (options("log-names"), OPTIONS_VARIABLE),
+        (file("log-names = true"), "config"),
+    ] {
+        let warnings = case.run().warnings;
+        let [warning] = warnings.as_slice() else {
+            panic!("{warnings:?}")
+        };
+        let begin = warning.starts_with("log-names (");
+        assert!(begin && warning.contains("visited"), "{warning}");
+        assert!(origin == "config" || warning.contains(origin), "{warning}");
+    }
+    assert!(options("log-names=false").run().warnings.is_empty());
 }

@@ -103,6 +103,7 @@ fn defaults() -> Settings {
         only_onion: false,
         cache: CacheSettings::default(),
         missing_isolation: MissingIsolation::Shared,
+        log_names: false,
     }
 }
 

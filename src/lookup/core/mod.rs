@@ -74,6 +74,13 @@ pub struct Job {
     pub limit: Limit,
 }
 
+impl Job {
+    /// The number of the fetch, unique in the life of the process.
+    pub fn number(&self) -> u64 {
+        self.id
+    }
+}
+
 /// A lookup whose snapshot has grown, to be evaluated outside the lock.
 #[derive(Debug)]
 pub struct Task {

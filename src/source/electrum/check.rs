@@ -50,7 +50,10 @@ fn operators(status: &Status, servers: &[Server], works: bool) -> Finding {
         ),
         (1, _) if !works => Finding::fail(
             "servers",
-            format!("{heard} answers; another operator must too"),
+            match &status.trouble {
+                Some(trouble) => format!("{heard} answers; another operator must too. {trouble}"),
+                None => format!("{heard} answers; another operator must too"),
+            },
             "try again later, or name other servers with electrum-server",
         ),
         _ => Finding::ok("servers", format!("{heard} answer")),
@@ -75,13 +78,10 @@ fn state(shared: &Shared) -> Finding {
         Kept::Directory(path) => {
             Finding::ok("state", format!("headers are kept in {}", path.display()))
         }
-        Kept::ReadOnly(path) => Finding::warn(
+        Kept::ReadOnly(path, why) => Finding::warn(
             "state",
-            format!(
-                "{} is in use by another process; nothing is written",
-                path.display()
-            ),
-            "nothing has to be done if that is the plugin itself",
+            format!("nothing is written to {}: {why}", path.display()),
+            "nothing has to be done if another process uses it and is the plugin itself",
         ),
         Kept::Nowhere(why) => Finding::warn(
             "state",
@@ -97,7 +97,7 @@ pub(super) enum Kept {
     /// In this directory.
     Directory(std::path::PathBuf),
     /// This directory was read; something keeps it from being written.
-    ReadOnly(std::path::PathBuf),
+    ReadOnly(std::path::PathBuf, String),
     /// In memory only, and why.
     Nowhere(String),
 }

@@ -1,5 +1,6 @@
 //! Headers over a connection to an Electrum server.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,7 +15,9 @@ use super::pool::Pool;
 use super::reply::{self, ReplyError};
 use super::servers::Server;
 use super::sync::{Announced, Peer, PeerError, Peers};
-use super::wire::{CallError, Connection, Dialer, HEADERS_SUBSCRIBE, Purpose, Reply, Request};
+use super::wire::{
+    CallError, Connection, DialError, Dialer, HEADERS_SUBSCRIBE, Purpose, Reply, Request,
+};
 use crate::chain::sealed::SealedHeader;
 use crate::log::Log;
 use crate::source::Cancel;
@@ -38,6 +41,18 @@ pub(super) struct HeaderPeers {
     pub pins: Arc<Pins>,
     pub log: Log,
     pub pool: Arc<Pool<LookupDialer>>,
+    /// Servers of whose changed keys the user has been told.
+    pub changed: Mutex<BTreeSet<String>>,
+}
+
+impl HeaderPeers {
+    /// Tells the user of a changed key, once for each server.
+    fn warn(&self, server: &Server, error: &DialError) {
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(error, DialError::PinChanged { .. }) && changed.insert(server.to_string()) {
+            self.log.warn(error);
+        }
+    }
 }
 
 impl Peers for HeaderPeers {
@@ -52,7 +67,10 @@ impl Peers for HeaderPeers {
         let connection = self
             .dialer
             .dial(server, Purpose::Headers, deadline, cancel)
-            .map_err(|error| PeerError::Broken(error.to_string()))?;
+            .map_err(|error| {
+                self.warn(server, &error);
+                PeerError::Broken(error.to_string())
+            })?;
         if let Some(trouble) = self.pins.trouble() {
             self.log.warn(trouble);
         }

@@ -26,7 +26,8 @@ mod wire;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -39,7 +40,7 @@ use self::links::LookupDialer;
 use self::pins::Pins;
 use self::pool::Pool;
 use self::servers::{Server, servers};
-use self::state::State;
+use self::state::{ReadOnly, State};
 use self::store::HeaderFile;
 use self::sync::{Driver, Ledger, OPERATORS};
 use self::wire::Dialer;
@@ -124,6 +125,7 @@ impl Inner {
                 pins,
                 log: self.log.clone(),
                 pool: Arc::clone(&pool),
+                changed: Mutex::default(),
             }),
             servers,
             ledger: Arc::clone(&ledger),
@@ -167,12 +169,8 @@ impl Inner {
                 (Some(Arc::new(state)), Kept::Directory(path.clone()))
             }
             Ok(state) => {
-                let why = state.read_only().map(ToString::to_string);
-                self.log.info(format_args!(
-                    "the state directory is only read: {}",
-                    why.unwrap_or_default()
-                ));
-                (Some(Arc::new(state)), Kept::ReadOnly(path.clone()))
+                let why = self.tell_read_only(path, &state);
+                (Some(Arc::new(state)), Kept::ReadOnly(path.clone(), why))
             }
             Err(error) => {
                 self.log.warn(format_args!(
@@ -182,6 +180,19 @@ impl Inner {
                 (None, Kept::Nowhere(format!("{path:?}: {error}")))
             }
         }
+    }
+
+    /// Tells why nothing is written, and returns it.
+    fn tell_read_only(&self, path: &Path, state: &State) -> String {
+        let why = state.read_only();
+        let words = why.map(ToString::to_string).unwrap_or_default();
+        let text = format!("the state directory {path:?} is only read: {words}");
+        match why {
+            Some(ReadOnly::Denied(_)) => self.log.warn(text),
+            // That is nobody's mistake.
+            _ => self.log.info(text),
+        }
+        words
     }
 
     fn load_headers(&self, state: Option<Arc<State>>) -> (Option<HeaderFile>, Headers) {

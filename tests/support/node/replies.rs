@@ -229,6 +229,8 @@ impl Call {
                 body: body.into_bytes(),
             },
             Reply::Close | Reply::Hang => Response::Close,
+            // The wait is over.
+            Reply::Late(_, reply) => self.reply(*reply),
             Reply::Half => Response::Half(Box::new(self.found(br#"{"ip":"6.6.6.6"}"#, |_| {}))),
         }
     }

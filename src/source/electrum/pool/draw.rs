@@ -56,7 +56,7 @@ pub(super) fn for_pool<'a>(
 
 /// Draws a server for an isolation id: of another operator than `taken`, and
 /// if it can be had one that neither failed this id (`own`) nor everybody
-/// (`all`). If all have failed it is the one that has rested for longest.
+/// (`all`). If all have failed it is the one whose rest ends first.
 pub(super) fn for_id<'a>(
     servers: &'a [Server],
     taken: Option<&str>,

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::SysRng;
 use rand::{Rng, TryRng};
 
-use self::plan::{Plan, Seating, Task};
+use self::plan::{Leave, Plan, Seating, Task};
 use super::servers::Server;
 use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure};
@@ -26,12 +26,23 @@ use crate::source::{Cancel, Limit};
 /// The time for opening a connection that nobody waits for.
 const OPENING: Duration = Duration::from_secs(60);
 
+/// Servers that are tried for one seat by one lookup.
+const TRIES: usize = 5;
+
+/// The least time worth giving a server if it can be had.
+const SHORTEST: Duration = Duration::from_secs(5);
+
 /// The longest time between two looks at what is due.
 const GLANCE: Duration = Duration::from_millis(500);
 
 /// How often somebody who waits for a connection looks whether it is still
 /// wanted.
 const PATIENCE: Duration = Duration::from_millis(50);
+
+/// The pause after an attempt to open a connection for an isolation id has
+/// failed; it doubles from one attempt to the next. Each costs Tor a circuit.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
 /// A connection, as far as the pool knows it.
 pub(super) trait Link: Send + Sync + 'static {
@@ -126,7 +137,8 @@ impl<D: Dial> Pool<D> {
         limit: &Limit,
     ) -> Result<Arc<D::Link>, FetchFailure> {
         let mut last = None;
-        let mut tried: Vec<Server> = Vec::new();
+        let mut tries = TRIES;
+        let mut pause = SHORTEST_PAUSE;
         let mut plan = self.0.plan();
         loop {
             let now = Instant::now();
@@ -141,22 +153,20 @@ impl<D: Dial> Pool<D> {
                     plan = waited.unwrap_or_else(PoisonError::into_inner).0;
                 }
                 Seating::Nobody => return Err(last.unwrap_or_else(nobody)),
-                Seating::Dial(server) => {
+                Seating::Dial(leave) => {
                     drop(plan);
+                    tries -= 1;
+                    // Half of what the query has left, so that another can be
+                    // tried.
+                    let wanted = limit.due.saturating_duration_since(now);
+                    let share = (wanted / 2).max(SHORTEST).min(left);
                     let opening = Opening {
                         shared: &self.0,
                         isolation,
                         index,
-                        server: &server,
+                        leave: &leave,
                     };
-                    if tried.contains(&server) {
-                        // The others have failed too, or it would not be its
-                        // turn again.
-                        opening.done(None);
-                        return Err(last.unwrap_or_else(nobody));
-                    }
-                    // Half of what is left, so that another can be tried.
-                    match self.0.dial.dial(&server, now + left / 2, &limit.cancel) {
+                    match self.0.dial.dial(&leave.server, now + share, &limit.cancel) {
                         Ok(link) => {
                             let link = Arc::new(link);
                             opening.done(Some(Arc::clone(&link)));
@@ -166,8 +176,14 @@ impl<D: Dial> Pool<D> {
                         }
                         Err(failure) => {
                             opening.done(None);
-                            tried.push(server);
+                            // Where all refuse at once, as when there is no
+                            // proxy, it would go on without a pause.
+                            if tries == 0 {
+                                return Err(failure);
+                            }
                             last = Some(failure);
+                            sleep(pause, limit);
+                            pause = (pause * 2).min(LONGEST_PAUSE);
                         }
                     }
                     plan = self.0.plan();
@@ -218,7 +234,7 @@ struct Opening<'a, D: Dial> {
     shared: &'a Arc<Shared<D>>,
     isolation: &'a IsolationId,
     index: usize,
-    server: &'a Server,
+    leave: &'a Leave,
 }
 
 impl<D: Dial> Opening<'_, D> {
@@ -228,15 +244,9 @@ impl<D: Dial> Opening<'_, D> {
     }
 
     fn settle(&self, link: Option<Arc<D::Link>>) {
-        // A connection whose id was forgotten ends with the last lookup that
-        // uses it.
-        let _ = self.shared.plan().seated(
-            self.isolation,
-            self.index,
-            self.server,
-            link,
-            Instant::now(),
-        );
+        self.shared
+            .plan()
+            .seated(self.isolation, self.index, self.leave, link, Instant::now());
         self.shared.changed.notify_all();
     }
 }
@@ -272,21 +282,53 @@ fn keep<D: Dial>(shared: &Arc<Shared<D>>) {
 /// Opens a connection on a thread of its own, so that a slow server does not
 /// move the clock.
 fn open<D: Dial>(shared: &Arc<Shared<D>>, server: Server) {
-    let (own, target) = (Arc::clone(shared), server.clone());
-    let spawned = thread::Builder::new()
+    let mut filling = Filling {
+        shared: Arc::clone(shared),
+        server,
+        link: None,
+    };
+    // If there is no thread, that is the end of it, as of a failure.
+    let _ = thread::Builder::new()
         .name("fill".to_owned())
-        .spawn(move || {
-            let dialled = own
-                .dial
-                .dial(&target, Instant::now() + OPENING, &own.cancel);
-            let link = dialled.ok().map(Arc::new);
-            let refused = own.plan().opened(&target, link, Instant::now());
-            if let Some(link) = refused {
-                link.close();
-            }
-        });
-    if spawned.is_err() {
-        shared.plan().opened(&server, None, Instant::now());
+        .spawn(move || filling.dial());
+}
+
+/// A connection for the pool that is being opened. Whatever happens, the pool
+/// learns what came of it.
+struct Filling<D: Dial> {
+    shared: Arc<Shared<D>>,
+    server: Server,
+    link: Option<Arc<D::Link>>,
+}
+
+impl<D: Dial> Filling<D> {
+    fn dial(&mut self) {
+        let Shared { dial, cancel, .. } = &*self.shared;
+        let dialled = dial.dial(&self.server, Instant::now() + OPENING, cancel);
+        self.link = dialled.ok().map(Arc::new);
+    }
+}
+
+impl<D: Dial> Drop for Filling<D> {
+    fn drop(&mut self) {
+        let mut plan = self.shared.plan();
+        let refused = plan.opened(&self.server, self.link.take(), Instant::now());
+        drop(plan);
+        if let Some(link) = refused {
+            link.close();
+        }
+    }
+}
+
+/// Lets time pass, as long as somebody waits.
+fn sleep(time: Duration, limit: &Limit) {
+    let until = (Instant::now() + time).min(limit.deadline);
+    while !limit.cancel.is_set() {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        thread::sleep(left.min(PATIENCE));
     }
 }
 

@@ -67,12 +67,22 @@ pub(super) enum Task<L> {
 pub(super) enum Seating<L> {
     /// It has this one.
     Open(Arc<L>),
-    /// It is to open one to this server, and tell [`Plan::seated`].
-    Dial(Server),
+    /// It is to open one, and tell [`Plan::seated`].
+    Dial(Leave),
     /// Another lookup of the same id is opening it.
     Wait,
     /// There is no server that it could ask.
     Nobody,
+}
+
+/// Leave to open a connection for a seat.
+#[derive(Debug)]
+pub(super) struct Leave {
+    /// The server to connect to.
+    pub server: Server,
+    /// Tells it from others for the same seat: an id can be forgotten and come
+    /// back while its connection is being opened.
+    number: u64,
 }
 
 /// The state of the pool.
@@ -91,6 +101,8 @@ pub(super) struct Plan<L> {
     /// Servers that the pool is connecting to.
     opening: Vec<Server>,
     ids: LruCache<IsolationId, Seats<L>>,
+    /// How often leave was given to open a connection for a seat.
+    leaves: u64,
     closing: Vec<(Instant, Arc<L>)>,
     resting: Resting,
 }
@@ -110,7 +122,7 @@ struct Seats<L> {
 
 enum Seat<L> {
     Empty,
-    Opening { operator: String },
+    Opening { operator: String, number: u64 },
     Open { link: Arc<L>, pings: Instant },
 }
 
@@ -118,9 +130,13 @@ impl<L: Link> Seat<L> {
     fn operator(&self) -> Option<&str> {
         match self {
             Self::Empty => None,
-            Self::Opening { operator } => Some(operator),
+            Self::Opening { operator, .. } => Some(operator),
             Self::Open { link, .. } => Some(&link.server().operator),
         }
+    }
+
+    fn is_opened_by(&self, leave: &Leave) -> bool {
+        matches!(self, Self::Opening { number, .. } if *number == leave.number)
     }
 
     fn link(&self) -> Option<&Arc<L>> {
@@ -148,6 +164,7 @@ impl<L: Link> Plan<L> {
             ready: Vec::new(),
             opening: Vec::new(),
             ids: LruCache::new(IDS),
+            leaves: 0,
             closing: Vec::new(),
             resting: Resting::default(),
             servers,
@@ -192,13 +209,23 @@ impl<L: Link> Plan<L> {
     /// What is to be done by now.
     pub fn due(&mut self, now: Instant) -> Vec<Task<L>> {
         let mut tasks = Vec::new();
-        while let Some(tick) = self.next_tick.filter(|&tick| tick <= now) {
-            self.next_tick = Some(tick + self.gap());
+        self.age(now, &mut tasks);
+        if self.has_ticked(now) {
             tasks.extend(self.fill(now));
         }
-        self.age(now, &mut tasks);
         self.ping(now, &mut tasks);
         tasks
+    }
+
+    /// Whether the clock has ticked since it was looked at last. Ticks that
+    /// nobody looked at, as while the machine slept, are not made up for.
+    fn has_ticked(&mut self, now: Instant) -> bool {
+        let mut has_ticked = false;
+        while let Some(tick) = self.next_tick.filter(|&tick| tick <= now) {
+            self.next_tick = Some(tick + self.gap());
+            has_ticked = true;
+        }
+        has_ticked
     }
 
     /// A tick of the clock: one connection is opened, if one is missing.
@@ -372,12 +399,15 @@ impl<L: Link> Plan<L> {
         let Some(server) = server.cloned() else {
             return Seating::Nobody;
         };
+        self.leaves += 1;
+        let number = self.leaves;
         if let Some(seat) = seats.seats.get_mut(index) {
             *seat = Seat::Opening {
                 operator: server.operator.clone(),
+                number,
             };
         }
-        Seating::Dial(server)
+        Seating::Dial(Leave { server, number })
     }
 
     /// Makes room for an isolation id.
@@ -400,33 +430,32 @@ impl<L: Link> Plan<L> {
         );
     }
 
-    /// What came of [`Seating::Dial`]. Returns a connection that is not
-    /// wanted, because its id was forgotten meanwhile.
+    /// What came of [`Seating::Dial`]. A connection whose id was forgotten
+    /// meanwhile is closed like the others of that id.
     pub fn seated(
         &mut self,
         isolation: &IsolationId,
         index: usize,
-        server: &Server,
+        leave: &Leave,
         link: Option<Arc<L>>,
         now: Instant,
-    ) -> Option<Arc<L>> {
+    ) {
         let pings = self.after(PING, 1, now);
         let until = self.after(REST_BROKEN, 1000, now);
-        let Some(seats) = self.ids.peek_mut(isolation) else {
-            return link;
-        };
-        if link.is_none() {
-            seats.resting.put(server, until);
+        let mut seats = self.ids.peek_mut(isolation);
+        if let (Some(seats), None) = (&mut seats, &link) {
+            seats.resting.put(&leave.server, until);
         }
-        match seats.seats.get_mut(index) {
-            Some(seat @ Seat::Opening { .. }) => {
+        let seat = seats.and_then(|seats| seats.seats.get_mut(index));
+        match (seat, link) {
+            (Some(seat), link) if seat.is_opened_by(leave) => {
                 *seat = match link {
                     Some(link) => Seat::Open { link, pings },
                     None => Seat::Empty,
                 };
-                None
             }
-            _ => link,
+            (_, Some(link)) => self.linger(link, now),
+            (_, None) => {}
         }
     }
 
@@ -457,9 +486,14 @@ impl<L: Link> Plan<L> {
         };
         for seat in seats.seats {
             if let Seat::Open { link, .. } = seat {
-                let closes = self.after(LINGER, 1, now);
-                self.closing.push((closes, link));
+                self.linger(link, now);
             }
         }
+    }
+
+    /// Has a connection closed after a while.
+    fn linger(&mut self, link: Arc<L>, now: Instant) {
+        let closes = self.after(LINGER, 1, now);
+        self.closing.push((closes, link));
     }
 }

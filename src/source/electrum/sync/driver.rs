@@ -156,8 +156,7 @@ impl<P: Peers> Driver<P> {
 
     /// Brings the headers up to what the sessions' servers have.
     fn synchronise(&mut self, sessions: &mut Vec<Session<P::Peer>>) {
-        if let Err(error) = self.begin(sessions) {
-            self.ledger.trouble(error.to_string());
+        if !self.begin(sessions) {
             return;
         }
         self.fetch_many(sessions);
@@ -166,25 +165,24 @@ impl<P: Peers> Driver<P> {
     }
 
     /// Fetches the checkpoint's own header and what is needed below it to
-    /// verify those above.
-    fn begin(&mut self, sessions: &mut Vec<Session<P::Peer>>) -> Result<(), PeerError> {
-        let mut last = None;
+    /// verify those above; whether they are there.
+    fn begin(&mut self, sessions: &mut Vec<Session<P::Peer>>) -> bool {
         while let Some(session) = sessions.iter().find(|session| session.peer.is_alive()) {
             match backward::anchor(&self.ledger, &session.peer) {
                 Ok(()) => {
                     self.save();
-                    return Ok(());
+                    return true;
                 }
                 Err(error) => {
                     let server = session.peer.server().clone();
                     session.peer.close();
                     self.blame(&server, &error);
-                    last = Some(error);
                 }
             }
             drop_dead(sessions);
         }
-        Err(last.unwrap_or_else(|| PeerError::Broken("no server can be reached".into())))
+        // Each server has been blamed for what it did.
+        false
     }
 
     /// Fetches a long way in strides over many sessions.

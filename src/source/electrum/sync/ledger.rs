@@ -34,7 +34,7 @@ struct State {
     answered: BTreeSet<String>,
     /// The height that servers say their chain has.
     target: u32,
-    /// What went wrong last, if nothing has gone right since.
+    /// What went wrong last, if not enough operators have answered since.
     trouble: Option<String>,
 }
 
@@ -47,7 +47,7 @@ pub(in super::super) struct Status {
     pub target: u32,
     /// Operators that have answered.
     pub operators: Vec<String>,
-    /// What went wrong last, if nothing has gone right since.
+    /// What went wrong last, if not enough operators have answered since.
     pub trouble: Option<String>,
     /// What keeps lookups from relying on the headers.
     pub obstacle: Option<Obstacle>,
@@ -121,7 +121,9 @@ impl Ledger {
     pub fn answered(&self, operator: &str) {
         let mut state = self.state();
         state.answered.insert(operator.to_owned());
-        state.trouble = None;
+        if state.answered.len() >= self.needed {
+            state.trouble = None;
+        }
         drop(state);
         self.notify();
     }
@@ -139,7 +141,8 @@ impl Ledger {
         state.target = state.target.max(target);
     }
 
-    /// Something went wrong; it is told to lookups until something goes right.
+    /// Something went wrong; it is told to lookups until enough operators
+    /// have answered.
     pub fn trouble(&self, what: String) {
         self.state().trouble = Some(what);
         self.notify();

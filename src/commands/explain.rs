@@ -1,0 +1,114 @@
+//! `ncprop279 resolve --explain`: the way that a name took, for people.
+
+use crate::config::settings::SourceSettings;
+use crate::prop279::session::text as verdict_text;
+use crate::resolve::{Candidate, Fate, Looked};
+use crate::snapshot::Entry;
+use crate::text::{Milliseconds, printable, wrap};
+use crate::value::error::ItemError;
+
+use super::resolve::Report;
+use super::{Fetch, WIDTH};
+
+/// Columns before what belongs to a question.
+const INDENT: usize = 3;
+
+/// The way in lines of at most 80 columns, to follow the answer: an empty line,
+/// what was asked, the questions in their order, and the errors met.
+pub fn text(report: &Report, source: &SourceSettings) -> String {
+    let mut page = Page::default();
+    page.line(0, "");
+    let id = match report.isolation.as_str() {
+        Some(id) => format!("the isolation id {id}"),
+        None => "no isolation id".to_owned(),
+    };
+    page.line(0, &format!("{} was asked under {id},", report.name));
+    page.line(0, &format!("of {source}:"));
+    if report.looked.is_empty() && report.fetches.is_empty() {
+        page.line(0, "Nothing was looked up: the name itself decides.");
+    }
+    for (position, looked) in report.looked.iter().enumerate() {
+        page.question(position + 1, looked);
+        page.fetches(report, source, |before| before == position);
+        page.candidates(looked);
+    }
+    // Those of a question that got no reply.
+    page.fetches(report, source, |before| before >= report.looked.len());
+    page.errors(report);
+    page.0
+}
+
+/// What is printed.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn line(&mut self, indent: usize, line: &str) {
+        self.0.push_str(&" ".repeat(indent));
+        let line = printable(line);
+        self.0
+            .push_str(&wrap(&line, indent, indent + INDENT, WIDTH));
+        self.0.push('\n');
+    }
+
+    fn question(&mut self, number: usize, looked: &Looked) {
+        let Looked {
+            question, reply, ..
+        } = looked;
+        self.line(0, &format!("{number}. {question}: {reply}"));
+        if let Some(wildcard) = &looked.wildcard {
+            self.line(INDENT, &format!("stands there by the wildcard {wildcard}"));
+        }
+    }
+
+    fn fetches(
+        &mut self,
+        report: &Report,
+        source: &SourceSettings,
+        belongs: impl Fn(usize) -> bool,
+    ) {
+        let fetches = report.fetches.iter();
+        for (_, Fetch { key, entry, time }) in fetches.filter(|(before, _)| belongs(*before)) {
+            let time = Milliseconds(*time);
+            let source = source.name();
+            let result = match entry {
+                Entry::Known(fetched) => fetched.summary(),
+                Entry::Failed(failure) if *failure.message == *verdict_text(&report.verdict) => {
+                    format!("{}, see the first line", failure.kind.words())
+                }
+                Entry::Failed(failure) => failure.to_string(),
+            };
+            self.line(
+                INDENT,
+                &format!("fetched {key} from {source} in {time}: {result}"),
+            );
+        }
+    }
+
+    fn candidates(&mut self, looked: &Looked) {
+        for Candidate { what, fate } in &looked.candidates {
+            let line = match fate {
+                Fate::Taken => format!("taken: {what}"),
+                Fate::Followed => format!("followed: {what}"),
+                Fate::Passed(reason) => format!("passed over: {what} ({reason})"),
+            };
+            self.line(INDENT, &line);
+        }
+    }
+
+    /// Each error once, however many questions met it.
+    fn errors(&mut self, report: &Report) {
+        let mut errors: Vec<&ItemError> = Vec::new();
+        for error in report.looked.iter().flat_map(|looked| &looked.errors) {
+            if !errors.contains(&error) {
+                errors.push(error);
+            }
+        }
+        if !errors.is_empty() {
+            self.line(0, "Items on the way that mean nothing and were left out:");
+        }
+        for error in errors {
+            self.line(INDENT, &error.to_string());
+        }
+    }
+}

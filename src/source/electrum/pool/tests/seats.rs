@@ -1,0 +1,190 @@
+use std::collections::{BTreeSet, HashSet};
+
+use super::*;
+
+#[test]
+fn the_connections_of_an_id_are_of_two_operators() {
+    for seed in 0..50 {
+        let list = servers(&[("a", 9), ("b", 1)]);
+        for mut world in [
+            World::new(list.clone(), seed),
+            World::filled(list.clone(), seed),
+        ] {
+            assert_eq!(world.plan.seats(), 2);
+            for number in 0..10 {
+                let [one, two] = world.pair(&id(number));
+                assert_ne!(one.operator(), two.operator());
+            }
+        }
+    }
+}
+
+#[test]
+fn one_operator_makes_one_seat() {
+    let mut world = World::filled(servers(&[("a", 3)]), 1);
+    assert_eq!(world.plan.seats(), 1);
+    assert_eq!(world.seat(&id(1), 0).operator(), "a");
+    let mut world = World::new(Vec::new(), 1);
+    assert_eq!(world.plan.seats(), 1);
+    let seating = world.plan.seat(&id(1), 0, world.now);
+    assert!(matches!(seating, Seating::Nobody));
+}
+
+#[test]
+fn an_id_takes_ready_ones_and_keeps_them_to_itself() {
+    let mut world = World::filled(servers(&[("a", 3), ("b", 3)]), 2);
+    let ready: HashSet<_> = world.plan.ready().map(Arc::as_ptr).collect();
+    let mut taken = HashSet::new();
+    for number in 0..3 {
+        let pair = world.pair(&id(number));
+        for link in &pair {
+            assert!(ready.contains(&Arc::as_ptr(link)));
+            assert!(taken.insert(Arc::as_ptr(link)), "of one id only");
+        }
+        assert!(
+            world
+                .pair(&id(number))
+                .iter()
+                .zip(&pair)
+                .all(|(a, b)| Arc::ptr_eq(a, b))
+        );
+    }
+    assert_eq!(world.plan.ready().count(), 0);
+    let fourth = world.pair(&id(3));
+    assert!(
+        fourth
+            .iter()
+            .all(|link| !taken.contains(&Arc::as_ptr(link)))
+    );
+}
+
+/// While one lookup of an id opens the connection of a seat the others wait,
+/// and the other seat is another operator's.
+#[test]
+fn a_seat_that_is_being_filled_is_waited_for() {
+    let mut world = World::new(servers(&[("a", 3), ("b", 3)]), 3);
+    let (isolation, now) = (id(1), world.now);
+    let Seating::Dial(first) = world.plan.seat(&isolation, 0, now) else {
+        panic!("nothing is ready");
+    };
+    assert!(matches!(world.plan.seat(&isolation, 0, now), Seating::Wait));
+    let Seating::Dial(second) = world.plan.seat(&isolation, 1, now) else {
+        panic!("nothing is ready");
+    };
+    assert_ne!(first.server.operator, second.server.operator);
+    world.plan.seated(&isolation, 0, &first, None, now);
+    let third = world.seat(&isolation, 0);
+    assert_eq!(third.operator(), first.server.operator);
+    assert_ne!(third.server, first.server, "that one rests");
+}
+
+#[test]
+fn a_broken_connection_is_replaced_when_its_id_asks_and_not_before() {
+    let mut world = World::filled(servers(&[("a", 9), ("b", 9)]), 4);
+    let pair = world.pair(&id(1));
+    world.run(seconds(120));
+    pair[0].break_off();
+    let before = world.opened.len();
+    world.run(seconds(120));
+    assert_eq!(world.opened.len(), before);
+    let replaced = world.seat(&id(1), 0);
+    assert!(!Arc::ptr_eq(&replaced, &pair[0]));
+    assert!(Arc::ptr_eq(&world.seat(&id(1), 1), &pair[1]));
+    assert_ne!(replaced.operator(), pair[1].operator());
+}
+
+#[test]
+fn an_idle_id_loses_its_connections_each_after_a_time_of_its_own() {
+    let mut delays = BTreeSet::new();
+    for seed in 0..20 {
+        let mut world = World::filled(servers(&[("a", 9), ("b", 9)]), seed);
+        let pair = world.pair(&id(1));
+        world.run(seconds(590));
+        assert!(Arc::ptr_eq(&world.seat(&id(1), 0), &pair[0]));
+        let asked = world.now;
+        world.run(seconds(700));
+        for link in &pair {
+            let after = world.closed_after(link, asked).unwrap();
+            assert!((600..=661).contains(&after.as_secs()), "{after:?}");
+            assert_eq!(link.closes(), 1);
+            delays.insert(after.as_millis());
+        }
+        let again = world.pair(&id(1));
+        assert!(again.iter().all(|link| link.closes() == 0));
+    }
+    assert!(delays.len() > 30, "{delays:?}");
+}
+
+#[test]
+fn an_evicted_id_loses_its_connections_within_a_minute() {
+    let mut world = World::filled(servers(&[("a", 9), ("b", 9)]), 5);
+    let pair = world.pair(&id(1));
+    let since = world.now;
+    world.plan.forget(&id(1), since);
+    world.look();
+    assert!(pair.iter().all(|link| link.closes() == 0));
+    let other = world.pair(&id(1));
+    assert!((0..2).all(|at| !Arc::ptr_eq(&pair[at], &other[at])));
+    world.run(seconds(61));
+    let [one, two] = pair.map(|link| world.closed_after(&link, since).unwrap());
+    assert_ne!(one, two);
+}
+
+#[test]
+fn too_many_ids_cost_the_one_that_has_not_asked_for_longest() {
+    let mut world = World::new(servers(&[("a", 9), ("b", 9)]), 6);
+    world.plan.start(world.now);
+    let pairs: Vec<_> = (0..1000).map(|number| world.pair(&id(number))).collect();
+    world.pair(&id(0));
+    world.pair(&id(1000));
+    world.run(seconds(61));
+    let closed: Vec<usize> = (0..1000)
+        .filter(|&at| pairs[at].iter().all(|link| link.closes() == 1))
+        .collect();
+    assert_eq!(closed, [1]);
+}
+
+#[test]
+fn a_connection_that_comes_when_its_id_is_forgotten_closes_like_the_others() {
+    let mut world = World::new(servers(&[("a", 9), ("b", 9)]), 7);
+    world.plan.start(world.now);
+    let Seating::Dial(leave) = world.plan.seat(&id(1), 0, world.now) else {
+        panic!("nothing is ready");
+    };
+    world.plan.forget(&id(1), world.now);
+    let late = Arc::new(Wire::new(&leave.server));
+    let given = Some(Arc::clone(&late));
+    world.plan.seated(&id(1), 0, &leave, given, world.now);
+    assert_eq!(late.closes(), 0);
+    let since = world.now;
+    world.run(seconds(61));
+    assert!(world.closed_after(&late, since).is_some());
+}
+
+/// What was begun before an id was forgotten is not mistaken for what was begun
+/// after it came back: it might be of the other seat's operator.
+#[test]
+fn an_id_that_comes_back_does_not_get_what_was_begun_for_it_before() {
+    for seed in 0..20 {
+        let mut world = World::new(servers(&[("a", 9), ("b", 9)]), seed);
+        let now = world.now;
+        let Seating::Dial(before) = world.plan.seat(&id(1), 0, now) else {
+            panic!("nothing is ready");
+        };
+        world.plan.forget(&id(1), now);
+        let Seating::Dial(after) = world.plan.seat(&id(1), 0, now) else {
+            panic!("nothing is ready");
+        };
+        let other = world.seat(&id(1), 1);
+        assert_ne!(after.server.operator, other.operator());
+        let late = Arc::new(Wire::new(&before.server));
+        let given = Some(Arc::clone(&late));
+        world.plan.seated(&id(1), 0, &before, given, now);
+        let seating = world.plan.seat(&id(1), 0, now);
+        assert!(matches!(seating, Seating::Wait), "seed {seed}");
+        let own = Arc::new(Wire::new(&after.server));
+        let given = Some(Arc::clone(&own));
+        world.plan.seated(&id(1), 0, &after, given, now);
+        assert!(Arc::ptr_eq(&world.seat(&id(1), 0), &own));
+    }
+}

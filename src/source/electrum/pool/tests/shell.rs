@@ -1,0 +1,239 @@
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Barrier;
+
+use super::*;
+
+type Answer = dyn Fn(usize, &Server, Instant) -> Result<Wire, FetchFailure> + Send + Sync;
+
+/// Servers that are made up, and what was dialled.
+struct Servers {
+    answer: Box<Answer>,
+    calls: Arc<Calls>,
+}
+
+#[derive(Default)]
+struct Calls {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    dialled: Vec<(Server, Instant)>,
+    is_gone: bool,
+}
+
+impl Calls {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn dialled(&self) -> Vec<(Server, Instant)> {
+        self.state().dialled.clone()
+    }
+
+    /// Waits for something to have happened, but not for ever.
+    fn wait(&self, mut has_happened: impl FnMut(&State) -> bool) {
+        let waiting = |state: &mut State| !has_happened(state);
+        let waited = self
+            .changed
+            .wait_timeout_while(self.state(), seconds(30), waiting);
+        assert!(!waited.unwrap().1.timed_out());
+    }
+}
+
+impl Dial for Servers {
+    type Link = Wire;
+
+    fn dial(&self, server: &Server, deadline: Instant, _: &Cancel) -> Result<Wire, FetchFailure> {
+        let number = {
+            let mut state = self.calls.state();
+            state.dialled.push((server.clone(), deadline));
+            self.calls.changed.notify_all();
+            state.dialled.len()
+        };
+        (self.answer)(number, server, deadline)
+    }
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        self.calls.state().is_gone = true;
+        self.calls.changed.notify_all();
+    }
+}
+
+/// A pool whose connections come about as `answer` says, which is told how many were
+/// dialled.
+fn pool(
+    servers: Vec<Server>,
+    answer: impl Fn(usize, &Server, Instant) -> Result<Wire, FetchFailure> + Send + Sync + 'static,
+) -> (Pool<Servers>, Arc<Calls>) {
+    let calls = Arc::<Calls>::default();
+    let dial = Servers {
+        answer: Box::new(answer),
+        calls: Arc::clone(&calls),
+    };
+    (Pool::new(dial, servers), calls)
+}
+
+fn answers(server: &Server) -> Result<Wire, FetchFailure> {
+    Ok(Wire::new(server))
+}
+
+fn refuses() -> Result<Wire, FetchFailure> {
+    Err(FetchFailure::new(FailureKind::Unreachable, "refused"))
+}
+
+fn limit(time: Duration) -> Limit {
+    Limit {
+        due: Instant::now() + time,
+        deadline: Instant::now() + time,
+        cancel: Cancel::new(),
+    }
+}
+
+#[test]
+fn lookups_of_one_id_share_its_two_connections() {
+    // The first of either seat takes until all have asked.
+    let barrier = Arc::new(Barrier::new(16));
+    let slow = Arc::clone(&barrier);
+    let (pool, calls) = pool(servers(&[("a", 9), ("b", 9)]), move |_, server, _| {
+        slow.wait();
+        answers(server)
+    });
+    let links: Vec<(usize, Arc<Wire>)> = thread::scope(|scope| {
+        let asking: Vec<_> = (0..16)
+            .map(|number| {
+                let (pool, barrier) = (&pool, &barrier);
+                scope.spawn(move || {
+                    let seat = number % 2;
+                    if number >= 2 {
+                        barrier.wait();
+                    }
+                    (seat, pool.seat(&id(1), seat, &limit(seconds(30))).unwrap())
+                })
+            })
+            .collect();
+        asking
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    assert_eq!(calls.dialled().len(), 2);
+    let distinct: HashSet<_> = links
+        .iter()
+        .map(|(seat, link)| (*seat, Arc::as_ptr(link)))
+        .collect();
+    assert_eq!(distinct.len(), 2);
+    assert_ne!(links[0].1.operator(), links[1].1.operator());
+}
+
+#[test]
+fn after_a_failure_another_server_is_tried() {
+    let (pool, calls) = pool(servers(&[("a", 9)]), |number, server, _| match number {
+        1..3 => refuses(),
+        _ => answers(server),
+    });
+    let link = pool.seat(&id(1), 0, &limit(seconds(30))).unwrap();
+    let dialled = calls.dialled();
+    assert_eq!(dialled[2].0, link.server);
+    let distinct: HashSet<_> = dialled.iter().map(|(server, _)| server).collect();
+    assert_eq!(distinct.len(), 3);
+}
+
+/// A proxy that is not there refuses at once, again and again.
+#[test]
+fn where_nothing_answers_a_few_servers_are_tried_and_no_more() {
+    let (pool, calls) = pool(servers(&[("a", 2)]), |_, _, _| refuses());
+    let limit = limit(seconds(3));
+    let failure = pool.seat(&id(1), 0, &limit).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Unreachable);
+    assert!(calls.dialled().len() <= 6, "{}", calls.dialled().len());
+    assert!(Instant::now() < limit.deadline);
+}
+
+/// No attempt takes what another one needs, and none gets too little to be worth
+/// making.
+#[test]
+fn a_server_that_hangs_leaves_time_for_another() {
+    let (pool, calls) = pool(servers(&[("a", 9)]), |_, _, _| refuses());
+    let begun = Instant::now();
+    let _ = pool.seat(&id(1), 0, &limit(seconds(60)));
+    let (_, deadline) = calls.dialled()[0];
+    assert!(deadline >= begun + seconds(30) && deadline < begun + seconds(35));
+    let short = limit(seconds(2));
+    let _ = pool.seat(&id(2), 0, &short);
+    let (_, deadline) = *calls.dialled().last().unwrap();
+    assert_eq!(deadline, short.deadline);
+}
+
+#[test]
+fn nobody_waits_longer_than_the_limit() {
+    let (pool, calls) = pool(servers(&[("a", 9)]), |_, server, _| answers(server));
+    let failure = pool.seat(&id(1), 0, &limit(Duration::ZERO)).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::TimedOut);
+    let cancelled = limit(seconds(30));
+    cancelled.cancel.set();
+    assert!(pool.seat(&id(1), 0, &cancelled).is_err());
+    assert!(calls.dialled().is_empty());
+    // Nor for one that another lookup opens.
+    let opening = pool.0.plan().seat(&id(1), 0, Instant::now());
+    assert!(matches!(opening, Seating::Dial(_)));
+    let waiting = limit(Duration::from_millis(100));
+    let failure = pool.seat(&id(1), 0, &waiting).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::TimedOut);
+}
+
+#[test]
+fn a_panic_leaves_no_seat_behind() {
+    let (pool, _) = pool(servers(&[("a", 9)]), |number, server, _| match number {
+        1 => panic!("on purpose"),
+        _ => answers(server),
+    });
+    let seat = || pool.seat(&id(1), 0, &limit(seconds(5)));
+    assert!(catch_unwind(AssertUnwindSafe(seat)).is_err());
+    assert!(seat().is_ok());
+}
+
+/// Each panic costs one connection of the pool, not a place in it.
+#[test]
+fn a_panic_leaves_no_place_in_the_pool_behind() {
+    let (pool, calls) = pool(
+        servers(&[("a", 20), ("b", 20)]),
+        |number, server, _| match number {
+            1..=6 => panic!("on purpose"),
+            _ => answers(server),
+        },
+    );
+    pool.start();
+    calls.wait(|state| state.dialled.len() > 6);
+}
+
+#[test]
+fn what_failed_is_closed_and_what_was_condemned_too() {
+    let (pool, _) = pool(servers(&[("a", 9), ("b", 9)]), |_, server, _| {
+        answers(server)
+    });
+    let link = pool.seat(&id(1), 0, &limit(seconds(30))).unwrap();
+    pool.failed(&id(1), &link, Fault::Broken);
+    assert_eq!(link.closes(), 1);
+    let ready = Arc::new(Wire::new(&server("a", 0, "example")));
+    let kept = Some(Arc::clone(&ready));
+    let refused = pool.0.plan().opened(&ready.server, kept, Instant::now());
+    assert!(refused.is_none());
+    pool.condemn(&ready.server);
+    assert_eq!(ready.closes(), 1);
+}
+
+#[test]
+fn the_threads_end_with_the_pool() {
+    let (pool, calls) = pool(servers(&[("a", 9), ("b", 9)]), |_, server, _| {
+        answers(server)
+    });
+    pool.start();
+    calls.wait(|state| !state.dialled.is_empty());
+    drop(pool);
+    calls.wait(|state| state.is_gone);
+}

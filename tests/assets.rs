@@ -1,0 +1,86 @@
+//! What packages install beside the program: the manual page and shell
+//! completions, made from the definition of the command line.
+
+#[path = "../examples/assets.rs"]
+#[allow(dead_code, clippy::unwrap_used)]
+mod assets;
+
+use std::process::{Command, Stdio};
+
+use ncprop279::config::command_line;
+
+fn options() -> Vec<String> {
+    let command = command_line();
+    let longs = command
+        .get_arguments()
+        .filter_map(|option| option.get_long());
+    longs.map(str::to_owned).collect()
+}
+
+fn completions(shell: &str) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_ncprop279"))
+        .args(["completions", shell])
+        .output()
+        .unwrap();
+    assert!(output.status.success() && output.stderr.is_empty());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_manual_page_has_every_option_and_command() {
+    let page = String::from_utf8(assets::manual().unwrap()).unwrap();
+    let page = page
+        .replace("\\-", "-")
+        .replace("\\fB", "")
+        .replace("\\fR", "");
+    assert!(options().len() > 20);
+    for option in options() {
+        assert!(page.contains(&format!("--{option}")), "{option}");
+    }
+    for command in ["resolve NAME", "records NAME", "check", "completions SHELL"] {
+        assert!(page.contains(&format!(".TP\n{command}")), "{command}");
+    }
+    for section in ["EXIT STATUS", "ENVIRONMENT", "FILES"] {
+        assert!(page.contains(section), "{section}");
+    }
+}
+
+#[test]
+fn completions_know_every_option_and_command() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = completions(shell);
+        for word in options()
+            .iter()
+            .map(String::as_str)
+            .chain(["resolve", "check"])
+        {
+            assert!(script.contains(word), "{shell} {word}");
+        }
+    }
+}
+
+#[test]
+fn bash_takes_its_completions() {
+    use std::io::Write;
+    let script = completions("bash");
+    let Ok(mut bash) = Command::new("bash").arg("-n").stdin(Stdio::piped()).spawn() else {
+        return println!("there is no bash here to try it with");
+    };
+    bash.stdin
+        .take()
+        .unwrap()
+        .write_all(script.as_bytes())
+        .unwrap();
+    assert!(bash.wait().unwrap().success());
+}
+
+#[test]
+fn an_unknown_shell_is_refused() {
+    let output = Command::new(env!("CARGO_BIN_EXE_ncprop279"))
+        .args(["completions", "tcsh"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("\"tcsh\" but must be bash"), "{text}");
+}

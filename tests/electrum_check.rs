@@ -1,0 +1,220 @@
+//! The subcommands on Electrum servers in every state.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+
+use support::circuits::Circuits;
+use support::electrum::chain::Chain;
+use support::electrum::lies::Lie;
+use support::electrum::{Electrum, Options, Version};
+use support::plugin::Start;
+use support::run::{self, Outcome};
+use support::socks::{Manner, Socks};
+
+const TARGETS: [&str; 2] = ["one.example:50001", "two.example:50001"];
+
+fn server() -> Electrum {
+    let mut chain = Chain::new();
+    chain.register("d/example", r#"{"ip":"192.0.2.1"}"#);
+    chain.mine(11);
+    chain.register("d/fresh", r#"{"ip":"192.0.2.2"}"#);
+    Electrum::start(chain, Options::new(Version::V1_15))
+}
+
+/// An address at which nobody listens.
+fn nobody() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// The health of each label. Whatever it says fits a terminal.
+fn findings(end: &Outcome) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for line in &end.stdout {
+        assert!(
+            line.chars().count() <= 80,
+            "{line:?} is wider than a terminal"
+        );
+        if !line.starts_with(' ') {
+            let (label, rest) = line.split_at(12);
+            let health = rest.split(' ').next().unwrap();
+            found.insert(label.trim().to_owned(), health.to_owned());
+        }
+    }
+    found
+}
+
+/// What stands on stdout, without the breaks of lines.
+fn text(end: &Outcome) -> String {
+    let words = end.stdout.iter().flat_map(|line| line.split_whitespace());
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Runs `check`, and compares servers, headers, state and proxy.
+fn check(start: Start, expected: [&str; 4], code: i32) -> Outcome {
+    let end = run::run(start);
+    let found = findings(&end);
+    let labels = ["servers", "headers", "state", "proxy"];
+    let found = labels.map(|label| found.get(label).map_or("", String::as_str));
+    assert_eq!(found, expected, "{end:#?}");
+    assert_eq!(end.code, Some(code), "{end:#?}");
+    assert!(!end.says("example.bit") && !end.says("d/"), "{end:#?}");
+    let remedies = end.stdout.iter().filter(|line| line.contains("-> "));
+    let bad = expected.iter().filter(|health| **health != "ok");
+    assert_eq!(remedies.count(), bad.count(), "{end:#?}");
+    end
+}
+
+fn to(addresses: [SocketAddr; 2]) -> Circuits {
+    Circuits::to_addresses(TARGETS.into_iter().zip(addresses))
+}
+
+const SHORT: [&str; 2] = ["check", "--timeout=2"];
+
+#[test]
+fn all_is_well_with_two_servers_and_a_proxy() {
+    let servers = [server(), server()];
+    let circuits = to(servers.each_ref().map(Electrum::address));
+    let end = check(circuits.prepare('t', &["check"]), ["ok"; 4], 0);
+    for target in TARGETS {
+        assert!(end.says(target), "{end:#?}");
+    }
+    assert!(end.says("verified up to block 13"), "{end:#?}");
+    // It looks no name up and keeps no connection ready.
+    for circuit in circuits.seen() {
+        assert_eq!(circuit.purpose(), support::circuits::Use::Headers);
+    }
+}
+
+#[test]
+fn a_server_alone_and_no_proxy_are_warnings() {
+    let server = server();
+    let at = format!("--electrum-server={}:t", server.address());
+    let start = Start::new(&["check", "--network=regtest", &at]);
+    check(start, ["warn", "ok", "ok", "warn"], 0);
+}
+
+#[test]
+fn a_proxy_that_is_dead_or_refuses_is_named() {
+    let refusing = Socks::start(nobody(), Manner::Refusing);
+    for (proxy, words) in [
+        (nobody().to_string(), "is it running?"),
+        (refusing.address(), "cannot be reached"),
+    ] {
+        let proxy = format!("--proxy={proxy}");
+        let mut arguments = SHORT.to_vec();
+        arguments.extend(["--network=regtest", &proxy]);
+        let servers = TARGETS.map(|target| format!("--electrum-server={target}:t"));
+        arguments.extend(servers.iter().map(String::as_str));
+        let end = check(Start::new(&arguments), ["FAIL", "FAIL", "ok", "ok"], 1);
+        assert!(text(&end).contains(words), "{end:#?}");
+    }
+}
+
+#[test]
+fn one_dead_server_is_one_too_many() {
+    let server = server();
+    let circuits = to([server.address(), nobody()]);
+    let start = circuits.prepare('t', &SHORT);
+    let end = check(start, ["FAIL", "FAIL", "ok", "ok"], 1);
+    assert!(end.says(TARGETS[0]), "{end:#?}");
+    assert!(end.says("1 of 2 operators"), "{end:#?}");
+}
+
+#[test]
+fn two_dead_servers() {
+    let circuits = to([nobody(), nobody()]);
+    let start = circuits.prepare('t', &SHORT);
+    check(start, ["FAIL", "FAIL", "ok", "ok"], 1);
+}
+
+#[test]
+fn a_server_that_lies_about_headers_is_named() {
+    let servers = [server(), server()];
+    servers[1].lie(Lie::OldTime(12));
+    let circuits = to(servers.each_ref().map(Electrum::address));
+    let start = circuits.prepare('t', &SHORT);
+    let end = check(start, ["FAIL", "FAIL", "ok", "ok"], 1);
+    let words = format!("{}: it sent a header that is refused", TARGETS[1]);
+    assert!(text(&end).contains(&words), "{end:#?}");
+}
+
+/// Servers of another network do not have the checkpoint.
+#[test]
+fn servers_of_another_network_are_of_no_use() {
+    let servers = [server(), server()];
+    let circuits = to(servers.each_ref().map(Electrum::address));
+    let proxy = format!("--proxy={}", circuits.proxy.address());
+    let mut arguments = SHORT.to_vec();
+    arguments.extend(["--network=mainnet", &proxy]);
+    let named = TARGETS.map(|target| format!("--electrum-server={target}:t"));
+    arguments.extend(named.iter().map(String::as_str));
+    let end = check(Start::new(&arguments), ["FAIL", "FAIL", "ok", "ok"], 1);
+    assert!(TARGETS.iter().any(|target| end.says(target)), "{end:#?}");
+    let targets = circuits.seen().into_iter().map(|one| one.seen.target);
+    assert!(
+        targets
+            .collect::<Vec<_>>()
+            .iter()
+            .all(|one| TARGETS.contains(&one.as_str()))
+    );
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_used_is_a_warning() {
+    let servers = [server(), server()];
+    let circuits = to(servers.each_ref().map(Electrum::address));
+    let state = tempfile::tempdir().unwrap();
+    let within = |start: Start| start.env("TOR_NS_STATE_LOCATION", state.path().to_str().unwrap());
+    let plugin = within(circuits.prepare('t', &[])).ready();
+    circuits.wait("the plugin to have the directory", |seen| !seen.is_empty());
+    let start = within(circuits.prepare('t', &["check"]));
+    let end = check(start, ["ok", "ok", "warn", "ok"], 0);
+    assert!(end.says("another process uses it"), "{end:#?}");
+    plugin.finish();
+    std::fs::remove_file(state.path().join("lock")).unwrap();
+    std::fs::create_dir(state.path().join("lock")).unwrap();
+    let start = within(circuits.prepare('t', &["check"]));
+    let end = check(start, ["ok", "ok", "warn", "ok"], 0);
+    assert!(end.says("cannot be locked"), "{end:#?}");
+}
+
+#[test]
+fn resolve_and_records_answer_once() {
+    let servers = [server(), server()];
+    let circuits = to(servers.each_ref().map(Electrum::address));
+    for (arguments, code, first) in [
+        (&["resolve", "example.bit"][..], 0, "192.0.2.1"),
+        (&["resolve", "d/example", "an-id"], 0, "192.0.2.1"),
+        (&["resolve", "absent.bit"], 3, "not registered"),
+        (&["resolve", "fresh.bit"], 3, "not yet safe"),
+        (&["records", "example.bit"], 0, "example.bit. "),
+        (&["records", "absent.bit"], 3, ""),
+    ] {
+        let end = run::run(circuits.prepare('t', arguments));
+        assert_eq!(end.code, Some(code), "{arguments:?}: {end:#?}");
+        let said = end.stdout.first().map_or("", String::as_str);
+        assert!(said.contains(first), "{arguments:?}: {end:#?}");
+    }
+}
+
+/// Without servers it is a failure that passes, never the absence of a name.
+#[test]
+fn resolve_without_servers_is_transient() {
+    let circuits = to([nobody(), nobody()]);
+    for command in ["resolve", "records"] {
+        let arguments = [command, "example.bit", "--timeout=1"];
+        let end = run::run(circuits.prepare('t', &arguments));
+        assert!(matches!(end.code, Some(1 | 4)), "{end:#?}");
+    }
+}

@@ -1,0 +1,213 @@
+//! Electrum servers that made their certificates themselves.
+//! (`spec/electrum.md`, sections 2.3 and 2.4.)
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use support::circuits::Circuits;
+use support::electrum::chain::Chain;
+use support::electrum::log::Connection;
+use support::electrum::wire::Certificate;
+use support::electrum::{Electrum, Options, Version};
+use support::plugin::Plugin;
+use support::run;
+
+const HOSTS: [&str; 2] = ["one.example", "two.example"];
+const FOUND: &str = "0 192.0.2.1";
+
+fn chain() -> Chain {
+    let mut chain = Chain::new();
+    chain.register("d/example", r#"{"ip":"192.0.2.1"}"#);
+    chain.mine(12);
+    chain
+}
+
+fn server(certificate: &Certificate, address: Option<SocketAddr>) -> Electrum {
+    let options = Options {
+        tls: Some(certificate.clone()),
+        address,
+        ..Options::new(Version::V1_15)
+    };
+    Electrum::start(chain(), options)
+}
+
+/// Two servers with keys of their own, and a state directory.
+struct World {
+    servers: Vec<Electrum>,
+    certificates: Vec<Certificate>,
+    circuits: Circuits,
+    state: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let certificates = vec![Certificate::new(), Certificate::new()];
+        let servers: Vec<_> = certificates.iter().map(|own| server(own, None)).collect();
+        let targets = HOSTS.map(|host| format!("{host}:50002"));
+        Self {
+            circuits: Circuits::to(&[(&targets[0], &servers[0]), (&targets[1], &servers[1])]),
+            servers,
+            certificates,
+            state: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// A world whose pins a first run has learned.
+    fn pinned() -> Self {
+        let world = Self::new();
+        let mut plugin = world.plugin(&[]);
+        assert_eq!(plugin.ask("example.bit", "a"), FOUND);
+        plugin.finish();
+        world
+    }
+
+    fn path(&self) -> &str {
+        self.state.path().to_str().unwrap()
+    }
+
+    fn plugin(&self, more: &[&str]) -> Plugin {
+        let start = self.circuits.prepare('s', more);
+        start.env("TOR_NS_STATE_LOCATION", self.path()).ready()
+    }
+
+    /// Starts a server again at its address, with another certificate.
+    fn restart(&mut self, index: usize, certificate: &Certificate) {
+        let address = self.servers[index].address();
+        drop(self.servers.remove(index));
+        self.servers
+            .insert(index, server(certificate, Some(address)));
+    }
+
+    fn connections(&self) -> impl Iterator<Item = (&str, Connection)> {
+        let servers = HOSTS.into_iter().zip(&self.servers);
+        servers.flat_map(|(host, server)| {
+            let connections = server.connections().into_iter();
+            connections.map(move |connection| (host, connection))
+        })
+    }
+}
+
+/// The lines of the file with the pins, without the keys.
+fn pins(state: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(state.join("pins")).unwrap();
+    let lines = text.lines().map(|line| {
+        let words: Vec<_> = line.split(' ').collect();
+        assert_eq!(words[1].len(), 64, "{line}");
+        format!("{} {}", words[0], words[2])
+    });
+    lines.collect()
+}
+
+fn is_lookup(connection: &Connection) -> bool {
+    connection
+        .methods()
+        .contains(&"blockchain.scripthash.get_history")
+}
+
+/// A name that is asked for at once is found as soon as two circuits have seen
+/// the keys, over connections that were opened after that.
+#[test]
+fn keys_count_after_two_connections_for_headers() {
+    let world = World::new();
+    let mut plugin = world.plugin(&["-v"]);
+    assert_eq!(plugin.ask("example.bit", "a"), FOUND, "{}", plugin.story());
+    plugin.finish();
+    assert_eq!(
+        pins(world.state.path()),
+        ["one.example:50002 2", "two.example:50002 2"]
+    );
+    for (host, server) in HOSTS.into_iter().zip(&world.servers) {
+        let connections = server.connections();
+        let first = connections.iter().position(is_lookup).unwrap();
+        let headers = connections[..first]
+            .iter()
+            .filter(|connection| connection.methods().contains(&"server.features"));
+        assert!(headers.count() >= 2, "{host}: {connections:#?}");
+    }
+}
+
+/// While keys are being learned, servers are not stormed with attempts.
+#[test]
+fn untrusted_servers_are_not_tried_over_and_over() {
+    let world = World::new();
+    // Headers never come about, and no key is learned.
+    world
+        .servers
+        .iter()
+        .for_each(|server| server.delay(support::PATIENCE));
+    let mut plugin = world.plugin(&["--timeout=3"]);
+    let answer = plugin.ask("example.bit", "a");
+    assert!(support::is_transient(&answer), "{answer}");
+    let attempts = world.circuits.proxy.seen().len();
+    assert!(attempts < 40, "{attempts} connections in three seconds");
+}
+
+#[test]
+fn each_session_is_new_and_names_the_host() {
+    let world = World::pinned();
+    let mut plugin = world.plugin(&[]);
+    for isolation in ["a", "b", "c"] {
+        assert_eq!(plugin.ask("example.bit", isolation), FOUND);
+    }
+    plugin.finish();
+    let mut sessions = 0;
+    for (host, connection) in world.connections() {
+        let Some(tls) = connection.tls else { continue };
+        sessions += 1;
+        assert!(!tls.resumed);
+        assert_eq!(tls.server_name.as_deref(), Some(host));
+        assert_eq!(tls.version, "TLSv1_3");
+    }
+    assert!(sessions >= 12, "{sessions}");
+}
+
+/// The second run believes the file, and nothing else: another key is refused
+/// on all connections, with a warning that names the server and no answer.
+#[test]
+fn another_key_than_the_pinned_one_is_refused() {
+    let mut world = World::pinned();
+    let before = std::fs::read(world.state.path().join("pins")).unwrap();
+    world.restart(0, &Certificate::new());
+    let mut plugin = world.plugin(&["--timeout=2"]);
+    let warning = plugin.complaint("shows another key than the pinned one");
+    assert!(warning.contains("warning: "), "{warning}");
+    assert!(warning.contains("one.example:50002"), "{warning}");
+    let answer = plugin.ask("example.bit", "a");
+    assert!(support::is_transient(&answer), "{answer}");
+    let end = run::end(plugin);
+    let told = end
+        .stderr
+        .iter()
+        .filter(|line| line.contains("another key"));
+    assert_eq!(told.count(), 1, "{end:#?}");
+    let asked = world.servers[0].connections();
+    assert!(
+        asked.iter().all(|one| one.requests.is_empty()),
+        "{asked:#?}"
+    );
+    let after = std::fs::read(world.state.path().join("pins")).unwrap();
+    assert_eq!(before, after);
+}
+
+#[test]
+fn a_new_certificate_for_the_same_key_is_as_good() {
+    let mut world = World::pinned();
+    let renewed = world.certificates[0].renewed();
+    assert_ne!(renewed.der, world.certificates[0].der);
+    world.restart(0, &renewed);
+    let mut plugin = world.plugin(&[]);
+    assert_eq!(plugin.ask("example.bit", "a"), FOUND);
+    plugin.finish();
+    let asked = world.servers[0].connections();
+    assert!(asked.iter().any(is_lookup), "{asked:#?}");
+}
