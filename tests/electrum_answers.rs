@@ -12,6 +12,9 @@
 
 mod support;
 
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use support::electrum::chain::Chain;
 use support::electrum::names::script_hash;
@@ -79,7 +82,7 @@ fn value(name: &str, address: &str) -> String {
     }
 }
 
-fn chain() -> Chain {
+static CHAIN: LazyLock<Chain> = LazyLock::new(|| {
     let mut chain = Chain::new();
     for (height, mined) in OPERATIONS {
         chain.mine(height - 1 - chain.tip());
@@ -90,7 +93,7 @@ fn chain() -> Chain {
     }
     chain.mine(TIP - chain.tip());
     chain
-}
+});
 
 fn hold_to_answers(plugin: &mut Plugin, isolation: &str) {
     for (name, expected) in ANSWERS {
@@ -104,7 +107,7 @@ fn hold_to_answers(plugin: &mut Plugin, isolation: &str) {
 fn each_name_has_its_answer_from_the_first_moment_on() {
     use Version::{V1_15, V2_0b1};
     for versions in [[V1_15, V2_0b1], [V1_15, V1_15], [V2_0b1, V2_0b1]] {
-        let servers = versions.map(|version| server(version, &chain()));
+        let servers = versions.map(|version| server(version, &CHAIN));
         let mut plugin = start(&[&servers[0], &servers[1]], &[]);
         hold_to_answers(&mut plugin, "a");
         hold_to_answers(&mut plugin, "b");
@@ -133,7 +136,7 @@ fn called(method: &str, params: Value) -> (String, Value) {
 /// of 144; else two. The filler goes to the server that pads.
 #[test]
 fn what_is_asked_of_servers() {
-    let servers = one_of_each(&chain());
+    let servers = one_of_each(&CHAIN);
     let mut plugin = ready(&[&servers[0], &servers[1]], &[]);
     assert_eq!(plugin.ask("updated.bit", "a"), "0 192.0.2.6");
     assert!(plugin.ask("none.bit", "a").starts_with("3 "));
@@ -166,7 +169,7 @@ fn what_is_asked_of_servers() {
 #[test]
 fn no_reply_is_held_back() {
     let version = Version::V2_0b1;
-    let servers = [server(version, &chain()), server(version, &chain())];
+    let servers = [server(version, &CHAIN), server(version, &CHAIN)];
     let mut plugin = ready(&[&servers[0], &servers[1]], &[]);
     for name in ["last", "none", "updated", "deep"] {
         plugin.ask(&format!("{name}.bit"), "a");
@@ -189,7 +192,7 @@ fn the_confirmations_that_are_wanted_decide() {
         ("20", 144, ["3 \"", "0 192.0.2.7", "3 \""]),
         ("28", 0, ["3 \"", "3 \"", "3 \""]),
     ] {
-        let servers = one_of_each(&chain());
+        let servers = one_of_each(&CHAIN);
         let servers = [&servers[0], &servers[1]];
         let mut plugin = ready(&servers, &["--confirmations", confirmations]);
         for (name, expected) in ["new", "changing", "shallow"].iter().zip(expected) {
@@ -206,7 +209,7 @@ fn the_confirmations_that_are_wanted_decide() {
 /// Each server tells of its new blocks by itself.
 #[test]
 fn new_blocks_change_answers() {
-    let servers = one_of_each(&chain());
+    let servers = one_of_each(&CHAIN);
     let ttl = ["--cache-ttl=0", "--cache-negative-ttl=0"];
     let mut plugin = ready(&[&servers[0], &servers[1]], &ttl);
     let before = servers.each_ref().map(header_connections);
@@ -238,7 +241,7 @@ fn new_blocks_change_answers() {
 /// While it is kept nobody is asked for it again.
 #[test]
 fn a_value_is_kept_for_its_isolation_id() {
-    let servers = one_of_each(&chain());
+    let servers = one_of_each(&CHAIN);
     let mut plugin = ready(&[&servers[0], &servers[1]], &[]);
     for isolation in ["a", "b", "a", "b"] {
         assert_eq!(plugin.ask("last.bit", isolation), "0 192.0.2.1");
@@ -251,8 +254,8 @@ fn a_value_is_kept_for_its_isolation_id() {
 #[test]
 fn a_server_that_is_behind_hides_nothing() {
     let servers = [
-        server(Version::V1_15, &chain()),
-        server(Version::V2_0b1, &chain().fork_at(TIP - 25)),
+        server(Version::V1_15, &CHAIN),
+        server(Version::V2_0b1, &CHAIN.fork_at(TIP - 25)),
     ];
     let mut plugin = ready(&[&servers[0], &servers[1]], &[]);
     hold_to_answers(&mut plugin, "a");
@@ -261,7 +264,7 @@ fn a_server_that_is_behind_hides_nothing() {
 #[test]
 fn a_single_server_that_the_user_names_suffices() {
     for version in [Version::V1_15, Version::V2_0b1] {
-        let server = server(version, &chain());
+        let server = server(version, &CHAIN);
         let mut plugin = ready(&[&server], &[]);
         hold_to_answers(&mut plugin, "a");
         plugin.complaint("alone says which names exist");
@@ -272,8 +275,8 @@ fn a_single_server_that_the_user_names_suffices() {
 /// Nothing counts before a second operator was heard.
 #[test]
 fn the_second_operator_is_waited_for() {
-    let first = server(Version::V1_15, &chain());
-    let second = server(Version::V2_0b1, &chain());
+    let first = server(Version::V1_15, &CHAIN);
+    let second = server(Version::V2_0b1, &CHAIN);
     let address = second.address();
     drop(second);
     let arguments = [
@@ -284,15 +287,15 @@ fn the_second_operator_is_waited_for() {
     ];
     let mut plugin = Plugin::start(&arguments);
     for name in ["last.bit", "none.bit"] {
-        assert_transient(&mut plugin, name, "a", std::time::Duration::from_secs(1));
+        assert_transient(&mut plugin, name, "a", Duration::from_secs(1));
     }
     let options = Options {
         address: Some(address),
         ..Options::new(Version::V2_0b1)
     };
-    let _second = Electrum::start(chain(), options);
-    let deadline = std::time::Instant::now() + support::PATIENCE;
+    let _second = Electrum::start(CHAIN.clone(), options);
+    let deadline = Instant::now() + support::PATIENCE;
     while plugin.ask("last.bit", "a") != "0 192.0.2.1" {
-        assert!(std::time::Instant::now() < deadline, "{}", plugin.story());
+        assert!(Instant::now() < deadline, "{}", plugin.story());
     }
 }

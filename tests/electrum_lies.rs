@@ -11,6 +11,7 @@
 
 mod support;
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use support::electrum::Version::{V1_15, V2_0b1};
@@ -18,8 +19,8 @@ use support::electrum::chain::Chain;
 use support::electrum::lies::Lie;
 use support::electrum::{Electrum, Version};
 use support::electrum_plugin::{
-    FIRST_METHODS, assert_transient, ip, is_transient, lookups, ready, server, times_asked,
-    wait_dropped,
+    FIRST_METHODS, assert_transient, for_each, ip, is_transient, lookups, ready, server,
+    times_asked, wait_dropped,
 };
 
 const NAME: &str = "d/example";
@@ -28,7 +29,7 @@ const NEWEST: &str = "0 192.0.2.3";
 
 /// A chain of 65 blocks with three operations on a name, of which the first
 /// has expired and the others count.
-fn chain() -> Chain {
+static CHAIN: LazyLock<Chain> = LazyLock::new(|| {
     let mut chain = Chain::new();
     chain.payments = Some(6);
     chain.mine(2);
@@ -41,7 +42,7 @@ fn chain() -> Chain {
     chain.mine(15);
     assert_eq!(chain.tip(), 65);
     chain
-}
+});
 
 /// Lies that a proof gives away.
 fn disproved() -> [Lie; 8] {
@@ -69,7 +70,7 @@ fn servers(liar: Version) -> [Electrum; 2] {
         V1_15 => V2_0b1,
         V2_0b1 => V1_15,
     };
-    [honest, liar].map(|version| server(version, &chain()))
+    [honest, liar].map(|version| server(version, &CHAIN))
 }
 
 #[test]
@@ -99,8 +100,7 @@ fn a_lie_of_one_server_is_set_right_by_the_other() {
 /// The liar rests for an isolation id that has caught it, and for no other.
 #[test]
 fn a_liar_is_not_asked_again_on_behalf_of_the_same_isolation_id() {
-    let chain = &chain();
-    let servers = [V1_15, V2_0b1, V1_15].map(|version| server(version, chain));
+    let servers = [V1_15, V2_0b1, V1_15].map(|version| server(version, &CHAIN));
     let [liar, others @ ..] = &servers;
     let mut plugin = ready(&[liar, &others[0], &others[1]], &["--cache-ttl=0"]);
     liar.lie(Lie::BranchBit);
@@ -119,7 +119,7 @@ fn a_liar_is_not_asked_again_on_behalf_of_the_same_isolation_id() {
 
 /// Never a wrong value, and never "not registered".
 fn lies_of_both_are_failures_for_the_moment(version: Version) {
-    let servers = [server(version, &chain()), server(version, &chain())];
+    let servers = [server(version, &CHAIN), server(version, &CHAIN)];
     let mut plugin = ready(&[&servers[0], &servers[1]], &["--timeout=0.5"]);
     for lie in disproved() {
         servers.iter().for_each(|server| server.lie(lie.clone()));
@@ -161,7 +161,7 @@ fn the_failure_names_a_server_and_not_the_name() {
 #[test]
 fn what_both_leave_out_is_believed() {
     for version in [V1_15, V2_0b1] {
-        let servers = [server(version, &chain()), server(version, &chain())];
+        let servers = [server(version, &CHAIN), server(version, &CHAIN)];
         let mut plugin = ready(&[&servers[0], &servers[1]], &[]);
         for (lie, expected) in [
             (Lie::Stale, OLDER),
@@ -181,7 +181,7 @@ fn what_both_leave_out_is_believed() {
 /// One hides the name and the other tells a lie about it.
 #[test]
 fn absence_needs_two_who_say_so() {
-    for version in [V1_15, V2_0b1] {
+    for_each(&[V1_15, V2_0b1], |&version| {
         let [hiding, lying] = &servers(version);
         let mut plugin = ready(&[hiding, lying], &["--timeout=1"]);
         hiding.lie(Lie::Hidden);
@@ -190,7 +190,7 @@ fn absence_needs_two_who_say_so() {
         assert!(is_transient(&answer), "{answer}");
         lying.lie(Lie::Hidden);
         assert!(plugin.ask("example.bit", "b").starts_with("3 "));
-    }
+    });
 }
 
 /// Asks and tells how long the answer took.
@@ -207,7 +207,7 @@ fn fall_silent(server: &Electrum, version: Version) {
 
 #[test]
 fn a_silent_server_is_waited_for_until_half_of_the_time_is_over() {
-    for version in [V1_15, V2_0b1] {
+    for_each(&[V1_15, V2_0b1], |&version| {
         let [honest, silent] = &servers(version);
         let mut plugin = ready(&[honest, silent], &["--timeout=4"]);
         fall_silent(silent, version);
@@ -215,13 +215,13 @@ fn a_silent_server_is_waited_for_until_half_of_the_time_is_over() {
         assert_eq!(answer, NEWEST, "{}", plugin.story());
         let (least, most) = (Duration::from_millis(1900), Duration::from_millis(3700));
         assert!((least..most).contains(&time), "{time:?}");
-    }
+    });
 }
 
 /// Nor is a name called absent when the time is up.
 #[test]
 fn a_silent_server_keeps_a_name_from_being_called_absent() {
-    for version in [V1_15, V2_0b1] {
+    for_each(&[V1_15, V2_0b1], |&version| {
         let [honest, silent] = &servers(version);
         let mut plugin = ready(&[honest, silent], &["--timeout=1.5"]);
         fall_silent(silent, version);
@@ -229,14 +229,13 @@ fn a_silent_server_keeps_a_name_from_being_called_absent() {
         assert_transient(&mut plugin, "none.bit", "a", timeout);
         silent.honest();
         assert!(plugin.ask("none.bit", "b").starts_with("3 "));
-    }
+    });
 }
 
 /// An isolation id whose server is silent gets another one.
 #[test]
 fn a_silent_server_is_replaced_if_there_is_another() {
-    let chain = &chain();
-    let servers = [V1_15, V2_0b1, V1_15].map(|version| server(version, chain));
+    let servers = [V1_15, V2_0b1, V1_15].map(|version| server(version, &CHAIN));
     let [silent, others @ ..] = &servers;
     let more = ["--timeout=2", "--cache-ttl=0"];
     let mut plugin = ready(&[silent, &others[0], &others[1]], &more);

@@ -1,5 +1,6 @@
 //! The plugin on scripted Electrum servers.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::PATIENCE;
@@ -121,6 +122,17 @@ pub fn wait_dropped(server: &Electrum) {
             connection.closed
         }) && some
     });
+}
+
+/// Runs a check for each of these, many at a time: most of it is waiting.
+pub fn for_each<T: Sync>(all: &[T], check: impl Fn(&T) + Sync) {
+    for some in all.chunks(14) {
+        thread::scope(|scope| {
+            for one in some {
+                scope.spawn(|| check(one));
+            }
+        });
+    }
 }
 
 /// How many connections for headers were made to a server.

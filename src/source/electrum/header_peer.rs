@@ -80,6 +80,10 @@ impl Peers for HeaderPeers {
     fn condemn(&self, server: &Server) {
         self.pool.condemn(server);
     }
+
+    fn rests(&self, server: &Server) -> bool {
+        self.pool.rests(server)
+    }
 }
 
 /// A connection for headers.

@@ -205,6 +205,11 @@ impl<D: Dial> Pool<D> {
         gone.iter().for_each(|link| link.close());
     }
 
+    /// Whether a server rests for everybody.
+    pub fn rests(&self, server: &Server) -> bool {
+        self.0.plan().rests(server, Instant::now())
+    }
+
     /// Takes an isolation id's connections away.
     pub fn forget(&self, isolation: &IsolationId) {
         self.0.plan().forget(isolation, Instant::now());

@@ -349,6 +349,11 @@ impl<L: Link> Plan<L> {
         gone.into_iter().map(|kept| kept.link).collect()
     }
 
+    /// Whether a server rests for everybody.
+    pub fn rests(&self, server: &Server, now: Instant) -> bool {
+        self.resting.until(server, now).is_some()
+    }
+
     /// An isolation id asks for the connection of one of its seats. The one
     /// that it has, one from the pool, or leave to open one. No tick of the
     /// clock changes because of it.

@@ -121,9 +121,10 @@ impl<P: Peers> Driver<P> {
         let mut servers = self.servers.clone();
         servers.shuffle(&mut self.random);
         // A stable sort: at random among onion services and among the others.
+        // Those that lied or could not be reached come last.
         servers.sort_by_key(|server| {
-            let is_liar = sessions.liars.contains(server);
-            (is_liar, !server.address.is_onion())
+            let is_shunned = sessions.liars.contains(server) || self.peers.rests(server);
+            (is_shunned, !server.address.is_onion())
         });
         let mut tried = sessions.operators();
         for server in servers {

@@ -98,4 +98,9 @@ pub(in super::super) trait Peers: Send + Sync {
 
     /// A server told a lie: nobody is to use it for a while.
     fn condemn(&self, server: &Server);
+
+    /// Whether a server is to be left alone for a while, if there are others.
+    fn rests(&self, _server: &Server) -> bool {
+        false
+    }
 }
