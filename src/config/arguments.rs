@@ -16,9 +16,8 @@ const COMMANDS: [&str; 4] = ["resolve", "records", "check", "help"];
 const AFTER_HELP: &str = "\
 Without a command, serves a naming client on stdin and stdout (proposal 279).
 A switch is true if it has no value: --only-onion is --only-onion=true.
-Settings may also stand in the environment, TOR_NS_PLUGIN_OPTIONS=key=value;...
-and in the file of --config, key = \"value\". The command line comes first, then
-the environment, then the file.";
+Settings are taken from the command line, then from the environment,
+TOR_NS_PLUGIN_OPTIONS=key=value;..., then from the file, key = \"value\".";
 
 /// A command line that can be used.
 pub(super) struct Arguments {

@@ -205,7 +205,7 @@ impl Shared {
             let log = &shared.log;
             let key = log.key(&job.isolation, &job.key);
             let number = job.number();
-            log.debug(format_args!("request {number} for {key} begins"));
+            log.debug(format_args!("request {number} asks for {key}"));
             let fetch = || shared.source.fetch(&job.isolation, &job.key, &job.limit);
             let result = catch_unwind(AssertUnwindSafe(fetch)).unwrap_or_else(|_| Err(bug()));
             let time = Milliseconds(begin.elapsed());
