@@ -2,7 +2,7 @@
 //!
 //! Warnings are always told; the rest only when asked for with `-v`.
 //! Credentials are in none of it. Names and isolation ids stand in it as
-//! numbers (`id#2 name#1`) unless the user wants them shown (`--log-names`).
+//! numbers (`name#1 under id#2`) unless the user wants them shown (`--log-names`).
 
 mod labels;
 
@@ -147,9 +147,9 @@ impl Log {
         Written(move |f: &mut fmt::Formatter<'_>| match &self.numbers {
             Some(numbers) => {
                 let number = numbers.name(isolation, kind, name());
-                write!(f, "{} {}#{number}", self.id(isolation), kind.word())
+                write!(f, "{}#{number} under {}", kind.word(), self.id(isolation))
             }
-            None => write!(f, "{} {}", self.id(isolation), name()),
+            None => write!(f, "{} under {}", name(), self.id(isolation)),
         })
     }
 

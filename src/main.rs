@@ -162,6 +162,11 @@ fn records(settings: &Settings, level: Level, name: &str, json: bool) -> ExitCod
             for error in report.errors {
                 complain_plainly(&format!("error: {error}"));
             }
+            if let Some(wildcard) = report.wildcard {
+                complain_plainly(&format!(
+                    "note: {name} has what {wildcard} has; see the records of the whole name"
+                ));
+            }
             ExitCode::SUCCESS
         }
         Err(failure) => {

@@ -80,8 +80,11 @@ fn resolve_takes_a_name_key() {
 }
 
 #[test]
-fn resolve_tells_what_it_looked_at() {
+fn resolve_tells_what_it_looked_at_if_asked() {
     let output = on_examples(&["resolve", "imported.bit"]);
+    assert_eq!(output.stdout, ["192.0.2.4"]);
+    let output = on_examples(&["resolve", "imported.bit", "--explain"]);
+    assert_eq!(output.stdout[0], "192.0.2.4");
     let rest = output.stdout[1..].join("\n");
     for part in ["d/imported", "dd/shared", "TXT", "_tor.imported.bit"] {
         assert!(rest.contains(part), "{rest} lacks {part}");

@@ -27,8 +27,13 @@ pub fn text(report: &Report, source: &SourceSettings) -> String {
     if report.looked.is_empty() && report.fetches.is_empty() {
         page.line(0, "Nothing was looked up: the name itself decides.");
     }
+    let mut wildcard = None;
     for (position, looked) in report.looked.iter().enumerate() {
         page.question(position + 1, looked);
+        if looked.wildcard != wildcard {
+            wildcard.clone_from(&looked.wildcard);
+            page.wildcard(looked);
+        }
         page.fetches(report, source, |before| before == position);
         page.candidates(looked);
     }
@@ -56,8 +61,11 @@ impl Page {
             question, reply, ..
         } = looked;
         self.line(0, &format!("{number}. {question}: {reply}"));
+    }
+
+    fn wildcard(&mut self, looked: &Looked) {
         if let Some(wildcard) = &looked.wildcard {
-            self.line(INDENT, &format!("stands there by the wildcard {wildcard}"));
+            self.line(INDENT, &format!("written as the wildcard {wildcard}"));
         }
     }
 

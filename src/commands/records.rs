@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hickory_proto::rr::{Name, RData};
+use hickory_proto::rr::{Name, RData, RecordType};
 use serde_json::json;
 
 use crate::authority::cause::Cause;
@@ -13,7 +13,7 @@ use crate::snapshot::Snapshot;
 use crate::source::Source;
 use crate::value::error::ItemError;
 use crate::value::object::{Root, Stop};
-use crate::zone::{TTL, Unanswered, listing, present};
+use crate::zone::{self, Listing, TTL, Unanswered, listing, present};
 
 /// What a name yields.
 pub struct Report {
@@ -21,6 +21,8 @@ pub struct Report {
     pub records: Vec<(Name, RData)>,
     /// The errors in the value and in those that it imports.
     pub errors: Vec<ItemError>,
+    /// The wildcard that stands for the name, if nothing else is listed.
+    pub wildcard: Option<String>,
 }
 
 impl Report {
@@ -84,6 +86,7 @@ pub fn run(name: &str, timeout: Duration, source: &dyn Source) -> Result<Report,
                     .retain(|(owner, _)| query.name().zone_of(owner));
                 listing::sort(&mut listing.records);
                 return Ok(Report {
+                    wildcard: wildcard(&query, &listing, &snapshot),
                     records: listing.records,
                     errors: listing.errors,
                 });
@@ -107,6 +110,16 @@ pub fn run(name: &str, timeout: Duration, source: &dyn Source) -> Result<Report,
             }
         }
     }
+}
+
+/// A name that only a wildcard stands for is in no list.
+fn wildcard(query: &Query, listing: &Listing, snapshot: &Snapshot) -> Option<String> {
+    if !listing.records.is_empty() {
+        return None;
+    }
+    zone::trace(query.name(), RecordType::A, snapshot)
+        .ok()?
+        .wildcard
 }
 
 fn not_found(name: &str, cause: &Cause) -> Failure {

@@ -15,9 +15,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::isolation::IsolationId;
-use crate::log::Log;
+use crate::log::{Level, Log};
 use crate::resolve::{self, Query, Step, Verdict};
-use crate::snapshot::{FailureKind, FetchFailure, Snapshot};
+use crate::snapshot::{FailureKind, FetchFailure, Fetched, Snapshot};
 use crate::source::Source;
 use crate::text::Milliseconds;
 
@@ -188,7 +188,7 @@ impl Shared {
         }
     }
 
-    fn ended(self: &Arc<Self>, job: Job, result: Result<crate::snapshot::Fetched, FetchFailure>) {
+    fn ended(self: &Arc<Self>, job: Job, result: Result<Fetched, FetchFailure>) {
         let pause_factor = rand::random_range(0.5..=1.0);
         let effects = self
             .lock()
@@ -202,21 +202,33 @@ impl Shared {
     fn work(shared: &Arc<Self>) {
         while let Some(job) = shared.next_job() {
             let begin = Instant::now();
-            let log = &shared.log;
-            let key = log.key(&job.isolation, &job.key);
-            let number = job.number();
-            log.debug(format_args!("request {number} for {key} begins"));
+            shared.tell_begin(&job);
             let fetch = || shared.source.fetch(&job.isolation, &job.key, &job.limit);
             let result = catch_unwind(AssertUnwindSafe(fetch)).unwrap_or_else(|_| Err(bug()));
-            let time = Milliseconds(begin.elapsed());
-            let end = match &result {
-                Ok(fetched) => fetched.summary(),
-                Err(failure) => format!("{} ({failure})", failure.kind.words()),
-            };
-            log.debug(format_args!("request {number} ended after {time}: {end}"));
-            drop(key);
+            shared.tell_end(&job, &result, begin.elapsed());
             shared.ended(job, result);
         }
+    }
+
+    fn tell_begin(&self, job: &Job) {
+        let number = job.number();
+        let key = self.log.key(&job.isolation, &job.key);
+        self.log
+            .debug(format_args!("request {number} asks for {key}"));
+    }
+
+    fn tell_end(&self, job: &Job, result: &Result<Fetched, FetchFailure>, time: Duration) {
+        if !self.log.tells(Level::Debug) {
+            return;
+        }
+        let number = job.number();
+        let time = Milliseconds(time);
+        let end = match result {
+            Ok(fetched) => fetched.summary(),
+            Err(failure) => format!("{} ({failure})", failure.kind.words()),
+        };
+        self.log
+            .debug(format_args!("request {number} ended after {time}: {end}"));
     }
 
     /// Nothing is kept for an isolation id any more.

@@ -78,7 +78,7 @@ impl Journal {
             ""
         };
         self.log
-            .debug(format_args!("query {ticket} is {what}{mode}"));
+            .debug(format_args!("ticket {ticket} asks for {what}{mode}"));
     }
 
     /// A query has a verdict. One that was withdrawn meanwhile is not told.
@@ -104,7 +104,7 @@ impl Journal {
         if let Verdict::Unknown(failure) = verdict {
             let kind = failure.kind.words();
             self.log
-                .info(format_args!("query {ticket} failed after {time}: {kind}"));
+                .info(format_args!("ticket {ticket} failed after {time}: {kind}"));
             return;
         }
         let status = status(verdict).code();
@@ -118,7 +118,7 @@ impl Journal {
             false => String::new(),
         };
         self.log.debug(format_args!(
-            "query {ticket} ended with status {status} after {time}, {from}{answer}"
+            "ticket {ticket} ended with status {status} after {time}, {from}{answer}"
         ));
     }
 
@@ -130,7 +130,7 @@ impl Journal {
             drop(state);
             let time = Milliseconds(begun.elapsed());
             self.log
-                .debug(format_args!("query {ticket} was withdrawn after {time}"));
+                .debug(format_args!("ticket {ticket} was withdrawn after {time}"));
         }
     }
 

@@ -93,8 +93,7 @@ impl Trail<'_> {
         let Some(log) = &mut self.0 else { return };
         let traced = zone::trace(name, kind, from).ok();
         let (wildcard, errors) = traced.map_or((None, Vec::new()), |traced| {
-            let is_there = !matches!(traced.located, zone::Located::NoSubdomain);
-            (traced.wildcard.filter(|_| is_there), traced.errors)
+            (traced.wildcard, traced.errors)
         });
         log.push(Looked {
             question: format!("{} {}", type_name(kind), original(name)),

@@ -107,8 +107,8 @@ pub fn locate(name: &Name, asked: RecordType, snapshot: &Snapshot) -> Result<Loc
 pub struct Traced {
     /// What stands there.
     pub located: Located,
-    /// The name as it is written in the value, if a `*` on the way stands for
-    /// a label of it; without the final dot.
+    /// The name as it is written in the value, if a `*` there stands for a
+    /// label of it; without the final dot.
     pub wildcard: Option<String>,
     /// What is wrong in the items on the way.
     pub errors: Vec<ItemError>,
@@ -130,8 +130,11 @@ pub fn trace(name: &Name, asked: RecordType, snapshot: &Snapshot) -> Result<Trac
     let mut wildcards = Vec::new();
     match walk(name, asked, &key, &subdomain, &mut reader, &mut wildcards) {
         Ok(located) => Ok(Traced {
+            wildcard: match located {
+                Located::NoSubdomain => None,
+                _ => wildcard(name, &subdomain, &wildcards),
+            },
             located,
-            wildcard: wildcard(name, &subdomain, &wildcards),
             errors: reader.errors.into_vec(),
         }),
         Err(Stop::Need) => Err(Unanswered::Need(reader.needed())),

@@ -249,6 +249,7 @@ fn it_follows_until_it_is_cancelled() {
     let cancel = driver.cancel.clone();
     let running = thread::spawn(move || driver.run());
     let limit = crate::source::Limit {
+        due: now() + Duration::from_secs(20),
         deadline: now() + Duration::from_secs(20),
         cancel: Cancel::new(),
     };
@@ -269,6 +270,7 @@ fn it_ends_where_nobody_answers_too() {
     let cancel = driver.cancel.clone();
     let running = thread::spawn(move || driver.run());
     let limit = crate::source::Limit {
+        due: now() + Duration::from_millis(200),
         deadline: now() + Duration::from_millis(200),
         cancel: Cancel::new(),
     };

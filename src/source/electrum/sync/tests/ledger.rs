@@ -14,6 +14,7 @@ fn empty(needed: usize) -> Ledger {
 
 fn limit(milliseconds: u64) -> Limit {
     Limit {
+        due: Instant::now() + Duration::from_millis(milliseconds),
         deadline: Instant::now() + Duration::from_millis(milliseconds),
         cancel: Cancel::new(),
     }

@@ -269,7 +269,7 @@ impl World {
             ledger: Arc::clone(&ledger),
             file: None,
             cancel: Cancel::new(),
-            log: Log::new(Level::Debug, move |line| {
+            log: Log::new(Level::Debug, move |_, line| {
                 sink.lock().unwrap().push(line.to_owned());
             }),
             random: StdRng::from_seed([7; 32]),
