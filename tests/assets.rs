@@ -1,6 +1,8 @@
 //! What packages install beside the program: the manual page and shell
 //! completions, made from the definition of the command line.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "../examples/assets.rs"]
 #[allow(dead_code, clippy::unwrap_used)]
 mod assets;

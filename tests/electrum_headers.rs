@@ -241,14 +241,15 @@ fn a_server_of_another_network_is_refused() {
     assert_transient(&mut plugin, "example.bit", "a", Duration::from_secs(1));
 }
 
-/// Fewer than are asked for, in one request and in many at once.
+/// Fewer than are asked for, in one request and in many at once, but not in
+/// pieces so small that the server would have to be asked for ever.
 #[test]
-fn headers_come_in_pieces_of_any_size() {
+fn headers_come_in_pieces() {
     let mut long = Chain::new();
     long.mine(580);
     long.register("d/example", ip("192.0.2.1"));
     long.mine(15);
-    for (chain, max_headers) in [(&*CHAIN, 1), (&*CHAIN, 7), (&long, 40)] {
+    for (chain, max_headers) in [(&*CHAIN, 25), (&*CHAIN, 40), (&long, 40)] {
         let servers = [V1_15, V2_0b1].map(|version| {
             let options = Options {
                 max_headers,

@@ -80,13 +80,14 @@ impl<P: Peers> Driver<P> {
         while !self.cancel.is_set() && Instant::now() < until {
             let begun = Instant::now();
             if self.settle(sessions) {
-                self.follow(sessions, until);
+                self.follow(sessions, self.needed(), until);
             }
             if begun.elapsed() >= Duration::from_secs(LONGEST_BREAK) {
                 pause = SHORTEST_BREAK;
             }
             let end = Instant::now() + Duration::from_secs(self.random.random_range(1..=pause));
-            self.wait(end.min(until));
+            // Those that are left are not left alone meanwhile.
+            self.follow(sessions, 0, end.min(until));
             pause = (pause * 2).min(LONGEST_BREAK);
         }
     }
@@ -302,12 +303,18 @@ impl<P: Peers> Driver<P> {
         self.tell();
     }
 
-    /// Waits for new blocks until an operator is lost or the day is over.
-    pub(super) fn follow(&mut self, sessions: &mut Sessions<P::Peer>, until: Instant) {
+    /// Waits for new blocks until fewer than `needed` operators are left or the
+    /// time is over.
+    pub(super) fn follow(
+        &mut self,
+        sessions: &mut Sessions<P::Peer>,
+        needed: usize,
+        until: Instant,
+    ) {
         while !self.cancel.is_set() && Instant::now() < until {
-            self.wait(Instant::now() + GLANCE);
+            self.wait((Instant::now() + GLANCE).min(until));
             self.look(sessions);
-            if sessions.operators().len() < self.needed() {
+            if sessions.operators().len() < needed {
                 return;
             }
         }

@@ -232,7 +232,7 @@ fn operators_are_drawn_anew_when_the_day_is_over() {
         assert!(counted.iter().eq(heard.iter()), "only those count");
         drawn.insert(heard);
         // The day is over at once.
-        world.driver.follow(&mut world.sessions, now());
+        world.driver.follow(&mut world.sessions, 2, now());
         world.sessions.close_all();
         assert!(world.ledger.settled().is_ok(), "the old answers hold");
     }
