@@ -16,6 +16,11 @@ pub(super) fn check(shared: &Shared, servers: &[Server], limit: &Limit) -> Vec<F
         state(shared),
     ];
     found.push(match &shared.proxy {
+        Some(proxy) if status.operators.is_empty() => Finding::warn(
+            "proxy",
+            format!("{proxy}: nothing has come through it yet"),
+            "see above whether it is the proxy or the servers",
+        ),
         Some(proxy) => Finding::ok(
             "proxy",
             format!("{proxy}, with credentials of their own for each connection"),

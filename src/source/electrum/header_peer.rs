@@ -141,6 +141,12 @@ impl HeaderPeer {
     }
 }
 
+/// How many of so many are still to come, if any.
+fn left(count: u32, came: usize) -> Option<u32> {
+    let came = u32::try_from(came).unwrap_or(u32::MAX);
+    count.checked_sub(came).filter(|&left| left > 0)
+}
+
 impl Peer for HeaderPeer {
     fn server(&self) -> &Server {
         self.connection.server()
@@ -193,8 +199,13 @@ impl Peer for HeaderPeer {
             }
             self.strips.store(false, Ordering::Relaxed);
         }
-        let headers = self.sealed(start, count, deadline)?;
-        Ok(headers.into_iter().map(|sealed| sealed.header).collect())
+        let mut headers = Vec::new();
+        while let Some(left) = left(count, headers.len()) {
+            let next = start.saturating_add(count.saturating_sub(left));
+            let sealed = self.sealed(next, left, deadline)?;
+            headers.extend(sealed.into_iter().map(|sealed| sealed.header));
+        }
+        Ok(headers)
     }
 
     fn received(&self) -> u64 {

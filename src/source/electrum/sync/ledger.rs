@@ -1,7 +1,7 @@
 //! The verified headers, shared between the thread that fetches them and the
 //! lookups that rest on them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,9 @@ use crate::chain::currency::NotCurrent;
 use crate::chain::headers::{Adoption, Headers};
 use crate::snapshot::{FailureKind, FetchFailure};
 use crate::source::Limit;
+
+/// How long an operator's answer counts. Two are drawn every day.
+const FRESH: Duration = Duration::from_secs(30 * 3600);
 
 /// How often a waiting lookup looks whether anybody still wants it.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -31,7 +34,8 @@ pub(in super::super) struct Ledger {
 struct State {
     /// Operators whose newest block is known to lie on a chain with no more
     /// work than ours.
-    answered: BTreeSet<String>,
+    /// With the moment at which that was found.
+    answered: BTreeMap<String, Instant>,
     /// The height that servers say their chain has.
     target: u32,
     /// What went wrong last, if not enough operators have answered since.
@@ -127,7 +131,7 @@ impl Ledger {
     /// An operator's chain has been compared with ours.
     pub fn answered(&self, operator: &str) {
         let mut state = self.state();
-        state.answered.insert(operator.to_owned());
+        state.answered.insert(operator.to_owned(), Instant::now());
         if state.answered.len() >= self.needed {
             state.trouble = None;
         }
@@ -139,7 +143,7 @@ impl Ledger {
     pub fn keep_only(&self, operators: &BTreeSet<String>) {
         self.state()
             .answered
-            .retain(|operator| operators.contains(operator));
+            .retain(|operator, _| operators.contains(operator));
     }
 
     /// A server says that its chain has this height.
@@ -158,7 +162,8 @@ impl Ledger {
     /// The height of the newest header, if lookups may rely on the chain now.
     pub fn settled(&self) -> Result<u32, Obstacle> {
         let (answered, target, trouble) = {
-            let state = self.state();
+            let mut state = self.state();
+            state.answered.retain(|_, at| at.elapsed() < FRESH);
             (state.answered.len(), state.target, state.trouble.clone())
         };
         let headers = self.headers();
@@ -224,7 +229,7 @@ impl Ledger {
         Status {
             tip,
             target: state.target,
-            operators: state.answered.iter().cloned().collect(),
+            operators: state.answered.keys().cloned().collect(),
             trouble: state.trouble.clone(),
             obstacle,
         }

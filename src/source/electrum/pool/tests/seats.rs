@@ -1,5 +1,6 @@
 use std::collections::{BTreeSet, HashSet};
 
+use super::plan::IDS;
 use super::*;
 
 #[test]
@@ -134,14 +135,31 @@ fn an_evicted_id_loses_its_connections_within_a_minute() {
 fn too_many_ids_cost_the_one_that_has_not_asked_for_longest() {
     let mut world = World::new(servers(&[("a", 9), ("b", 9)]), 6);
     world.plan.start(world.now);
-    let pairs: Vec<_> = (0..1000).map(|number| world.pair(&id(number))).collect();
+    let ids = IDS.get();
+    let pairs: Vec<_> = (0..ids).map(|number| world.pair(&id(number))).collect();
     world.pair(&id(0));
-    world.pair(&id(1000));
+    world.pair(&id(ids));
     world.run(seconds(61));
-    let closed: Vec<usize> = (0..1000)
+    let closed: Vec<usize> = (0..ids)
         .filter(|&at| pairs[at].iter().all(|link| link.closes() == 1))
         .collect();
     assert_eq!(closed, [1]);
+}
+
+/// A flood of ids does not pile connections up that are to close later.
+#[test]
+fn of_too_many_that_are_to_close_the_oldest_close_at_once() {
+    let mut world = World::new(servers(&[("a", 9), ("b", 9)]), 6);
+    world.plan.start(world.now);
+    let pairs: Vec<_> = (0..30).map(|number| world.pair(&id(number))).collect();
+    for number in 0..30 {
+        world.plan.forget(&id(number), world.now);
+    }
+    world.look();
+    let open = |link: &&Arc<Wire>| link.closes() == 0;
+    assert!(pairs.iter().flatten().filter(open).count() <= 20);
+    assert_eq!(pairs[0][0].closes(), 1);
+    assert!(open(&&pairs[29][1]));
 }
 
 #[test]

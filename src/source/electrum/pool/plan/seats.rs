@@ -1,0 +1,195 @@
+//! The seats of isolation ids.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::super::draw::{Resting, for_id};
+use super::super::{Fault, Link};
+use super::{
+    IDS, Kept, LINGER, Leave, MOST_CLOSING, PING, Plan, REST_BROKEN, REST_LIAR, SEATS, Seating,
+};
+use crate::isolation::IsolationId;
+
+/// The connections of one isolation id.
+pub(super) struct Seats<L> {
+    pub seats: [Seat<L>; SEATS],
+    resting: Resting,
+    pub asked: Instant,
+}
+
+/// The place of one connection.
+pub(super) enum Seat<L> {
+    Empty,
+    Opening { operator: String, number: u64 },
+    Open { link: Arc<L>, pings: Instant },
+}
+
+impl<L: Link> Seat<L> {
+    fn operator(&self) -> Option<&str> {
+        match self {
+            Self::Empty => None,
+            Self::Opening { operator, .. } => Some(operator),
+            Self::Open { link, .. } => Some(&link.server().operator),
+        }
+    }
+
+    fn is_opened_by(&self, leave: &Leave) -> bool {
+        matches!(self, Self::Opening { number, .. } if *number == leave.number)
+    }
+
+    fn link(&self) -> Option<&Arc<L>> {
+        match self {
+            Self::Open { link, .. } => Some(link),
+            _ => None,
+        }
+    }
+}
+
+impl<L: Link> Plan<L> {
+    /// An isolation id asks for the connection of one of its seats. The one
+    /// that it has, one from the pool, or leave to open one. No tick of the
+    /// clock changes because of it.
+    pub fn seat(&mut self, isolation: &IsolationId, index: usize, now: Instant) -> Seating<L> {
+        self.admit(isolation, now);
+        let Some(seats) = self.ids.get_mut(isolation) else {
+            return Seating::Nobody;
+        };
+        seats.asked = now;
+        seats.resting.tidy(now);
+        let other = seats.seats.get(1 - index.min(1)).and_then(Seat::operator);
+        let other = other.map(str::to_owned).filter(|_| self.seats > 1);
+        let Some(seat) = seats.seats.get_mut(index) else {
+            return Seating::Nobody;
+        };
+        match seat {
+            Seat::Open { link, .. } if link.is_alive() => return Seating::Open(Arc::clone(link)),
+            Seat::Opening { .. } => return Seating::Wait,
+            _ => *seat = Seat::Empty,
+        }
+        let fits = |kept: &Kept<L>| {
+            let server = kept.link.server();
+            kept.link.is_alive()
+                && other.as_deref() != Some(&server.operator)
+                && seats.resting.until(server, now).is_none()
+        };
+        if let Some(at) = self.ready.iter().position(fits) {
+            let Kept { link, pings, .. } = self.ready.swap_remove(at);
+            let taken = Arc::clone(&link);
+            if let Some(seat) = seats.seats.get_mut(index) {
+                *seat = Seat::Open { link, pings };
+            }
+            return Seating::Open(taken);
+        }
+        let server = for_id(
+            &self.servers,
+            other.as_deref(),
+            &seats.resting,
+            &self.resting,
+            now,
+            &mut self.random,
+        );
+        let Some(server) = server.cloned() else {
+            return Seating::Nobody;
+        };
+        self.leaves += 1;
+        let number = self.leaves;
+        if let Some(seat) = seats.seats.get_mut(index) {
+            *seat = Seat::Opening {
+                operator: server.operator.clone(),
+                number,
+            };
+        }
+        Seating::Dial(Leave { server, number })
+    }
+
+    /// Makes room for an isolation id.
+    fn admit(&mut self, isolation: &IsolationId, now: Instant) {
+        if self.ids.contains(isolation) {
+            return;
+        }
+        if self.ids.len() >= IDS.get()
+            && let Some(oldest) = self.ids.peek_lru().map(|(oldest, _)| oldest.clone())
+        {
+            self.forget(&oldest, now);
+        }
+        self.ids.put(
+            isolation.clone(),
+            Seats {
+                seats: [const { Seat::Empty }; SEATS],
+                resting: Resting::default(),
+                asked: now,
+            },
+        );
+    }
+
+    /// What came of [`Seating::Dial`]. A connection whose id was forgotten
+    /// meanwhile is closed like the others of that id.
+    pub fn seated(
+        &mut self,
+        isolation: &IsolationId,
+        index: usize,
+        leave: &Leave,
+        link: Option<Arc<L>>,
+        now: Instant,
+    ) {
+        let pings = self.after(PING, 1, now);
+        let until = self.after(REST_BROKEN, 1000, now);
+        let mut seats = self.ids.peek_mut(isolation);
+        if let (Some(seats), None) = (&mut seats, &link) {
+            seats.resting.put(&leave.server, until);
+        }
+        let seat = seats.and_then(|seats| seats.seats.get_mut(index));
+        match (seat, link) {
+            (Some(seat), link) if seat.is_opened_by(leave) => {
+                *seat = match link {
+                    Some(link) => Seat::Open { link, pings },
+                    None => Seat::Empty,
+                };
+            }
+            (_, Some(link)) => self.linger(link, now),
+            (_, None) => {}
+        }
+    }
+
+    /// A connection was of no use to an isolation id: it gets another, of
+    /// another server if there is one. Nobody else learns of it.
+    pub fn failed(&mut self, isolation: &IsolationId, link: &Arc<L>, fault: Fault, now: Instant) {
+        let range = match fault {
+            Fault::Proof => REST_LIAR,
+            Fault::Broken => REST_BROKEN,
+        };
+        let until = self.after(range, 1000, now);
+        let Some(seats) = self.ids.peek_mut(isolation) else {
+            return;
+        };
+        seats.resting.put(link.server(), until);
+        for seat in &mut seats.seats {
+            if seat.link().is_some_and(|held| Arc::ptr_eq(held, link)) {
+                *seat = Seat::Empty;
+            }
+        }
+    }
+
+    /// Takes an isolation id's connections away. Each closes after a time of
+    /// its own.
+    pub fn forget(&mut self, isolation: &IsolationId, now: Instant) {
+        let Some(seats) = self.ids.pop(isolation) else {
+            return;
+        };
+        for seat in seats.seats {
+            if let Seat::Open { link, .. } = seat {
+                self.linger(link, now);
+            }
+        }
+    }
+
+    /// Has a connection closed after a while.
+    fn linger(&mut self, link: Arc<L>, now: Instant) {
+        let over = (self.closing.len() + 1).saturating_sub(MOST_CLOSING);
+        for (closes, _) in self.closing.iter_mut().take(over) {
+            *closes = now;
+        }
+        let closes = self.after(LINGER, 1, now);
+        self.closing.push((closes, link));
+    }
+}
