@@ -21,6 +21,8 @@
 //!
 //! 5. [`lookup`] takes the missing names from the [`cache`] of the isolation
 //!    id, or has a worker thread fetch them from a [`source`], and asks again.
+//!    One source asks Electrum servers and believes what [`chain`], the rules
+//!    of Namecoin's proof of work, lets it believe.
 //! 6. [`plugin`] writes `RESOLVED 7 0 192.0.2.1`.
 //!
 //! # Embedding
@@ -48,8 +50,62 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A program with a source of its own implements [`source::Source`] and hands
-//! it to [`plugin::serve`] or [`lookup::Lookups`].
+//! A program with a source of its own implements [`source::Source`] and hands it
+//! to [`plugin::serve`], which speaks the protocol on any pair of streams, or to
+//! [`lookup::Lookups`]:
+//!
+//! ```
+//! use std::sync::{Arc, mpsc};
+//! use std::time::{Duration, Instant};
+//!
+//! use ncprop279::config::{self, Outcome};
+//! use ncprop279::isolation::IsolationId;
+//! use ncprop279::log::Log;
+//! use ncprop279::lookup::Lookups;
+//! use ncprop279::lookup::core::Limits;
+//! use ncprop279::resolve::{Query, Verdict};
+//! use ncprop279::snapshot::{Absence, FetchFailure, Fetched, NameKey};
+//! use ncprop279::source::{Finding, Limit, Source};
+//!
+//! /// Knows one name.
+//! struct One;
+//!
+//! impl Source for One {
+//!     fn fetch(
+//!         &self,
+//!         isolation: &IsolationId,
+//!         key: &NameKey,
+//!         limit: &Limit,
+//!     ) -> Result<Fetched, FetchFailure> {
+//!         // Connections that others could see are kept apart by `isolation`,
+//!         // and nothing here takes longer than until `limit.deadline`.
+//!         Ok(match key.as_str() {
+//!             "d/example" => Fetched::Value(br#"{"ip":"192.0.2.1"}"#.as_slice().into()),
+//!             _ => Fetched::Absent(Absence::NeverExisted),
+//!         })
+//!     }
+//!
+//!     fn check(&self, limit: &Limit) -> Vec<Finding> {
+//!         vec![Finding::ok("names", "there is one")]
+//!     }
+//! }
+//!
+//! // The usual settings; this is what the command does without options.
+//! let Outcome::Run(usual) = config::read([], &|_| None)? else { panic!() };
+//! let (sender, answers) = mpsc::channel();
+//! let lookups = Lookups::new(
+//!     Arc::new(One),
+//!     Limits::with(&usual.settings),
+//!     Log::silent(),
+//!     Box::new(move |ticket, verdict| drop(sender.send((ticket, verdict)))),
+//! );
+//! let isolation = IsolationId::parse(b"activity-1")?;
+//! let query = Query::parse(b"example.bit", false).expect("a name in our zone");
+//! let deadline = Instant::now() + Duration::from_secs(20);
+//! lookups.ask(7, &isolation, query, deadline);
+//! assert_eq!(answers.recv()?, (7, Verdict::Address("192.0.2.1".parse()?)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod address;
 pub mod authority;

@@ -1,9 +1,9 @@
 //! Values from public Electrum servers, verified by proof of work.
 //!
 //! A name is asked of two servers of different operators, over connections
-//! that belong to the isolation id alone ([`pool`]), and each server's answer
-//! must be proven ([`evidence`]) by a block header that was verified before
-//! anybody asked for the name ([`sync`]). See `spec/electrum.md`.
+//! that belong to the isolation id alone (`pool`), and each server's answer
+//! must be proven (`evidence`) by a block header that was verified before
+//! anybody asked for the name (`sync`). See `spec/electrum.md`.
 
 mod check;
 mod evidence;
