@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::servers::Server;
-use super::sync::Status;
+use super::sync::{Obstacle, Status};
 use crate::source::{Finding, Limit};
 
 /// Waits until lookups would work, or the time is up, and says how things are.
@@ -69,6 +69,9 @@ fn headers(status: &Status) -> Finding {
     let tip = status.tip.unwrap_or_default();
     match &status.obstacle {
         None => Finding::ok("headers", format!("verified up to block {tip}")),
+        Some(Obstacle::Trouble(_)) => {
+            Finding::fail("headers", "none can be fetched", "see the servers above")
+        }
         Some(obstacle) => Finding::fail(
             "headers",
             obstacle.to_string(),

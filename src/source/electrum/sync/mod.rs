@@ -16,5 +16,5 @@ mod stride;
 mod tests;
 
 pub(super) use driver::{Driver, OPERATORS};
-pub(super) use ledger::{Ledger, Status};
+pub(super) use ledger::{Ledger, Obstacle, Status};
 pub(super) use peer::{Announced, Peer, PeerError, Peers};
