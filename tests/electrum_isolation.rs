@@ -275,22 +275,20 @@ fn ready_connections_open_by_themselves_and_serve_new_ids() {
         assert_eq!(circuit.requests.len(), 1, "{circuit:#?}");
     }
     for (index, name) in NAMES[..2].iter().enumerate() {
+        // The clock may have brought others since the first id took two.
+        let there = credentials(&circuits.seen());
         assert_eq!(plugin.ask(&domain(name), name), answer(index));
         let taken = credentials(&with_any(&circuits, &chain, &[*name]));
         assert_eq!(taken.len(), 2);
-        assert!(taken.is_subset(&credentials(&before)));
+        assert!(taken.is_subset(&there));
     }
     circuits.wait("the places to be filled", |circuits| ready(circuits) >= 6);
     // The clock goes on ticking, which brings no more of them.
     thread::sleep(Duration::from_secs(2));
     assert_eq!(ready(&circuits.seen()), 6);
     let later = circuits.of(Use::Ready);
-    assert_eq!(
-        credentials(&later)
-            .difference(&credentials(&before))
-            .count(),
-        4
-    );
+    let new = credentials(&later);
+    assert!((2..=4).contains(&new.difference(&credentials(&before)).count()));
     plugin.finish();
 }
 
