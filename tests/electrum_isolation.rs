@@ -336,13 +336,13 @@ fn an_evicted_id_gets_other_connections() {
     assert_eq!(all.len(), 6);
 }
 
-/// Each evicted connection stays for up to a minute. Of sixty the first is gone
-/// soon, and not all at once.
+/// Each evicted connection stays for up to a minute. Of eighteen the first is
+/// gone soon, and not all at once.
 #[test]
 fn connections_of_evicted_ids_close_one_by_one() {
     let (_servers, circuits) = two();
     let mut plugin = circuits.plugin('t', &["--cache-isolations=1"]);
-    for isolation in 0..30 {
+    for isolation in 0..10 {
         let got = plugin.ask(&domain(NAMES[0]), &isolation.to_string());
         assert_eq!(got, answer(0));
     }
@@ -353,8 +353,8 @@ fn connections_of_evicted_ids_close_one_by_one() {
         used.any(|circuit| circuit.seen.closed)
     });
     let used = circuits.of(Use::Lookups);
-    assert_eq!(used.len(), 60);
-    assert!(used.iter().filter(|one| one.seen.closed).count() < 30);
+    assert_eq!(used.len(), 20);
+    assert!(used.iter().filter(|one| one.seen.closed).count() < 10);
     plugin.finish();
 }
 

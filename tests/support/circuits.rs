@@ -139,8 +139,12 @@ impl Circuits {
     }
 
     /// Everything that went through the proxy, in the order in which it began.
+    /// Those that came to the proxy, without what ended before it said a word
+    /// because the process did.
     pub fn seen(&self) -> Vec<Circuit> {
-        circuits(&self.proxy.seen())
+        let mut seen = self.proxy.seen();
+        seen.retain(|seen| !(seen.closed && seen.user.is_empty()));
+        circuits(&seen)
     }
 
     pub fn of(&self, purpose: Use) -> Vec<Circuit> {
