@@ -1,0 +1,1 @@
+"""The parts of `scripts/e2e-tor`."""

@@ -1,0 +1,114 @@
+"""Applications that use Tor: over SOCKS 5, HTTP CONNECT and DNS."""
+
+import base64
+import ipaddress
+import secrets
+import socket
+import struct
+
+PATIENCE = 10
+CONNECT, RESOLVE = 1, 0xF0
+PORT = 80
+
+
+class Connection:
+    """A request to tor that has been sent, for a name."""
+
+    def __init__(self, port, name):
+        self.name = name
+        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        self.port = self.socket.getsockname()[1]
+
+    def has_reply(self):
+        """Whether tor has answered already."""
+        self.socket.setblocking(False)
+        try:
+            self.socket.recv(1, socket.MSG_PEEK)
+            return True
+        except BlockingIOError:
+            return False
+        finally:
+            self.socket.settimeout(PATIENCE)
+
+    def receive(self, count):
+        received = b""
+        while len(received) < count:
+            more = self.socket.recv(count - len(received))
+            if not more:
+                raise ConnectionError("tor closed the connection")
+            received += more
+        return received
+
+    def close(self):
+        self.socket.close()
+
+
+class Socks(Connection):
+    """`user` and `password` are both given, or neither."""
+
+    def __init__(self, port, name, user=None, password=None, command=CONNECT):
+        super().__init__(port, name)
+        method = 0 if user is None else 2
+        self.socket.sendall(bytes([5, 1, method]))
+        if self.receive(2) != bytes([5, method]):
+            raise ConnectionError("tor refuses the SOCKS method")
+        if user is not None:
+            self.socket.sendall(b"\x01" + _counted(user) + _counted(password))
+            if self.receive(2) != b"\x01\x00":
+                raise ConnectionError("tor refuses the SOCKS user")
+        request = bytes([5, command, 0, 3]) + _counted(name) + struct.pack(">H", PORT)
+        self.socket.sendall(request)
+
+    def reply(self):
+        """(SOCKS status, address)"""
+        _, status, _, kind = self.receive(4)
+        address = self.receive(16 if kind == 4 else 4)
+        self.receive(2)
+        return status, str(ipaddress.ip_address(address))
+
+
+class HttpConnect(Connection):
+    def __init__(self, port, name, user="", password=""):
+        super().__init__(port, name)
+        credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
+        self.socket.sendall(
+            f"CONNECT {name}:{PORT} HTTP/1.1\r\n"
+            f"Proxy-Authorization: Basic {credentials}\r\n\r\n".encode()
+        )
+
+
+def query_dns(port, name):
+    """(response code, addresses) of an A query."""
+    query_id = secrets.token_bytes(2)
+    labels = b"".join(_counted(label) for label in name.split("."))
+    question = labels + b"\x00" + struct.pack(">HH", 1, 1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(PATIENCE)
+        client.connect(("127.0.0.1", port))
+        client.send(query_id + struct.pack(">HHHHH", 0x0100, 1, 0, 0, 0) + question)
+        answer = client.recv(4096)
+    if answer[:2] != query_id:
+        raise ConnectionError("an answer to another question")
+    flags, _, answers = struct.unpack(">HHH", answer[2:8])
+    records = answer[12 + len(question) :]
+    addresses = []
+    for _ in range(answers):
+        # Tor names the address that the stream was redirected to as the owner.
+        records = _after_name(records)
+        length = struct.unpack(">H", records[8:10])[0]
+        addresses.append(str(ipaddress.ip_address(records[10 : 10 + length])))
+        records = records[10 + length :]
+    return flags & 0x0F, addresses
+
+
+def _after_name(octets):
+    while octets[0]:
+        if octets[0] & 0xC0:  # A pointer, which ends a name.
+            return octets[2:]
+        octets = octets[1 + octets[0] :]
+    return octets[1:]
+
+
+def _counted(text):
+    octets = text.encode()
+    return bytes([len(octets)]) + octets
