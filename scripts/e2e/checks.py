@@ -32,6 +32,14 @@ def tor_refuses_each_hostile_target(tor):
     return f"{len(names.REFUSED_BY_TOR)} targets"
 
 
+# With a naming client.
+
+
+def the_naming_client_answers(session):
+    session.wait_until_ready()
+    return session.client.title
+
+
 # With names from a file: answers.
 
 
@@ -143,7 +151,7 @@ def tor_took_every_answer(session):
         for stream, target, reason in session.tor.failures
         if stream in ours and not target.lower().endswith((".bit", ".bit.onion"))
     ]
-    wrong = [*session.client.problems, *refused, *hostile]
+    wrong = dict.fromkeys([*session.client.problems, *refused, *hostile])
     if wrong:
         raise Failed("; ".join(wrong))
     return f"{len(answered)} answers of status 0"
@@ -206,8 +214,9 @@ def ids_reach_the_node(session, node):
         session.connect("ip.bit", user, "1")
         session.connect("ip.bit", user, "1")
         session.connect("onion.bit", user, "1")
-    asked = {(f"d/{q.name.split('.')[0]}", q.isolation) for q in session.record.queries()}
-    asked.discard(("d/ready", session.last_query("ready.bit").isolation))
+    asked = {(f"d/{q.name.removesuffix('.bit')}", q.isolation) for q in session.record.queries()}
+    # How often the session had to try whether the client is there is not known.
+    asked = {(name, isolation) for name, isolation in asked if name != "d/ready"}
     arrived = [call for call in node.calls if call[0] != "d/ready"]
     if len(asked) != 4 or sorted(arrived) != sorted(asked):
         raise Failed(f"asked for {sorted(asked)}, the node heard {arrived}")

@@ -13,10 +13,12 @@ import os
 import secrets
 import subprocess
 import threading
+from contextlib import suppress
 
 import stem
 from stem.control import EventType
 
+from e2e import CannotStart
 from e2e.tor import controller
 
 SUFFIXES = (".bit", ".bit.onion")
@@ -50,7 +52,7 @@ class NamingClient:
         self.reader.start()
         self.control = controller(tor.control_port)
         if self.control.get_conf("__LeaveStreamsUnattached") != "1":
-            raise RuntimeError("tor would attach streams before they have their names")
+            raise CannotStart("tor would attach streams before they have their names")
         self.control.add_event_listener(self._stream, EventType.STREAM)
 
     def _stream(self, event):
@@ -64,7 +66,11 @@ class NamingClient:
         with self.lock:
             self.query += 1
             self.streams[self.query] = event.id
-            self.plugin.stdin.write(f"RESOLVE {self.query} {event.target_address} {isolation}\n")
+            line = f"RESOLVE {self.query} {event.target_address} {isolation}\n"
+            try:
+                self.plugin.stdin.write(line)
+            except OSError:
+                self.problems.append("the plugin has ended by itself")
 
     def _read(self):
         for line in self.plugin.stdout:
@@ -100,7 +106,8 @@ class NamingClient:
             self.problems.append(f"{action.__name__}{subject}: {error}")
 
     def stop(self):
-        self.plugin.stdin.close()
+        with suppress(OSError):
+            self.plugin.stdin.close()
         try:
             self.plugin.wait(PLUGIN_PATIENCE)
         except subprocess.TimeoutExpired:

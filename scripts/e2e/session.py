@@ -8,6 +8,9 @@ from e2e.applications import PATIENCE, Socks
 # SOCKS 5: the host is unreachable, which is how tor reports a failed lookup.
 UNREACHABLE = 4
 INTERVAL = 0.005
+# How long to wait once nothing has become of a connection, so that the run has
+# time left for its other checks.
+IMPATIENCE = 2
 
 
 class Failed(Exception):
@@ -33,6 +36,7 @@ class Session:
         self.tor = tor
         self.client = client
         self.record = record
+        self.patience = PATIENCE
         self.connections = []  # open until the client has stopped: see `close`
 
     def close(self):
@@ -41,23 +45,25 @@ class Session:
         for connection in self.connections:
             connection.close()
 
-    def wait_until_ready(self, patience=20):
+    def wait_until_ready(self):
         """Connects until the client answers, which has to find tor first."""
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if self._outcomes([Socks(self.tor.socks, "ready.bit")], patience=0.5)[0]:
                 return
-        raise RuntimeError(f"{self.client.title} does not answer")
+        raise Failed(f"nothing in {PATIENCE} s")
 
     def connect(self, name, user=None, password=None, port=None):
         """What becomes of one connection to a name."""
         return self.connect_all([Socks(port or self.tor.socks, name, user, password)])[0]
 
     def connect_all(self, connections):
-        outcomes = self._outcomes(connections, PATIENCE)
+        patience = self.patience
+        outcomes = self._outcomes(connections, patience)
         for connection, outcome in zip(connections, outcomes):
             if outcome is None:
-                raise Failed(f"nothing became of {connection.name} in {PATIENCE} s")
+                self.patience = IMPATIENCE
+                raise Failed(f"nothing became of {connection.name} in {patience} s")
         return outcomes
 
     def _outcomes(self, connections, patience):

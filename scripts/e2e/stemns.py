@@ -34,12 +34,11 @@ exit_callback = _exit_callback = end
 
 
 def program(path):
-    """StemNS itself, in the folder that was named or as the file itself."""
+    """StemNS itself, in the folder that was named or as the file; None if it is
+    not there."""
     path = Path(path)
     found = path / "stemns.py" if path.is_dir() else path
-    if not found.is_file():
-        sys.exit(f"FAIL: there is no StemNS at {path}")
-    return found
+    return found if found.is_file() else None
 
 
 class StemNs:

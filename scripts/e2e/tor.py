@@ -23,6 +23,8 @@ import time
 
 from stem.control import Controller, EventType
 
+from e2e import CannotStart
+
 TORRC = """
 DataDirectory {folder}/data
 Log notice file {folder}/log
@@ -89,7 +91,7 @@ class Tor:
             if written.exists() and (found := re.search(r":(\d+)$", written.read_text().strip())):
                 return int(found[1])
             time.sleep(0.01)
-        raise RuntimeError(f"tor did not start:\n{self.log()}")
+        raise CannotStart(f"tor did not start:\n{self.log()}")
 
     def _listeners(self, kind):
         listed = self.control.get_info(f"net/listeners/{kind}")
@@ -119,6 +121,11 @@ class Tor:
     def log(self):
         path = self.folder / "log"
         return path.read_text(errors="replace") if path.exists() else "(no log)"
+
+    def warnings(self):
+        """But those about the network that it has been denied."""
+        usual = ("[notice]", "bootstrapping", "connections")
+        return [line for line in self.log().splitlines() if not any(u in line for u in usual)]
 
     def stop(self):
         if self.control:

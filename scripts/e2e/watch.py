@@ -24,17 +24,14 @@ class Watch:
             self.look()
 
     def look(self):
-        for process in family(self.root):
-            try:
-                found = list(internet_sockets(process))
-            except OSError:
-                continue  # It has ended.
-            if found:
-                self.seen.add(process)
-            for kind, local, remote in found:
-                # Listening sockets have no remote address.
-                if not (local.is_loopback and (remote.is_loopback or remote.is_unspecified)):
-                    self.outside.add(f"{kind} {local} to {remote} of process {process}")
+        owners = {inode: process for process in family(self.root) for inode in sockets(process)}
+        for inode, kind, local, remote in internet_sockets():
+            if not (process := owners.get(inode)):
+                continue
+            self.seen.add(process)
+            # Listening sockets have no remote address.
+            if not (local.is_loopback and (remote.is_loopback or remote.is_unspecified)):
+                self.outside.add(f"{kind} {local} to {remote} of process {process}")
         self.looks += 1
 
     def stop(self):
@@ -54,25 +51,33 @@ def family(process):
             yield from family(int(child))
 
 
-def internet_sockets(process):
-    """(kind, local address, remote address) of each socket of a process. A
-    socket that is bound or connected to nothing is left out."""
-    inodes = set()
-    for descriptor in os.listdir(f"/proc/{process}/fd"):
+def sockets(process):
+    """The inodes of a process's sockets, none if it has ended."""
+    try:
+        descriptors = os.listdir(f"/proc/{process}/fd")
+    except OSError:
+        return
+    for descriptor in descriptors:
         try:
             target = os.readlink(f"/proc/{process}/fd/{descriptor}")
         except OSError:
             continue
         if target.startswith("socket:["):
-            inodes.add(target[8:-1])
+            yield target[8:-1]
+
+
+def internet_sockets():
+    """(inode, kind, local address, remote address) of each socket of this
+    machine that is bound or connected."""
     for kind in ("tcp", "tcp6", "udp", "udp6", "raw", "raw6"):
-        table = Path(f"/proc/{process}/net/{kind}")
+        table = Path(f"/proc/self/net/{kind}")
         if not table.exists():
             continue
         for row in table.read_text().splitlines()[1:]:
             fields = row.split()
-            if fields[9] in inodes:
-                yield kind, _address(fields[1]), _address(fields[2])
+            # Connections that are over have no socket any more.
+            if fields[9] != "0":
+                yield fields[9], kind, _address(fields[1]), _address(fields[2])
 
 
 def _address(field):
