@@ -38,7 +38,11 @@ pub(super) enum Parsed {
 /// Whether the first word that is no option names a subcommand. This also
 /// works for a command line that is wrong elsewhere.
 pub(super) fn names_a_command(arguments: &[OsString]) -> bool {
-    let mut arguments = arguments.iter();
+    let extracted = upstream::extract(arguments.to_vec());
+    let rest = extracted
+        .as_ref()
+        .map_or(arguments, |extracted| &extracted.rest);
+    let mut arguments = rest.iter();
     while let Some(argument) = arguments.next() {
         let text = argument.to_string_lossy();
         if !text.starts_with('-') {

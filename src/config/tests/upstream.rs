@@ -57,6 +57,9 @@ fn its_file_is_found_by_its_option() {
         assert_eq!(arguments(&words).run().settings, example());
     }
     arguments(&["-conf"]).fails(&["-conf", "needs a value"]);
+    // A person who runs a command reads stderr only.
+    let error = arguments(&["-conf", "/does/not/exist", "check"]).read();
+    assert!(!error.unwrap_err().is_plugin);
 }
 
 #[test]
