@@ -10,7 +10,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -259,6 +259,7 @@ impl<D: Dial> Drop for Opening<'_, D> {
 
 /// Does what is due until the pool is dropped.
 fn keep<D: Dial>(shared: &Arc<Shared<D>>) {
+    let hand = hand::<D::Link>();
     while !shared.cancel.is_set() {
         let mut plan = shared.plan();
         let tasks = plan.due(Instant::now());
@@ -267,8 +268,9 @@ fn keep<D: Dial>(shared: &Arc<Shared<D>>) {
         for task in tasks {
             match task {
                 Task::Open(server) => open(shared, server),
-                Task::Ping(link) => link.keep_alive(),
-                Task::Close(link) => link.close(),
+                // Without the other thread they are left to the servers.
+                Task::Ping(link) => drop(hand.send(Chore::Ping(link))),
+                Task::Close(link) => drop(hand.send(Chore::Close(link))),
             }
         }
         let wait = tick.map_or(GLANCE, |tick| {
@@ -277,6 +279,29 @@ fn keep<D: Dial>(shared: &Arc<Shared<D>>) {
         // The condition is not waited for: it would tell of lookups.
         thread::sleep(wait);
     }
+}
+
+/// What is done to a connection.
+enum Chore<L> {
+    Ping(Arc<L>),
+    Close(Arc<L>),
+}
+
+/// A thread that pings and closes, so that an isolation id's server which does
+/// not read cannot hold up the clock. It ends when nobody sends any more.
+fn hand<L: Link>() -> mpsc::Sender<Chore<L>> {
+    let (sender, chores) = mpsc::channel::<Chore<L>>();
+    let _ = thread::Builder::new()
+        .name("ping".to_owned())
+        .spawn(move || {
+            for chore in chores {
+                match chore {
+                    Chore::Ping(link) => link.keep_alive(),
+                    Chore::Close(link) => link.close(),
+                }
+            }
+        });
+    sender
 }
 
 /// Opens a connection on a thread of its own, so that a slow server does not

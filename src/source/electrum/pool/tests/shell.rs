@@ -237,3 +237,30 @@ fn the_threads_end_with_the_pool() {
     drop(pool);
     calls.wait(|state| state.is_gone);
 }
+
+/// A server that does not read holds up neither the clock nor anything else.
+#[test]
+fn a_stuck_ping_does_not_stop_the_clock() {
+    struct Stuck(Server, Arc<Barrier>);
+    impl Link for Stuck {
+        fn server(&self) -> &Server {
+            &self.0
+        }
+        fn is_alive(&self) -> bool {
+            true
+        }
+        fn keep_alive(&self) {
+            self.1.wait();
+        }
+        fn close(&self) {}
+    }
+    let barrier = Arc::new(Barrier::new(2));
+    let hand = hand::<Stuck>();
+    let server = servers(&[("a", 1)]).remove(0);
+    let link = Arc::new(Stuck(server, Arc::clone(&barrier)));
+    // Neither of these waits for the ping.
+    hand.send(Chore::Ping(Arc::clone(&link))).unwrap();
+    hand.send(Chore::Close(link)).unwrap();
+    drop(hand);
+    barrier.wait();
+}
