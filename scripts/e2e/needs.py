@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PACKAGES = ["tor", "python3-stem"]
+OLDEST_PYTHON = (3, 10)
 DEBIAN_PYTHON = "/usr/bin/python3"
 POLICY = Path("/usr/sbin/policy-rc.d")
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
@@ -42,7 +43,7 @@ def _tor():
 
 def _python():
     """A Python that has stem; this one if it can be."""
-    if importlib.util.find_spec("stem"):
+    if sys.version_info >= OLDEST_PYTHON and importlib.util.find_spec("stem"):
         return sys.executable
     if not os.access(DEBIAN_PYTHON, os.X_OK) or os.path.samefile(DEBIAN_PYTHON, sys.executable):
         return None
