@@ -310,6 +310,13 @@ fn a_kept_connection_that_closes_under_a_request_is_replaced_unnoticed() {
         let mut plugin = node.plugin(&["--timeout", "0.5"]);
         node.set("d/a", IP);
         assert_eq!(plugin.ask("a.bit", "a"), "0 192.0.2.1");
+        if flavour.is_electrum() {
+            // The question for its version may have the one connection; then
+            // this opens another, and one of the two is free.
+            node.wait_for_method("getinfo");
+            node.set("d/c", IP);
+            assert_eq!(plugin.ask("c.bit", "a"), "0 192.0.2.1");
+        }
         node.script("d/b", [Reply::Close, Reply::Hang]);
         let answer = plugin.ask("b.bit", "a");
         assert!(answer.starts_with("4 \""), "{flavour:?}: {answer}");
@@ -326,7 +333,7 @@ fn a_reply_of_more_than_1_mib_is_refused() {
         let big = format!(r#"{{"ip":"192.0.2.1","info":"{}"}}"#, "x".repeat(600_000));
         node.script("d/big", [value(&big)]);
         node.set("d/a", IP);
-        let mut plugin = node.plugin(&["--timeout", "0.5"]);
+        let mut plugin = node.plugin(&["--timeout", "1.5"]);
         let answer = plugin.ask("big.bit", "a");
         assert!(answer.starts_with("1 \""), "{flavour:?}: {answer}");
         assert_eq!(plugin.ask("a.bit", "a"), "0 192.0.2.1");

@@ -329,6 +329,13 @@ impl Node {
     }
 
     #[track_caller]
+    /// Waits for a request of this method.
+    pub fn wait_for_method(&self, method: &str) {
+        drop(self.wait(method, |state| {
+            state.log.iter().any(|one| one.method == method)
+        }));
+    }
+
     fn wait(&self, what: &str, found: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
         let deadline = Instant::now() + PATIENCE;
         let mut state = self.state();
