@@ -374,7 +374,7 @@ impl<P: Peers> Driver<P> {
             if left.is_zero() {
                 return;
             }
-            std::thread::sleep(left.min(Duration::from_millis(50)));
+            std::thread::sleep(left.min(Duration::from_millis(250)));
         }
     }
 }
