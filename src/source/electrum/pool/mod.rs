@@ -146,7 +146,14 @@ impl<D: Dial> Pool<D> {
             if left.is_zero() || limit.cancel.is_set() {
                 return Err(last.unwrap_or_else(too_late));
             }
-            match plan.seat(isolation, index, now) {
+            let seating = plan.seat(isolation, index, now);
+            let overflow = plan.take_overflow();
+            if !overflow.is_empty() {
+                drop(plan);
+                overflow.iter().for_each(|link| link.close());
+                plan = self.0.plan();
+            }
+            match seating {
                 Seating::Open(link) => return Ok(link),
                 Seating::Wait => {
                     let waited = self.0.changed.wait_timeout(plan, left.min(PATIENCE));
@@ -212,7 +219,12 @@ impl<D: Dial> Pool<D> {
 
     /// Takes an isolation id's connections away.
     pub fn forget(&self, isolation: &IsolationId) {
-        self.0.plan().forget(isolation, Instant::now());
+        let overflow = {
+            let mut plan = self.0.plan();
+            plan.forget(isolation, Instant::now());
+            plan.take_overflow()
+        };
+        overflow.iter().for_each(|link| link.close());
     }
 }
 

@@ -114,6 +114,7 @@ pub(super) struct Plan<L> {
     leaves: u64,
     /// Oldest first.
     closing: Vec<(Instant, Arc<L>)>,
+    overflow: Vec<Arc<L>>,
     resting: Resting,
 }
 
@@ -143,6 +144,7 @@ impl<L: Link> Plan<L> {
             ids: LruCache::new(IDS),
             leaves: 0,
             closing: Vec::new(),
+            overflow: Vec::new(),
             resting: Resting::default(),
             servers,
         }
@@ -256,6 +258,7 @@ impl<L: Link> Plan<L> {
         for isolation in idle {
             self.forget(&isolation, now);
         }
+        tasks.extend(self.take_overflow().into_iter().map(Task::Close));
     }
 
     fn ping(&mut self, now: Instant, tasks: &mut Vec<Task<L>>) {

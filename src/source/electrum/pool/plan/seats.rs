@@ -183,11 +183,16 @@ impl<L: Link> Plan<L> {
         }
     }
 
+    /// Connections to be closed at once, as too many wait for their end.
+    pub fn take_overflow(&mut self) -> Vec<Arc<L>> {
+        std::mem::take(&mut self.overflow)
+    }
+
     /// Has a connection closed after a while.
     fn linger(&mut self, link: Arc<L>, now: Instant) {
-        let over = (self.closing.len() + 1).saturating_sub(MOST_CLOSING);
-        for (closes, _) in self.closing.iter_mut().take(over) {
-            *closes = now;
+        if self.closing.len() >= MOST_CLOSING {
+            let (_, oldest) = self.closing.remove(0);
+            self.overflow.push(oldest);
         }
         let closes = self.after(LINGER, 1, now);
         self.closing.push((closes, link));
