@@ -1,21 +1,26 @@
-# For StemNS's folder "config". The plugin asks Electrum servers through Tor;
-# see docs/ for other sources of names.
+# Which names StemNS asks ncprop279 about. Put this file into StemNS's folder
+# "config", next to the port file (port_system_tor.py or port_tor_browser.py).
 
-_plugin = [
-    # StemNS gives a directory that an ordinary user may not write to.
-    "env",
-    "-u",
-    "TOR_NS_STATE_LOCATION",
-    "ncprop279",
-    "--backend",
-    "electrum",
-    "--proxy",
-    "127.0.0.1:9050",
-]
+# Where values come from. Without options: Namecoin Core on this machine, with
+# its cookie file. Other choices are
+#   ["--config", "/home/you/ncprop279.toml"]
+#   ["--backend", "electrum", "--proxy", "127.0.0.1:9050"]    (no node at all)
+# Tor Browser's proxy is 127.0.0.1:9150.
+_options = []
 
-# Both spellings, for older and newer versions of StemNS.
+# Give the whole path if ncprop279 is not in one of the folders of PATH.
+_command = ["ncprop279"] + _options
+
+# StemNS has the plugin keep its state in /var/lib/tor/ns_state. If the user who
+# runs StemNS cannot write there, this keeps it in that user's home instead:
+# _command = ["env", "-u", "TOR_NS_STATE_LOCATION"] + _command
+
+# Names in .bit get whatever their owner has set; names in .bit.onion get onion
+# services only.
 _service_to_command = {
-    "bit": _plugin,
-    "bit.onion": _plugin,
+    "bit": _command,
+    "bit.onion": _command,
 }
+
+# Older versions of StemNS look for this spelling, newer ones for that above.
 service_to_command = _service_to_command
