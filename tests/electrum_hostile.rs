@@ -79,9 +79,12 @@ fn with_one_hostile_server(everywhere: bool) {
     cases.extend(cases.clone().into_iter().map(|(lie, _)| (lie, 1)));
     for_each(&cases, |(lie, hostile)| {
         let servers = one_of_each(&CHAIN);
-        let mut plugin = ready(&[&servers[0], &servers[1]], &["--timeout=2"]);
+        let options = ["--timeout=2", "--cache-ttl=0"];
+        let mut plugin = ready(&[&servers[0], &servers[1]], &options);
         tell(&servers[*hostile], *hostile, everywhere, lie);
-        for isolation in ["a", "b"] {
+        // A second copy of a reply is noticed when something is read after it.
+        let rounds = if *lie == Lie::Twice { 2 } else { 1 };
+        for isolation in ["a", "b"].repeat(rounds) {
             let answer = plugin.ask("example.bit", isolation);
             assert_eq!(answer, VALUE, "{lie:?}{}", plugin.story());
         }

@@ -22,7 +22,13 @@ use support::electrum::{Electrum, Options, Version};
 use support::plugin::Plugin;
 use support::run;
 
-const HOSTS: [&str; 2] = ["one.example", "two.example"];
+const HOSTS: [&str; 5] = [
+    "one.example",
+    "two.example",
+    "three.example",
+    "four.example",
+    "five.example",
+];
 const FOUND: &str = "0 192.0.2.1";
 
 fn chain() -> Chain {
@@ -41,7 +47,7 @@ fn server(certificate: &Certificate, address: Option<SocketAddr>) -> Electrum {
     Electrum::start(chain(), options)
 }
 
-/// Two servers with keys of their own, and a state directory.
+/// Servers with keys of their own, and a state directory.
 struct World {
     servers: Vec<Electrum>,
     certificates: Vec<Certificate>,
@@ -50,12 +56,18 @@ struct World {
 }
 
 impl World {
+    /// Two servers.
     fn new() -> Self {
-        let certificates = vec![Certificate::new(), Certificate::new()];
+        Self::of(2)
+    }
+
+    fn of(count: usize) -> Self {
+        let certificates: Vec<_> = (0..count).map(|_| Certificate::new()).collect();
         let servers: Vec<_> = certificates.iter().map(|own| server(own, None)).collect();
         let targets = HOSTS.map(|host| format!("{host}:50002"));
+        let routes: Vec<_> = targets.iter().map(String::as_str).zip(&servers).collect();
         Self {
-            circuits: Circuits::to(&[(&targets[0], &servers[0]), (&targets[1], &servers[1])]),
+            circuits: Circuits::to(&routes),
             servers,
             certificates,
             state: tempfile::tempdir().unwrap(),
@@ -136,7 +148,40 @@ fn keys_count_after_two_connections_for_headers() {
     }
 }
 
-/// While keys are being learned, servers are not stormed with attempts.
+/// Whatever server is drawn for lookups, its key was known before: nobody waits
+/// for one that would be refused.
+#[test]
+fn only_servers_whose_keys_are_known_are_drawn_for_lookups() {
+    let world = World::of(5);
+    let mut plugin = world.plugin(&[]);
+    for isolation in ["a", "b", "c", "d"] {
+        let answer = plugin.ask("example.bit", isolation);
+        assert_eq!(answer, FOUND, "{}", plugin.story());
+    }
+    // Two for each id, two for headers, and the pool's.
+    world.circuits.proxy.wait("six ready connections", |seen| {
+        seen.iter().filter(|circuit| !circuit.closed).count() >= 4 * 2 + 2 + 6
+    });
+    let mut used = 0;
+    for (host, server) in HOSTS.into_iter().zip(&world.servers) {
+        let connections = server.connections();
+        let is_header = |one: &Connection| one.methods().contains(&"server.features");
+        let other = connections
+            .iter()
+            .position(|one| !one.requests.is_empty() && !is_header(one));
+        if let Some(other) = other {
+            used += 1;
+            let headers = connections[..other].iter().filter(|one| is_header(one));
+            assert!(headers.count() >= 2, "{host}: {connections:#?}");
+        }
+        let refused = |one: &Connection| one.closed && one.requests.is_empty();
+        assert!(!connections.iter().any(refused), "{connections:#?}");
+    }
+    assert!(used >= 2);
+    plugin.finish();
+}
+
+/// While no key is known, servers are not stormed with attempts.
 #[test]
 fn untrusted_servers_are_not_tried_over_and_over() {
     let world = World::new();
@@ -148,8 +193,12 @@ fn untrusted_servers_are_not_tried_over_and_over() {
     let mut plugin = world.plugin(&["--timeout=3"]);
     let answer = plugin.ask("example.bit", "a");
     assert!(support::is_transient(&answer), "{answer}");
+    assert!(
+        answer.contains("which Electrum servers can be trusted"),
+        "{answer}"
+    );
     let attempts = world.circuits.proxy.seen().len();
-    assert!(attempts < 40, "{attempts} connections in three seconds");
+    assert!(attempts < 10, "{attempts} connections in three seconds");
 }
 
 #[test]

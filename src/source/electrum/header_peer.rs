@@ -74,6 +74,7 @@ impl Peers for HeaderPeers {
         if let Some(trouble) = self.pins.trouble() {
             self.log.warn(trouble);
         }
+        self.pool.met(server);
         HeaderPeer::new(connection, cancel.clone())
     }
 
@@ -83,6 +84,10 @@ impl Peers for HeaderPeers {
 
     fn rests(&self, server: &Server) -> bool {
         self.pool.rests(server)
+    }
+
+    fn trusts(&self, server: &Server) -> bool {
+        self.dialer.trusts(server)
     }
 }
 

@@ -15,6 +15,10 @@ pub(super) struct LookupDialer(pub Arc<Dialer>);
 impl Dial for LookupDialer {
     type Link = Connection;
 
+    fn trusts(&self, server: &Server) -> bool {
+        self.0.trusts(server)
+    }
+
     fn dial(
         &self,
         server: &Server,

@@ -133,6 +133,7 @@ impl Inner {
             cancel: self.cancel.clone(),
             log: self.log.clone(),
             random: StdRng::from_rng(&mut rand::rng()),
+            next_survey: None,
         };
         let spawned = thread::Builder::new()
             .name("headers".to_owned())

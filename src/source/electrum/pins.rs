@@ -7,7 +7,7 @@
 //! The file `pins` has one line for each server: host and port, the SHA-256 of
 //! the SubjectPublicKeyInfo in hexadecimal, and how often it was seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write as _};
@@ -36,6 +36,8 @@ const MAX_FILE: u64 = 1 << 20;
 pub(super) struct Pins {
     /// By host and port.
     known: Mutex<BTreeMap<String, Pin>>,
+    /// Servers for which an authority vouched, by host and port.
+    vouched: Mutex<BTreeSet<String>>,
     /// Where changes are written; `None` to keep them in memory.
     file: Option<PathBuf>,
     /// Why the last change was not written.
@@ -61,6 +63,7 @@ impl Pins {
             .unwrap_or_default();
         let pins = Self {
             known: Mutex::new(known),
+            vouched: Mutex::default(),
             file: file.filter(|_| is_writable),
             trouble: Mutex::new(None),
         };
@@ -73,6 +76,22 @@ impl Pins {
             .get(&title(server))
             .filter(|pin| pin.sightings >= CONFIRMED)
             .map(|pin| pin.key)
+    }
+
+    /// Whether a server can prove who it is: by its pin, or because an authority
+    /// vouched for it in this process.
+    pub fn is_known(&self, server: &NodeAddress) -> bool {
+        self.confirmed(server).is_some() || lock(&self.vouched).contains(&title(server))
+    }
+
+    /// Takes note that an authority vouched for the certificate that a header
+    /// connection saw. It is shown again on each connection, so nothing is
+    /// written.
+    pub fn vouch(&self, server: &NodeAddress) {
+        let mut vouched = lock(&self.vouched);
+        if vouched.len() < MAX_SERVERS {
+            vouched.insert(title(server));
+        }
     }
 
     /// Takes note that a header connection saw this key. To be called once for

@@ -70,6 +70,16 @@ impl Connection {
         methods.map(|request| request.method.as_str()).collect()
     }
 
+    /// What happened on it, in a line for the message of a test that failed.
+    fn story(&self) -> String {
+        let state = if self.closed { "closed" } else { "open" };
+        format!(
+            "\n{state}, {} octets sent: {:?}",
+            self.octets(),
+            self.methods()
+        )
+    }
+
     /// Octets sent to the client.
     pub fn octets(&self) -> usize {
         self.packets.iter().map(|packet| packet.octets).sum()
@@ -102,10 +112,10 @@ impl Log {
         while !fits(&connections) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let story = format!("{connections:#?}");
+                let story: String = connections.iter().map(Connection::story).collect();
                 // Unlocked, so that the server can still be dropped.
                 drop(connections);
-                panic!("{what}: {story}");
+                panic!("{what}:{story}");
             }
             connections = self.changed.wait_timeout(connections, left).unwrap().0;
         }

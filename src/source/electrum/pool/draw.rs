@@ -1,6 +1,6 @@
 //! Drawing servers at random.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use rand::Rng;
@@ -30,11 +30,53 @@ impl Resting {
     }
 }
 
-/// Draws a server for the pool: of an operator with fewer than `most` of
-/// those that are there already, not one of them if another can be had, and an
-/// onion service if one can be had.
+/// The servers, and which of them may be asked about names: those that can
+/// prove who they are, as far as is known (`spec/electrum.md`, 2.4).
+#[derive(Debug)]
+pub(super) struct Roster {
+    servers: Vec<Server>,
+    trusted: HashSet<Server>,
+}
+
+impl Roster {
+    /// None is trusted yet.
+    pub fn new(servers: Vec<Server>) -> Self {
+        Self {
+            servers,
+            trusted: HashSet::new(),
+        }
+    }
+
+    /// A server can prove who it is. Whether that is news.
+    pub fn trust(&mut self, server: &Server) -> bool {
+        self.servers.contains(server) && self.trusted.insert(server.clone())
+    }
+
+    /// How many operators there are.
+    pub fn operators(&self) -> usize {
+        let all: HashSet<_> = self.servers.iter().map(|one| &one.operator).collect();
+        all.len()
+    }
+
+    /// Whether another operator than this one has servers whose keys may still
+    /// become known.
+    pub fn has_strangers(&self, taken: Option<&str>) -> bool {
+        self.servers
+            .iter()
+            .any(|server| taken != Some(server.operator.as_str()) && !self.trusted.contains(server))
+    }
+
+    fn trusted(&self) -> impl Iterator<Item = &Server> {
+        let servers = self.servers.iter();
+        servers.filter(|server| self.trusted.contains(*server))
+    }
+}
+
+/// Draws a trusted server for the pool: of an operator with fewer than `most`
+/// of those that are there already, not one of them if another can be had, and
+/// an onion service if one can be had.
 pub(super) fn for_pool<'a>(
-    servers: &'a [Server],
+    roster: &'a Roster,
     there: &[&Server],
     most: usize,
     resting: &Resting,
@@ -45,8 +87,8 @@ pub(super) fn for_pool<'a>(
         let same = there.iter().filter(|server| server.operator == operator);
         same.count()
     };
-    let mut fit: Vec<&Server> = servers
-        .iter()
+    let mut fit: Vec<&Server> = roster
+        .trusted()
         .filter(|server| resting.until(server, now).is_none() && of(&server.operator) < most)
         .collect();
     prefer(&mut fit, |server| !there.contains(&server));
@@ -54,19 +96,19 @@ pub(super) fn for_pool<'a>(
     fit.choose(random).copied()
 }
 
-/// Draws a server for an isolation id: of another operator than `taken`, and
+/// Draws a trusted server for an isolation id: of another operator than `taken`, and
 /// if it can be had one that neither failed this id (`own`) nor everybody
 /// (`all`). If all have failed it is the one whose rest ends first.
 pub(super) fn for_id<'a>(
-    servers: &'a [Server],
+    roster: &'a Roster,
     taken: Option<&str>,
     own: &Resting,
     all: &Resting,
     now: Instant,
     random: &mut impl Rng,
 ) -> Option<&'a Server> {
-    let mut fit: Vec<&Server> = servers
-        .iter()
+    let mut fit: Vec<&Server> = roster
+        .trusted()
         .filter(|server| taken != Some(server.operator.as_str()))
         .collect();
     let failed = |server: &Server| own.until(server, now).max(all.until(server, now));

@@ -7,6 +7,7 @@
 
 mod draw;
 mod plan;
+mod seating;
 #[cfg(test)]
 mod tests;
 
@@ -17,20 +18,14 @@ use std::time::{Duration, Instant};
 use rand::rngs::SysRng;
 use rand::{Rng, TryRng};
 
-use self::plan::{Leave, Plan, Seating, Task};
+use self::plan::{Plan, Task};
 use super::servers::Server;
 use crate::isolation::IsolationId;
-use crate::snapshot::{FailureKind, FetchFailure};
-use crate::source::{Cancel, Limit};
+use crate::snapshot::FetchFailure;
+use crate::source::Cancel;
 
 /// The time for opening a connection that nobody waits for.
 const OPENING: Duration = Duration::from_secs(60);
-
-/// Servers that are tried for one seat by one lookup.
-const TRIES: usize = 5;
-
-/// The least time worth giving a server if it can be had.
-const SHORTEST: Duration = Duration::from_secs(5);
 
 /// The longest time between two looks at what is due.
 const GLANCE: Duration = Duration::from_millis(500);
@@ -38,11 +33,6 @@ const GLANCE: Duration = Duration::from_millis(500);
 /// How often somebody who waits for a connection looks whether it is still
 /// wanted.
 const PATIENCE: Duration = Duration::from_millis(50);
-
-/// The pause after an attempt to open a connection for an isolation id has
-/// failed; it doubles from one attempt to the next. Each costs Tor a circuit.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
 /// A connection, as far as the pool knows it.
 pub(super) trait Link: Send + Sync + 'static {
@@ -63,6 +53,10 @@ pub(super) trait Link: Send + Sync + 'static {
 pub(super) trait Dial: Send + Sync + 'static {
     /// The connections that it opens.
     type Link: Link;
+
+    /// Whether a server can prove who it is, as far as is known. No
+    /// connection for lookups is opened to others.
+    fn trusts(&self, server: &Server) -> bool;
 
     /// Opens a connection, ready for a lookup.
     fn dial(
@@ -101,9 +95,17 @@ impl<D: Dial> Pool<D> {
             // Without the system's randomness no connection opens anyway.
             rand::rng().fill_bytes(&mut seed);
         }
+        let trusted: Vec<Server> = servers
+            .iter()
+            .filter(|one| dial.trusts(one))
+            .cloned()
+            .collect();
+        let mut plan = Plan::new(servers, seed);
+        let now = Instant::now();
+        trusted.iter().for_each(|server| plan.trust(server, now));
         Self(Arc::new(Shared {
             dial,
-            plan: Mutex::new(Plan::new(servers, seed)),
+            plan: Mutex::new(plan),
             changed: Condvar::new(),
             cancel: Cancel::new(),
         }))
@@ -125,85 +127,20 @@ impl<D: Dial> Pool<D> {
         self.0.plan().seats()
     }
 
-    /// The connection of one of an isolation id's seats: the one it has, a
-    /// ready one, or a new one.
-    ///
-    /// # Errors
-    /// None could be opened in time.
-    pub fn seat(
-        &self,
-        isolation: &IsolationId,
-        index: usize,
-        limit: &Limit,
-    ) -> Result<Arc<D::Link>, FetchFailure> {
-        let mut last = None;
-        let mut tries = TRIES;
-        let mut pause = SHORTEST_PAUSE;
-        let mut plan = self.0.plan();
-        loop {
-            let now = Instant::now();
-            let left = limit.deadline.saturating_duration_since(now);
-            if left.is_zero() || limit.cancel.is_set() {
-                return Err(last.unwrap_or_else(too_late));
-            }
-            let seating = plan.seat(isolation, index, now);
-            let overflow = plan.take_overflow();
-            if !overflow.is_empty() {
-                drop(plan);
-                overflow.iter().for_each(|link| link.close());
-                plan = self.0.plan();
-            }
-            match seating {
-                Seating::Open(link) => return Ok(link),
-                Seating::Wait => {
-                    let waited = self.0.changed.wait_timeout(plan, left.min(PATIENCE));
-                    plan = waited.unwrap_or_else(PoisonError::into_inner).0;
-                }
-                Seating::Nobody => return Err(last.unwrap_or_else(nobody)),
-                Seating::Dial(leave) => {
-                    drop(plan);
-                    tries -= 1;
-                    // Half of what the query has left, so that another can be
-                    // tried.
-                    let wanted = limit.due.saturating_duration_since(now);
-                    let share = (wanted / 2).max(SHORTEST).min(left);
-                    let opening = Opening {
-                        shared: &self.0,
-                        isolation,
-                        index,
-                        leave: &leave,
-                    };
-                    match self.0.dial.dial(&leave.server, now + share, &limit.cancel) {
-                        Ok(link) => {
-                            let link = Arc::new(link);
-                            opening.done(Some(Arc::clone(&link)));
-                            // If the id was forgotten, its last lookup ends
-                            // on the connection that it opened itself.
-                            return Ok(link);
-                        }
-                        Err(failure) => {
-                            opening.done(None);
-                            // Where all refuse at once, as when there is no
-                            // proxy, it would go on without a pause.
-                            if tries == 0 {
-                                return Err(failure);
-                            }
-                            last = Some(failure);
-                            sleep(pause, limit);
-                            pause = (pause * 2).min(LONGEST_PAUSE);
-                        }
-                    }
-                    plan = self.0.plan();
-                }
-            }
-        }
-    }
-
     /// A connection was of no use to an isolation id.
     pub fn failed(&self, isolation: &IsolationId, link: &Arc<D::Link>, fault: Fault) {
         self.0.plan().failed(isolation, link, fault, Instant::now());
         link.close();
         self.0.changed.notify_all();
+    }
+
+    /// A connection for headers has come about; its server may be one now that
+    /// can be asked about names.
+    pub fn met(&self, server: &Server) {
+        if self.0.dial.trusts(server) {
+            self.0.plan().trust(server, Instant::now());
+            self.0.changed.notify_all();
+        }
     }
 
     /// A connection for headers found a server to be lying.
@@ -238,34 +175,6 @@ impl<D: Dial> Drop for Pool<D> {
 impl<D: Dial> Shared<D> {
     fn plan(&self) -> MutexGuard<'_, Plan<D::Link>> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A seat that is being filled. Whatever happens, it does not stay so.
-struct Opening<'a, D: Dial> {
-    shared: &'a Arc<Shared<D>>,
-    isolation: &'a IsolationId,
-    index: usize,
-    leave: &'a Leave,
-}
-
-impl<D: Dial> Opening<'_, D> {
-    fn done(self, link: Option<Arc<D::Link>>) {
-        self.settle(link);
-        std::mem::forget(self);
-    }
-
-    fn settle(&self, link: Option<Arc<D::Link>>) {
-        self.shared
-            .plan()
-            .seated(self.isolation, self.index, self.leave, link, Instant::now());
-        self.shared.changed.notify_all();
-    }
-}
-
-impl<D: Dial> Drop for Opening<'_, D> {
-    fn drop(&mut self) {
-        self.settle(None);
     }
 }
 
@@ -355,30 +264,4 @@ impl<D: Dial> Drop for Filling<D> {
             link.close();
         }
     }
-}
-
-/// Lets time pass, as long as somebody waits.
-fn sleep(time: Duration, limit: &Limit) {
-    let until = (Instant::now() + time).min(limit.deadline);
-    while !limit.cancel.is_set() {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return;
-        }
-        thread::sleep(left.min(PATIENCE));
-    }
-}
-
-fn too_late() -> FetchFailure {
-    FetchFailure::new(
-        FailureKind::TimedOut,
-        "no connection to an Electrum server came about in time",
-    )
-}
-
-fn nobody() -> FetchFailure {
-    FetchFailure::new(
-        FailureKind::Unreachable,
-        "there is no Electrum server of another operator left to ask",
-    )
 }

@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::super::servers::Server;
 use super::Link;
-use super::draw::{Resting, for_pool};
+use super::draw::{Resting, Roster, for_pool};
 use crate::isolation::IsolationId;
 
 mod seats;
@@ -26,8 +26,8 @@ pub(super) const SIZE: usize = 6;
 /// Ready connections that one operator may have, if there are others.
 const MOST_OF_ONE: usize = SIZE / 2;
 
-/// The first ticks come quickly, so that the pool is ready soon: this many,
-/// whatever they bring.
+/// The first ticks come quickly, so that the pool is ready soon: this many
+/// that were seen, whatever they bring.
 const QUICK_TICKS: u32 = 24;
 
 /// Mean gaps between ticks, in seconds: at the start, and later.
@@ -80,6 +80,8 @@ pub(super) enum Seating<L> {
     Dial(Leave),
     /// Another lookup of the same id is opening it.
     Wait,
+    /// It is not known yet of any server that it could ask who it is.
+    Strangers,
     /// There is no server that it could ask.
     Nobody,
 }
@@ -96,7 +98,7 @@ pub(super) struct Leave {
 
 /// The state of the pool.
 pub(super) struct Plan<L> {
-    servers: Vec<Server>,
+    roster: Roster,
     /// Seats of each isolation id: fewer than [`SEATS`] if there are fewer
     /// operators.
     seats: usize,
@@ -126,15 +128,13 @@ struct Kept<L> {
 }
 
 impl<L: Link> Plan<L> {
-    /// A pool with nothing in it, whose clock stands still. `seed` decides
-    /// all draws.
+    /// A pool with nothing in it, whose clock stands still, and which trusts
+    /// no server yet. `seed` decides all draws.
     pub fn new(servers: Vec<Server>, seed: [u8; 32]) -> Self {
-        let operators: std::collections::BTreeSet<_> =
-            servers.iter().map(|server| &server.operator).collect();
-        let seats = operators.len().clamp(1, SEATS);
+        let roster = Roster::new(servers);
         let mut random = StdRng::from_seed(seed);
         Self {
-            seats,
+            seats: roster.operators().clamp(1, SEATS),
             clock: StdRng::from_rng(&mut random),
             random,
             next_tick: None,
@@ -146,7 +146,7 @@ impl<L: Link> Plan<L> {
             closing: Vec::new(),
             overflow: Vec::new(),
             resting: Resting::default(),
-            servers,
+            roster,
         }
     }
 
@@ -173,10 +173,22 @@ impl<L: Link> Plan<L> {
         self.next_tick
     }
 
+    /// A server can prove who it is, as a connection for headers found: it may
+    /// be asked about names. The clock ticks quickly again for a while, as the
+    /// ticks so far may have found nobody to connect to.
+    pub fn trust(&mut self, server: &Server, now: Instant) {
+        if !self.roster.trust(server) {
+            return;
+        }
+        self.ticks = 0;
+        if let Some(tick) = self.next_tick {
+            self.next_tick = Some(tick.min(now + self.gap()));
+        }
+    }
+
     /// An exponentially distributed time.
     fn gap(&mut self) -> Duration {
-        self.ticks = self.ticks.saturating_add(1);
-        let mean = if self.ticks <= QUICK_TICKS {
+        let mean = if self.ticks < QUICK_TICKS {
             QUICK_GAP
         } else {
             GAP
@@ -204,6 +216,7 @@ impl<L: Link> Plan<L> {
             self.next_tick = Some(tick + self.gap());
             has_ticked = true;
         }
+        self.ticks = self.ticks.saturating_add(u32::from(has_ticked));
         has_ticked
     }
 
@@ -220,7 +233,7 @@ impl<L: Link> Plan<L> {
             .collect();
         let most = if self.seats == 1 { SIZE } else { MOST_OF_ONE };
         let server = for_pool(
-            &self.servers,
+            &self.roster,
             &there,
             most,
             &self.resting,

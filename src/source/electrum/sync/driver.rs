@@ -11,27 +11,19 @@ use rand::seq::SliceRandom;
 use super::super::servers::Server;
 use super::super::store::HeaderFile;
 use super::backward;
-use super::catch_up::{DEEP, PATIENCE, catch_up};
+use super::bulk::fewer;
+use super::catch_up::{DEEP, catch_up};
 use super::ledger::Ledger;
-use super::peer::{FEWEST_HEADERS, MOST_HEADERS, Peer, PeerError, Peers};
+use super::peer::{MOST_HEADERS, Peer, PeerError, Peers};
 use super::sessions::{Session, Sessions};
-use super::stride::{Lane, stride};
 use crate::log::Log;
 use crate::source::Cancel;
 
 /// Operators whose chains are compared.
 pub(in super::super) const OPERATORS: usize = 2;
 
-/// Connections to each server while there is much to fetch. Two circuits also
-/// show whether a server has the same key for everybody.
-const SESSIONS: usize = 2;
-
-/// A connection that has brought this much is replaced. Servers slow a session
-/// down as it goes on, and end it after about 50 MB.
-const MOST_OCTETS: u64 = 24 << 20;
-
 /// The time for opening a connection through a circuit yet to be built.
-const OPENING: Duration = Duration::from_secs(45);
+pub(super) const OPENING: Duration = Duration::from_secs(45);
 
 /// How often connections are looked at for news.
 const GLANCE: Duration = Duration::from_secs(1);
@@ -44,9 +36,6 @@ const DAY: std::ops::Range<u64> = 20 * 3600..28 * 3600;
 const SHORTEST_BREAK: u64 = 2;
 const LONGEST_BREAK: u64 = 60;
 
-/// How often progress is told.
-const TOLD: Duration = Duration::from_secs(5);
-
 /// Keeps the headers of a [`Ledger`] the newest, until it is cancelled.
 pub(in super::super) struct Driver<P: Peers> {
     pub peers: Arc<P>,
@@ -57,6 +46,8 @@ pub(in super::super) struct Driver<P: Peers> {
     pub log: Log,
     /// A source of randomness for draws and pauses.
     pub random: StdRng,
+    /// When another server is looked at that is not trusted yet.
+    pub next_survey: Option<Instant>,
 }
 
 impl<P: Peers> Driver<P> {
@@ -106,7 +97,7 @@ impl<P: Peers> Driver<P> {
     }
 
     /// How many operators must be heard.
-    fn needed(&self) -> usize {
+    pub(super) fn needed(&self) -> usize {
         let all: BTreeSet<_> = self.servers.iter().map(|server| &server.operator).collect();
         all.len().min(OPERATORS)
     }
@@ -139,7 +130,7 @@ impl<P: Peers> Driver<P> {
         }
     }
 
-    fn open(&mut self, server: &Server, sessions: &mut Sessions<P::Peer>) {
+    pub(super) fn open(&mut self, server: &Server, sessions: &mut Sessions<P::Peer>) {
         let deadline = Instant::now() + OPENING;
         match self.peers.open(server, deadline, &self.cancel) {
             Ok(peer) => {
@@ -180,73 +171,6 @@ impl<P: Peers> Driver<P> {
         }
         // Each server has been blamed for what it did.
         false
-    }
-
-    /// Fetches a long way in strides over many sessions.
-    fn fetch_many(&mut self, sessions: &mut Sessions<P::Peer>) {
-        let mut told = Instant::now();
-        loop {
-            self.renew(sessions);
-            let mut lanes = Vec::new();
-            for session in sessions.open.iter().filter(|one| one.peer.is_alive()) {
-                if let Ok(newest) = session.peer.newest(Instant::now() + PATIENCE) {
-                    self.ledger.aim(newest.height);
-                    lanes.push(Lane::new(&session.peer, newest.height));
-                }
-            }
-            let mut worn = false;
-            // The last stretch is each server's own, where branches are.
-            while !worn && !self.cancel.is_set() && is_far(&self.ledger, &lanes) {
-                let begun = Instant::now();
-                let Ok((added, faults)) = stride(&self.ledger, &mut lanes, sessions.batch) else {
-                    return;
-                };
-                let is_slow = faults
-                    .iter()
-                    .any(|(_, error)| *error == PeerError::TimedOut);
-                sessions.batch = adapted(sessions.batch, begun.elapsed(), is_slow);
-                for (at, error) in faults {
-                    if let Some(lane) = lanes.get(at) {
-                        lane.peer.close();
-                        self.blame(&mut sessions.liars, lane.peer.server(), &error);
-                    }
-                }
-                if added > 0 {
-                    self.save();
-                }
-                if told.elapsed() >= TOLD {
-                    told = Instant::now();
-                    self.tell();
-                }
-                worn = lanes.iter().any(|lane| is_worn(lane.peer));
-            }
-            sessions.drop_lost();
-            if !worn {
-                return;
-            }
-        }
-    }
-
-    /// Replaces sessions that have brought much, and opens further ones to
-    /// servers whose chain is still to be fetched.
-    fn renew(&mut self, sessions: &mut Sessions<P::Peer>) {
-        let servers: HashSet<Server> = sessions
-            .open
-            .iter()
-            .filter(|session| !session.is_compared())
-            .map(|session| session.peer.server().clone())
-            .collect();
-        for session in sessions.open.iter().filter(|one| is_worn(&one.peer)) {
-            session.peer.close();
-        }
-        sessions.drop_lost();
-        for server in servers {
-            for _ in sessions.count(&server)..SESSIONS {
-                if !self.cancel.is_set() {
-                    self.open(&server, sessions);
-                }
-            }
-        }
     }
 
     /// Compares our chain with each server's.
@@ -317,6 +241,7 @@ impl<P: Peers> Driver<P> {
             if sessions.operators().len() < needed {
                 return;
             }
+            self.survey();
         }
     }
 
@@ -333,7 +258,7 @@ impl<P: Peers> Driver<P> {
     }
 
     /// Says what a server did. A lie is every user's business.
-    fn blame(&self, liars: &mut HashSet<Server>, server: &Server, error: &PeerError) {
+    pub(super) fn blame(&self, liars: &mut HashSet<Server>, server: &Server, error: &PeerError) {
         let text = format!("{server}: {error}");
         match error {
             PeerError::Lied(_) => {
@@ -346,7 +271,7 @@ impl<P: Peers> Driver<P> {
         self.ledger.trouble(text);
     }
 
-    fn save(&mut self) {
+    pub(super) fn save(&mut self) {
         let Some(file) = &mut self.file else { return };
         if let Err(error) = file.save(&self.ledger.headers()) {
             self.log.warn(format_args!(
@@ -356,7 +281,7 @@ impl<P: Peers> Driver<P> {
         }
     }
 
-    fn tell(&self) {
+    pub(super) fn tell(&self) {
         let status = self.ledger.status();
         match status.obstacle {
             Some(obstacle) => self.log.info(obstacle),
@@ -368,7 +293,7 @@ impl<P: Peers> Driver<P> {
     }
 
     /// Waits until then, unless cancelled.
-    fn wait(&self, until: Instant) {
+    pub(super) fn wait(&self, until: Instant) {
         while !self.cancel.is_set() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -377,33 +302,4 @@ impl<P: Peers> Driver<P> {
             std::thread::sleep(left.min(Duration::from_millis(250)));
         }
     }
-}
-
-/// Whether a session has brought so much that its server may slow it down.
-fn is_worn(peer: &impl Peer) -> bool {
-    peer.received() > MOST_OCTETS
-}
-
-/// How many headers to ask for at once after so many took so long.
-fn adapted(batch: u32, time: Duration, is_slow: bool) -> u32 {
-    if is_slow {
-        fewer(batch)
-    } else if time < PATIENCE / 4 {
-        (batch * 2).min(MOST_HEADERS)
-    } else {
-        batch
-    }
-}
-
-fn fewer(batch: u32) -> u32 {
-    (batch / 4).max(FEWEST_HEADERS)
-}
-
-/// Whether more is to be fetched than one request brings.
-fn is_far<P: Peer>(ledger: &Ledger, lanes: &[Lane<'_, P>]) -> bool {
-    let tip = ledger.headers().tip().map_or(0, |(height, _)| height);
-    lanes
-        .iter()
-        .filter(|lane| !lane.is_out)
-        .any(|lane| lane.target.saturating_sub(tip) > MOST_HEADERS)
 }

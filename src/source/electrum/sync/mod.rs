@@ -6,12 +6,14 @@
 //! fetched because of a lookup would tell a server the height of the name.
 
 mod backward;
+mod bulk;
 mod catch_up;
 mod driver;
 mod ledger;
 mod peer;
 mod sessions;
 mod stride;
+mod survey;
 #[cfg(test)]
 mod tests;
 

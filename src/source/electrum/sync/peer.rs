@@ -100,7 +100,8 @@ pub(in super::super) trait Peers: Send + Sync {
     fn condemn(&self, server: &Server);
 
     /// Whether a server is to be left alone for a while, if there are others.
-    fn rests(&self, _server: &Server) -> bool {
-        false
-    }
+    fn rests(&self, server: &Server) -> bool;
+
+    /// Whether a server can prove who it is, as far as is known.
+    fn trusts(&self, server: &Server) -> bool;
 }

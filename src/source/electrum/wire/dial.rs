@@ -15,7 +15,7 @@ use super::message::Reply;
 use super::protocol::Protocol;
 use super::stream::Stream;
 use super::tcp::{self, Bounded, Until};
-use super::tls::Tls;
+use super::tls::{Proof, Tls};
 use crate::config::settings::NodeAddress;
 use crate::source::electrum::pins::Pins;
 use crate::source::electrum::servers::Server;
@@ -72,20 +72,28 @@ impl Dialer {
     ) -> Result<Connection, DialError> {
         let until = Until { deadline, cancel };
         let tcp = self.connect(&server.address, until)?;
-        let (session, sighting) = if server.is_tls {
+        let (session, proof) = if server.is_tls {
             let made = self
                 .tls
                 .handshake(&tcp, &server.address, purpose, &self.pins, until)?;
-            (Some(made.session), made.sighting)
+            (Some(made.session), made.proof)
         } else {
-            (None, None)
+            (None, Proof::Known)
         };
         let link = Link::new(Stream::new(tcp, session), purpose, &self.budget);
         let protocol = greet(&link, server, until)?;
-        if let Some(key) = sighting {
-            self.pins.sight(&server.address, key);
+        match (proof, purpose) {
+            (Proof::New(key), Purpose::Headers) => self.pins.sight(&server.address, key),
+            (Proof::Authority, Purpose::Headers) => self.pins.vouch(&server.address),
+            // An id's connections change nothing for other ids.
+            _ => {}
         }
         Ok(link.into_connection(server.clone(), protocol))
+    }
+
+    /// Whether a server can prove who it is, as far as is known.
+    pub fn trusts(&self, server: &Server) -> bool {
+        !server.is_tls || server.address.is_onion() || self.pins.is_known(&server.address)
     }
 
     /// The way to a server as far as TCP goes.

@@ -33,10 +33,21 @@ pub(super) struct Tls {
     authorities: Option<Arc<WebPkiServerVerifier>>,
 }
 
-/// A session, and the key that was seen for the first or second time.
+/// A session, and how its server proved who it is.
 pub(super) struct Session {
     pub session: ClientConnection,
-    pub sighting: Option<KeyHash>,
+    pub proof: Proof,
+}
+
+/// How a server proved who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// By the pinned key, or because it is an onion service.
+    Known,
+    /// An authority vouches for it.
+    Authority,
+    /// Not yet: its key is to be noted.
+    New(KeyHash),
 }
 
 impl Tls {
@@ -79,14 +90,7 @@ impl Tls {
         let result = session.complete_io(&mut Bounded { tcp, until });
         let verdict = *lock(&verifier.verdict);
         match (result, verdict) {
-            (Ok(_), Some(Verdict::New(key))) => Ok(Session {
-                session,
-                sighting: Some(key),
-            }),
-            (Ok(_), Some(Verdict::Known)) => Ok(Session {
-                session,
-                sighting: None,
-            }),
+            (Ok(_), Some(Verdict::Good(proof))) => Ok(Session { session, proof }),
             (_, Some(Verdict::NotTrusted)) => Err(DialError::NotTrusted { server: server() }),
             (_, Some(Verdict::Changed)) => Err(DialError::PinChanged { server: server() }),
             (Err(error), _) if error.kind() == ErrorKind::InvalidData => {
@@ -112,17 +116,18 @@ impl Tls {
     }
 }
 
-/// How a server proves who it is, if no authority vouches for it.
+/// How a server is to prove who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rule {
     /// The address of an onion service is its key.
     Onion,
-    /// By this key and no other.
+    /// By this key and no other: an authority that vouches for another one may
+    /// have been deceived.
     Pinned(KeyHash),
-    /// Any key is taken and noted.
+    /// By an authority; else any key is taken and noted.
     Learn,
-    /// Not at all.
-    Refuse,
+    /// By an authority.
+    Authority,
 }
 
 impl Rule {
@@ -133,7 +138,7 @@ impl Rule {
         match (pins.confirmed(address), purpose) {
             (Some(key), _) => Self::Pinned(key),
             (None, Purpose::Headers) => Self::Learn,
-            (None, Purpose::Lookups) => Self::Refuse,
+            (None, Purpose::Lookups) => Self::Authority,
         }
     }
 }
@@ -141,16 +146,9 @@ impl Rule {
 /// What became of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
-    Known,
-    New(KeyHash),
+    Good(Proof),
     NotTrusted,
     Changed,
-}
-
-impl Verdict {
-    fn is_good(self) -> bool {
-        matches!(self, Self::Known | Self::New(_))
-    }
 }
 
 /// Judges the certificate of one connection.
@@ -177,13 +175,14 @@ impl Verifier {
         })
     }
 
-    fn judge(&self, key: KeyHash) -> Verdict {
+    fn judge(&self, key: KeyHash, is_vouched_for: impl Fn() -> bool) -> Verdict {
         match self.rule {
-            Rule::Onion => Verdict::Known,
-            Rule::Pinned(pin) if pin == key => Verdict::Known,
+            Rule::Onion => Verdict::Good(Proof::Known),
+            Rule::Pinned(pin) if pin == key => Verdict::Good(Proof::Known),
             Rule::Pinned(_) => Verdict::Changed,
-            Rule::Learn => Verdict::New(key),
-            Rule::Refuse => Verdict::NotTrusted,
+            Rule::Learn | Rule::Authority if is_vouched_for() => Verdict::Good(Proof::Authority),
+            Rule::Learn => Verdict::Good(Proof::New(key)),
+            Rule::Authority => Verdict::NotTrusted,
         }
     }
 }
@@ -200,13 +199,11 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let key = certificate::public_key(certificate).map_err(|_| MALFORMED)?;
-        let verdict = if self.is_vouched_for(certificate, intermediates, name, now) {
-            Verdict::Known
-        } else {
-            self.judge(certificate::hash(key))
-        };
+        let verdict = self.judge(certificate::hash(key), || {
+            self.is_vouched_for(certificate, intermediates, name, now)
+        });
         *lock(&self.verdict) = Some(verdict);
-        if verdict.is_good() {
+        if matches!(verdict, Verdict::Good(_)) {
             Ok(ServerCertVerified::assertion())
         } else {
             Err(CertificateError::ApplicationVerificationFailure.into())

@@ -81,7 +81,7 @@ impl<L: Link> Plan<L> {
             return Seating::Open(taken);
         }
         let server = for_id(
-            &self.servers,
+            &self.roster,
             other.as_deref(),
             &seats.resting,
             &self.resting,
@@ -89,7 +89,10 @@ impl<L: Link> Plan<L> {
             &mut self.random,
         );
         let Some(server) = server.cloned() else {
-            return Seating::Nobody;
+            return match self.roster.has_strangers(other.as_deref()) {
+                true => Seating::Strangers,
+                false => Seating::Nobody,
+            };
         };
         self.leaves += 1;
         let number = self.leaves;

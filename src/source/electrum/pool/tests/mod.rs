@@ -6,6 +6,7 @@ mod model;
 mod resting;
 mod seats;
 mod shell;
+mod trust;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -108,7 +109,17 @@ struct World {
 }
 
 impl World {
+    /// One that trusts all servers.
     fn new(servers: Vec<Server>, seed: u8) -> Self {
+        let mut world = Self::wary(servers.clone(), seed);
+        for server in &servers {
+            world.plan.trust(server, world.now);
+        }
+        world
+    }
+
+    /// One that trusts none yet.
+    fn wary(servers: Vec<Server>, seed: u8) -> Self {
         let now = Instant::now();
         Self {
             plan: Plan::new(servers, [seed; 32]),

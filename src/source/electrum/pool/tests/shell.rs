@@ -3,6 +3,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Barrier;
 
 use super::*;
+use crate::snapshot::FailureKind;
+use crate::source::Limit;
 
 type Answer = dyn Fn(usize, &Server, Instant) -> Result<Wire, FetchFailure> + Send + Sync;
 
@@ -21,6 +23,8 @@ struct Calls {
 #[derive(Default)]
 struct State {
     dialled: Vec<(Server, Instant)>,
+    /// Servers that are not trusted.
+    strangers: Vec<Server>,
     is_gone: bool,
 }
 
@@ -46,6 +50,10 @@ impl Calls {
 impl Dial for Servers {
     type Link = Wire;
 
+    fn trusts(&self, server: &Server) -> bool {
+        !self.calls.state().strangers.contains(server)
+    }
+
     fn dial(&self, server: &Server, deadline: Instant, _: &Cancel) -> Result<Wire, FetchFailure> {
         let number = {
             let mut state = self.calls.state();
@@ -70,7 +78,17 @@ fn pool(
     servers: Vec<Server>,
     answer: impl Fn(usize, &Server, Instant) -> Result<Wire, FetchFailure> + Send + Sync + 'static,
 ) -> (Pool<Servers>, Arc<Calls>) {
+    wary_pool(servers, &[], answer)
+}
+
+/// The same, with servers that are not trusted yet.
+fn wary_pool(
+    servers: Vec<Server>,
+    strangers: &[Server],
+    answer: impl Fn(usize, &Server, Instant) -> Result<Wire, FetchFailure> + Send + Sync + 'static,
+) -> (Pool<Servers>, Arc<Calls>) {
     let calls = Arc::<Calls>::default();
+    calls.state().strangers = strangers.to_vec();
     let dial = Servers {
         answer: Box::new(answer),
         calls: Arc::clone(&calls),
@@ -263,4 +281,27 @@ fn a_stuck_ping_does_not_stop_the_clock() {
     hand.send(Chore::Close(link)).unwrap();
     drop(hand);
     barrier.wait();
+}
+
+#[test]
+fn a_lookup_waits_until_a_server_is_trusted() {
+    let all = servers(&[("a", 2), ("b", 2)]);
+    let (pool, calls) = wary_pool(all.clone(), &all, |_, server, _| answers(server));
+    let failure = pool.seat(&id(1), 0, &limit(seconds(0) + PATIENCE));
+    assert_eq!(failure.unwrap_err().kind, FailureKind::NotReady);
+    thread::scope(|scope| {
+        let seats = [0, 1].map(|index| {
+            let pool = &pool;
+            scope.spawn(move || pool.seat(&id(1), index, &limit(seconds(30))).unwrap())
+        });
+        calls
+            .state()
+            .strangers
+            .retain(|one| *one != all[1] && *one != all[2]);
+        all.iter().for_each(|server| pool.met(server));
+        let mut taken = seats.map(|seat| seat.join().unwrap().server.clone());
+        taken.sort_by_key(ToString::to_string);
+        assert_eq!(taken, [all[1].clone(), all[2].clone()]);
+    });
+    assert_eq!(calls.dialled().len(), 2, "nobody else was tried");
 }

@@ -6,6 +6,7 @@ mod driver;
 mod hostile;
 mod ledger;
 mod stride;
+mod survey;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -82,6 +83,8 @@ struct Host {
     announced: Mutex<Option<Announced>>,
     trick: Mutex<Option<Box<Trick>>>,
     is_down: AtomicBool,
+    /// Whether it is trusted after two connections only.
+    is_stranger: AtomicBool,
     /// What each header weighs on the connection.
     octets: AtomicU64,
     opened: AtomicUsize,
@@ -97,6 +100,7 @@ impl Host {
             announced: Mutex::default(),
             trick: Mutex::default(),
             is_down: AtomicBool::new(false),
+            is_stranger: AtomicBool::new(false),
             octets: AtomicU64::new(200),
             opened: AtomicUsize::new(0),
             requests: Mutex::default(),
@@ -238,6 +242,15 @@ impl Peers for Net {
     fn condemn(&self, server: &Server) {
         self.condemned.lock().unwrap().push(server.clone());
     }
+
+    fn rests(&self, _: &Server) -> bool {
+        false
+    }
+
+    fn trusts(&self, server: &Server) -> bool {
+        let host = self.hosts.iter().find(|host| host.server == *server);
+        !host.unwrap().is_stranger.load(SeqCst) || host.unwrap().opened() > 1
+    }
 }
 
 /// Synchronisation with some servers.
@@ -273,6 +286,7 @@ impl World {
                 sink.lock().unwrap().push(line.to_owned());
             }),
             random: StdRng::from_seed([7; 32]),
+            next_survey: None,
         };
         Self {
             driver,

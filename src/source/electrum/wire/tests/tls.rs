@@ -171,8 +171,8 @@ fn onion_services_need_no_check_and_teach_no_pin() {
     assert_eq!(pins.confirmed(&address(onion, 50002)), None);
 }
 
-#[test]
-fn an_authority_vouches_for_the_hosts_of_its_certificates() {
+/// The certificate of an authority, and a server for whose hosts it vouches.
+fn vouched_for() -> (rcgen::Certificate, impl Fn(Versions<'_>) -> Way) {
     let authority_key = KeyPair::generate().unwrap();
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -186,8 +186,62 @@ fn an_authority_vouches_for_the_hosts_of_its_certificates() {
         .unwrap()
         .signed_by(&key, &issuer)
         .unwrap();
+    let way = move |versions: Versions<'_>| {
+        Way::to(config(leaf.der().clone(), key.serialize_der(), versions))
+    };
+    (root, way)
+}
+
+/// An authority that vouched on a connection for headers makes a server one
+/// that lookups may go to; one for lookups changes nothing for others.
+#[test]
+fn an_authority_that_vouched_for_a_server_is_remembered() {
+    let (root, way) = vouched_for();
+    let way = way(&[&TLS13]);
+    let pins = no_pins();
+    let mut roots = RootCertStore::empty();
+    roots.add(root.der().clone()).unwrap();
+    let dialer = Dialer::with_authorities(proxy_of(&way.proxy), Arc::clone(&pins), roots);
+    let target = server(HOST, 50002, true);
+    for (purpose, is_trusted) in [(Purpose::Lookups, false), (Purpose::Headers, true)] {
+        works(
+            &dialer
+                .dial(&target, purpose, soon(), &Cancel::new())
+                .unwrap(),
+        );
+        assert_eq!(dialer.trusts(&target), is_trusted);
+    }
+    assert_eq!(pins.confirmed(&target.address), None, "no pin is needed");
+}
+
+/// Authorities can be deceived; a pin is what two circuits saw.
+#[test]
+fn no_authority_vouches_for_another_key_than_the_pinned_one() {
+    let pins = no_pins();
+    let (root, way) = vouched_for();
+    let before = Way::to(self_signed(&[&TLS13]).0);
+    for _ in 0..2 {
+        before.dial(&pins, HOST, Purpose::Headers).unwrap();
+    }
+    let way = way(&[&TLS13]);
+    let mut roots = RootCertStore::empty();
+    roots.add(root.der().clone()).unwrap();
+    let dialer = Dialer::with_authorities(proxy_of(&way.proxy), pins, roots);
+    for purpose in [Purpose::Headers, Purpose::Lookups] {
+        let target = server(HOST, 50002, true);
+        let error = dialer.dial(&target, purpose, soon(), &Cancel::new());
+        assert_eq!(
+            error.unwrap_err(),
+            named(|server| DialError::PinChanged { server })
+        );
+    }
+}
+
+#[test]
+fn an_authority_vouches_for_the_hosts_of_its_certificates() {
+    let (root, way) = vouched_for();
     for versions in [&[&TLS12], &[&TLS13]] {
-        let way = Way::to(config(leaf.der().clone(), key.serialize_der(), versions));
+        let way = way(versions);
         let dial = |host: &str, root: Option<&rcgen::Certificate>| {
             let mut roots = RootCertStore::empty();
             if let Some(root) = root {

@@ -1,0 +1,78 @@
+//! Servers that cannot prove yet who they are.
+
+use std::collections::HashSet;
+
+use super::super::plan::SIZE;
+use super::*;
+
+/// Servers of which the first of each operator becomes trusted after a time.
+fn late(seed: u8, time: Duration) -> (World, HashSet<Server>) {
+    let mut world = World::wary(servers(&[("a", 9), ("b", 9), ("c", 9)]), seed);
+    world.plan.start(world.now);
+    world.run(time);
+    assert!(world.opened.is_empty());
+    let trusted = [server("a", 0, "example"), server("b", 0, "example")];
+    for server in &trusted {
+        world.plan.trust(server, world.now);
+    }
+    (world, HashSet::from(trusted))
+}
+
+#[test]
+fn none_but_trusted_servers_are_drawn() {
+    for seed in 0..10 {
+        let (mut world, trusted) = late(seed, seconds(60));
+        let is_trusted = |link: &Arc<Wire>| trusted.contains(&link.server);
+        for number in 0..20 {
+            assert!(world.pair(&id(number)).iter().all(is_trusted));
+            world.run(seconds(5));
+        }
+        assert!(!world.opened.is_empty());
+        assert!(world.opened.iter().all(|(_, link)| is_trusted(link)));
+    }
+}
+
+/// Not even if the trusted ones fail, of which another operator's may be left.
+#[test]
+fn a_stranger_does_not_take_the_place_of_one_that_fails() {
+    let (mut world, trusted) = late(1, seconds(1));
+    for _ in 0..10 {
+        for link in world.pair(&id(1)) {
+            assert!(trusted.contains(&link.server));
+            world.plan.failed(&id(1), &link, Fault::Proof, world.now);
+        }
+    }
+}
+
+#[test]
+fn an_id_is_told_of_strangers_only_if_one_could_become_its_server() {
+    let mut world = World::wary(servers(&[("a", 1), ("b", 1)]), 1);
+    let seat = |world: &mut World, index| world.plan.seat(&id(1), index, world.now);
+    assert!(matches!(seat(&mut world, 0), Seating::Strangers));
+    world.plan.trust(&server("a", 0, "example"), world.now);
+    assert_eq!(world.seat(&id(1), 0).operator(), "a");
+    assert!(matches!(seat(&mut world, 1), Seating::Strangers));
+
+    let mut world = World::new(servers(&[("a", 1)]), 1);
+    assert_eq!(world.seat(&id(1), 0).operator(), "a");
+}
+
+/// Ticks that found nobody are not the last quick ones.
+#[test]
+fn the_pool_fills_quickly_once_servers_are_trusted() {
+    for seed in 0..100 {
+        let (mut world, _) = late(seed, seconds(300));
+        world.run(seconds(11));
+        assert_eq!(world.plan.ready().count(), SIZE, "seed {seed}");
+    }
+}
+
+/// That it was heard of again changes nothing: the clock would tell of it.
+#[test]
+fn trust_moves_the_clock_once() {
+    let mut world = World::filled(servers(&[("a", 3), ("b", 3)]), 4);
+    let tick = world.plan.next_tick();
+    world.plan.trust(&server("a", 1, "example"), world.now);
+    world.plan.trust(&server("z", 1, "example"), world.now);
+    assert_eq!(world.plan.next_tick(), tick);
+}

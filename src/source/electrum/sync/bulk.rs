@@ -1,0 +1,123 @@
+//! Fetching a long way: strides over several connections to each server, which
+//! are replaced before their servers slow them down.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use super::super::servers::Server;
+use super::catch_up::PATIENCE;
+use super::driver::Driver;
+use super::ledger::Ledger;
+use super::peer::{FEWEST_HEADERS, MOST_HEADERS, Peer, PeerError, Peers};
+use super::sessions::Sessions;
+use super::stride::{Lane, stride};
+
+/// Connections to each server while there is much to fetch. Two circuits also
+/// show whether a server has the same key for everybody.
+pub(super) const SESSIONS: usize = 2;
+
+/// A connection that has brought this much is replaced. Servers slow a session
+/// down as it goes on, and end it after about 50 MB.
+const MOST_OCTETS: u64 = 24 << 20;
+
+/// How often progress is told.
+const TOLD: Duration = Duration::from_secs(5);
+
+impl<P: Peers> Driver<P> {
+    /// Fetches a long way in strides over many sessions.
+    pub(super) fn fetch_many(&mut self, sessions: &mut Sessions<P::Peer>) {
+        let mut told = Instant::now();
+        loop {
+            self.renew(sessions);
+            let mut lanes = Vec::new();
+            for session in sessions.open.iter().filter(|one| one.peer.is_alive()) {
+                if let Ok(newest) = session.peer.newest(Instant::now() + PATIENCE) {
+                    self.ledger.aim(newest.height);
+                    lanes.push(Lane::new(&session.peer, newest.height));
+                }
+            }
+            let mut worn = false;
+            // The last stretch is each server's own, where branches are.
+            while !worn && !self.cancel.is_set() && is_far(&self.ledger, &lanes) {
+                let begun = Instant::now();
+                let Ok((added, faults)) = stride(&self.ledger, &mut lanes, sessions.batch) else {
+                    return;
+                };
+                let is_slow = faults
+                    .iter()
+                    .any(|(_, error)| *error == PeerError::TimedOut);
+                sessions.batch = adapted(sessions.batch, begun.elapsed(), is_slow);
+                for (at, error) in faults {
+                    if let Some(lane) = lanes.get(at) {
+                        lane.peer.close();
+                        self.blame(&mut sessions.liars, lane.peer.server(), &error);
+                    }
+                }
+                if added > 0 {
+                    self.save();
+                }
+                if told.elapsed() >= TOLD {
+                    told = Instant::now();
+                    self.tell();
+                }
+                worn = lanes.iter().any(|lane| is_worn(lane.peer));
+            }
+            sessions.drop_lost();
+            if !worn {
+                return;
+            }
+        }
+    }
+
+    /// Replaces sessions that have brought much, and opens further ones to
+    /// servers whose chain is still to be fetched.
+    fn renew(&mut self, sessions: &mut Sessions<P::Peer>) {
+        let servers: HashSet<Server> = sessions
+            .open
+            .iter()
+            .filter(|session| !session.is_compared())
+            .map(|session| session.peer.server().clone())
+            .collect();
+        for session in sessions.open.iter().filter(|one| is_worn(&one.peer)) {
+            session.peer.close();
+        }
+        sessions.drop_lost();
+        for server in servers {
+            for _ in sessions.count(&server)..SESSIONS {
+                if !self.cancel.is_set() {
+                    self.open(&server, sessions);
+                }
+            }
+        }
+    }
+}
+
+/// Whether a session has brought so much that its server may slow it down.
+fn is_worn(peer: &impl Peer) -> bool {
+    peer.received() > MOST_OCTETS
+}
+
+/// How many headers to ask for at once after so many took so long.
+fn adapted(batch: u32, time: Duration, is_slow: bool) -> u32 {
+    if is_slow {
+        fewer(batch)
+    } else if time < PATIENCE / 4 {
+        (batch * 2).min(MOST_HEADERS)
+    } else {
+        batch
+    }
+}
+
+/// How many headers to ask for at once after so many came too slowly.
+pub(super) fn fewer(batch: u32) -> u32 {
+    (batch / 4).max(FEWEST_HEADERS)
+}
+
+/// Whether more is to be fetched than one request brings.
+fn is_far<P: Peer>(ledger: &Ledger, lanes: &[Lane<'_, P>]) -> bool {
+    let tip = ledger.headers().tip().map_or(0, |(height, _)| height);
+    lanes
+        .iter()
+        .filter(|lane| !lane.is_out)
+        .any(|lane| lane.target.saturating_sub(tip) > MOST_HEADERS)
+}
