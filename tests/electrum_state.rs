@@ -193,6 +193,25 @@ fn a_damaged_file_is_told_and_mended() {
     }
 }
 
+/// The change is counted from the chain that the user relied on before, not
+/// from what is left of it until the newest blocks have been fetched again.
+#[test]
+fn a_deep_change_while_nothing_ran_is_told() {
+    for (depth, is_told) in [(100, false), (101, true), (150, true)] {
+        let servers = servers();
+        let state = filled(&servers);
+        let mut other = servers[0].chain().fork_at(300 - depth);
+        other.mine(280 - other.tip());
+        other.register("d/example", r#"{"ip":"192.0.2.1"}"#);
+        other.mine(301 - other.tip());
+        servers.iter().for_each(|one| one.set_chain(other.clone()));
+        let said = works(in_state(start(&servers, &[]), state.path()).ready());
+        let told = format!("{depth} blocks of the chain were replaced");
+        let told = said.iter().filter(|line| line.contains(&told)).count();
+        assert_eq!(told, usize::from(is_told), "{depth}: {said:#?}");
+    }
+}
+
 /// Nothing in the file tells that its newest header is another; it is fetched
 /// again all the same.
 #[test]

@@ -115,21 +115,25 @@ impl HeaderFile {
     /// the state directory. Headers that are no longer needed, and branches
     /// that were given up, go once they take as much room as the others.
     ///
+    /// Returns how many headers of the chain that it held gave way to others:
+    /// also those that were loaded and not fetched again.
+    ///
     /// # Errors
     /// The file cannot be written. What it held is there still, and the next
     /// call tries again.
-    pub fn save(&mut self, headers: &Headers) -> io::Result<()> {
+    pub fn save(&mut self, headers: &Headers) -> io::Result<u32> {
         let Some((tip, _)) = headers.tip().filter(|_| self.state.is_writable()) else {
-            return Ok(());
+            return Ok(0);
         };
         let lowest = headers
             .lowest()
             .unwrap_or(tip)
             .max(headers.lowest_needed(tip));
         let Some(held) = &mut self.held else {
-            return self.rewrite(headers, lowest);
+            return self.rewrite(headers, lowest).map(|()| 0);
         };
         let fork = held.fork(headers);
+        let replaced = held.replaced(headers, fork);
         let mut records = Vec::new();
         for height in (lowest..held.lowest).rev() {
             write_record(&mut records, headers, height);
@@ -139,12 +143,12 @@ impl HeaderFile {
             write_record(&mut records, headers, height);
         }
         if records.is_empty() {
-            return Ok(());
+            return Ok(replaced);
         }
         let length = held.length + records.len();
         let needed = index(tip - lowest).saturating_add(1);
         if length / RECORD > needed.saturating_mul(2) {
-            return self.rewrite(headers, lowest);
+            return self.rewrite(headers, lowest).map(|()| replaced);
         }
         let end = u64::try_from(held.length).unwrap_or(u64::MAX);
         match self.state.append(&self.name, end, &records) {
@@ -152,13 +156,13 @@ impl HeaderFile {
                 held.length = length;
                 held.lowest = held.lowest.min(lowest);
                 held.extend(headers, fork);
-                Ok(())
+                Ok(replaced)
             }
             // Somebody removed or shortened it.
             Err(error)
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof) =>
             {
-                self.rewrite(headers, lowest)
+                self.rewrite(headers, lowest).map(|()| replaced)
             }
             Err(error) => Err(error),
         }
@@ -221,6 +225,19 @@ impl Held {
                 held.is_some() && held == headers.get(*height)
             })
             .unwrap_or(checkpoint)
+    }
+
+    /// How many headers the file holds that others have taken the place of.
+    fn replaced(&self, headers: &Headers, fork: u32) -> u32 {
+        let checkpoint = headers.checkpoint().height;
+        if headers.get(fork.saturating_add(1)).is_none() {
+            return 0;
+        }
+        let above = self
+            .above
+            .len()
+            .saturating_sub(index(fork - checkpoint) + 1);
+        u32::try_from(above).unwrap_or(u32::MAX)
     }
 
     /// Notes that the headers above `fork` were written. If there are none,

@@ -138,7 +138,7 @@ impl Call<'_> {
             "pruning": null,
             "server_version": self.options.version.name(),
             "protocol_min": "1.4",
-            "protocol_max": self.options.version.protocol_max(),
+            "protocol_max": self.options.claims.unwrap_or(self.options.version.protocol_max()),
             "genesis_hash": self.chain.block(0).unwrap().hash.to_string(),
             "hash_function": "sha256",
             "services": [],

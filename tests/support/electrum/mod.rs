@@ -91,6 +91,8 @@ pub struct Options {
     /// Octets of a reply; a longer one becomes an error.
     pub max_reply: usize,
     pub limits: Option<Limits>,
+    /// The newest protocol that it says it speaks, if not its version's.
+    pub claims: Option<&'static str>,
     pub tls: Option<Certificate>,
     /// Refuses TLS 1.3.
     pub only_tls12: bool,
@@ -108,6 +110,7 @@ impl Options {
             max_headers: 2016,
             max_reply: 10_000_000,
             limits: None,
+            claims: None,
             tls: None,
             only_tls12: false,
             address: None,

@@ -182,14 +182,16 @@ impl<P: Peers> Driver<P> {
                 continue;
             }
             let caught = catch_up(&self.ledger, &session.peer, sessions.batch, &self.cancel);
-            self.save();
+            // After a restart the newest blocks are in the file only.
+            let replaced = self.save();
             match caught {
                 Ok(caught) => {
                     session.note(&caught);
-                    if caught.depth > DEEP {
+                    let depth = caught.depth.max(replaced);
+                    if depth > DEEP {
                         self.log.warn(format_args!(
-                            "{} blocks of the chain were replaced by others with more work, which {} sent",
-                            caught.depth,
+                            "{depth} blocks of the chain were replaced by others with more work, \
+                             which {} sent",
                             session.peer.server(),
                         ));
                     }
@@ -271,14 +273,17 @@ impl<P: Peers> Driver<P> {
         self.ledger.trouble(text);
     }
 
-    pub(super) fn save(&mut self) {
-        let Some(file) = &mut self.file else { return };
-        if let Err(error) = file.save(&self.ledger.headers()) {
+    /// Writes what is new to the file. Returns how many headers that it held
+    /// gave way to others.
+    pub(super) fn save(&mut self) -> u32 {
+        let Some(file) = &mut self.file else { return 0 };
+        file.save(&self.ledger.headers()).unwrap_or_else(|error| {
             self.log.warn(format_args!(
                 "block headers cannot be kept in the state directory: {error}"
             ));
             self.file = None;
-        }
+            0
+        })
     }
 
     pub(super) fn tell(&self) {
