@@ -296,22 +296,4 @@ fn lied(error: ReplyError) -> PeerError {
 }
 
 #[cfg(test)]
-mod tests {
-    use bitcoin::consensus::serialize;
-
-    use super::*;
-    use crate::chain::testing;
-
-    #[test]
-    fn stripped_headers_are_taken_if_all_are_there_and_link() {
-        let chain = testing::recorded();
-        let octets = |headers: &[Header]| headers.iter().flat_map(serialize).collect::<Vec<_>>();
-        let three = octets(&chain[4..7]);
-        assert_eq!(linked(&three, 3).as_deref(), Some(&chain[4..7]));
-        assert_eq!(linked(&three, 2), None);
-        assert_eq!(linked(&three, 4), None);
-        assert_eq!(linked(&three[..239], 3), None);
-        let gap = octets(&[chain[4], chain[5], chain[7]]);
-        assert_eq!(linked(&gap, 3), None);
-    }
-}
+mod tests;

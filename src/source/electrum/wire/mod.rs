@@ -24,7 +24,7 @@ mod tcp;
 mod tls;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -206,3 +206,31 @@ fn an_id_that_comes_back_does_not_get_what_was_begun_for_it_before() {
         assert!(Arc::ptr_eq(&world.seat(&id(1), 0), &own));
     }
 }
+
+/// Servers close a session after ten silent minutes; an id may be silent for
+/// as long.
+#[test]
+fn what_an_id_has_is_pinged_at_times_of_its_own() {
+    let mut world = World::new(servers(&[("a", 9), ("b", 9)]), 3);
+    world.plan.start(world.now);
+    let links = world.pair(&id(1));
+    let mut times = [const { Vec::new() }; 2];
+    while world.now < world.begin + seconds(590) {
+        let before = links.each_ref().map(|link| link.pings.load(SeqCst));
+        world.run(seconds(1));
+        for ((link, before), times) in links.iter().zip(before).zip(&mut times) {
+            if link.pings.load(SeqCst) > before {
+                times.push(world.now - world.begin);
+            }
+        }
+    }
+    for times in &times {
+        let gaps = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs());
+        assert!(gaps.clone().count() >= 2, "{times:?}");
+        assert!(
+            gaps.clone().all(|gap| (29..=151).contains(&gap)),
+            "{times:?}"
+        );
+    }
+    assert_ne!(times[0], times[1]);
+}

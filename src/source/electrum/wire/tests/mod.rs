@@ -4,7 +4,7 @@
 mod calls;
 mod dial;
 mod failures;
-mod peer;
+pub(in crate::source::electrum) mod peer;
 // The proxy of the tests through the binary.
 #[path = "../../../../../tests/support/socks.rs"]
 #[allow(dead_code)]
@@ -62,7 +62,7 @@ fn direct() -> Dialer {
 }
 
 /// A connection to a scripted server without proxy and TLS.
-fn connect(peer: &Peer) -> Connection {
+pub(in crate::source::electrum) fn connect(peer: &Peer) -> Connection {
     direct()
         .dial(
             &local(peer.address, false),
