@@ -17,11 +17,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::electrum::chain::Chain;
+use support::electrum::lies::Lie;
 use support::electrum::names::script_hash;
 use support::electrum::{Electrum, Options, Version};
 use support::electrum_plugin::{
-    assert_transient, becomes, header_connections, ip, lookups, one_of_each, ready, server, start,
-    times_asked,
+    assert_transient, becomes, header_connections, ip, is_lookup, lookups, one_of_each, ready,
+    server, start, times_asked,
 };
 use support::plugin::Plugin;
 
@@ -113,6 +114,23 @@ fn each_name_has_its_answer_from_the_first_moment_on() {
         hold_to_answers(&mut plugin, "b");
         plugin.finish();
     }
+}
+
+/// Only the verification waits: the request goes out on both connections before
+/// there is a single header.
+#[test]
+fn the_request_does_not_wait_for_headers() {
+    let servers = one_of_each(&CHAIN);
+    for server in &servers {
+        server.lie_in("blockchain.block.headers", Lie::Silent);
+    }
+    let mut plugin = start(&[&servers[0], &servers[1]], &[]);
+    plugin.send("RESOLVE 1 last.bit a");
+    for server in &servers {
+        server.wait("to be asked", |log| log.iter().any(is_lookup));
+    }
+    plugin.send("CANCEL 1");
+    plugin.finish();
 }
 
 /// The methods and parameters of what a server was asked on the one connection

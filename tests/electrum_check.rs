@@ -10,10 +10,10 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use support::circuits::Circuits;
+use support::circuits::{Circuit, Circuits, Use};
 use support::electrum::chain::Chain;
 use support::electrum::lies::Lie;
 use support::electrum::{Electrum, Options, Version};
@@ -89,10 +89,33 @@ fn all_is_well_with_two_servers_and_a_proxy() {
         assert!(end.says(target), "{end:#?}");
     }
     assert!(end.says("verified up to block 13"), "{end:#?}");
-    // It looks no name up and keeps no connection ready.
-    for circuit in circuits.seen() {
-        assert_eq!(circuit.purpose(), support::circuits::Use::Headers);
-    }
+    let words = text(&end);
+    assert!(
+        words.contains("lookups ok an isolation id can ask"),
+        "{words}"
+    );
+    // It looks no name up, and opens what an isolation id would, no more.
+    let unused = |one: &Circuit| one.purpose() == Use::Ready && !one.requests.is_empty();
+    let (unused, others): (Vec<_>, Vec<_>) = circuits.seen().into_iter().partition(unused);
+    let targets: BTreeSet<_> = unused.iter().map(|one| one.seen.target.as_str()).collect();
+    assert_eq!((unused.len(), targets), (2, TARGETS.into()));
+    assert!(others.iter().all(|one| one.purpose() == Use::Headers));
+}
+
+/// Headers come, but what a lookup needs does not.
+#[test]
+fn a_server_that_lets_no_lookup_connect_is_told() {
+    let one = server();
+    let options = Options {
+        most_connections: Some(2),
+        ..Options::new(Version::V1_15)
+    };
+    // Its headers come over two.
+    let other = Electrum::start(one.chain(), options);
+    let circuits = to([one.address(), other.address()]);
+    let end = run::run(circuits.prepare('t', &SHORT));
+    assert_eq!(end.code, Some(1), "{end:#?}");
+    assert!(text(&end).contains("lookups FAIL"), "{end:#?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::Shared;
 use super::servers::Server;
 use super::sync::{Obstacle, Status};
+use crate::isolation::IsolationId;
 use crate::source::{Finding, Limit};
 
 /// Waits until lookups would work, or the time is up, and says how things are.
@@ -15,6 +16,9 @@ pub(super) fn check(shared: &Shared, servers: &[Server], limit: &Limit) -> Vec<F
         headers(&status),
         state(shared),
     ];
+    if settled.is_ok() {
+        found.push(lookups(shared, limit));
+    }
     found.push(match &shared.proxy {
         Some(proxy) if status.operators.is_empty() => Finding::warn(
             "proxy",
@@ -77,6 +81,30 @@ fn headers(status: &Status) -> Finding {
             obstacle.to_string(),
             "wait: the first time takes some minutes, and goes on from where it stopped. \
              -v shows progress; a greater --timeout lets check wait for longer",
+        ),
+    }
+}
+
+/// Opens the connections that an isolation id would have, and asks nothing on
+/// them.
+fn lookups(shared: &Shared, limit: &Limit) -> Finding {
+    let isolation = IsolationId::shared();
+    let seats: Result<Vec<_>, _> = (0..shared.pool.seats())
+        .map(|index| shared.pool.seat(&isolation, index, limit))
+        .collect();
+    shared.pool.forget(&isolation);
+    match seats {
+        Ok(links) => {
+            let servers: Vec<_> = links.iter().map(|link| link.server().to_string()).collect();
+            Finding::ok(
+                "lookups",
+                format!("an isolation id can ask {}", servers.join(" and ")),
+            )
+        }
+        Err(failure) => Finding::fail(
+            "lookups",
+            failure.to_string(),
+            "try again with a greater --timeout, or name other servers with electrum-server",
         ),
     }
 }

@@ -91,6 +91,8 @@ pub struct Options {
     /// Octets of a reply; a longer one becomes an error.
     pub max_reply: usize,
     pub limits: Option<Limits>,
+    /// Connections after so many are closed without a word.
+    pub most_connections: Option<usize>,
     /// The newest protocol that it says it speaks, if not its version's.
     pub claims: Option<&'static str>,
     pub tls: Option<Certificate>,
@@ -110,6 +112,7 @@ impl Options {
             max_headers: 2016,
             max_reply: 10_000_000,
             limits: None,
+            most_connections: None,
             claims: None,
             tls: None,
             only_tls12: false,
@@ -309,6 +312,12 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             connections.push(Connection::new(peer));
             connections.len() - 1
         });
+        if options.most_connections.is_some_and(|most| at >= most) {
+            shared
+                .log
+                .write(|connections| connections[at].closed = true);
+            continue;
+        }
         let session = Session::new(shared.clone(), Wire::new(stream, config.as_ref()), at);
         shared
             .sessions

@@ -12,12 +12,14 @@ use crate::chain::network::RETARGET_INTERVAL;
 use crate::source::Cancel;
 
 /// Fetches the checkpoint's header, and those below it without which the ones
-/// above cannot be verified.
+/// above cannot be verified. `told` learns the lowest height that is there,
+/// and the one that is needed, after each request.
 pub(super) fn anchor(
     ledger: &Ledger,
     peer: &impl Peer,
     batch: u32,
     cancel: &Cancel,
+    told: impl FnMut(u32, u32),
 ) -> Result<(), PeerError> {
     let checkpoint = ledger.headers().checkpoint().height;
     if ledger.headers().tip().is_none() {
@@ -29,22 +31,23 @@ pub(super) fn anchor(
     // The median of eleven times, and the first time of the period.
     let period = checkpoint - checkpoint % RETARGET_INTERVAL;
     let base = period.saturating_sub(1).min(checkpoint.saturating_sub(11));
-    downwards(ledger, peer, base, batch, cancel)
+    downwards(ledger, peer, base, batch, cancel, told)
 }
 
-/// Fetches what lookups need below the checkpoint.
+/// Fetches what lookups need below the checkpoint; `told` as with [`anchor`].
 pub(super) fn complete(
     ledger: &Ledger,
     peer: &impl Peer,
     batch: u32,
     cancel: &Cancel,
+    told: impl FnMut(u32, u32),
 ) -> Result<(), PeerError> {
     let needed = {
         let chain = ledger.headers();
         chain.tip().map(|(tip, _)| chain.lowest_needed(tip))
     };
     match needed {
-        Some(needed) => downwards(ledger, peer, needed, batch, cancel),
+        Some(needed) => downwards(ledger, peer, needed, batch, cancel, told),
         None => Ok(()),
     }
 }
@@ -55,6 +58,7 @@ fn downwards(
     needed: u32,
     batch: u32,
     cancel: &Cancel,
+    mut told: impl FnMut(u32, u32),
 ) -> Result<(), PeerError> {
     let checkpoint = ledger.headers().checkpoint().height;
     loop {
@@ -69,6 +73,7 @@ fn downwards(
         let start = lowest - count;
         let headers = peer.stripped(start, count, checkpoint, Instant::now() + PATIENCE)?;
         ledger.change(|chain| prepend(chain, &headers))?;
+        told(start, needed);
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::super::servers::Server;
 use super::catch_up::PATIENCE;
-use super::driver::Driver;
+use super::driver::{Driver, Pace};
 use super::ledger::Ledger;
 use super::peer::{FEWEST_HEADERS, MOST_HEADERS, Peer, PeerError, Peers};
 use super::sessions::Sessions;
@@ -20,13 +20,10 @@ pub(super) const SESSIONS: usize = 2;
 /// down as it goes on, and end it after about 50 MB.
 const MOST_OCTETS: u64 = 24 << 20;
 
-/// How often progress is told.
-const TOLD: Duration = Duration::from_secs(5);
-
 impl<P: Peers> Driver<P> {
     /// Fetches a long way in strides over many sessions.
     pub(super) fn fetch_many(&mut self, sessions: &mut Sessions<P::Peer>) {
-        let mut told = Instant::now();
+        let mut pace = Pace::new();
         loop {
             self.renew(sessions);
             let mut lanes = Vec::new();
@@ -56,8 +53,7 @@ impl<P: Peers> Driver<P> {
                 if added > 0 {
                     self.save();
                 }
-                if told.elapsed() >= TOLD {
-                    told = Instant::now();
+                if pace.is_due() {
                     self.tell();
                 }
                 worn = lanes.iter().any(|lane| is_worn(lane.peer));

@@ -36,6 +36,39 @@ const DAY: std::ops::Range<u64> = 20 * 3600..28 * 3600;
 const SHORTEST_BREAK: u64 = 2;
 const LONGEST_BREAK: u64 = 60;
 
+/// How often progress is told.
+const TOLD: Duration = Duration::from_secs(5);
+
+/// Lets progress be told at once, and then now and again.
+pub(super) struct Pace(Option<Instant>);
+
+impl Pace {
+    pub fn new() -> Self {
+        Self(None)
+    }
+
+    pub fn is_due(&mut self) -> bool {
+        let is_due = self.0.is_none_or(|last| last.elapsed() >= TOLD);
+        if is_due {
+            self.0 = Some(Instant::now());
+        }
+        is_due
+    }
+}
+
+/// Tells how far the headers below the checkpoint are there.
+fn tell_depth(log: &Log) -> impl FnMut(u32, u32) {
+    let mut pace = Pace::new();
+    move |lowest, needed| {
+        if pace.is_due() {
+            log.info(format_args!(
+                "block headers below the checkpoint are there down to {lowest}; they are needed \
+                 down to {needed}"
+            ));
+        }
+    }
+}
+
 /// Keeps the headers of a [`Ledger`] the newest, until it is cancelled.
 pub(in super::super) struct Driver<P: Peers> {
     pub peers: Arc<P>,
@@ -156,7 +189,8 @@ impl<P: Peers> Driver<P> {
     /// verify those above; whether they are there.
     fn begin(&mut self, sessions: &mut Sessions<P::Peer>) -> bool {
         while let Some(session) = sessions.open.first() {
-            match backward::anchor(&self.ledger, &session.peer, sessions.batch, &self.cancel) {
+            let (ledger, batch, tell) = (&self.ledger, sessions.batch, tell_depth(&self.log));
+            match backward::anchor(ledger, &session.peer, batch, &self.cancel, tell) {
                 Ok(()) => {
                     self.save();
                     return true;
@@ -213,12 +247,15 @@ impl<P: Peers> Driver<P> {
 
     /// Fetches what is still missing below the checkpoint.
     fn complete(&mut self, sessions: &mut Sessions<P::Peer>) {
+        let log = self.log.clone();
+        let mut tell = tell_depth(&log);
         for session in &sessions.open {
             if self.ledger.headers().is_complete() {
                 break;
             }
             let peer = &session.peer;
-            let completed = backward::complete(&self.ledger, peer, sessions.batch, &self.cancel);
+            let completed =
+                backward::complete(&self.ledger, peer, sessions.batch, &self.cancel, &mut tell);
             if let Err(error) = completed {
                 peer.close();
                 self.blame(&mut sessions.liars, peer.server(), &error);

@@ -17,8 +17,8 @@ fn checkpoint(chain: &[SealedHeader], height: u32) -> Checkpoint {
 
 fn go(ledger: &Ledger, host: &Arc<Host>, batch: u32) -> Result<(), PeerError> {
     let (peer, cancel) = (host.connect(), Cancel::new());
-    anchor(ledger, &peer, batch, &cancel)?;
-    complete(ledger, &peer, batch, &cancel)
+    anchor(ledger, &peer, batch, &cancel, |_, _| {})?;
+    complete(ledger, &peer, batch, &cancel, |_, _| {})
 }
 
 #[test]

@@ -35,6 +35,8 @@ fn the_first_synchronisation_is_spread_over_sessions() {
         "hardly anything is fetched twice: {headers}"
     );
     assert_eq!(world.sessions.open.len(), 2, "then one each is enough");
+    assert!(world.was_told("info: block headers are still being fetched ("));
+    assert!(world.was_told("info: block headers are verified up to 5000"));
 }
 
 #[test]
