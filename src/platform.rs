@@ -1,7 +1,8 @@
 //! What differs between operating systems.
 
-use std::fs::File;
+use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read, Write};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -73,5 +74,72 @@ impl Write for Stream {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Creates a directory and those above it, unless they exist, accessible to
+/// nobody but the user.
+///
+/// # Errors
+/// One of them cannot be created.
+#[cfg(unix)]
+pub fn create_private_directory(directory: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+}
+
+/// Creates a directory and those above it, unless they exist. Those of the
+/// user's profile are accessible to nobody else.
+///
+/// # Errors
+/// One of them cannot be created.
+#[cfg(not(unix))]
+pub fn create_private_directory(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)
+}
+
+/// Makes a change of names in a directory durable, where file systems can. If
+/// it fails, the machine can find the old file after a failure, which is no
+/// harm.
+#[cfg(unix)]
+pub fn sync_directory(directory: &Path) {
+    let _ = File::open(directory).and_then(|directory| directory.sync_all());
+}
+
+/// Directories cannot be synchronised here.
+#[cfg(not(unix))]
+pub fn sync_directory(_: &Path) {}
+
+/// Which file it is, beyond its name: device and inode, and the time of the
+/// last change of the inode (seconds and nanoseconds), which also tells of a
+/// file that was put in place with an old time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileIdentity {
+    device: u64,
+    inode: u64,
+    changed: (i64, i64),
+}
+
+impl FileIdentity {
+    /// `None` where the system has no such thing.
+    #[cfg(unix)]
+    pub fn of(metadata: &Metadata) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+
+        Some(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+
+    /// `None` where the system has no such thing.
+    #[cfg(not(unix))]
+    pub fn of(_: &Metadata) -> Option<Self> {
+        None
     }
 }

@@ -16,9 +16,6 @@ use thiserror::Error;
 use super::merkle::{FoldError, fold};
 use super::network::CHAIN_ID;
 
-/// Octets of a header without its AuxPoW.
-pub const HEADER_LENGTH: usize = 80;
-
 /// Octets of the parent's coinbase transaction: what fits into a block of
 /// Bitcoin.
 const MAX_COINBASE: usize = 1_000_000;
@@ -153,7 +150,7 @@ pub(super) fn is_merged_mined(header: &Header) -> bool {
 /// Reads a header without what may follow it, and returns the rest.
 pub(super) fn read_header(octets: &[u8]) -> Result<(Header, &[u8]), Malformed> {
     let (header, rest) = octets
-        .split_at_checked(HEADER_LENGTH)
+        .split_at_checked(Header::SIZE)
         .ok_or(Malformed::CutOff)?;
     let header = deserialize(header).map_err(|_| Malformed::CutOff)?;
     Ok((header, rest))

@@ -55,7 +55,8 @@ impl Candidate {
     }
 
     /// The hash of the newest header, or that of the fork if there is none.
-    pub fn tip_hash(&self) -> BlockHash {
+    #[cfg(test)]
+    pub(super) fn tip_hash(&self) -> BlockHash {
         self.tip_hash
     }
 

@@ -127,12 +127,18 @@ impl Headers {
         self.work
     }
 
+    /// The lowest height without which no header above the checkpoint can be
+    /// verified.
+    pub fn lowest_for_rules(&self) -> u32 {
+        rules::lowest_for_rules(self.checkpoint.height)
+    }
+
     /// The lowest height that is needed when the tip is at `tip`: for names
     /// that are not expired, for the first change of the target above the
     /// checkpoint, and for the median of times.
     pub fn lowest_needed(&self, tip: u32) -> u32 {
         tip.saturating_sub(self.network.expiry())
-            .min(rules::lowest_for_rules(self.checkpoint.height))
+            .min(self.lowest_for_rules())
     }
 
     /// Whether all headers below the tip that are needed are known.

@@ -107,17 +107,9 @@ pub(super) fn is_possible(network: Network, bits: CompactTarget) -> bool {
     if !network.keeps_time() {
         return bits.to_consensus() == REGTEST_BITS;
     }
-    // Expanding a target above 256 bits would wrap.
-    if bits.to_consensus()
-        > Params::MAINNET
-            .max_attainable_target
-            .to_compact_lossy()
-            .to_consensus()
-    {
-        return false;
-    }
-    let target = bitcoin::Target::from_compact(bits);
-    target != bitcoin::Target::ZERO && target.to_compact_lossy() == bits
+    network
+        .target(bits)
+        .is_some_and(|target| target.to_compact_lossy() == bits)
 }
 
 /// The lowest height that the header above a checkpoint and all later ones

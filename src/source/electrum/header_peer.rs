@@ -8,22 +8,19 @@ use std::time::{Duration, Instant};
 use bitcoin::block::Header;
 use bitcoin::consensus::deserialize;
 use rand::RngExt;
+use serde_json::value::RawValue;
 
 use super::links::LookupDialer;
 use super::pins::Pins;
 use super::pool::Pool;
+use super::protocol::Protocol;
 use super::reply::{self, ReplyError};
 use super::servers::Server;
 use super::sync::{Announced, Peer, PeerError, Peers};
-use super::wire::{
-    CallError, Connection, DialError, Dialer, HEADERS_SUBSCRIBE, Purpose, Reply, Request,
-};
+use super::wire::{CallError, Connection, DialError, Dialer, HEADERS_SUBSCRIBE, Purpose, Request};
 use crate::chain::sealed::SealedHeader;
 use crate::log::Log;
 use crate::source::Cancel;
-
-/// Octets of a header without its AuxPoW.
-const HEADER_LENGTH: usize = 80;
 
 /// The time for what a server answers from memory.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,9 +28,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Seconds between pings, drawn at random. Servers close a session after ten
 /// silent minutes.
 const PINGS: std::ops::Range<u64> = 60..240;
-
-/// Servers that offer this protocol leave AuxPoW out in the wrong places.
-const CUTS_WRONGLY: reply::Protocol = reply::Protocol::new(1, 6, 0);
 
 /// Opens connections for headers.
 pub(super) struct HeaderPeers {
@@ -106,11 +100,11 @@ impl HeaderPeer {
         let deadline = Instant::now() + PATIENCE;
         let call = |method| {
             let request = Request::new(method, "[]");
-            succeed(call(&connection, request, deadline, &cancel)?)
+            call(&connection, request, deadline, &cancel)
         };
         let features = call("server.features")?;
-        let strips = connection.protocol() >= super::wire::Protocol::V1_4_1
-            && reply::newest_protocol(features.get()).is_ok_and(|newest| newest < CUTS_WRONGLY);
+        let strips = connection.protocol() >= Protocol::V1_4_1
+            && reply::newest_protocol(features.get()).is_ok_and(|newest| newest < Protocol::V1_6);
         let tip = reply::tip(call(HEADERS_SUBSCRIBE)?.get()).map_err(lied)?;
         Ok(Self {
             newest: Mutex::new(announced(tip)?),
@@ -134,14 +128,14 @@ impl HeaderPeer {
             None => format!("[{start},{count}]"),
         };
         let request = Request::new("blockchain.block.headers", params);
-        let text = succeed(call(&self.connection, request, deadline, &self.cancel)?)?;
+        let text = call(&self.connection, request, deadline, &self.cancel)?;
         Ok(reply::headers(text.get(), count).map_err(lied)?.octets)
     }
 
     /// One header, cut off before its AuxPoW; every server does this right.
     fn single(&self, height: u32, deadline: Instant) -> Result<Header, PeerError> {
         let request = Request::new("blockchain.block.header", format!("[{height}]"));
-        let text = succeed(call(&self.connection, request, deadline, &self.cancel)?)?;
+        let text = call(&self.connection, request, deadline, &self.cancel)?;
         bare(&reply::header(text.get()).map_err(lied)?)
     }
 }
@@ -157,9 +151,9 @@ impl Peer for HeaderPeer {
         self.connection.server()
     }
 
-    fn newest(&self, _deadline: Instant) -> Result<Announced, PeerError> {
+    fn newest(&self) -> Result<Announced, PeerError> {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(news) = self.connection.notification(HEADERS_SUBSCRIBE) {
+        if let Some(news) = self.connection.news() {
             *newest = announced(reply::tip_notification(news.get()).map_err(lied)?)?;
         }
         Ok(*newest)
@@ -246,7 +240,7 @@ fn next_ping() -> Instant {
 /// Headers of 80 octets each that link; `None` if they do not.
 fn linked(octets: &[u8], count: u32) -> Option<Vec<Header>> {
     let headers: Vec<Header> = octets
-        .chunks(HEADER_LENGTH)
+        .chunks(Header::SIZE)
         .map(|octets| deserialize(octets).ok())
         .collect::<Option<_>>()?;
     let links = headers
@@ -265,7 +259,7 @@ fn announced(tip: reply::Tip) -> Result<Announced, PeerError> {
 
 /// A header without the AuxPoW behind it.
 fn bare(octets: &[u8]) -> Result<Header, PeerError> {
-    let octets = octets.get(..HEADER_LENGTH).unwrap_or_default();
+    let octets = octets.get(..Header::SIZE).unwrap_or_default();
     deserialize(octets).map_err(|_| PeerError::Lied("a header that is too short".into()))
 }
 
@@ -274,21 +268,17 @@ fn call(
     request: Request,
     deadline: Instant,
     cancel: &Cancel,
-) -> Result<Reply, PeerError> {
-    connection
+) -> Result<Box<RawValue>, PeerError> {
+    let reply = connection
         .call(request, deadline, cancel)
         .map_err(|error| match error {
             CallError::TimedOut { .. } | CallError::Cancelled => PeerError::TimedOut,
             CallError::Protocol(what) => PeerError::Lied(what.to_owned()),
             error => PeerError::Broken(format!("it {error}")),
-        })
-}
-
-fn succeed(reply: Reply) -> Result<Box<serde_json::value::RawValue>, PeerError> {
-    match reply {
-        Reply::Result(text) => Ok(text),
-        Reply::Error(error) => Err(PeerError::Broken(format!("it answered with {error}"))),
-    }
+        })?;
+    reply
+        .result()
+        .map_err(|error| PeerError::Broken(format!("it answered with {error}")))
 }
 
 fn lied(error: ReplyError) -> PeerError {

@@ -7,12 +7,13 @@ use thiserror::Error;
 
 use super::evidence::{Claim, Operation, verify};
 use super::name_script::script_hash;
+use super::protocol::Protocol;
 use super::reply::{self, HistoryEntry, ReplyError, ValueProof};
 use super::sync::Ledger;
 use super::verdict::{
     Account, Selection, Terms, TooManyOperations, is_complete, newest, select, value_proof_height,
 };
-use super::wire::{CallError, Connection, Protocol, Reply, Request};
+use super::wire::{CallError, Connection, Reply, Request};
 use crate::chain::network::Network;
 use crate::snapshot::{FetchFailure, NameKey};
 use crate::source::Limit;
@@ -235,10 +236,9 @@ impl Lookup<'_> {
     }
 }
 
+/// The result of a reply; an error's words may hold the script hash.
 fn succeed(reply: Reply) -> Result<Box<RawValue>, LookupError> {
-    match reply {
-        Reply::Result(text) => Ok(text),
-        // Its words may hold the script hash.
-        Reply::Error(error) => Err(LookupError::Broken(format!("answered with {error}"))),
-    }
+    reply
+        .result()
+        .map_err(|error| LookupError::Broken(format!("answered with {error}")))
 }

@@ -14,6 +14,7 @@ mod lookup;
 mod name_script;
 mod pins;
 mod pool;
+mod protocol;
 #[cfg(test)]
 mod recorded;
 mod reply;
@@ -106,9 +107,7 @@ impl Inner {
         let settings = &self.settings;
         let servers = self.servers();
         let (state, kept) = self.open_state();
-        let directory = settings.state.as_deref().filter(|_| state.is_some());
-        let is_writable = state.as_ref().is_some_and(|state| state.is_writable());
-        let (pins, notes) = Pins::open(directory, is_writable);
+        let (pins, notes) = Pins::open(state.clone());
         notes.iter().for_each(|note| self.log.warn(note));
         let (file, headers) = self.load_headers(state);
         let pins = Arc::new(pins);

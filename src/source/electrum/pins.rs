@@ -9,13 +9,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write as _};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use data_encoding::HEXLOWER;
 
+use super::state::State;
 use super::wire::KeyHash;
 use crate::config::settings::NodeAddress;
 
@@ -29,7 +27,10 @@ const MAX_SERVERS: usize = 1000;
 const MAX_SERVER: usize = 300;
 
 /// The most that is read of the file, in octets.
-const MAX_FILE: u64 = 1 << 20;
+const MAX_FILE: usize = 1 << 20;
+
+/// The file in the state directory.
+const FILE: &str = "pins";
 
 /// The public keys of servers, as far as they are known.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ pub(super) struct Pins {
     /// Servers for which an authority vouched, by host and port.
     vouched: Mutex<BTreeSet<String>>,
     /// Where changes are written; `None` to keep them in memory.
-    file: Option<PathBuf>,
+    state: Option<Arc<State>>,
     /// Why the last change was not written.
     trouble: Mutex<Option<String>>,
 }
@@ -53,18 +54,17 @@ struct Pin {
 impl Pins {
     /// Reads the file `pins` in the state directory, if there is one, and
     /// returns warnings about what of it cannot be used. Changes are written
-    /// only if `is_writable`.
-    pub fn open(directory: Option<&Path>, is_writable: bool) -> (Self, Vec<String>) {
+    /// only if the directory is this process's to write to.
+    pub fn open(state: Option<Arc<State>>) -> (Self, Vec<String>) {
         let mut warnings = Vec::new();
-        let file = directory.map(|directory| directory.join("pins"));
-        let known = file
+        let known = state
             .as_deref()
-            .map(|file| load(file, &mut warnings))
+            .map(|state| load(state, &mut warnings))
             .unwrap_or_default();
         let pins = Self {
             known: Mutex::new(known),
             vouched: Mutex::default(),
-            file: file.filter(|_| is_writable),
+            state: state.filter(|state| state.is_writable()),
             trouble: Mutex::new(None),
         };
         (pins, warnings)
@@ -107,14 +107,14 @@ impl Pins {
             None => 1,
         };
         known.insert(title, Pin { key, sightings });
-        let Some(file) = &self.file else {
+        let Some(state) = &self.state else {
             return;
         };
         // Under the lock, so that a newer file is not replaced by an older one.
-        let result = save(file, &known);
+        let result = state.replace(FILE, text(&known).as_bytes());
         *lock(&self.trouble) = result
             .err()
-            .map(|error| format!("{} cannot be written: {error}", file.display()));
+            .map(|error| format!("the file {FILE} cannot be written: {error}"));
     }
 
     /// Takes the reason why the last change could not be written. Pins are
@@ -134,14 +134,12 @@ fn title(server: &NodeAddress) -> String {
     server.to_string().to_ascii_lowercase()
 }
 
-fn load(file: &Path, warnings: &mut Vec<String>) -> BTreeMap<String, Pin> {
+fn load(state: &State, warnings: &mut Vec<String>) -> BTreeMap<String, Pin> {
     let mut known = BTreeMap::new();
-    let text = match read(file) {
-        Ok(text) => text,
+    let text = match state.read(FILE, MAX_FILE) {
+        Ok(text) => text.unwrap_or_default(),
         Err(error) => {
-            if error.kind() != ErrorKind::NotFound {
-                warnings.push(format!("{} cannot be read: {error}", file.display()));
-            }
+            warnings.push(format!("the file {FILE} cannot be read: {error}"));
             return known;
         }
     };
@@ -157,17 +155,10 @@ fn load(file: &Path, warnings: &mut Vec<String>) -> BTreeMap<String, Pin> {
     }
     if skipped > 0 {
         warnings.push(format!(
-            "{}: {skipped} lines are no pins and were skipped",
-            file.display()
+            "{skipped} lines of the file {FILE} are no pins and were skipped"
         ));
     }
     known
-}
-
-fn read(file: &Path) -> io::Result<Vec<u8>> {
-    let mut octets = Vec::new();
-    File::open(file)?.take(MAX_FILE).read_to_end(&mut octets)?;
-    Ok(octets)
 }
 
 fn parse(line: &[u8]) -> Option<(String, Pin)> {
@@ -185,22 +176,20 @@ fn parse(line: &[u8]) -> Option<(String, Pin)> {
     (is_title && words.next().is_none()).then(|| (title.to_owned(), pin))
 }
 
-/// Writes the file whole or not at all.
-fn save(file: &Path, known: &BTreeMap<String, Pin>) -> io::Result<()> {
+/// The file's contents.
+fn text(known: &BTreeMap<String, Pin>) -> String {
     let mut text = String::new();
     for (title, Pin { key, sightings }) in known {
         // Writing to a string does not fail.
         let _ = writeln!(text, "{title} {} {sightings}", HEXLOWER.encode(key));
     }
-    let new = file.with_extension("new");
-    let mut writer = File::create(&new)?;
-    writer.write_all(text.as_bytes())?;
-    writer.sync_all()?;
-    std::fs::rename(&new, file)
+    text
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     const A: KeyHash = [0xaa; 32];
@@ -213,15 +202,20 @@ mod tests {
         }
     }
 
+    fn state(directory: &Path) -> Option<Arc<State>> {
+        Some(Arc::new(State::open(directory).unwrap()))
+    }
+
+    /// The pins of a directory that no other process has.
     fn open(directory: &Path) -> Pins {
-        let (pins, warnings) = Pins::open(Some(directory), true);
+        let (pins, warnings) = Pins::open(state(directory));
         assert_eq!(warnings, [""; 0]);
         pins
     }
 
     #[test]
     fn a_key_counts_after_two_sightings() {
-        let (pins, _) = Pins::open(None, true);
+        let (pins, _) = Pins::open(None);
         let (one, other) = (server("one.example"), server("2001:db8::1"));
         pins.sight(&one, A);
         assert_eq!(pins.confirmed(&one), None);
@@ -248,11 +242,13 @@ mod tests {
         pins.sight(&other, B);
         pins.sight(&other, B);
         assert_eq!(pins.trouble(), None);
+        drop(pins);
         let pins = open(directory.path());
         assert_eq!(pins.confirmed(&other), Some(B));
         assert_eq!(pins.confirmed(&one), None);
         // The sighting of the first run counts.
         pins.sight(&one, A);
+        drop(pins);
         assert_eq!(open(directory.path()).confirmed(&one), Some(A));
         let text = std::fs::read_to_string(directory.path().join("pins")).unwrap();
         let (a, b) = ("aa".repeat(32), "bb".repeat(32));
@@ -261,17 +257,19 @@ mod tests {
             format!("[2001:db8::1]:50002 {b} 2\none.example:50002 {a} 2\n")
         );
         let names: Vec<_> = directory.path().read_dir().unwrap().collect();
-        assert_eq!(names.len(), 1, "{names:?}");
+        assert_eq!(names.len(), 2, "and the lock: {names:?}");
     }
 
     #[test]
     fn a_second_process_reads_and_does_not_write() {
         let directory = tempfile::tempdir().unwrap();
         let one = server("one.example");
-        open(directory.path()).sight(&one, A);
-        let (pins, _) = Pins::open(Some(directory.path()), false);
-        pins.sight(&one, A);
-        assert_eq!(pins.confirmed(&one), Some(A));
+        let first = open(directory.path());
+        first.sight(&one, A);
+        let second = open(directory.path());
+        second.sight(&one, A);
+        assert_eq!(second.confirmed(&one), Some(A));
+        drop((first, second));
         assert_eq!(open(directory.path()).confirmed(&one), None);
     }
 
@@ -298,13 +296,10 @@ mod tests {
         ];
         let file = directory.path().join("pins");
         std::fs::write(&file, lines.join("\n")).unwrap();
-        let (pins, warnings) = Pins::open(Some(directory.path()), true);
+        let (pins, warnings) = Pins::open(state(directory.path()));
         assert_eq!(
             warnings,
-            [format!(
-                "{}: 13 lines are no pins and were skipped",
-                file.display()
-            )]
+            ["13 lines of the file pins are no pins and were skipped"]
         );
         assert_eq!(pins.confirmed(&server("good.example")), Some(A));
         assert_eq!(lock(&pins.known).len(), 1);
@@ -312,7 +307,7 @@ mod tests {
 
     #[test]
     fn the_number_of_pins_is_bounded() {
-        let (pins, _) = Pins::open(None, false);
+        let (pins, _) = Pins::open(None);
         for number in 0..2 * MAX_SERVERS {
             pins.sight(&server(&format!("s{number}.example")), A);
         }
@@ -327,8 +322,8 @@ mod tests {
     fn a_file_that_cannot_be_written_is_told_and_does_no_harm() {
         let directory = tempfile::tempdir().unwrap();
         let gone = directory.path().join("gone");
-        let (pins, warnings) = Pins::open(Some(&gone), true);
-        assert_eq!(warnings, [""; 0], "there need not be a file");
+        let pins = open(&gone);
+        std::fs::remove_dir_all(&gone).unwrap();
         pins.sight(&server("a.example"), A);
         assert!(pins.trouble().unwrap().contains("pins cannot be written"));
         assert_eq!(pins.trouble(), None);

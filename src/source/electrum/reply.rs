@@ -9,6 +9,7 @@ mod shape;
 mod version;
 
 use bitcoin::Txid;
+use bitcoin::block::Header;
 use bitcoin::hashes::Hash;
 use data_encoding::HEXLOWER;
 use serde::Deserialize;
@@ -16,7 +17,7 @@ use serde::de::DeserializeSeed;
 use thiserror::Error;
 
 use self::shape::{Bounded, Member, Object};
-pub(super) use self::version::{Protocol, newest_protocol};
+pub(super) use self::version::newest_protocol;
 use super::evidence::Claim;
 
 /// The most operations on one name that are looked at. Servers cut their
@@ -36,9 +37,6 @@ pub(super) const MAX_HEADERS: usize = 2_016;
 /// The most octets of headers in one reply: in hexadecimal they fill the 10 MB
 /// at which servers cut their replies.
 pub(super) const MAX_HEADERS_LENGTH: usize = 5_000_000;
-
-/// The octets of a header without proof of work.
-const HEADER_LENGTH: usize = 80;
 
 /// Why a reply is no answer to what was asked. The text completes "the reply
 /// …" and holds nothing that the server chose.
@@ -238,8 +236,6 @@ pub(super) fn value_proofs<'a>(
 pub(super) struct Headers {
     /// How many there are, on the server's word.
     pub count: u32,
-    /// The most that the server sends at once, on its word.
-    pub max: u32,
     /// All of them, one after the other.
     pub octets: Vec<u8>,
 }
@@ -257,7 +253,6 @@ pub(super) fn headers(result: &str, asked: u32) -> Result<Headers, ReplyError> {
     #[derive(Deserialize)]
     struct Reply<'a> {
         count: u32,
-        max: u32,
         #[serde(borrow)]
         hex: Option<&'a str>,
         #[serde(borrow)]
@@ -275,13 +270,11 @@ pub(super) fn headers(result: &str, asked: u32) -> Result<Headers, ReplyError> {
     }
     let count = usize::try_from(reply.count).map_err(|_| ReplyError::Count)?;
     let is_empty = count == 0;
-    if reply.count > asked || octets.is_empty() != is_empty || octets.len() / HEADER_LENGTH < count
-    {
+    if reply.count > asked || octets.is_empty() != is_empty || octets.len() / Header::SIZE < count {
         return Err(ReplyError::Count);
     }
     Ok(Headers {
         count: reply.count,
-        max: reply.max,
         octets,
     })
 }
@@ -313,7 +306,7 @@ struct TipMembers<'a> {
 impl TipMembers<'_> {
     fn tip(&self) -> Result<Tip, ReplyError> {
         let octets = hex(self.hex, MAX_HEADERS_LENGTH)?;
-        if octets.len() < HEADER_LENGTH {
+        if octets.len() < Header::SIZE {
             return Err(ReplyError::Count);
         }
         Ok(Tip {

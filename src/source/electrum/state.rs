@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error as ThisError;
 
+use crate::platform;
+
 /// The file that is locked. It stays empty.
 const LOCK: &str = "lock";
 
@@ -40,7 +42,7 @@ impl State {
     /// # Errors
     /// The directory does not exist and cannot be created.
     pub fn open(directory: &Path) -> io::Result<Self> {
-        create_private(directory)?;
+        platform::create_private_directory(directory)?;
         Ok(Self {
             directory: directory.to_owned(),
             lock: lock(&directory.join(LOCK)),
@@ -90,7 +92,7 @@ impl State {
             let _ = fs::remove_file(&temporary);
         }
         replaced?;
-        sync_directory(&self.directory);
+        platform::sync_directory(&self.directory);
         Ok(())
     }
 
@@ -141,37 +143,6 @@ fn write_durably(path: &Path, octets: &[u8]) -> io::Result<()> {
     file.write_all(octets)?;
     file.sync_all()
 }
-
-/// Creates a directory and those above it, unless they exist, accessible to
-/// nobody but the user.
-#[cfg(unix)]
-fn create_private(directory: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-}
-
-/// Creates a directory and those above it, unless they exist. Those of the
-/// user's profile are accessible to nobody else.
-#[cfg(not(unix))]
-fn create_private(directory: &Path) -> io::Result<()> {
-    fs::create_dir_all(directory)
-}
-
-/// Makes a change of names in a directory durable, where file systems can. If
-/// it fails, the machine can find the old file after a failure, which is no
-/// harm.
-#[cfg(unix)]
-fn sync_directory(directory: &Path) {
-    let _ = File::open(directory).and_then(|directory| directory.sync_all());
-}
-
-/// Directories cannot be synchronised here.
-#[cfg(not(unix))]
-fn sync_directory(_: &Path) {}
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,6 @@ use bitcoin::block::Header;
 use super::catch_up::{PATIENCE, lie};
 use super::ledger::Ledger;
 use super::peer::{Peer, PeerError};
-use crate::chain::network::RETARGET_INTERVAL;
 use crate::source::Cancel;
 
 /// Fetches the checkpoint's header, and those below it without which the ones
@@ -28,9 +27,7 @@ pub(super) fn anchor(
         let header = header.ok_or_else(|| PeerError::Lied("no header".into()))?;
         ledger.change(|chain| chain.anchor(header)).map_err(lie)?;
     }
-    // The median of eleven times, and the first time of the period.
-    let period = checkpoint - checkpoint % RETARGET_INTERVAL;
-    let base = period.saturating_sub(1).min(checkpoint.saturating_sub(11));
+    let base = ledger.headers().lowest_for_rules();
     downwards(ledger, peer, base, batch, cancel, told)
 }
 

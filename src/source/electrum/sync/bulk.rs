@@ -28,7 +28,7 @@ impl<P: Peers> Driver<P> {
             self.renew(sessions);
             let mut lanes = Vec::new();
             for session in sessions.open.iter().filter(|one| one.peer.is_alive()) {
-                if let Ok(newest) = session.peer.newest(Instant::now() + PATIENCE) {
+                if let Ok(newest) = session.peer.newest() {
                     self.ledger.aim(newest.height);
                     lanes.push(Lane::new(&session.peer, newest.height));
                 }

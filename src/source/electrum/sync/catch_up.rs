@@ -39,7 +39,7 @@ pub(super) fn catch_up(
     batch: u32,
     cancel: &Cancel,
 ) -> Result<Caught, PeerError> {
-    let newest = peer.newest(Instant::now() + PATIENCE)?;
+    let newest = peer.newest()?;
     ledger.aim(newest.height);
     let mut caught = Caught {
         depth: 0,
@@ -65,7 +65,7 @@ pub(super) fn catch_up(
         // What goes on from our newest block counts at once, so that a
         // connection which breaks has not worked for nothing.
         if candidate.fork() == tip(ledger)? {
-            caught.count += adopt(ledger, candidate)?.1;
+            caught.count += adopt(ledger, &candidate).1;
             candidate = begin(ledger, tip(ledger)?)?;
         }
         if cancel.is_set() {
@@ -75,7 +75,7 @@ pub(super) fn catch_up(
         headers = peer.sealed(start, batch, Instant::now() + PATIENCE)?;
     }
     let is_there = has(&candidate, &newest);
-    let (depth, count) = adopt(ledger, candidate)?;
+    let (depth, count) = adopt(ledger, &candidate);
     if !is_there {
         return Err(PeerError::Broken(
             "its newest block is not in its chain".into(),
@@ -174,11 +174,11 @@ pub(super) fn lie(error: HeaderError) -> PeerError {
 
 /// Takes a candidate over; returns how deep the change goes and how many
 /// blocks came.
-pub(super) fn adopt(ledger: &Ledger, candidate: Candidate) -> Result<(u32, u32), PeerError> {
-    match ledger.adopt(&candidate) {
-        Adoption::Kept | Adoption::Stale => Ok((0, 0)),
-        Adoption::Extended { count } => Ok((0, count)),
-        Adoption::Replaced { depth, count } => Ok((depth, count)),
+pub(super) fn adopt(ledger: &Ledger, candidate: &Candidate) -> (u32, u32) {
+    match ledger.adopt(candidate) {
+        Adoption::Kept | Adoption::Stale => (0, 0),
+        Adoption::Extended { count } => (0, count),
+        Adoption::Replaced { depth, count } => (depth, count),
     }
 }
 

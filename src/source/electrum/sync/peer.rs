@@ -45,9 +45,9 @@ pub(in super::super) trait Peer: Send + Sync {
     /// The server at its other end.
     fn server(&self) -> &Server;
 
-    /// The newest block that the server has told of. Asked for once; from then
-    /// on the server tells by itself, and this only looks.
-    fn newest(&self, deadline: Instant) -> Result<Announced, PeerError>;
+    /// The newest block that the server has told of. It tells by itself, and
+    /// this only looks.
+    fn newest(&self) -> Result<Announced, PeerError>;
 
     /// At most `count` headers from `start` on, with their AuxPoW. At least
     /// one, or an error.

@@ -54,7 +54,7 @@ impl<P: Peer> Session<P> {
     /// Whether the server has told of a block that was not looked at.
     pub fn has_news(&self, ledger: &Ledger) -> bool {
         let now = Instant::now();
-        match self.peer.newest(now) {
+        match self.peer.newest() {
             Ok(newest) if self.compared == Some(newest) => false,
             Ok(newest) => {
                 now >= self.quiet_until

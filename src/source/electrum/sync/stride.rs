@@ -143,7 +143,7 @@ fn append(ledger: &Ledger, start: u32, headers: &[SealedHeader]) -> Result<Appen
         }
     }
     // What was right before the error is verified, whoever sent it.
-    let (_, count) = adopt(ledger, candidate)?;
+    let (_, count) = adopt(ledger, &candidate);
     match refused {
         None => Ok(Appended::Headers(count)),
         Some(error) => Err(lie(error)),

@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
+use super::super::protocol::Protocol;
 use super::budget::Budget;
 use super::calls::{Calls, State, Ticket, Turn};
 use super::error::CallError;
 use super::line::Lines;
 use super::message::Reply;
-use super::protocol::Protocol;
 use super::stream::Stream;
 use super::tcp::Until;
-use super::{HEADERS_SUBSCRIBE, Purpose, lock};
+use super::{Purpose, lock};
 use crate::source::Cancel;
 use crate::source::electrum::servers::Server;
 
@@ -104,10 +104,9 @@ impl Link {
     /// # Errors
     /// As [`Connection::send`] and [`Connection::receive`].
     pub fn call(&self, request: Request, until: Until<'_>) -> Result<Reply, CallError> {
-        let tickets = self.send(&[request])?;
-        let Some(ticket) = tickets.first() else {
-            return Err(CallError::Foreign);
-        };
+        let ticket = self.send(&[request])?.pop();
+        // There is one for each request.
+        let ticket = ticket.ok_or(CallError::Unanswered)?;
         self.wait(until, |state| state.take_reply(ticket.id()))
     }
 
@@ -275,12 +274,9 @@ impl Connection {
         self.link.call(request, Until { deadline, cancel })
     }
 
-    /// Takes the parameters of the newest notification of this method that was
-    /// not taken yet. Only those of `blockchain.headers.subscribe` are kept.
-    pub fn notification(&self, method: &str) -> Option<Box<RawValue>> {
-        if method != HEADERS_SUBSCRIBE {
-            return None;
-        }
+    /// Takes the parameters of the newest notification of a new block that was
+    /// not taken yet.
+    pub fn news(&self) -> Option<Box<RawValue>> {
         self.link.calls.state().take_notification()
     }
 

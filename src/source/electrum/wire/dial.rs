@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use rustls::RootCertStore;
 
+use super::super::protocol::Protocol;
 use super::Purpose;
 use super::budget::Budget;
 use super::connection::{Connection, Link, Request};
 use super::error::{CallError, DialError};
 use super::message::Reply;
-use super::protocol::Protocol;
 use super::stream::Stream;
 use super::tcp::{self, Bounded, Until};
 use super::tls::{Proof, Tls};
@@ -159,7 +159,9 @@ fn greet(link: &Link, server: &Server, until: Until<'_>) -> Result<Protocol, Dia
     let Ok((_software, version)) = serde_json::from_str::<(String, String)>(result.get()) else {
         return Err(DialError::NotElectrum { server: address });
     };
-    Protocol::parse(&version).ok_or(DialError::Version { server: address })
+    Protocol::parse(&version)
+        .filter(|version| version.is_spoken())
+        .ok_or(DialError::Version { server: address })
 }
 
 fn ungreeted(error: CallError, server: String) -> DialError {

@@ -22,6 +22,19 @@ pub enum Reply {
     Error(ServerError),
 }
 
+impl Reply {
+    /// The result, or the error in its place.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub fn result(self) -> Result<Box<RawValue>, ServerError> {
+        match self {
+            Self::Result(result) => Ok(result),
+            Self::Error(error) => Err(error),
+        }
+    }
+}
+
 /// The contents of a reply stay out of messages: they tell what was asked.
 impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

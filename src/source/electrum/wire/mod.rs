@@ -18,7 +18,6 @@ mod dial;
 mod error;
 mod line;
 mod message;
-mod protocol;
 mod stream;
 mod tcp;
 mod tls;
@@ -33,7 +32,6 @@ pub use self::connection::{Connection, Request};
 pub use self::dial::Dialer;
 pub use self::error::{CallError, DialError};
 pub use self::message::Reply;
-pub use self::protocol::Protocol;
 
 /// The method whose notifications are kept: new tips of the chain.
 pub const HEADERS_SUBSCRIBE: &str = "blockchain.headers.subscribe";

@@ -168,7 +168,7 @@ impl Peer for Connected {
         &self.host.server
     }
 
-    fn newest(&self, _: Instant) -> Result<Announced, PeerError> {
+    fn newest(&self) -> Result<Announced, PeerError> {
         let chain = self.host.chain();
         let newest = Announced {
             height: height(&chain),

@@ -229,18 +229,13 @@ fn the_newest_notification_is_kept() {
     });
     let connection = connect(&peer);
     let newest = || {
-        let params = connection.notification(HEADERS_SUBSCRIBE);
+        let params = connection.news();
         params.map(|params| params.get().to_owned())
     };
     assert_eq!(newest(), None);
     call(&connection).unwrap();
     assert_eq!(newest().unwrap(), r#"[{"height":2}]"#);
     assert_eq!(newest(), None, "taken once");
-    assert!(
-        connection
-            .notification("blockchain.scripthash.subscribe")
-            .is_none()
-    );
     connection.ping().unwrap();
     let deadline = soon();
     let third = loop {

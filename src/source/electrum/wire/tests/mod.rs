@@ -20,6 +20,7 @@ use super::*;
 use crate::config::settings::NodeAddress;
 use crate::source::Cancel;
 use crate::source::electrum::pins::Pins;
+use crate::source::electrum::protocol::Protocol;
 use crate::source::electrum::servers::Server;
 use peer::Peer;
 use socks::{Manner, Socks};
@@ -54,7 +55,7 @@ fn proxy_of(socks: &Socks) -> Option<NodeAddress> {
 }
 
 fn no_pins() -> Arc<Pins> {
-    Arc::new(Pins::open(None, false).0)
+    Arc::new(Pins::open(None).0)
 }
 
 fn direct() -> Dialer {

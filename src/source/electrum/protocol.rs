@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A version of the protocol. Later versions are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Protocol([u8; 3]);
+pub(super) struct Protocol([u16; 3]);
 
 impl Protocol {
     /// The first version that is spoken.
@@ -16,18 +16,25 @@ impl Protocol {
     /// `blockchain.name.get_value_proof`.
     pub const V1_4_3: Self = Self([1, 4, 3]);
 
-    /// Reads `1.4` or `1.4.3`; `None` for versions that are not spoken.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    /// The first whose servers leave AuxPoW out in the wrong places.
+    pub const V1_6: Self = Self([1, 6, 0]);
+
+    /// Reads two or three decimal numbers with dots between them; `None` for
+    /// everything else.
+    pub fn parse(text: &str) -> Option<Self> {
         let mut version = [0; 3];
         let mut places = version.iter_mut();
         for part in text.split('.') {
+            // The standard library would take a sign as well.
             let is_number = part.bytes().all(|octet| octet.is_ascii_digit());
             *places.next()? = part.parse().ok().filter(|_| is_number)?;
         }
-        let version = Self(version);
-        (Self::V1_4..=Self::V1_4_3)
-            .contains(&version)
-            .then_some(version)
+        text.contains('.').then_some(Self(version))
+    }
+
+    /// Whether this client speaks it.
+    pub fn is_spoken(self) -> bool {
+        (Self::V1_4..=Self::V1_4_3).contains(&self)
     }
 }
 
@@ -48,26 +55,42 @@ mod tests {
 
     #[test]
     fn versions_from_1_4_to_1_4_3_are_spoken() {
-        for text in ["1.4", "1.4.1", "1.4.2", "1.4.3"] {
-            assert_eq!(Protocol::parse(text).unwrap().to_string(), text);
+        for (text, is_spoken) in [
+            ("1.4", true),
+            ("1.4.1", true),
+            ("1.4.2", true),
+            ("1.4.3", true),
+            ("1.3.9", false),
+            ("1.4.4", false),
+            ("1.5", false),
+            ("1.6", false),
+            ("2.4", false),
+        ] {
+            let version = Protocol::parse(text).unwrap();
+            assert_eq!(version.to_string(), text);
+            assert_eq!(version.is_spoken(), is_spoken, "{text}");
         }
         assert_eq!(Protocol::parse("1.4.0"), Some(Protocol::V1_4));
-        assert!(Protocol::parse("1.4.2").unwrap() < Protocol::V1_4_3);
+        assert_eq!(Protocol::parse("1.6"), Some(Protocol::V1_6));
+        assert!(Protocol::V1_4_1 < Protocol::parse("1.4.2").unwrap());
+        assert!(Protocol::V1_4_3 < Protocol::parse("1.10.65535").unwrap());
+    }
+
+    #[test]
+    fn versions_are_plain_numbers() {
         for text in [
             "",
             "1",
-            "1.2",
-            "1.3.9",
-            "1.4.4",
-            "1.5",
-            "1.6",
-            "2.4",
+            "1.",
             "1.4.",
             ".1.4",
             "1.4.3.0",
             "1.+4",
-            "1.4.256",
+            "1.-4",
+            "1.65536",
+            "1. 4",
             "1.4 ",
+            "1.4\u{663}",
             "ElectrumX",
         ] {
             assert_eq!(Protocol::parse(text), None, "{text}");
