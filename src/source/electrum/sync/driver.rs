@@ -293,6 +293,11 @@ impl<P: Peers> Driver<P> {
         let mut open = sessions.open.iter();
         if open.any(|session| session.has_news(&self.ledger)) {
             self.compare(sessions);
+            // A branch with more work may have fewer blocks, and so need more
+            // of those below the checkpoint.
+            if !self.ledger.headers().is_complete() {
+                self.complete(sessions);
+            }
         }
     }
 

@@ -75,3 +75,26 @@ fn what_does_not_link_to_the_checkpoint_is_a_lie() {
     go(&ledger, &Host::new("b", &chain), 50).unwrap();
     assert_eq!(ledger.headers().lowest(), Some(0));
 }
+
+/// A process that is to end does not fetch thousands of headers first.
+#[test]
+fn cancelling_ends_it_between_two_requests() {
+    let chain = trunk(300);
+    let ledger = ledger(&chain, 200);
+    let host = Host::new("a", &chain);
+    let cancel = Cancel::new();
+    let during = cancel.clone();
+    host.play(move |_, _, _, count| {
+        if count > 1 {
+            during.set();
+        }
+        None
+    });
+    let ended = anchor(&ledger, &host.connect(), 10, &cancel, |_, _| {});
+    assert_eq!(ended, Err(PeerError::TimedOut));
+    assert_eq!(
+        host.requests().len(),
+        2,
+        "the checkpoint's, and ten below it"
+    );
+}
