@@ -44,6 +44,7 @@ fn parse(text: &str) -> Result<(Vec<Setting>, Vec<String>), String> {
     })?;
     let mut settings = Vec::new();
     let mut older = Collected::default();
+    let is_older = table.get(upstream::SECTION).is_some_and(Value::is_table);
     for (name, value) in table {
         if name == upstream::CERTSTORE {
             older.has_certstore = true;
@@ -53,6 +54,10 @@ fn parse(text: &str) -> Result<(Vec<Setting>, Vec<String>), String> {
             && let Value::Table(section) = value
         {
             read_section(section, &mut older)?;
+            continue;
+        }
+        if is_older && value.is_table() {
+            older.unknown.push(format!("the section {}", quoted(&name)));
             continue;
         }
         if value.is_table() {
@@ -88,6 +93,21 @@ fn parse(text: &str) -> Result<(Vec<Setting>, Vec<String>), String> {
 /// Reads the section of ncprop279 (Go), which has settings by their old names.
 fn read_section(section: Table, older: &mut Collected) -> Result<(), String> {
     for (name, value) in section {
+        if find(&name).is_some() {
+            return Err(format!(
+                "has {name} in its section {}; new settings stand at the top, outside sections",
+                upstream::SECTION
+            ));
+        }
+        if !Collected::knows(&name) {
+            let what = format!(
+                "the setting {} in the section {}",
+                quoted(&name),
+                upstream::SECTION
+            );
+            older.unknown.push(what);
+            continue;
+        }
         let text = scalar(&name, value)?;
         older
             .add(&name, OsString::from(text))

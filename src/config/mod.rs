@@ -158,7 +158,15 @@ fn assemble(
     draft.apply(&options, &Origin::Options)?;
     draft.apply(&arguments.settings, &Origin::CommandLine)?;
     let mut older = arguments.warnings;
-    if let Some(path) = draft.config.take() {
+    let file = draft.config.take().or_else(|| {
+        let path = upstream::usual_file(std::env::current_exe().ok().as_deref())?;
+        older.push(format!(
+            "settings are read from {path:?}, where ncprop279 (Go) looked for them; --config FILE \
+             names another file"
+        ));
+        Some(path)
+    });
+    if let Some(path) = file {
         let (settings, warnings) = file::read(&path)?;
         older.extend(warnings);
         draft = Draft::default();

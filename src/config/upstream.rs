@@ -5,6 +5,7 @@
 //! repeated. Each is turned into the setting of ours that it stands for.
 
 use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
 use super::draft::{Setting, push};
 use super::keys::{Key, find, quoted};
@@ -26,6 +27,25 @@ const NAMES: &[(&str, &str)] = &[
     ("cachemaxentries", "cache-entries"),
     ("onlyonion", "only-onion"),
 ];
+
+/// The name of its file.
+const FILE: &str = "ncprop279.conf";
+
+/// The file that it read if no option named one: of those that exist the last
+/// in this order. It also looked below the working directory, where a file
+/// could be anybody's; that is left out.
+pub(super) fn usual_file(binary: Option<&Path>) -> Option<PathBuf> {
+    let etc = Path::new("/etc");
+    let mut places = vec![etc.join(SECTION).join(FILE), etc.join(FILE)];
+    if let Some(beside) = binary.and_then(Path::parent) {
+        places.push(beside.join(FILE));
+        if let Some(above) = beside.parent() {
+            let etc = above.join("etc");
+            places.extend([etc.join(SECTION).join(FILE), etc.join(FILE)]);
+        }
+    }
+    places.into_iter().rev().find(|place| place.is_file())
+}
 
 /// What came of a command line.
 pub(super) struct Extracted {
@@ -118,9 +138,16 @@ fn own(name: &str) -> Option<&'static Key> {
 pub(super) struct Collected {
     settings: Vec<Setting>,
     pub has_certstore: bool,
+    /// What its file has that nobody knows; it passed over such things.
+    pub unknown: Vec<String>,
 }
 
 impl Collected {
+    /// Whether there is a setting of this name.
+    pub fn knows(name: &str) -> bool {
+        own(name).is_some()
+    }
+
     /// Adds a setting by its old name; the last one counts.
     pub fn add(&mut self, name: &str, value: OsString) -> Result<(), String> {
         let key = own(name).ok_or("is no option of ncprop279, neither old nor new; see --help")?;
@@ -145,6 +172,11 @@ impl Collected {
                 "the options certstore.* have no effect here and can be taken away".to_owned(),
             );
         }
+        warnings.extend(
+            self.unknown
+                .iter()
+                .map(|what| format!("{what} is unknown and has no effect")),
+        );
         let has = |name: &str| {
             let mut settings = self.settings.iter();
             settings

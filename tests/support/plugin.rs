@@ -51,8 +51,13 @@ pub struct Start {
 
 impl Start {
     pub fn new<S: AsRef<str>>(arguments: &[S]) -> Self {
+        Self::of(env!("CARGO_BIN_EXE_ncprop279").as_ref(), arguments)
+    }
+
+    /// A copy of the binary that lies elsewhere.
+    pub fn of<S: AsRef<str>>(binary: &std::path::Path, arguments: &[S]) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ncprop279"));
+        let mut command = Command::new(binary);
         command
             .args(arguments.iter().map(AsRef::as_ref))
             .env_remove("TOR_NS_PROTO_VERSION")

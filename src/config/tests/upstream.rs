@@ -210,6 +210,26 @@ fn its_mistakes_are_explained() {
     ] {
         arguments(&words).fails(parts);
     }
-    file("[ncprop279]\nnonsense = 1").fails(&["nonsense in its section", "no option"]);
     file("[ncprop279]\nonlyonion = []").fails(&["onlyonion with a list"]);
+}
+
+/// Its file could hold anything beside.
+#[test]
+fn what_its_file_has_beyond_is_passed_over_with_a_warning() {
+    let text = format!("{EXAMPLE}nonsense = [1]\n[dnsprop279]\nserver = \"192.0.2.53\"\n");
+    let run = file(&text).run();
+    assert_eq!(run.settings, example());
+    for part in [
+        "\"nonsense\" in the section ncprop279",
+        "the section \"dnsprop279\"",
+    ] {
+        let mut warnings = run.warnings.iter();
+        assert!(
+            warnings.any(|text| text.contains(part)),
+            "{:?}",
+            run.warnings
+        );
+    }
+    // In a file of ours it is a mistake.
+    file("[dnsprop279]\nserver = 1").fails(&["section", "dnsprop279"]);
 }
