@@ -22,8 +22,11 @@ pub fn text(report: &Report, source: &SourceSettings) -> String {
         Some(id) => format!("the isolation id {id}"),
         None => "no isolation id".to_owned(),
     };
-    page.line(0, &format!("{} was asked under {id},", report.name));
-    page.line(0, &format!("of {source}:"));
+    let what = format!(
+        "How {} was resolved under {id}, from {source}:",
+        report.name
+    );
+    page.line(0, &what);
     if report.looked.is_empty() && report.fetches.is_empty() {
         page.line(0, "Nothing was looked up: the name itself decides.");
     }

@@ -56,11 +56,11 @@ fn steps(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {
     let request = probe.name_show(&IsolationId::shared(), &key);
     let answer = match call(source, &request, limit) {
         Ok(answer) => answer,
-        Err(failure) => return found.push(unreachable(&failure)),
+        Err(failure) => return found.push(unreachable(source, &failure)),
     };
     let reply = match source.parse(&answer) {
         Ok(reply) => reply,
-        Err(failure) => return found.push(unreachable(&failure)),
+        Err(failure) => return found.push(unreachable(source, &failure)),
     };
     let address = source.http.address();
     found.push(Finding::ok("reachable", format!("{address} answers")));
@@ -95,11 +95,16 @@ fn ask<T: DeserializeOwned>(source: &Node, method: &str, limit: &Limit) -> Optio
     }
 }
 
-fn unreachable(failure: &FetchFailure) -> Finding {
+fn unreachable(source: &Node, failure: &FetchFailure) -> Finding {
     let (label, remedy) = match failure.kind {
         FailureKind::Credentials | FailureKind::File => (
             "credentials",
             "check --rpc-cookie, or --rpc-user and --rpc-password",
+        ),
+        _ if source.settings.proxy.is_some() => (
+            "reachable",
+            "check that --proxy is the SOCKS port of a Tor that runs, that the node runs with its \
+             RPC server on, and --rpc-address",
         ),
         _ => (
             "reachable",
@@ -153,7 +158,7 @@ fn core(source: &Node, state: Option<NodeState>, limit: &Limit, found: &mut Vec<
 fn electrum(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {
     let info = match source.info(limit) {
         Ok(info) => info,
-        Err(failure) => return found.push(unreachable(&failure)),
+        Err(failure) => return found.push(unreachable(source, &failure)),
     };
     let version = info.version.as_deref().unwrap_or("of unknown version");
     match source.settings.dialect {

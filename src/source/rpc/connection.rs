@@ -21,12 +21,16 @@ pub(super) struct Trace {
     pub opened: bool,
     /// At least one octet of an answer came.
     pub answered: bool,
+    /// The way to the node ended at the proxy.
+    pub at_proxy: bool,
 }
 
 thread_local! {
     // A request runs from beginning to end on the thread that makes it, and
     // ureq tells neither of the two in another way.
-    static TRACE: Cell<Trace> = const { Cell::new(Trace { opened: false, answered: false }) };
+    static TRACE: Cell<Trace> = const {
+        Cell::new(Trace { opened: false, answered: false, at_proxy: false })
+    };
 }
 
 impl Trace {
@@ -70,10 +74,15 @@ impl Connector<()> for NodeConnector {
         let begun = Instant::now();
         let transport: Option<Box<dyn Transport>> = match self {
             Self::Direct(tcp) => tcp.connect(details, chained)?.map(boxed),
-            Self::Proxied(tcp, node) => match tcp.connect(details, chained)? {
-                Some(transport) => Some(through(transport, node, details, begun)?),
-                None => None,
-            },
+            Self::Proxied(tcp, node) => {
+                Trace::update(|trace| trace.at_proxy = true);
+                let transport = match tcp.connect(details, chained)? {
+                    Some(transport) => Some(through(transport, node, details, begun)?),
+                    None => None,
+                };
+                Trace::update(|trace| trace.at_proxy = false);
+                transport
+            }
         };
         Ok(transport.map(NodeTransport))
     }

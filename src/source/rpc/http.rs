@@ -1,7 +1,7 @@
 //! HTTP to one node: bounded, without redirects and proxies, over
 //! connections that are kept.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,7 @@ pub(super) struct Http {
     connections: Connections,
     url: String,
     address: Arc<str>,
+    proxy: Option<Arc<str>>,
 }
 
 impl Http {
@@ -42,6 +43,7 @@ impl Http {
             connections: Connections::new(address, proxy),
             url: format!("http://{address}/"),
             address: address.to_string().into(),
+            proxy: proxy.map(|proxy| proxy.to_string().into()),
         }
     }
 
@@ -131,12 +133,31 @@ impl Http {
         )
     }
 
+    /// What an error means that came before the proxy had led to the node.
+    fn stopped_at_proxy(&self, error: &io::Error) -> String {
+        let address = &self.address;
+        let proxy = self.proxy.as_deref().unwrap_or_default();
+        match error.kind() {
+            ErrorKind::ConnectionRefused => format!(
+                "the proxy at {proxy} refuses connections: is Tor running, with its SOCKS port there?"
+            ),
+            // The texts of these are constants of ours.
+            ErrorKind::HostUnreachable | ErrorKind::PermissionDenied | ErrorKind::InvalidData => {
+                format!("the node at {address} was not reached through {proxy}: {error}")
+            }
+            kind => format!("the connection to the proxy at {proxy} failed: {kind}"),
+        }
+    }
+
     fn failure(&self, error: &ureq::Error, limit: &Limit) -> FetchFailure {
         use ureq::Error;
         let address = &self.address;
         let (kind, message) = match error {
             Error::Timeout(_) => return self.timed_out(),
             _ if Instant::now() >= limit.deadline => return self.timed_out(),
+            Error::Io(error) if Trace::taken().at_proxy => {
+                (FailureKind::Unreachable, self.stopped_at_proxy(error))
+            }
             Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => (
                 FailureKind::Unreachable,
                 format!(
