@@ -37,6 +37,40 @@ fn read(name: &str) -> String {
     fs::read_to_string(path(name)).unwrap()
 }
 
+/// The names of all files, below `contrib/`.
+fn files() -> Vec<String> {
+    let mut names = Vec::new();
+    let mut directories = vec![path("")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let found = entry.unwrap().path();
+            if found.is_dir() {
+                directories.push(found);
+            } else {
+                let name = found.strip_prefix(path("")).unwrap();
+                names.push(name.to_str().unwrap().replace('\\', "/"));
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn every_file_is_told_of_and_packaged() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let [readme, guide, manifest] = ["README.md", "docs/stemns-and-tor.md", "Cargo.toml"]
+        .map(|name| fs::read_to_string(root.join(name)).unwrap());
+    let files = files();
+    assert!(files.len() >= 6, "{files:?}");
+    for file in files {
+        assert!(readme.contains(&format!("`{file}`")), "README.md: {file}");
+        assert!(guide.contains(&file), "docs/stemns-and-tor.md: {file}");
+        let is_python = file.ends_with(".py") && manifest.contains("\"contrib/*.py\"");
+        let is_packaged = is_python || manifest.contains(&format!("\"contrib/{file}\""));
+        assert!(is_packaged, "Cargo.toml: {file}");
+    }
+}
+
 //------------ ncprop279.toml ------------------------------------------------
 
 /// A setting of the file, in the order in which it stands there.
