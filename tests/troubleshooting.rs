@@ -106,7 +106,8 @@ fn collect(source: TokenStream, is_error: bool, texts: &mut Vec<Text>) {
                 }
             }
             TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => {
-                if !std::mem::take(&mut is_of_tests) {
+                let is_left_out = std::mem::take(&mut is_of_tests);
+                if !is_left_out {
                     collect(group.stream(), false, texts);
                 }
             }
