@@ -5,5 +5,10 @@
 # Keep one port file only in StemNS's folder "config".
 
 
-def tor_control_port():
-    return 9051
+class _Port(int):
+    # Older versions of StemNS take a number, newer ones call a function.
+    def __call__(self):
+        return int(self)
+
+
+tor_control_port = _Port(9051)

@@ -22,5 +22,5 @@ _service_to_command = {
     "bit.onion": _command,
 }
 
-# Older versions of StemNS look for this spelling, newer ones for that above.
+# Older versions of StemNS look for the spelling above, newer ones for this.
 service_to_command = _service_to_command

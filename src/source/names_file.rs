@@ -152,7 +152,8 @@ impl Source for NamesFile {
         let read = probe.map(|key| self.fetch(&IsolationId::shared(), &key, limit));
         match read {
             Some(Err(failure)) => {
-                let remedy = "give --names-file a readable file with a JSON object of names";
+                let remedy = "give --names-file a readable file with a JSON object of names; \
+                              docs/names-file.md has its rules";
                 vec![Finding::fail("names file", failure.to_string(), remedy)]
             }
             _ => {
@@ -165,8 +166,8 @@ impl Source for NamesFile {
                 let path = self.path.display();
                 if bad > 0 {
                     let what = format!("{path} has {count} names, {bad} of them with a bad entry");
-                    let remedy = "make each entry a string or an object; see the library's \
-                                  documentation of names_file";
+                    let remedy = "make each entry a string or an object by the rules of \
+                                  docs/names-file.md";
                     return vec![Finding::warn("names file", what, remedy)];
                 }
                 vec![Finding::ok(
