@@ -194,7 +194,7 @@ fn a_silent_proxy_is_bounded_by_the_deadline() {
 #[test]
 fn a_proxy_that_cannot_reach_the_node_is_a_failure_that_passes() {
     let proxy = Socks::start(node(), Manner::Refusing);
-    let mut plugin = plugin(&proxy, &format!("{ONION}:8336"), &[]);
+    let mut plugin = plugin(&proxy, &format!("{ONION}:8336"), &["--timeout", "2"]);
     let answer = plugin.resolve("1", "one.bit", "a");
     assert!(answer.starts_with("1 "), "{answer}");
     assert!(answer.contains("the proxy "), "{answer}");
@@ -221,6 +221,8 @@ fn a_dead_proxy_is_never_gone_around() {
         &node,
         "--config",
         &config,
+        "--timeout",
+        "2",
     ];
     let mut plugin = Plugin::start(&arguments);
     let answer = plugin.resolve("1", "one.bit", "a");
