@@ -10,28 +10,29 @@
     missing_docs
 )]
 
-include!("../fuzz/src/checks.rs");
+#[path = "../fuzz/src/checks/mod.rs"]
+mod checks;
 
-/// The inputs in a file, base64 a line.
-fn inputs(text: &str) -> Vec<Vec<u8>> {
-    let inputs: Vec<_> = text
-        .lines()
-        .map(|line| data_encoding::BASE64.decode(line.as_bytes()).unwrap())
-        .collect();
-    assert!(inputs.len() > 100);
-    inputs
-}
-
-#[test]
-fn values() {
-    for input in inputs(include_str!("data/fuzz_value.txt")) {
-        value(&input);
+/// Runs a check over the inputs in a file, base64 a line.
+fn replay(text: &str, check: fn(&[u8])) {
+    let mut count = 0;
+    for line in text.lines() {
+        check(&data_encoding::BASE64.decode(line.as_bytes()).unwrap());
+        count += 1;
     }
+    assert!(count > 20, "{count}");
 }
 
-#[test]
-fn engine_messages() {
-    for input in inputs(include_str!("data/fuzz_engine.txt")) {
-        engine(&input);
-    }
+macro_rules! replay {
+    ($($target:ident),* $(,)?) => {$(
+        #[test]
+        fn $target() {
+            let kept = include_str!(concat!("data/fuzz_", stringify!($target), ".txt"));
+            replay(kept, checks::$target);
+        }
+    )*};
 }
+
+replay!(
+    auxpow, config, electrum, engine, evidence, http, names_file, rpc, session, value,
+);
