@@ -108,7 +108,10 @@ impl Input {
             "HOME" => Some("/nowhere".into()),
             _ => None,
         };
-        match config::read(arguments, &environment) {
+        let read = config::read(arguments, &environment);
+        // Nothing stays behind, however the process ends.
+        let _ = std::fs::remove_file(&*FILE);
+        match read {
             Ok(Outcome::Print(text)) => assert!(!text.contains(PASSWORD)),
             Ok(Outcome::Run(run)) => {
                 run.warnings.iter().for_each(|text| check_text(text));
