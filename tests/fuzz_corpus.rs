@@ -1,6 +1,6 @@
-//! The interesting inputs that fuzzing found, run again on every change. The
-//! checks are those of the fuzz targets in `fuzz/`; `scripts/fuzz` goes on from
-//! these inputs.
+//! The inputs that fuzzing began with, made of recordings, and the interesting
+//! ones that it found, run again on every change. The checks are those of the
+//! fuzz targets in `fuzz/`; `scripts/fuzz` goes on from these inputs.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,16 +23,26 @@ fn replay(text: &str, check: fn(&[u8])) {
     assert!(count > 20, "{count}");
 }
 
+/// Tests with the inputs in `tests/data`: those that fuzzing began with, and
+/// those that it found.
 macro_rules! replay {
-    ($($target:ident),* $(,)?) => {$(
+    ($($target:ident: $($file:literal),+;)*) => {$(
         #[test]
         fn $target() {
-            let kept = include_str!(concat!("data/fuzz_", stringify!($target), ".txt"));
-            replay(kept, checks::$target);
+            $(replay(include_str!(concat!("data/", $file, ".txt")), checks::$target);)+
         }
     )*};
 }
 
-replay!(
-    auxpow, config, electrum, engine, evidence, http, names_file, rpc, session, value,
-);
+replay! {
+    auxpow: "seeds_auxpow", "fuzz_auxpow";
+    config: "seeds_config", "fuzz_config";
+    electrum: "seeds_electrum", "fuzz_electrum";
+    engine: "fuzz_engine";
+    evidence: "seeds_evidence", "fuzz_evidence";
+    http: "seeds_http", "fuzz_http";
+    names_file: "seeds_names_file", "fuzz_names_file";
+    rpc: "seeds_rpc", "fuzz_rpc";
+    session: "seeds_session", "fuzz_session";
+    value: "fuzz_value";
+}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read};
 use std::net::IpAddr;
 
-use ncprop279::address::{host_name, is_public};
+use ncprop279::address::is_public;
 use ncprop279::config::settings::MissingIsolation;
 use ncprop279::isolation::IsolationId;
 use ncprop279::onion::OnionAddress;
@@ -216,12 +216,22 @@ fn is_accepted(result: &str) -> bool {
         return OnionAddress::parse(result).is_ok();
     }
     if let Ok(address) = result.parse::<IpAddr>() {
-        return is_public(address);
+        let is_internal = match address {
+            IpAddr::V4(v4) => v4.is_private() || v4.is_link_local() || v4.is_broadcast(),
+            IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
+        };
+        let is_nobodys = address.is_loopback() || address.is_unspecified();
+        return !is_internal && !is_nobodys && !address.is_multicast() && is_public(address);
     }
+    let labels: Vec<_> = result.split('.').collect();
     let forbidden = ["bit", "onion", "exit", "local", "localhost"];
-    let last = result.trim_end_matches('.').rsplit('.').next();
-    host_name(result).as_deref() == Ok(result)
-        && last.is_some_and(|last| !forbidden.contains(&last))
+    labels.iter().all(|label| is_label(label))
+        && labels.last().is_some_and(|last| !forbidden.contains(last))
+}
+
+fn is_label(label: &str) -> bool {
+    let is_plain = |octet: u8| matches!(octet, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+    (1..=63).contains(&label.len()) && label.bytes().all(is_plain)
 }
 
 /// A message stands in quotes, and those inside have a backslash.
