@@ -85,7 +85,9 @@ pub fn rpc(data: &[u8]) {
             Err(failure) => check_failure(&failure),
         }
     }
-    let _ = fuzzing::info(body);
+    if let Some((_, _, words)) = fuzzing::info(body) {
+        assert!(words.chars().count() < 250, "{words}");
+    }
 }
 
 /// A value stands in the answer as text or in hexadecimal.
