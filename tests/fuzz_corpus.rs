@@ -1,6 +1,6 @@
-//! The interesting inputs that fuzzing found, run again on every change. The
-//! checks are those of the fuzz targets in `fuzz/`; `scripts/fuzz` goes on from
-//! these inputs.
+//! The inputs that fuzzing began with, made of recordings, and the interesting
+//! ones that it found, run again on every change. The checks are those of the
+//! fuzz targets in `fuzz/`; `scripts/fuzz` goes on from these inputs.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,28 +10,39 @@
     missing_docs
 )]
 
-include!("../fuzz/src/checks.rs");
+#[path = "../fuzz/src/checks/mod.rs"]
+mod checks;
 
-/// The inputs in a file, base64 a line.
-fn inputs(text: &str) -> Vec<Vec<u8>> {
-    let inputs: Vec<_> = text
-        .lines()
-        .map(|line| data_encoding::BASE64.decode(line.as_bytes()).unwrap())
-        .collect();
-    assert!(inputs.len() > 100);
-    inputs
+/// Runs a check over the inputs in a file, base64 a line.
+fn replay(text: &str, check: fn(&[u8])) {
+    let mut count = 0;
+    for line in text.lines() {
+        check(&data_encoding::BASE64.decode(line.as_bytes()).unwrap());
+        count += 1;
+    }
+    assert!(count > 20, "{count}");
 }
 
-#[test]
-fn values() {
-    for input in inputs(include_str!("data/fuzz_value.txt")) {
-        value(&input);
-    }
+/// Tests with the inputs in `tests/data`: those that fuzzing began with, and
+/// those that it found.
+macro_rules! replay {
+    ($($target:ident: $($file:literal),+;)*) => {$(
+        #[test]
+        fn $target() {
+            $(replay(include_str!(concat!("data/", $file, ".txt")), checks::$target);)+
+        }
+    )*};
 }
 
-#[test]
-fn engine_messages() {
-    for input in inputs(include_str!("data/fuzz_engine.txt")) {
-        engine(&input);
-    }
+replay! {
+    auxpow: "seeds_auxpow", "fuzz_auxpow";
+    config: "seeds_config", "fuzz_config";
+    electrum: "seeds_electrum", "fuzz_electrum";
+    engine: "fuzz_engine";
+    evidence: "seeds_evidence", "fuzz_evidence";
+    http: "seeds_http", "fuzz_http";
+    names_file: "seeds_names_file", "fuzz_names_file";
+    rpc: "seeds_rpc", "fuzz_rpc";
+    session: "seeds_session", "fuzz_session";
+    value: "fuzz_value";
 }

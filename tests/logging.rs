@@ -58,6 +58,10 @@ fn stderr(node: &Node, arguments: &[&str]) -> Vec<String> {
     plugin.send("RESOLVE 7 hush-held.bit secret-activity");
     node.wait_for("d/hush-held", 1);
     plugin.send("CANCEL 7");
+    // Until it is confirmed, an answer could come first.
+    assert!(plugin.wait_until(support::PATIENCE, |lines| {
+        lines.iter().any(|line| line == "CANCELED 7")
+    }));
     node.release("d/hush-held");
     let end = run::end(plugin);
     assert_eq!(end.code, Some(0), "{end:#?}");

@@ -20,6 +20,8 @@
 //! mixed up. A member that is none of these is bad, which costs only itself.
 
 mod entry;
+#[doc(hidden)]
+pub mod fuzzing;
 mod stamp;
 
 use std::collections::HashMap;
@@ -72,6 +74,25 @@ impl fmt::Debug for State {
 /// What each name has, or why its entry is bad.
 struct Names(HashMap<Box<str>, Result<Fetched, &'static str>>);
 
+impl Names {
+    /// Reads a file's content. The error completes "names file …".
+    fn parse(content: &[u8]) -> Result<Self, String> {
+        // Some editors put a byte order mark first; JSON has none.
+        let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+        if !content.trim_ascii_start().starts_with(b"{") {
+            return Err("is no JSON object: it must hold names and their values".into());
+        }
+        serde_json::from_slice(content).map_err(|error| {
+            // Not the whole text of the error, which may quote the file.
+            format!(
+                "is not valid JSON: the error is at line {}, column {}",
+                error.line(),
+                error.column()
+            )
+        })
+    }
+}
+
 impl NamesFile {
     /// Takes the path; the file is not looked at before the first fetch or
     /// poll.
@@ -95,22 +116,9 @@ impl NamesFile {
     }
 
     fn read(&self) -> Result<Names, FetchFailure> {
-        let mut content = read_bounded(&self.path).map_err(|what| self.failure(what))?;
-        // Some editors put a byte order mark first; JSON has none.
-        if content.starts_with(b"\xef\xbb\xbf") {
-            content.drain(..3);
-        }
-        if !content.trim_ascii_start().starts_with(b"{") {
-            return Err(self.failure("is no JSON object: it must hold names and their values"));
-        }
-        serde_json::from_slice(&content).map_err(|error| {
-            // Not the whole text of the error, which may quote the file.
-            self.failure(format_args!(
-                "is not valid JSON: the error is at line {}, column {}",
-                error.line(),
-                error.column()
-            ))
-        })
+        read_bounded(&self.path)
+            .and_then(|content| Names::parse(&content))
+            .map_err(|what| self.failure(what))
     }
 }
 

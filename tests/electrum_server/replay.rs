@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use bitcoin::hashes::{Hash, sha256};
 use data_encoding::HEXLOWER;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::client::Client;
 use crate::support::electrum::chain::Chain;
@@ -23,7 +23,8 @@ fn unknowable(send: &Value) -> bool {
 fn compare(what: &str, reply: &Value, recorded: &Value) {
     for key in ["result", "error"] {
         if let Some(digest) = recorded.get(format!("{key}_sha256")) {
-            let digested = HEXLOWER.encode(&Sha256::digest(reply[key].to_string()));
+            let digested = HEXLOWER
+                .encode(sha256::Hash::hash(reply[key].to_string().as_bytes()).as_byte_array());
             assert_eq!(*digest, digested, "{what}");
             assert!(reply.get(key).is_some(), "{what}");
         } else {

@@ -8,6 +8,8 @@
 mod check;
 mod evidence;
 mod fetch;
+#[doc(hidden)]
+pub mod fuzzing;
 mod header_peer;
 mod links;
 mod lookup;

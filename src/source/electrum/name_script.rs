@@ -1,11 +1,11 @@
 //! The scripts that carry names: the one that a server's index knows a name
 //! by, and those that operations on names have as outputs.
 
+use bitcoin::hashes::{Hash, sha256};
 use bitcoin::opcodes::all::{OP_2DROP, OP_DROP, OP_PUSHNUM_2, OP_PUSHNUM_3};
 use bitcoin::script::{Instruction, Instructions, Script};
 use bitcoin::{Opcode, ScriptBuf};
 use data_encoding::HEXLOWER;
-use sha2::{Digest, Sha256};
 
 // Namecoin gives the opcodes that push 2 and 3 another meaning at the
 // beginning of an output.
@@ -18,7 +18,7 @@ const OP_NAME_UPDATE: Opcode = OP_PUSHNUM_3;
 /// It tells the name to everybody who can guess names, so it belongs into a
 /// request and nowhere else.
 pub(super) fn script_hash(name: &[u8]) -> String {
-    let mut hash: [u8; 32] = Sha256::digest(index_script(name).as_bytes()).into();
+    let mut hash = sha256::Hash::hash(index_script(name).as_bytes()).to_byte_array();
     hash.reverse();
     HEXLOWER.encode(&hash)
 }

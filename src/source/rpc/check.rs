@@ -8,11 +8,12 @@ use super::Node;
 use super::dialect::{self, Dialect};
 use super::http::HttpReply;
 use super::reply::{NodeState, Reply, node_state};
-use super::sync::Info;
+use super::sync::{Info, MAX_WORD};
 use crate::config::settings::DialectSetting;
 use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure, NameKey};
 use crate::source::{Finding, Health, Limit};
+use crate::text::clip;
 
 /// A name to try the call with. Namecoin Core looks it up in its own copy of
 /// the chain; Electrum-NMC refuses Core's call before it asks any server.
@@ -117,7 +118,7 @@ fn unreachable(source: &Node, failure: &FetchFailure) -> Finding {
 fn core(source: &Node, state: Option<NodeState>, limit: &Limit, found: &mut Vec<Finding>) {
     let info: Option<NetworkInfo> = ask(source, "getnetworkinfo", limit);
     let version = info.map(|info| info.subversion).unwrap_or_default();
-    let version = version.trim_matches('/');
+    let version = clip(version.trim_matches('/'), MAX_WORD);
     match source.settings.dialect {
         DialectSetting::ElectrumNmc => found.push(Finding::fail(
             "dialect",
@@ -132,20 +133,19 @@ fn core(source: &Node, state: Option<NodeState>, limit: &Limit, found: &mut Vec<
         _ => found.push(Finding::ok("dialect", format!("Namecoin Core {version}"))),
     }
     let chain: Option<ChainInfo> = ask(source, "getblockchaininfo", limit);
+    let name = chain.as_ref().map(|info| clip(&info.chain, MAX_WORD));
+    let name = name.unwrap_or_default();
     let wait = "wait until the node has the chain";
     found.push(match chain {
         Some(info) if info.initialblockdownload || info.blocks < info.headers => Finding::fail(
             "chain",
-            format!("{}: block {} of {}", info.chain, info.blocks, info.headers),
+            format!("{name}: block {} of {}", info.blocks, info.headers),
             wait,
         ),
         _ if state == Some(NodeState::NotReady) => {
             Finding::fail("chain", "the node is still starting", wait)
         }
-        Some(info) => Finding::ok(
-            "chain",
-            format!("{}: synced at block {}", info.chain, info.blocks),
-        ),
+        Some(info) => Finding::ok("chain", format!("{name}: synced at block {}", info.blocks)),
         None => Finding::warn(
             "chain",
             "the node does not tell its state",

@@ -10,6 +10,8 @@ mod connection;
 mod connections;
 mod credentials;
 mod dialect;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod redact;
 mod reply;
@@ -102,10 +104,21 @@ impl Node {
     fn ask(&self, dialect: Dialect, question: &Question<'_>) -> Result<Asked, FetchFailure> {
         let request = dialect.name_show(question.isolation, question.key);
         let (secret, answer) = self.call(&request, question.isolation, question.limit)?;
-        match self.parse(&answer)? {
+        self.take(&answer, dialect, question, &secret)
+    }
+
+    /// Says what an answer means.
+    fn take(
+        &self,
+        answer: &HttpReply,
+        dialect: Dialect,
+        question: &Question<'_>,
+        secret: &Secret,
+    ) -> Result<Asked, FetchFailure> {
+        match self.parse(answer)? {
             Reply::Result(result) => self.take_result(result, dialect, question.key),
             Reply::Error(error) if dialect.is_refused_by(&error) => Ok(Asked::Refused),
-            Reply::Error(error) => self.take_error(&error, dialect, question, &secret),
+            Reply::Error(error) => self.take_error(&error, dialect, question, secret),
         }
     }
 

@@ -12,10 +12,14 @@ use serde::Deserialize;
 use super::reply::Reply;
 use crate::snapshot::{FailureKind, FetchFailure};
 use crate::source::Limit;
+use crate::text::clip;
 
 /// How long an answer is believed, and so how often at most the question is
 /// asked.
 const KEPT: Duration = Duration::from_secs(60);
+
+/// The longest word of a node about itself that is shown, in characters.
+pub(super) const MAX_WORD: usize = 60;
 
 /// How long a fetch waits for another one to ask. A node answers in
 /// milliseconds, as it asks nobody.
@@ -138,10 +142,13 @@ pub(super) struct Info {
 impl Info {
     /// What a reply to `getinfo` tells.
     pub fn of(reply: &Reply<'_>) -> Self {
-        match reply {
+        let mut info: Self = match reply {
             Reply::Result(result) => serde_json::from_str(result.get()).unwrap_or_default(),
             Reply::Error(_) => Self::default(),
-        }
+        };
+        // It is shown, and a reply may have a megabyte.
+        info.version = info.version.map(|version| clip(&version, MAX_WORD));
+        info
     }
 
     /// Whether the node has caught up. One that does not tell counts as having
@@ -196,6 +203,14 @@ mod tests {
             assert_eq!(check.info(&limit(), || Ok(synced)), Ok(synced));
             assert_eq!(check.info(&limit(), never), Ok(synced));
         }
+    }
+
+    #[test]
+    fn a_long_version_is_cut() {
+        let version = "9".repeat(1 << 20);
+        let body = format!(r#"{{"result":{{"version":"{version}"}}}}"#);
+        let info = Info::of(&Reply::parse(body.as_bytes()).unwrap());
+        assert_eq!(info.version.map(|version| version.len()), Some(63));
     }
 
     #[test]

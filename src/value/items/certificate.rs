@@ -4,14 +4,13 @@
 //! Go's `crypto/x509` writes it, so the encoding here follows that library
 //! where DER leaves a choice: the string types, and the order of extensions.
 
+use bitcoin::hashes::{Hash, HashEngine, sha256};
 use der::asn1::{
     BitString, Ia5String, OctetString, PrintableString, SetOfVec, UintRef, Utf8StringRef,
 };
 use der::flagset::FlagSet;
 use der::{Any, DateTime, Decode, Encode, Sequence};
 use hickory_proto::rr::Name;
-use sha2::{Digest, Sha256};
-use spki::{AlgorithmIdentifierOwned, ObjectIdentifier, SubjectPublicKeyInfoOwned};
 use std::time::Duration;
 use thiserror::Error;
 use x509_cert::attr::AttributeTypeAndValue;
@@ -20,6 +19,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
     BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName,
 };
+use x509_cert::spki::{AlgorithmIdentifierOwned, ObjectIdentifier, SubjectPublicKeyInfoOwned};
 use x509_cert::time::Time;
 
 /// Seconds in the unit of the validity period.
@@ -140,16 +140,17 @@ impl Dehydrated<'_> {
 
     /// The serial number of the rule in IFA-0003.
     fn serial(&self, domain: &str) -> Vec<u8> {
-        let mut all = Sha256::new();
+        let mut all = sha256::Hash::engine();
         for part in [
             domain.as_bytes(),
             self.key,
             &self.not_before.to_be_bytes(),
             &self.not_after.to_be_bytes(),
         ] {
-            all.update(Sha256::digest(part));
+            all.input(sha256::Hash::hash(part).as_byte_array());
         }
-        all.finalize().into_iter().take(SERIAL_LENGTH).collect()
+        let hash = sha256::Hash::from_engine(all).to_byte_array();
+        hash.into_iter().take(SERIAL_LENGTH).collect()
     }
 }
 

@@ -6,7 +6,7 @@ use der::{Any, Encode};
 use hickory_proto::rr::RData;
 use p256::PublicKey;
 use p256::elliptic_curve::sec1::ToSec1Point;
-use spki::{AlgorithmIdentifierOwned, ObjectIdentifier, SubjectPublicKeyInfoOwned};
+use x509_cert::spki::{AlgorithmIdentifierOwned, ObjectIdentifier, SubjectPublicKeyInfoOwned};
 
 use super::certificate::{self, Dehydrated};
 use super::data_from_octets;

@@ -4,11 +4,11 @@
 //! reads: some are of X.509 version 1. What counts is their key, so it is found
 //! by its place (RFC 5280 section 4.1), and the rest is skipped.
 
+use bitcoin::hashes::{Hash, sha256};
 use der::asn1::{AnyRef, BitStringRef};
 use der::{Decode, Reader, SliceReader};
 use rustls::DigitallySignedStruct;
 use rustls::crypto::WebPkiSupportedAlgorithms;
-use sha2::{Digest, Sha256};
 
 /// The SHA-256 of a SubjectPublicKeyInfo.
 pub type KeyHash = [u8; 32];
@@ -40,7 +40,7 @@ pub(super) fn public_key(certificate: &[u8]) -> der::Result<&[u8]> {
 
 /// The hash by which a key is pinned.
 pub(super) fn hash(public_key: &[u8]) -> KeyHash {
-    Sha256::digest(public_key).into()
+    sha256::Hash::hash(public_key).to_byte_array()
 }
 
 /// Whether `signed` is a signature of `message` by this key, by an algorithm

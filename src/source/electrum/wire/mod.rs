@@ -16,6 +16,7 @@ mod certificate;
 mod connection;
 mod dial;
 mod error;
+pub mod fuzzing;
 mod line;
 mod message;
 mod stream;

@@ -1,3 +1,5 @@
+//! Values and DNS messages: what the engine makes of them.
+
 use hickory_proto::op::Message;
 use hickory_proto::rr::{Name, Record};
 use ncprop279::authority::{self, Outcome, isolation_option};
@@ -7,7 +9,7 @@ use ncprop279::value::object::MAX_NAMES;
 use ncprop279::zone::{TTL, Unanswered, listing, present};
 
 /// The names that an input stands for.
-fn names(data: &[u8]) -> Vec<(NameKey, Fetched)> {
+pub(super) fn names(data: &[u8]) -> Vec<(NameKey, Fetched)> {
     data.split(|octet| *octet == 0)
         .take(20)
         .enumerate()
@@ -52,27 +54,32 @@ pub fn value(data: &[u8]) {
     };
     for (owner, data) in listing.records {
         let line = present::record(&owner, &data);
-        assert!(line.bytes().all(|octet| (b' '..=b'~').contains(&octet)), "{line}");
+        assert!(
+            line.bytes().all(|octet| (b' '..=b'~').contains(&octet)),
+            "{line}"
+        );
         let mut message = Message::query();
         message.add_answer(Record::from_rdata(owner, TTL, data));
         let octets = message.to_vec().expect("a record can be written");
         let again = Message::from_vec(&octets).expect("a record can be read");
-        assert_eq!(again.answers, message.answers, "a record changes on the wire");
+        assert_eq!(
+            again.answers, message.answers,
+            "a record changes on the wire"
+        );
     }
     for error in listing.errors {
         let line = error.to_string();
-        assert!(line.bytes().all(|octet| (b' '..=b'~').contains(&octet)), "{line}");
+        assert!(
+            line.bytes().all(|octet| (b' '..=b'~').contains(&octet)),
+            "{line}"
+        );
     }
 }
 
 /// Any octets as a message. What follows the first 0xFF octet pair is the value
 /// of `d/example`.
 pub fn engine(data: &[u8]) {
-    let split = data.windows(2).position(|pair| pair == [0xff, 0xff]);
-    let (message, values) = match split {
-        Some(at) => (&data[..at], &data[at + 2..]),
-        None => (data, &data[..0]),
-    };
+    let (message, values) = super::divide(data);
     let Ok(message) = Message::from_vec(message) else {
         return;
     };

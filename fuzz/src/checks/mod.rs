@@ -1,0 +1,46 @@
+//! One function for each fuzz target. Each takes any octets, and panics if
+//! something that must hold does not.
+
+mod auxpow;
+mod config;
+mod electrum;
+mod engine;
+mod evidence;
+mod http;
+mod names_file;
+mod rpc;
+mod session;
+
+pub use auxpow::auxpow;
+pub use config::config;
+pub use electrum::electrum;
+pub use engine::{engine, value};
+pub use evidence::evidence;
+pub use http::http;
+pub use names_file::names_file;
+pub use rpc::rpc;
+pub use session::session;
+
+/// The two parts of an input, divided by the first pair of 0xFF; the second is
+/// empty if there is none.
+fn divide(data: &[u8]) -> (&[u8], &[u8]) {
+    match data.windows(2).position(|pair| pair == [0xff, 0xff]) {
+        Some(at) => (&data[..at], &data[at + 2..]),
+        None => (data, &data[..0]),
+    }
+}
+
+/// Whether text is one line of printable ASCII, as all words for a user are.
+fn is_printable(text: &str) -> bool {
+    text.bytes().all(|octet| (b' '..=b'~').contains(&octet))
+}
+
+/// A limit in the past: whatever would take I/O fails at once.
+fn expired() -> ncprop279::source::Limit {
+    let now = std::time::Instant::now();
+    ncprop279::source::Limit {
+        due: now,
+        deadline: now,
+        cancel: ncprop279::source::Cancel::new(),
+    }
+}

@@ -1,0 +1,162 @@
+//! What the fuzz targets in `fuzz/` reach of this room, in types that they can
+//! name; not for use elsewhere. Errors are the words for them.
+
+use bitcoin::hashes::Hash;
+use bitcoin::script::Script;
+use bitcoin::{TxMerkleNode, Txid};
+
+use super::evidence::{Claim, verify};
+use super::{name_script, reply};
+use crate::snapshot::NameKey;
+
+pub use super::wire::fuzzing::{Line, lines, message};
+
+/// A hash in the order of memory.
+pub type Hash32 = [u8; 32];
+
+/// An operation on a name with its proof.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// The transaction's id, if the server told it.
+    pub txid: Option<Hash32>,
+    /// The transaction.
+    pub tx: Vec<u8>,
+    /// The height of its block.
+    pub height: u32,
+    /// The siblings on the way to the merkle root, lowest first.
+    pub branch: Vec<Hash32>,
+    /// Its place in the block.
+    pub position: u32,
+}
+
+fn words(error: impl std::error::Error) -> String {
+    error.to_string()
+}
+
+/// The transaction and height of each operation in a history.
+///
+/// # Errors
+/// The reply is no history.
+pub fn history(result: &str) -> Result<Vec<(Hash32, u32)>, String> {
+    let entries = reply::history(result).map_err(words)?;
+    let pairs = entries
+        .iter()
+        .map(|entry| (entry.txid.to_byte_array(), entry.height));
+    Ok(pairs.collect())
+}
+
+/// The hashes and the position of a merkle branch.
+///
+/// # Errors
+/// The reply is no branch in the block at `height`.
+pub fn branch(result: &str, height: u32) -> Result<(Vec<Hash32>, u32), String> {
+    let branch = reply::branch(result, height).map_err(words)?;
+    Ok((branch.hashes, branch.position))
+}
+
+/// A transaction's octets.
+///
+/// # Errors
+/// The reply is no transaction.
+pub fn transaction(result: &str) -> Result<Vec<u8>, String> {
+    reply::transaction(result).map_err(words)
+}
+
+/// The operations in a reply about `script_hash`; each may be bad by itself.
+///
+/// # Errors
+/// The reply is no list of proofs.
+pub fn value_proofs(result: &str, script_hash: &str) -> Result<Vec<Result<Proof, String>>, String> {
+    let proofs = reply::value_proofs(result, script_hash).map_err(words)?;
+    let proof = |claim: Claim| Proof {
+        txid: claim.txid.map(|txid| txid.to_byte_array()),
+        tx: claim.tx,
+        height: claim.height,
+        branch: claim.branch,
+        position: claim.position,
+    };
+    Ok(proofs
+        .into_iter()
+        .map(|value| value.claim().map(proof).map_err(words))
+        .collect())
+}
+
+/// The number and the octets of headers, of which `asked` were asked for.
+///
+/// # Errors
+/// The reply holds no headers.
+pub fn headers(result: &str, asked: u32) -> Result<(u32, Vec<u8>), String> {
+    let headers = reply::headers(result, asked).map_err(words)?;
+    Ok((headers.count, headers.octets))
+}
+
+/// The octets of one header with its proof of work.
+///
+/// # Errors
+/// The reply is no header.
+pub fn header(result: &str) -> Result<Vec<u8>, String> {
+    reply::header(result).map_err(words)
+}
+
+/// The height and octets of a server's newest header.
+///
+/// # Errors
+/// The reply is no tip.
+pub fn tip(result: &str) -> Result<(u32, Vec<u8>), String> {
+    let tip = reply::tip(result).map_err(words)?;
+    Ok((tip.height, tip.octets))
+}
+
+/// The height and octets of a newest header that was told unasked.
+///
+/// # Errors
+/// The parameters are none of such a notification.
+pub fn tip_notification(params: &str) -> Result<(u32, Vec<u8>), String> {
+    let tip = reply::tip_notification(params).map_err(words)?;
+    Ok((tip.height, tip.octets))
+}
+
+/// The newest protocol that a server speaks.
+///
+/// # Errors
+/// The reply tells none.
+pub fn newest_protocol(result: &str) -> Result<String, String> {
+    let protocol = reply::newest_protocol(result).map_err(words)?;
+    Ok(protocol.to_string())
+}
+
+/// The height, position and value of a proven operation on `key`.
+///
+/// # Errors
+/// The proof proves nothing.
+pub fn prove(
+    key: &NameKey,
+    proof: &Proof,
+    root_at: &dyn Fn(u32) -> Option<Hash32>,
+) -> Result<(u32, u32, Vec<u8>), String> {
+    let claim = Claim {
+        txid: proof.txid.map(Txid::from_byte_array),
+        tx: proof.tx.clone(),
+        height: proof.height,
+        branch: proof.branch.clone(),
+        position: proof.position,
+    };
+    let root_at = |height| root_at(height).map(TxMerkleNode::from_byte_array);
+    let operation = verify(key, &claim, &root_at).map_err(words)?;
+    Ok((
+        operation.height,
+        operation.position,
+        operation.value.to_vec(),
+    ))
+}
+
+/// The name and value that an output's script gives.
+pub fn name_output(script: &[u8]) -> Option<(&[u8], &[u8])> {
+    let said = name_script::name_output(Script::from_bytes(script))?;
+    Some((said.name, said.value))
+}
+
+/// The hash by which servers index a name.
+pub fn script_hash(name: &[u8]) -> String {
+    name_script::script_hash(name)
+}

@@ -1,0 +1,49 @@
+//! What the fuzz targets in `fuzz/` reach of this room; not for use elsewhere.
+
+use super::dialect::Recognition;
+use super::http::HttpReply;
+use super::reply::Reply;
+use super::sync::Info;
+use super::{Asked, Question, RpcSource};
+use crate::config::settings::DialectSetting;
+use crate::isolation::IsolationId;
+use crate::snapshot::{FetchFailure, Fetched, NameKey};
+use crate::source::Limit;
+
+/// What `source` makes of an HTTP answer to a question for `key` that was
+/// asked in a dialect; `None` if the node refuses the dialect.
+///
+/// An absence on the word of Electrum-NMC makes it ask the node whether that
+/// has caught up. A `limit` in the past fails that without any I/O.
+///
+/// # Errors
+/// As for [`Source::fetch`](crate::source::Source::fetch).
+pub fn take(
+    source: &RpcSource,
+    (status, body): (u16, &[u8]),
+    dialect: DialectSetting,
+    isolation: &IsolationId,
+    key: &NameKey,
+    limit: &Limit,
+) -> Result<Option<Fetched>, FetchFailure> {
+    let node = &source.0;
+    let secret = node.keyring.current()?;
+    let question = Question {
+        isolation,
+        key,
+        limit,
+    };
+    let body = body.to_vec();
+    let dialect = Recognition::new(dialect).current();
+    match node.take(&HttpReply { status, body }, dialect, &question, &secret)? {
+        Asked::Fetched(fetched) => Ok(Some(fetched)),
+        Asked::Refused => Ok(None),
+    }
+}
+
+/// What the answer to `getinfo` says: whether the node has caught up, whether
+/// it isolates, and the words if it does not.
+pub fn info(body: &[u8]) -> Option<(bool, bool, String)> {
+    let info = Info::of(&Reply::parse(body)?);
+    Some((info.is_synced(), info.isolates(), info.unisolated()))
+}
