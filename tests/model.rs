@@ -16,6 +16,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ncprop279::cache;
@@ -116,6 +117,8 @@ struct World {
     jobs: Vec<Job>,
     on_the_way: Vec<(u64, Verdict)>,
     answers: u64,
+    /// Answers that were kept.
+    kept: u64,
 }
 
 impl World {
@@ -146,6 +149,7 @@ impl World {
             jobs: Vec::new(),
             on_the_way: Vec::new(),
             answers: 0,
+            kept: 0,
         }
     }
 
@@ -177,45 +181,77 @@ impl World {
         let was_open = self.client.open.contains_key(&id);
         let line = format!("RESOLVE {id} {name} {isolation}");
         let mut notices = 0;
-        let action = self
-            .session
-            .line(Line::Complete(line.as_bytes()), |_| notices += 1);
+        let mut answer = None;
+        let (core, now) = (&mut self.core, self.now);
+        let action = self.session.line(
+            Line::Complete(line.as_bytes()),
+            |isolation, question| {
+                answer = core.answer(isolation, question, now);
+                answer.clone()
+            },
+            |_| notices += 1,
+        );
         assert_eq!(was_open, notices == 1, "{line}");
-        assert_eq!(was_open, action.is_none(), "{line}");
+        assert_eq!(was_open || answer.is_some(), action.is_none(), "{line}");
+        if was_open {
+            return;
+        }
+        self.client.open.insert(id, isolation.to_owned());
+        if let Some(verdict) = answer {
+            self.kept += 1;
+            self.check_kept(name, isolation, &verdict);
+            self.apply(Effects::default());
+            return;
+        }
         let Some(Action::Resolve {
             ticket,
             query,
             isolation: under,
         }) = action
         else {
-            return;
+            panic!("{line} led to nothing");
         };
-        self.client.open.insert(id, isolation.to_owned());
-        let mut snapshot = Snapshot::new(under.clone());
-        // The way of an answer from the cache.
-        loop {
-            match resolve(&query, &snapshot) {
-                Step::Done(verdict) => {
-                    self.session.answer(ticket, &verdict);
-                    self.apply(Effects::default());
-                    return;
-                }
-                Step::Need(keys) => {
-                    if !self.core.fill(&mut snapshot, &keys, self.now) {
-                        break;
-                    }
-                }
-            }
+        // The way of an answer made of cached values.
+        let (known, step) = self.from_cache(&under, &query);
+        if let Step::Done(verdict) = step {
+            self.session.answer(ticket, &verdict);
+            let verdict = Arc::new(verdict);
+            let _ = self.core.keep(&query, &known, &verdict, self.now);
+            self.apply(Effects::default());
+            return;
         }
         let deadline = self.now + TIMEOUT;
         let effects = self.core.ask(ticket, &under, query, deadline, self.now);
         self.apply(effects);
     }
 
+    /// As far as the values in the cache go.
+    fn from_cache(&mut self, isolation: &IsolationId, query: &Query) -> (Snapshot, Step) {
+        let mut snapshot = Snapshot::new(isolation.clone());
+        loop {
+            match resolve(query, &snapshot) {
+                Step::Need(keys) if self.core.fill(&mut snapshot, &keys, self.now) => {}
+                step => return (snapshot, step),
+            }
+        }
+    }
+
+    /// A kept answer is what the values in the cache say at this moment.
+    fn check_kept(&mut self, name: &str, isolation: &str, verdict: &Verdict) {
+        let isolation = IsolationId::parse(isolation.as_bytes()).unwrap();
+        let query = Query::parse(name.as_bytes(), false).unwrap();
+        let (_, step) = self.from_cache(&isolation, &query);
+        assert_eq!(step, Step::Done(verdict.clone()), "{name}");
+    }
+
     fn cancel(&mut self) {
         let id = self.random.random_range(1..=5u32).to_string();
         let line = format!("CANCEL {id}");
-        let action = self.session.line(Line::Complete(line.as_bytes()), |_| {});
+        let action = self.session.line(
+            Line::Complete(line.as_bytes()),
+            |_, _| None::<Verdict>,
+            |_| {},
+        );
         let expected = format!("CANCELED {id}\n");
         assert!(self.session.out.ends_with(expected.as_bytes()));
         assert_eq!(action.is_some(), self.client.open.contains_key(&id));

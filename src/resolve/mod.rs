@@ -23,7 +23,7 @@ use crate::value::items::TOR;
 use crate::value::object::MAX_NAMES;
 use crate::zone;
 
-pub use query::Query;
+pub use query::{Query, Question};
 pub use trail::{Candidate, Fate, Looked, Reason};
 use trail::{Summary, Trail};
 
