@@ -129,9 +129,10 @@ pub fn serve<W: Write + Send + 'static>(
             }) => {
                 journal.asked(ticket, &isolation, &query);
                 match lookups.cached(&isolation, &query, now) {
-                    Some(verdict) => {
-                        journal.answered(ticket, &verdict, Found::Cache);
-                        client.session().answer(ticket, &verdict);
+                    Some(answer) => {
+                        let verdict = answer.verdict();
+                        journal.answered(ticket, verdict, Found::Cache);
+                        client.session().answer(ticket, verdict);
                     }
                     None => {
                         let deadline = Instant::now() + settings.timeout;

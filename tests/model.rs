@@ -25,7 +25,7 @@ use ncprop279::isolation::IsolationId;
 use ncprop279::lookup::core::{Core, Effects, Job, Limits, Task};
 use ncprop279::prop279::line::Line;
 use ncprop279::prop279::session::{Action, Options, Session};
-use ncprop279::resolve::{Query, Step, Verdict};
+use ncprop279::resolve::{Answer, Query, Step, Verdict};
 use ncprop279::snapshot::{Absence, Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -197,9 +197,9 @@ impl World {
             return;
         }
         self.client.open.insert(id, isolation.to_owned());
-        if let Some(verdict) = answer {
+        if let Some(answer) = answer {
             self.kept += 1;
-            self.check_kept(name, isolation, &verdict);
+            self.check_kept(name, isolation, answer.verdict());
             self.apply(Effects::default());
             return;
         }
@@ -215,8 +215,8 @@ impl World {
         let (known, step) = self.from_cache(&under, &query);
         if let Step::Done(verdict) = step {
             self.session.answer(ticket, &verdict);
-            let verdict = Arc::new(verdict);
-            let _ = self.core.keep(&query, &known, &verdict, self.now);
+            let answer = Arc::new(Answer::new(verdict));
+            let _ = self.core.keep(&query, &known, &answer, self.now);
             self.apply(Effects::default());
             return;
         }
@@ -249,7 +249,7 @@ impl World {
         let line = format!("CANCEL {id}");
         let action = self.session.line(
             Line::Complete(line.as_bytes()),
-            |_, _| None::<Verdict>,
+            |_, _| None::<Arc<Answer>>,
             |_| {},
         );
         let expected = format!("CANCELED {id}\n");
@@ -371,14 +371,15 @@ impl World {
     }
 }
 
-fn run(seed: u64) -> u64 {
+/// How many answers the scheduler gave, and how many were kept ones.
+fn run(seed: u64) -> (u64, u64) {
     let mut world = World::new(seed);
     for _ in 0..STEPS {
         world.step();
     }
     world.end();
     world.drain();
-    world.answers
+    (world.answers, world.kept)
 }
 
 #[test]
@@ -390,18 +391,23 @@ fn every_interleaving_keeps_the_promises() {
     let begin: u64 = rand::random::<u64>() >> 1;
     let halves = [0, INTERLEAVINGS / 2].map(|offset| {
         std::thread::spawn(move || {
-            let mut answers = 0;
+            let mut counts = (0, 0);
             for seed in begin + offset..begin + offset + INTERLEAVINGS / 2 {
                 let result = std::panic::catch_unwind(|| run(seed));
-                answers += result.unwrap_or_else(|_| panic!("MODEL_SEED={seed}"));
+                let (answers, kept) = result.unwrap_or_else(|_| panic!("MODEL_SEED={seed}"));
+                counts = (counts.0 + answers, counts.1 + kept);
             }
-            answers
+            counts
         })
     });
-    let answers: u64 = halves.map(|half| half.join().unwrap()).iter().sum();
+    let (answers, kept) = halves
+        .map(|half| half.join().unwrap())
+        .into_iter()
+        .fold((0, 0), |sum, half| (sum.0 + half.0, sum.1 + half.1));
     // The scheduler itself has answered often enough for this to mean much.
     assert!(
         answers > INTERLEAVINGS,
         "{answers} answers from seed {begin}"
     );
+    assert!(kept > INTERLEAVINGS / 10, "{kept} kept from seed {begin}");
 }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::isolation::IsolationId;
 use crate::log::{Level, Log};
-use crate::resolve::{self, Query, Step, Verdict};
+use crate::resolve::{self, Answer, Query, Step, Verdict};
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, Snapshot};
 use crate::source::Source;
 use crate::text::Milliseconds;
@@ -83,7 +83,7 @@ impl Lookups {
 
     /// The answer that is kept for an isolation id and a question, both as
     /// octets ([`IsolationId::octets`], [`resolve::Question::octets`]).
-    pub fn answer(&self, isolation: &[u8], question: &[u8], now: Instant) -> Option<Arc<Verdict>> {
+    pub fn answer(&self, isolation: &[u8], question: &[u8], now: Instant) -> Option<Arc<Answer>> {
         self.shared.lock().core.answer(isolation, question, now)
     }
 
@@ -95,25 +95,21 @@ impl Lookups {
         isolation: &IsolationId,
         query: &Query,
         now: Instant,
-    ) -> Option<Arc<Verdict>> {
+    ) -> Option<Arc<Answer>> {
         let question = query.question();
         let kept =
             |question: resolve::Question| self.answer(isolation.octets(), question.octets(), now);
-        if let Some(verdict) = question.and_then(kept) {
-            return Some(verdict);
+        if let Some(answer) = question.and_then(kept) {
+            return Some(answer);
         }
         let mut snapshot = Snapshot::new(isolation.clone());
         loop {
             match evaluate(query, &snapshot) {
                 Step::Done(verdict) => {
-                    let verdict = Arc::new(verdict);
-                    let gone = self
-                        .shared
-                        .lock()
-                        .core
-                        .keep(query, &snapshot, &verdict, now);
+                    let answer = Arc::new(Answer::new(verdict));
+                    let gone = self.shared.lock().core.keep(query, &snapshot, &answer, now);
                     gone.iter().for_each(|id| self.shared.forget(id));
-                    return Some(verdict);
+                    return Some(answer);
                 }
                 Step::Need(keys) => {
                     if !self.shared.lock().core.fill(&mut snapshot, &keys, now) {

@@ -5,12 +5,12 @@
 //! client are appended to a buffer in the order in which they are to be
 //! written, so that nothing can follow a `CANCELED` that is behind it.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::collections::HashMap;
 
 use crate::config::settings::MissingIsolation;
 use crate::isolation::IsolationId;
-use crate::resolve::{Query, Question, Verdict};
+use crate::resolve::{Answer, Query, Question, Verdict};
 use crate::snapshot::FailureKind;
 
 use super::line::{Line, MAX_LINE};
@@ -74,10 +74,10 @@ impl Session {
     /// under an isolation id, both as octets; it is then given at once, and the
     /// line leads to nothing else. `notice` is called with what belongs on
     /// stderr; it holds neither names nor isolation ids.
-    pub fn line<V: Borrow<Verdict>>(
+    pub fn line<A: Borrow<Answer>>(
         &mut self,
         line: Line<'_>,
-        kept: impl FnOnce(&[u8], &[u8]) -> Option<V>,
+        kept: impl FnOnce(&[u8], &[u8]) -> Option<A>,
         mut notice: impl FnMut(&str),
     ) -> Option<Action> {
         let line = match line {
@@ -110,9 +110,10 @@ impl Session {
                 }
                 if let Some(word) = self.shown(isolation)
                     && let Some(question) = Question::new(name, self.options.only_onion)
-                    && let Some(verdict) = kept(word, question.octets())
+                    && let Some(answer) = kept(word, question.octets())
                 {
-                    render(&mut self.out, &id, verdict.borrow());
+                    let result = answer.borrow().written(result);
+                    response::resolved_with(&mut self.out, &id, result);
                     return None;
                 }
                 self.resolve(id, name, isolation, &mut notice)
@@ -244,17 +245,21 @@ pub fn status(verdict: &Verdict) -> Status {
 }
 
 /// The text of a verdict: the address, or the message.
-pub fn text(verdict: &Verdict) -> String {
+pub fn text(verdict: &Verdict) -> Cow<'_, str> {
     match verdict {
-        Verdict::Onion(onion) => onion.as_str().to_owned(),
-        Verdict::Address(address) => address.to_string(),
-        Verdict::Host(host) => host.clone(),
-        Verdict::NotInZone(name) => format!("{name} is not a Namecoin domain"),
-        Verdict::NotFound(message) => message.clone(),
-        Verdict::Unknown(failure) => failure.message.to_string(),
+        Verdict::Onion(onion) => onion.as_str().into(),
+        Verdict::Address(address) => address.to_string().into(),
+        Verdict::NotInZone(name) => format!("{name} is not a Namecoin domain").into(),
+        Verdict::Host(text) | Verdict::NotFound(text) => text.into(),
+        Verdict::Unknown(failure) => (&*failure.message).into(),
     }
 }
 
 fn render(out: &mut Vec<u8>, id: &QueryId, verdict: &Verdict) {
     response::resolved(out, id, status(verdict), &text(verdict));
+}
+
+/// What is written of a verdict behind the id of the query.
+fn result(verdict: &Verdict) -> Box<[u8]> {
+    response::result(status(verdict), &text(verdict))
 }

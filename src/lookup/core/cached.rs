@@ -6,22 +6,14 @@ use std::time::Instant;
 
 use crate::cache::Weigh;
 use crate::isolation::IsolationId;
-use crate::resolve::{Query, Verdict};
+use crate::resolve::{Answer, Query, Verdict};
 use crate::snapshot::{Entry, NameKey, Snapshot};
 
 use super::Core;
 
-impl Weigh for Arc<Verdict> {
+impl Weigh for Arc<Answer> {
     fn weight(&self) -> usize {
-        size_of::<Verdict>()
-            + match &**self {
-                Verdict::Onion(onion) => onion.as_str().len(),
-                Verdict::Address(_) => 0,
-                Verdict::Host(text) | Verdict::NotInZone(text) | Verdict::NotFound(text) => {
-                    text.len()
-                }
-                Verdict::Unknown(failure) => failure.message.len(),
-            }
+        Answer::weight(self)
     }
 }
 
@@ -52,11 +44,11 @@ impl Core {
         isolation: &[u8],
         question: &[u8],
         now: Instant,
-    ) -> Option<Arc<Verdict>> {
+    ) -> Option<Arc<Answer>> {
         self.cache.answer(isolation, question, now)
     }
 
-    /// Keeps the verdict on a query, which was made of a snapshot. What cannot
+    /// Keeps the answer to a query, which was made of a snapshot. What cannot
     /// be known for now is not kept, nor what depends on a name that the cache
     /// does not hold. Returns the isolation ids of which nothing is left.
     #[must_use]
@@ -64,10 +56,10 @@ impl Core {
         &mut self,
         query: &Query,
         snapshot: &Snapshot,
-        verdict: &Arc<Verdict>,
+        answer: &Arc<Answer>,
         now: Instant,
     ) -> Vec<IsolationId> {
-        let is_known = !matches!(**verdict, Verdict::Unknown(_));
+        let is_known = !matches!(answer.verdict(), Verdict::Unknown(_));
         let made_of: Option<Vec<_>> = snapshot
             .iter()
             .map(|(key, entry)| match entry {
@@ -81,7 +73,7 @@ impl Core {
         let gone = self.cache.keep_answer(
             snapshot.isolation(),
             question.octets(),
-            Arc::clone(verdict),
+            Arc::clone(answer),
             made_of.into_iter(),
             now,
         );

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use crate::cache::{self, Cache};
 use crate::isolation::IsolationId;
-use crate::resolve::{Query, Step, Verdict};
+use crate::resolve::{Answer, Query, Step, Verdict};
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
 use crate::source::{Cancel, Limit};
 
@@ -143,7 +143,7 @@ enum Timer {
 /// The scheduler's state.
 pub struct Core {
     limits: Limits,
-    cache: Cache<NameKey, Fetched, Arc<Verdict>>,
+    cache: Cache<NameKey, Fetched, Arc<Answer>>,
     /// Counts up when everything cached is dropped, so that what was asked
     /// before is not kept after.
     epoch: u64,
@@ -269,7 +269,8 @@ impl Core {
         let keys = match step {
             Step::Done(verdict) => {
                 self.finish(id, &verdict, &mut effects);
-                effects.forgotten = self.keep(&query, &snapshot, &Arc::new(verdict), now);
+                effects.forgotten =
+                    self.keep(&query, &snapshot, &Arc::new(Answer::new(verdict)), now);
                 return effects;
             }
             Step::Need(keys) => keys,
