@@ -7,6 +7,9 @@
 //!     bench_driver cold COUNT -- PROGRAM ARGUMENT...
 //!     bench_driver exchange COUNT
 //!
+//! In the command `{port}` stands for the port of a node on the loopback
+//! interface, in this process, that answers every request at once.
+//!
 //! It prints a line of figures as `name=number`: times in nanoseconds, memory
 //! in KiB. A program that does not answer as it should ends it with an error.
 
@@ -48,13 +51,16 @@ fn run() -> Outcome<String> {
     let mut arguments = std::env::args().skip(1);
     let kind = arguments.next().ok_or("no measurement is named")?;
     let count: usize = arguments.next().ok_or("no count is given")?.parse()?;
-    let command: Vec<String> = arguments.skip_while(|word| word == "--").collect();
+    let node = Node::start()?;
+    let port = node.port().to_string();
+    let words = arguments.skip_while(|word| word == "--");
+    let command: Vec<String> = words.map(|word| word.replace("{port}", &port)).collect();
     match &*kind {
         "turns" => turns(&command, count),
         "pipelined" => pipelined(&command, count),
         "start" => start(&command, count),
         "cold" => cold(&command, count),
-        "exchange" => exchange(count),
+        "exchange" => exchange(&node, count),
         other => Err(format!("{other} is no measurement").into()),
     }
 }
@@ -152,8 +158,7 @@ fn cold(command: &[String], count: usize) -> Outcome<String> {
 }
 
 /// The same requests to the same node, without a plugin in between.
-fn exchange(count: usize) -> Outcome<String> {
-    let node = Node::start()?;
+fn exchange(node: &Node, count: usize) -> Outcome<String> {
     let mut client = node::Client::connect(node.port())?;
     let mut times = Vec::with_capacity(count);
     for number in 0..count {
