@@ -212,7 +212,7 @@ impl World {
             panic!("{line} led to nothing");
         };
         // The way of an answer made of cached values.
-        let (known, step) = self.from_cache(&under, &query);
+        let (known, step) = self.cached_values_say(&under, &query);
         if let Step::Done(verdict) = step {
             self.session.answer(ticket, &verdict);
             let answer = Arc::new(Answer::new(verdict));
@@ -226,7 +226,7 @@ impl World {
     }
 
     /// As far as the values in the cache go.
-    fn from_cache(&mut self, isolation: &IsolationId, query: &Query) -> (Snapshot, Step) {
+    fn cached_values_say(&mut self, isolation: &IsolationId, query: &Query) -> (Snapshot, Step) {
         let mut snapshot = Snapshot::new(isolation.clone());
         loop {
             match resolve(query, &snapshot) {
@@ -240,7 +240,7 @@ impl World {
     fn check_kept(&mut self, name: &str, isolation: &str, verdict: &Verdict) {
         let isolation = IsolationId::parse(isolation.as_bytes()).unwrap();
         let query = Query::parse(name.as_bytes(), false).unwrap();
-        let (_, step) = self.from_cache(&isolation, &query);
+        let (_, step) = self.cached_values_say(&isolation, &query);
         assert_eq!(step, Step::Done(verdict.clone()), "{name}");
     }
 
