@@ -1,6 +1,6 @@
 //! A map for each isolation id, with a time to live for every entry and bounds
 //! on entries, ids and octets; and beside the entries the answers that were
-//! made of them ([`answers`]).
+//! made of them (`answers`).
 //!
 //! Nothing that one id put in can be seen under another. The only thing that
 //! ids share is the bounds: once they are reached, the least recently used
