@@ -4,7 +4,9 @@
 //! the process does, so this type is the key of every cache, every shared
 //! fetch and every proxied connection. See `spec/isolation.md`.
 
+use std::borrow::Borrow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -17,7 +19,7 @@ pub const MAX_LENGTH: usize = 1024;
 ///
 /// Cloning is cheap. `Debug` never shows the id, so that it cannot reach a
 /// log by accident.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct IsolationId(Option<Arc<str>>);
 
 /// Why octets are no isolation id.
@@ -66,9 +68,29 @@ impl IsolationId {
         self.0.as_deref()
     }
 
+    /// The id as octets; none for the shared id, as every other has at least
+    /// one.
+    pub fn octets(&self) -> &[u8] {
+        self.as_str().unwrap_or_default().as_bytes()
+    }
+
     /// Octets that the id takes in memory, for byte budgets.
     pub fn weight(&self) -> usize {
         self.as_str().map_or(0, str::len)
+    }
+}
+
+// A map can be asked with the octets that a client sent: those that are no id
+// equal none, so they need no check before that.
+impl Borrow<[u8]> for IsolationId {
+    fn borrow(&self) -> &[u8] {
+        self.octets()
+    }
+}
+
+impl Hash for IsolationId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.octets().hash(state);
     }
 }
 
@@ -84,6 +106,8 @@ impl fmt::Debug for IsolationId {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     #[test]
@@ -115,6 +139,18 @@ mod tests {
         assert_ne!(lower, IsolationId::parse(b"A").unwrap());
         assert_ne!(lower, IsolationId::shared());
         assert_eq!(lower, IsolationId::parse(b"a").unwrap());
+    }
+
+    #[test]
+    fn a_map_is_asked_with_octets() {
+        let ids = ["a", "A", "ab"].map(|id| IsolationId::parse(id.as_bytes()).unwrap());
+        let map: HashMap<_, _> = ids
+            .into_iter()
+            .chain([IsolationId::shared()])
+            .zip(0..)
+            .collect();
+        let found = [&b"a"[..], b"A", b"ab", b"", b"b", b" "].map(|id| map.get(id).copied());
+        assert_eq!(found, [Some(0), Some(1), Some(2), Some(3), None, None]);
     }
 
     #[test]

@@ -88,6 +88,13 @@ fn run_plugin(settings: &Settings, warnings: &[String], level: Level) -> ExitCod
         complain("stdin or stdout is closed; a naming client starts this program with both open");
         return ExitCode::FAILURE;
     };
+    let mut ready = Vec::new();
+    init_ready(&mut ready);
+    if stdout.write_all(&ready).is_err() {
+        return ExitCode::SUCCESS;
+    }
+    // The client is waiting for the line above; threads, files and sockets come
+    // after it.
     let notices = match Stream::stderr() {
         Ok(stderr) => Notices::new(stderr),
         Err(_) => Notices::new(std::io::sink()),
@@ -100,11 +107,6 @@ fn run_plugin(settings: &Settings, warnings: &[String], level: Level) -> ExitCod
         let place = place.as_deref().unwrap_or("an unknown place");
         bugs.line(&format!("a bug was met at {place}; please report it"));
     }));
-    let mut ready = Vec::new();
-    init_ready(&mut ready);
-    if stdout.write_all(&ready).is_err() {
-        return ExitCode::SUCCESS;
-    }
     for warning in warnings {
         notices.line(&format!("warning: {warning}"));
     }

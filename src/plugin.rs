@@ -97,8 +97,25 @@ pub fn serve<W: Write + Send + 'static>(
     );
 
     let mut lines = LineReader::new(input);
-    while let Some(line) = lines.next_line()? {
-        let action = client.session().line(line, |text| log.warn(text));
+    // One look at the clock for all lines of a read, and one after each query
+    // that took time of its own.
+    let mut now = Instant::now();
+    loop {
+        let waits = !lines.has_buffered_line();
+        let Some(line) = lines.next_line()? else {
+            break;
+        };
+        if waits {
+            now = Instant::now();
+        }
+        let mut session = client.session();
+        let kept = |isolation: &[u8], question: &[u8]| match journal.is_silent() {
+            true => lookups.answer(isolation, question, now),
+            false => None,
+        };
+        let action = session.line(line, kept, |text| log.warn(text));
+        let full = session.out.len() >= WRITE_AT;
+        drop(session);
         match action {
             None => {}
             Some(Action::Cancel(ticket)) => {
@@ -111,19 +128,21 @@ pub fn serve<W: Write + Send + 'static>(
                 isolation,
             }) => {
                 journal.asked(ticket, &isolation, &query);
-                match lookups.cached(&isolation, &query) {
-                    Some(verdict) => {
-                        journal.answered(ticket, &verdict, Found::Cache);
-                        client.session().answer(ticket, &verdict);
+                match lookups.cached(&isolation, &query, now) {
+                    Some(answer) => {
+                        let verdict = answer.verdict();
+                        journal.answered(ticket, verdict, Found::Cache);
+                        client.session().answer(ticket, verdict);
                     }
                     None => {
                         let deadline = Instant::now() + settings.timeout;
                         lookups.ask(ticket, &isolation, query, deadline);
                     }
                 }
+                now = Instant::now();
             }
         }
-        if !lines.has_buffered_line() || client.session().out.len() >= WRITE_AT {
+        if full || !lines.has_buffered_line() {
             client.flush();
         }
     }

@@ -16,6 +16,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ncprop279::cache;
@@ -24,7 +25,7 @@ use ncprop279::isolation::IsolationId;
 use ncprop279::lookup::core::{Core, Effects, Job, Limits, Task};
 use ncprop279::prop279::line::Line;
 use ncprop279::prop279::session::{Action, Options, Session};
-use ncprop279::resolve::{Query, Step, Verdict};
+use ncprop279::resolve::{Answer, Query, Step, Verdict};
 use ncprop279::snapshot::{Absence, Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -116,6 +117,8 @@ struct World {
     jobs: Vec<Job>,
     on_the_way: Vec<(u64, Verdict)>,
     answers: u64,
+    /// Answers that were kept.
+    kept: u64,
 }
 
 impl World {
@@ -146,6 +149,7 @@ impl World {
             jobs: Vec::new(),
             on_the_way: Vec::new(),
             answers: 0,
+            kept: 0,
         }
     }
 
@@ -177,45 +181,77 @@ impl World {
         let was_open = self.client.open.contains_key(&id);
         let line = format!("RESOLVE {id} {name} {isolation}");
         let mut notices = 0;
-        let action = self
-            .session
-            .line(Line::Complete(line.as_bytes()), |_| notices += 1);
+        let mut answer = None;
+        let (core, now) = (&mut self.core, self.now);
+        let action = self.session.line(
+            Line::Complete(line.as_bytes()),
+            |isolation, question| {
+                answer = core.answer(isolation, question, now);
+                answer.clone()
+            },
+            |_| notices += 1,
+        );
         assert_eq!(was_open, notices == 1, "{line}");
-        assert_eq!(was_open, action.is_none(), "{line}");
+        assert_eq!(was_open || answer.is_some(), action.is_none(), "{line}");
+        if was_open {
+            return;
+        }
+        self.client.open.insert(id, isolation.to_owned());
+        if let Some(answer) = answer {
+            self.kept += 1;
+            self.check_kept(name, isolation, answer.verdict());
+            self.apply(Effects::default());
+            return;
+        }
         let Some(Action::Resolve {
             ticket,
             query,
             isolation: under,
         }) = action
         else {
-            return;
+            panic!("{line} led to nothing");
         };
-        self.client.open.insert(id, isolation.to_owned());
-        let mut snapshot = Snapshot::new(under.clone());
-        // The way of an answer from the cache.
-        loop {
-            match resolve(&query, &snapshot) {
-                Step::Done(verdict) => {
-                    self.session.answer(ticket, &verdict);
-                    self.apply(Effects::default());
-                    return;
-                }
-                Step::Need(keys) => {
-                    if !self.core.fill(&mut snapshot, &keys, self.now) {
-                        break;
-                    }
-                }
-            }
+        // The way of an answer made of cached values.
+        let (known, step) = self.cached_values_say(&under, &query);
+        if let Step::Done(verdict) = step {
+            self.session.answer(ticket, &verdict);
+            let answer = Arc::new(Answer::new(verdict));
+            let _ = self.core.keep(&query, &known, &answer, self.now);
+            self.apply(Effects::default());
+            return;
         }
         let deadline = self.now + TIMEOUT;
         let effects = self.core.ask(ticket, &under, query, deadline, self.now);
         self.apply(effects);
     }
 
+    /// As far as the values in the cache go.
+    fn cached_values_say(&mut self, isolation: &IsolationId, query: &Query) -> (Snapshot, Step) {
+        let mut snapshot = Snapshot::new(isolation.clone());
+        loop {
+            match resolve(query, &snapshot) {
+                Step::Need(keys) if self.core.fill(&mut snapshot, &keys, self.now) => {}
+                step => return (snapshot, step),
+            }
+        }
+    }
+
+    /// A kept answer is what the values in the cache say at this moment.
+    fn check_kept(&mut self, name: &str, isolation: &str, verdict: &Verdict) {
+        let isolation = IsolationId::parse(isolation.as_bytes()).unwrap();
+        let query = Query::parse(name.as_bytes(), false).unwrap();
+        let (_, step) = self.cached_values_say(&isolation, &query);
+        assert_eq!(step, Step::Done(verdict.clone()), "{name}");
+    }
+
     fn cancel(&mut self) {
         let id = self.random.random_range(1..=5u32).to_string();
         let line = format!("CANCEL {id}");
-        let action = self.session.line(Line::Complete(line.as_bytes()), |_| {});
+        let action = self.session.line(
+            Line::Complete(line.as_bytes()),
+            |_, _| None::<Arc<Answer>>,
+            |_| {},
+        );
         let expected = format!("CANCELED {id}\n");
         assert!(self.session.out.ends_with(expected.as_bytes()));
         assert_eq!(action.is_some(), self.client.open.contains_key(&id));
@@ -335,14 +371,15 @@ impl World {
     }
 }
 
-fn run(seed: u64) -> u64 {
+/// How many answers the scheduler gave, and how many were kept ones.
+fn run(seed: u64) -> (u64, u64) {
     let mut world = World::new(seed);
     for _ in 0..STEPS {
         world.step();
     }
     world.end();
     world.drain();
-    world.answers
+    (world.answers, world.kept)
 }
 
 #[test]
@@ -354,18 +391,23 @@ fn every_interleaving_keeps_the_promises() {
     let begin: u64 = rand::random::<u64>() >> 1;
     let halves = [0, INTERLEAVINGS / 2].map(|offset| {
         std::thread::spawn(move || {
-            let mut answers = 0;
+            let mut counts = (0, 0);
             for seed in begin + offset..begin + offset + INTERLEAVINGS / 2 {
                 let result = std::panic::catch_unwind(|| run(seed));
-                answers += result.unwrap_or_else(|_| panic!("MODEL_SEED={seed}"));
+                let (answers, kept) = result.unwrap_or_else(|_| panic!("MODEL_SEED={seed}"));
+                counts = (counts.0 + answers, counts.1 + kept);
             }
-            answers
+            counts
         })
     });
-    let answers: u64 = halves.map(|half| half.join().unwrap()).iter().sum();
+    let (answers, kept) = halves
+        .map(|half| half.join().unwrap())
+        .into_iter()
+        .fold((0, 0), |sum, half| (sum.0 + half.0, sum.1 + half.1));
     // The scheduler itself has answered often enough for this to mean much.
     assert!(
         answers > INTERLEAVINGS,
         "{answers} answers from seed {begin}"
     );
+    assert!(kept > INTERLEAVINGS / 10, "{kept} kept from seed {begin}");
 }

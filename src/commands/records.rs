@@ -59,7 +59,7 @@ pub struct Failure {
 impl From<Verdict> for Failure {
     fn from(verdict: Verdict) -> Self {
         Self {
-            message: text(&verdict),
+            message: text(&verdict).into_owned(),
             verdict,
         }
     }

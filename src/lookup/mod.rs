@@ -2,8 +2,9 @@
 //!
 //! [`Lookups`] owns the threads; what is to be done next is decided by
 //! [`core`], which has none. Whoever asks never blocks on I/O: an answer that
-//! the cache holds is had at once ([`Lookups::cached`]), any other comes later
-//! through the callback, from a worker thread.
+//! was kept is had at once ([`Lookups::answer`]), and so is one that can be made
+//! of cached values ([`Lookups::cached`]); any other comes later through the
+//! callback, from a worker thread.
 
 pub mod core;
 mod rota;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::isolation::IsolationId;
 use crate::log::{Level, Log};
-use crate::resolve::{self, Query, Step, Verdict};
+use crate::resolve::{self, Answer, Query, Step, Verdict};
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, Snapshot};
 use crate::source::Source;
 use crate::text::Milliseconds;
@@ -80,16 +81,38 @@ impl Lookups {
         }
     }
 
+    /// The answer that is kept for an isolation id and a question, both as
+    /// octets ([`IsolationId::octets`], [`resolve::Question::octets`]).
+    pub fn answer(&self, isolation: &[u8], question: &[u8], now: Instant) -> Option<Arc<Answer>> {
+        self.shared.lock().core.answer(isolation, question, now)
+    }
+
     /// The verdict on a query if the cache of its isolation id holds all that
-    /// it depends on.
-    pub fn cached(&self, isolation: &IsolationId, query: &Query) -> Option<Verdict> {
+    /// it depends on, at the moment `now`: the answer that was kept, or one that
+    /// is made of the values, and kept for the next query of this kind.
+    pub fn cached(
+        &self,
+        isolation: &IsolationId,
+        query: &Query,
+        now: Instant,
+    ) -> Option<Arc<Answer>> {
+        let question = query.question();
+        let kept =
+            |question: resolve::Question| self.answer(isolation.octets(), question.octets(), now);
+        if let Some(answer) = question.and_then(kept) {
+            return Some(answer);
+        }
         let mut snapshot = Snapshot::new(isolation.clone());
         loop {
             match evaluate(query, &snapshot) {
-                Step::Done(verdict) => return Some(verdict),
+                Step::Done(verdict) => {
+                    let answer = Arc::new(Answer::new(verdict));
+                    let gone = self.shared.lock().core.keep(query, &snapshot, &answer, now);
+                    gone.iter().for_each(|id| self.shared.forget(id));
+                    return Some(answer);
+                }
                 Step::Need(keys) => {
-                    let mut state = self.shared.lock();
-                    if !state.core.fill(&mut snapshot, &keys, Instant::now()) {
+                    if !self.shared.lock().core.fill(&mut snapshot, &keys, now) {
                         return None;
                     }
                 }

@@ -65,9 +65,14 @@ impl Journal {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether nothing is told of queries.
+    pub fn is_silent(&self) -> bool {
+        !self.log.tells(Level::Info)
+    }
+
     /// A query was taken on.
     pub fn asked(&self, ticket: Ticket, isolation: &IsolationId, query: &Query) {
-        if !self.log.tells(Level::Info) {
+        if self.is_silent() {
             return;
         }
         self.state().begun.insert(ticket, Instant::now());
@@ -83,7 +88,7 @@ impl Journal {
 
     /// A query has a verdict. One that was withdrawn meanwhile is not told.
     pub fn answered(&self, ticket: Ticket, verdict: &Verdict, from: Found) {
-        if !self.log.tells(Level::Info) {
+        if self.is_silent() {
             return;
         }
         let mut state = self.state();
@@ -124,6 +129,9 @@ impl Journal {
 
     /// The client took a query back.
     pub fn withdrawn(&self, ticket: Ticket) {
+        if self.is_silent() {
+            return;
+        }
         let mut state = self.state();
         if let Some(begun) = state.begun.remove(&ticket) {
             state.counts.withdrawn += 1;

@@ -80,9 +80,7 @@ impl<'a> Request<'a> {
     /// also stand before the first and after the last. No other octet
     /// separates. Keywords are upper case.
     pub fn parse(line: &'a [u8]) -> Self {
-        let mut words = line
-            .split(|octet| matches!(octet, b' ' | b'\t' | b'\r'))
-            .filter(|word| !word.is_empty());
+        let mut words = Words(line);
         let keyword = words.next();
         if !matches!(keyword, Some(b"RESOLVE" | b"CANCEL")) {
             return Self::Ignored;
@@ -102,6 +100,23 @@ impl<'a> Request<'a> {
             },
             None => Self::ResolveWithoutName { id },
         }
+    }
+}
+
+/// What is left of a line; its words are taken from the front.
+struct Words<'a>(&'a [u8]);
+
+impl<'a> Iterator for Words<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let is_between = |octet: &u8| matches!(octet, b' ' | b'\t' | b'\r');
+        let begin = self.0.iter().position(|octet| !is_between(octet))?;
+        let rest = self.0.get(begin..)?;
+        let length = rest.iter().position(is_between).unwrap_or(rest.len());
+        let (word, rest) = rest.split_at_checked(length)?;
+        self.0 = rest;
+        Some(word)
     }
 }
 

@@ -60,16 +60,35 @@ pub fn init_failed(out: &mut Vec<u8>, why: &str) {
 /// the result and a raw line break would let him answer other queries. With
 /// every other status the result is a message, written in quotes.
 pub fn resolved(out: &mut Vec<u8>, id: &QueryId, status: Status, result: &str) {
+    push_words(out, &["RESOLVED", id.as_str()]);
+    push_result(out, status, result);
+}
+
+/// What [`resolved`] writes behind the id, which is the same for every query
+/// with this answer.
+pub fn result(status: Status, result: &str) -> Box<[u8]> {
+    let mut out = Vec::new();
+    push_result(&mut out, status, result);
+    out.into()
+}
+
+/// Appends the line that [`resolved`] writes, from what [`result`] returned.
+pub fn resolved_with(out: &mut Vec<u8>, id: &QueryId, result: &[u8]) {
+    out.extend_from_slice(b"RESOLVED ");
+    out.extend_from_slice(id.as_str().as_bytes());
+    out.extend_from_slice(result);
+}
+
+fn push_result(out: &mut Vec<u8>, status: Status, result: &str) {
     let (status, message) = match status {
         Status::Success if is_plain(result) => {
-            push_words(out, &["RESOLVED", id.as_str(), "0", result]);
+            push_words(out, &["", "0", result]);
             out.push(b'\n');
             return;
         }
         Status::Success => (Status::Failure, "the result cannot be written in an answer"),
         _ => (status, result),
     };
-    push_words(out, &["RESOLVED", id.as_str()]);
     out.extend([b' ', b'0' + status.code(), b' ']);
     push_quoted(out, message);
     out.push(b'\n');
@@ -154,7 +173,10 @@ mod tests {
 
     fn answer(id: &str, status: Status, result: &str) -> String {
         let id = QueryId::parse(id.as_bytes()).unwrap();
-        line(|out| resolved(out, &id, status, result))
+        let whole = line(|out| resolved(out, &id, status, result));
+        let kept = super::result(status, result);
+        assert_eq!(line(|out| resolved_with(out, &id, &kept)), whole);
+        whole
     }
 
     /// Undoes the quoting, as a client would.

@@ -5,11 +5,12 @@
 //! client are appended to a buffer in the order in which they are to be
 //! written, so that nothing can follow a `CANCELED` that is behind it.
 
+use std::borrow::{Borrow, Cow};
 use std::collections::HashMap;
 
 use crate::config::settings::MissingIsolation;
 use crate::isolation::IsolationId;
-use crate::resolve::{Query, Verdict};
+use crate::resolve::{Answer, Query, Question, Verdict};
 use crate::snapshot::FailureKind;
 
 use super::line::{Line, MAX_LINE};
@@ -69,9 +70,16 @@ impl Session {
         }
     }
 
-    /// Takes a line of the client. `notice` is called with what belongs on
+    /// Takes a line of the client. `kept` may know the answer to a question
+    /// under an isolation id, both as octets; it is then given at once, and the
+    /// line leads to nothing else. `notice` is called with what belongs on
     /// stderr; it holds neither names nor isolation ids.
-    pub fn line(&mut self, line: Line<'_>, mut notice: impl FnMut(&str)) -> Option<Action> {
+    pub fn line<A: Borrow<Answer>>(
+        &mut self,
+        line: Line<'_>,
+        kept: impl FnOnce(&[u8], &[u8]) -> Option<A>,
+        mut notice: impl FnMut(&str),
+    ) -> Option<Action> {
         let line = match line {
             Line::Complete(line) => line,
             Line::TooLong => {
@@ -85,14 +93,7 @@ impl Session {
                 notice(&format!("a request was skipped: {reason}"));
                 None
             }
-            Request::Cancel { id } => {
-                let ticket = self.unanswered.remove(&id);
-                if let Some(ticket) = ticket {
-                    self.id_of.remove(&ticket);
-                }
-                response::canceled(&mut self.out, &id);
-                ticket.map(Action::Cancel)
-            }
+            Request::Cancel { id } => self.cancel(&id),
             Request::ResolveWithoutName { id } => {
                 if self.is_free(&id, &mut notice) {
                     self.refuse(&id, "no name was given");
@@ -107,32 +108,68 @@ impl Session {
                 if !self.is_free(&id, &mut notice) {
                     return None;
                 }
-                let isolation = match self.isolation(isolation, &mut notice) {
-                    Ok(isolation) => isolation,
-                    Err(why) => {
-                        self.refuse(&id, &why);
-                        return None;
-                    }
-                };
-                match Query::parse(name, self.options.only_onion) {
-                    Ok(query) => {
-                        self.last_ticket += 1;
-                        let ticket = self.last_ticket;
-                        self.unanswered.insert(id, ticket);
-                        self.id_of.insert(ticket, id);
-                        Some(Action::Resolve {
-                            ticket,
-                            query,
-                            isolation,
-                        })
-                    }
-                    Err(verdict) => {
-                        render(&mut self.out, &id, &verdict);
-                        None
-                    }
+                if let Some(word) = self.shown(isolation)
+                    && let Some(question) = Question::new(name, self.options.only_onion)
+                    && let Some(answer) = kept(word, question.octets())
+                {
+                    let result = answer.borrow().written(result);
+                    response::resolved_with(&mut self.out, &id, result);
+                    return None;
                 }
+                self.resolve(id, name, isolation, &mut notice)
             }
         }
+    }
+
+    /// Takes a query back.
+    fn cancel(&mut self, id: &QueryId) -> Option<Action> {
+        let ticket = self.unanswered.remove(id);
+        if let Some(ticket) = ticket {
+            self.id_of.remove(&ticket);
+        }
+        response::canceled(&mut self.out, id);
+        ticket.map(Action::Cancel)
+    }
+
+    /// Takes a query on, or answers it if nothing has to be looked up for that.
+    fn resolve(
+        &mut self,
+        id: QueryId,
+        name: &[u8],
+        isolation: Option<&[u8]>,
+        notice: &mut impl FnMut(&str),
+    ) -> Option<Action> {
+        let isolation = match self.isolation(isolation, notice) {
+            Ok(isolation) => isolation,
+            Err(why) => {
+                self.refuse(&id, &why);
+                return None;
+            }
+        };
+        match Query::parse(name, self.options.only_onion) {
+            Ok(query) => {
+                self.last_ticket += 1;
+                let ticket = self.last_ticket;
+                self.unanswered.insert(id, ticket);
+                self.id_of.insert(ticket, id);
+                Some(Action::Resolve {
+                    ticket,
+                    query,
+                    isolation,
+                })
+            }
+            Err(verdict) => {
+                render(&mut self.out, &id, &verdict);
+                None
+            }
+        }
+    }
+
+    /// The octets of the isolation id that a query has, if answers may be kept
+    /// for it. Those of the shared id wait until the user has been told of it.
+    fn shown<'a>(&self, word: Option<&'a [u8]>) -> Option<&'a [u8]> {
+        let is_shared = self.options.missing_isolation == MissingIsolation::Shared;
+        word.or((is_shared && self.warned).then_some(b""))
     }
 
     /// Gives a query its answer, unless it has been cancelled or answered.
@@ -208,17 +245,21 @@ pub fn status(verdict: &Verdict) -> Status {
 }
 
 /// The text of a verdict: the address, or the message.
-pub fn text(verdict: &Verdict) -> String {
+pub fn text(verdict: &Verdict) -> Cow<'_, str> {
     match verdict {
-        Verdict::Onion(onion) => onion.as_str().to_owned(),
-        Verdict::Address(address) => address.to_string(),
-        Verdict::Host(host) => host.clone(),
-        Verdict::NotInZone(name) => format!("{name} is not a Namecoin domain"),
-        Verdict::NotFound(message) => message.clone(),
-        Verdict::Unknown(failure) => failure.message.to_string(),
+        Verdict::Onion(onion) => onion.as_str().into(),
+        Verdict::Address(address) => address.to_string().into(),
+        Verdict::NotInZone(name) => format!("{name} is not a Namecoin domain").into(),
+        Verdict::Host(text) | Verdict::NotFound(text) => text.into(),
+        Verdict::Unknown(failure) => (&*failure.message).into(),
     }
 }
 
 fn render(out: &mut Vec<u8>, id: &QueryId, verdict: &Verdict) {
     response::resolved(out, id, status(verdict), &text(verdict));
+}
+
+/// What is written of a verdict behind the id of the query.
+fn result(verdict: &Verdict) -> Box<[u8]> {
+    response::result(status(verdict), &text(verdict))
 }

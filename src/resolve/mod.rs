@@ -5,6 +5,7 @@
 //! carry the isolation id. The policy itself does no I/O either: it yields a
 //! [`Verdict`], or the names that it still needs.
 
+mod answer;
 mod query;
 mod trail;
 
@@ -23,7 +24,8 @@ use crate::value::items::TOR;
 use crate::value::object::MAX_NAMES;
 use crate::zone;
 
-pub use query::Query;
+pub use answer::Answer;
+pub use query::{Query, Question};
 pub use trail::{Candidate, Fate, Looked, Reason};
 use trail::{Summary, Trail};
 

@@ -14,6 +14,57 @@ pub struct Query {
     only_onion: bool,
 }
 
+/// Octets by which a query is known: its name, and whether only onion services
+/// may be answered. All spellings of one query have the same.
+///
+/// It is made without looking at what the name holds and without allocating,
+/// so it exists for names too that are refused. It lies on the stack.
+#[derive(Clone, Copy)]
+pub struct Question {
+    /// The name, folded; then the mode.
+    octets: [u8; MAX_NAME_LENGTH + 1],
+    length: usize,
+}
+
+impl Question {
+    /// Folds a name as the client wrote it: letters to lower case, without a
+    /// final dot, and without the ending `.onion` of `.bit.onion`, which
+    /// restricts the answer to onion services as `only_onion` does. `None` if
+    /// the name is too long to be one.
+    pub fn new(name: &[u8], only_onion: bool) -> Option<Self> {
+        let name = name.strip_suffix(b".").unwrap_or(name);
+        if name.len() > MAX_NAME_LENGTH {
+            return None;
+        }
+        let mut octets = [0; MAX_NAME_LENGTH + 1];
+        let folded = octets.get_mut(..name.len())?;
+        folded.copy_from_slice(name);
+        folded.make_ascii_lowercase();
+        let ends_in_onion = folded.ends_with(b".bit.onion");
+        let length = match ends_in_onion {
+            true => name.len() - b".onion".len(),
+            false => name.len(),
+        };
+        *octets.get_mut(length)? = u8::from(only_onion || ends_in_onion);
+        Some(Self { octets, length })
+    }
+
+    /// The name.
+    pub fn name(&self) -> &[u8] {
+        self.octets.get(..self.length).unwrap_or_default()
+    }
+
+    /// Whether only onion services may be answered.
+    pub fn only_onion(&self) -> bool {
+        self.octets.get(self.length) == Some(&1)
+    }
+
+    /// All of it.
+    pub fn octets(&self) -> &[u8] {
+        self.octets.get(..=self.length).unwrap_or_default()
+    }
+}
+
 impl Query {
     /// Reads a name as the client wrote it. `only_onion` restricts the answer
     /// to onion services, as the ending `.bit.onion` does by itself.
@@ -35,15 +86,11 @@ impl Query {
         if !name.is_ascii() {
             return refuse("is not ASCII; write its xn-- form");
         }
-        let text = String::from_utf8_lossy(name).to_ascii_lowercase();
-        let text = text.strip_suffix('.').unwrap_or(&text);
-        if text.len() > MAX_NAME_LENGTH {
+        let Some(question) = Question::new(name, only_onion) else {
             return refuse("is longer than 253 octets");
-        }
-        let (text, only_onion) = match text.strip_suffix(".bit.onion") {
-            Some(_) => (text.strip_suffix(".onion").unwrap_or(text), true),
-            None => (text, only_onion),
         };
+        let only_onion = question.only_onion();
+        let text = String::from_utf8_lossy(question.name());
         let mut labels: Vec<&str> = text.split('.').collect();
         if labels.pop() != Some("bit") {
             let name = String::from_utf8_lossy(name);
@@ -83,6 +130,12 @@ impl Query {
     pub fn only_onion(&self) -> bool {
         self.only_onion
     }
+
+    /// What the query is known by: the same as that of the name that the
+    /// client wrote.
+    pub fn question(&self) -> Option<Question> {
+        Question::new(self.name.to_ascii().as_bytes(), self.only_onion)
+    }
 }
 
 #[cfg(test)]
@@ -107,6 +160,31 @@ mod tests {
             parsed("_tor.a_b.xn--mnchen-3ya.bit").0,
             "_tor.a_b.xn--mnchen-3ya.bit."
         );
+    }
+
+    #[test]
+    fn a_query_is_known_by_the_same_octets_in_every_spelling() {
+        let longest = format!("{}abcd.bit", "abc.".repeat(61));
+        for (spelling, expected) in [
+            ("Example.BIT", "example.bit\0"),
+            ("example.bit.", "example.bit\0"),
+            ("example.bit.onion", "example.bit\x01"),
+            ("WWW.Example.bit.Onion.", "www.example.bit\x01"),
+            (
+                "_tor.a_b.xn--mnchen-3ya.bit",
+                "_tor.a_b.xn--mnchen-3ya.bit\0",
+            ),
+            (&longest, &format!("{longest}\0")),
+            (&format!("{longest}."), &format!("{longest}\0")),
+        ] {
+            let question = Question::new(spelling.as_bytes(), false).unwrap();
+            let query = Query::parse(spelling.as_bytes(), false).unwrap();
+            assert_eq!(question.octets(), expected.as_bytes(), "{spelling}");
+            assert_eq!(query.question().unwrap().octets(), expected.as_bytes());
+            let only = Query::parse(spelling.as_bytes(), true).unwrap();
+            let expected = expected.replace('\0', "\x01");
+            assert_eq!(only.question().unwrap().octets(), expected.as_bytes());
+        }
     }
 
     #[test]

@@ -10,18 +10,22 @@
 //! its deadline. A *lookup* is shared by all tickets of the same name, mode
 //! and isolation id. A *fetch* is shared by all lookups of one isolation id
 //! that need the same name key. Nothing is shared between isolation ids.
+//! Values, and the answers made of them, are kept in a cache of the id.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::cache::{self, Cache};
 use crate::isolation::IsolationId;
-use crate::resolve::{Query, Step, Verdict};
-use crate::snapshot::{Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
+use crate::resolve::{Answer, Query, Step, Verdict};
+use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
 use crate::source::{Cancel, Limit};
 
 use super::rota::Rota;
 
+mod cached;
+mod fetches;
 mod shared;
 
 /// A query of the client, unique in the life of the process.
@@ -48,15 +52,9 @@ pub struct Limits {
     pub cache: cache::Limits,
 }
 
-/// The first pause before a failed fetch is tried again.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-
 /// After this time a request may have got lost with its connection. If the
 /// client then asks again, so do we, while the first request goes on.
 const SUSPECT: Duration = Duration::from_secs(3);
-
-/// The longest pause between two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 type LookupId = u64;
 type FetchId = u64;
@@ -145,7 +143,7 @@ enum Timer {
 /// The scheduler's state.
 pub struct Core {
     limits: Limits,
-    cache: Cache<NameKey, Fetched>,
+    cache: Cache<NameKey, Fetched, Arc<Answer>>,
     /// Counts up when everything cached is dropped, so that what was asked
     /// before is not kept after.
     epoch: u64,
@@ -180,24 +178,6 @@ impl Core {
             queries_of: HashMap::new(),
             timers: BTreeSet::new(),
         }
-    }
-
-    /// Adds to `snapshot` what the cache knows of `keys`; true if that is all
-    /// of them.
-    pub fn fill(
-        &mut self,
-        snapshot: &mut Snapshot,
-        keys: &BTreeSet<NameKey>,
-        now: Instant,
-    ) -> bool {
-        let mut all = true;
-        for key in keys {
-            match self.cache.get(snapshot.isolation(), key, now) {
-                Some(fetched) => snapshot.insert(key.clone(), Entry::Known(fetched)),
-                None => all = false,
-            }
-        }
-        all
     }
 
     /// Takes a query that is to be answered by `deadline`.
@@ -289,6 +269,8 @@ impl Core {
         let keys = match step {
             Step::Done(verdict) => {
                 self.finish(id, &verdict, &mut effects);
+                effects.forgotten =
+                    self.keep(&query, &snapshot, &Arc::new(Answer::new(verdict)), now);
                 return effects;
             }
             Step::Need(keys) => keys,
@@ -318,129 +300,6 @@ impl Core {
                 self.abandon(id);
             }
         }
-        effects
-    }
-
-    /// The next fetch that may begin, if a slot is free or can be yielded.
-    pub fn next_job(&mut self, now: Instant) -> Option<Job> {
-        let (fetches, lookups) = (&self.fetches, &self.lookups);
-        let is_live = |id: FetchId| {
-            fetches.get(&id).is_some_and(|fetch| {
-                let watched = |id| {
-                    lookups
-                        .get(id)
-                        .is_some_and(|l: &Lookup| !l.waiters.is_empty())
-                };
-                fetch.lookups.iter().any(watched)
-            })
-        };
-        let turn = self.rota.next(is_live)?;
-        if let Some(yielded) = turn.yielded {
-            if let Some(cancel) = self.lost.remove(&yielded) {
-                cancel.set();
-            }
-            if let Some(fetch) = self.detach(yielded) {
-                for lookup in fetch.lookups {
-                    self.abandon(lookup);
-                }
-            }
-        }
-        let fetch = self.fetches.get_mut(&turn.fetch)?;
-        let cancel = Cancel::new();
-        fetch.state = State::Running {
-            cancel: cancel.clone(),
-            since: now,
-        };
-        // A queued fetch has lookups; each knows how long it may go on.
-        let mut deadline = now;
-        let mut due: Option<Instant> = None;
-        for lookup in &fetch.lookups {
-            if let Some(lookup) = self.lookups.get_mut(lookup) {
-                lookup.begun = true;
-                deadline = deadline.max(lookup.give_up);
-                let waiters = lookup.waiters.iter();
-                let dues = waiters.filter_map(|waiter| self.tickets.get(waiter));
-                due = due.into_iter().chain(dues.map(|(_, due)| *due)).min();
-            }
-        }
-        let limit = Limit {
-            // Nobody waits for what goes on for nobody.
-            due: due.unwrap_or(deadline),
-            deadline,
-            cancel,
-        };
-        Some(Job {
-            id: turn.fetch,
-            epoch: self.epoch,
-            isolation: fetch.isolation.clone(),
-            key: fetch.key.clone(),
-            limit,
-        })
-    }
-
-    /// A fetch has ended. `pause_factor` between 0.5 and 1.0 spreads the
-    /// attempts of many fetches.
-    pub fn fetched(
-        &mut self,
-        job: Job,
-        result: Result<Fetched, FetchFailure>,
-        pause_factor: f64,
-        now: Instant,
-    ) -> Effects {
-        let mut effects = Effects::default();
-        self.rota.ended(job.id, &job.isolation);
-        self.lost.remove(&job.id);
-        if let Ok(fetched) = &result
-            && job.epoch == self.epoch
-        {
-            let ttl = match fetched {
-                Fetched::Value(_) => self.limits.ttl,
-                Fetched::Absent(_) => self.limits.negative_ttl,
-            };
-            let key = job.key.clone();
-            let gone = self
-                .cache
-                .insert(&job.isolation, key, fetched.clone(), ttl, now);
-            effects.forgotten = self.idle(gone);
-        }
-        let failure = match result {
-            Err(failure) if failure.kind.is_retried() => failure,
-            result => {
-                let entry = match result {
-                    Ok(fetched) => Entry::Known(fetched),
-                    Err(failure) => Entry::Failed(failure),
-                };
-                // A request that was thought lost supplies the one made for it.
-                let name = (job.isolation, job.key);
-                let id = match self.fetch_of.get(&name) {
-                    Some(second) if matches!(entry, Entry::Known(_)) => *second,
-                    _ => job.id,
-                };
-                self.supply(id, &name.1, &entry, &mut effects);
-                return effects;
-            }
-        };
-        let Some(fetch) = self.fetches.get_mut(&job.id) else {
-            return effects;
-        };
-        // Nobody waits, and it has failed: the next query tries again.
-        if !fetch.lookups.iter().any(|id| {
-            let lookup = self.lookups.get(id);
-            lookup.is_some_and(|lookup| !lookup.waiters.is_empty())
-        }) {
-            for lookup in fetch.lookups.clone() {
-                self.abandon(lookup);
-            }
-            return effects;
-        }
-        let pause = FIRST_PAUSE * 2u32.saturating_pow(fetch.attempts.min(16));
-        let pause = pause
-            .min(LONGEST_PAUSE)
-            .mul_f64(pause_factor.clamp(0.5, 1.0));
-        fetch.attempts = fetch.attempts.saturating_add(1);
-        fetch.last = Some(failure);
-        fetch.state = State::Resting;
-        self.timers.insert((now + pause, Timer::Retry(job.id)));
         effects
     }
 
@@ -475,19 +334,6 @@ impl Core {
     /// When [`Core::tick`] is due next.
     pub fn next_tick(&self) -> Option<Instant> {
         self.timers.first().map(|(due, _)| *due)
-    }
-
-    /// Drops cached entries that have outlived their time. Returns the
-    /// isolation ids of which nothing is left.
-    pub fn sweep(&mut self, now: Instant) -> Vec<IsolationId> {
-        let gone = self.cache.sweep(now);
-        self.idle(gone)
-    }
-
-    /// Drops everything cached, because the source's values have changed.
-    pub fn invalidate(&mut self) {
-        self.epoch += 1;
-        self.cache.clear();
     }
 
     /// Queries that are not answered yet.

@@ -1,0 +1,95 @@
+//! What is kept of values and answers, and what is had from it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::cache::Weigh;
+use crate::isolation::IsolationId;
+use crate::resolve::{Answer, Query, Verdict};
+use crate::snapshot::{Entry, NameKey, Snapshot};
+
+use super::Core;
+
+impl Weigh for Arc<Answer> {
+    fn weight(&self) -> usize {
+        Answer::weight(self)
+    }
+}
+
+impl Core {
+    /// Adds to `snapshot` what the cache knows of `keys`; true if that is all
+    /// of them.
+    pub fn fill(
+        &mut self,
+        snapshot: &mut Snapshot,
+        keys: &BTreeSet<NameKey>,
+        now: Instant,
+    ) -> bool {
+        let mut all = true;
+        for key in keys {
+            match self.cache.get(snapshot.isolation(), key, now) {
+                Some(fetched) => snapshot.insert(key.clone(), Entry::Known(fetched)),
+                None => all = false,
+            }
+        }
+        all
+    }
+
+    /// The answer to a question ([`crate::resolve::Question::octets`]) that
+    /// was kept for an isolation id, given as octets, if all that it was made
+    /// of is still kept.
+    pub fn answer(
+        &mut self,
+        isolation: &[u8],
+        question: &[u8],
+        now: Instant,
+    ) -> Option<Arc<Answer>> {
+        self.cache.answer(isolation, question, now)
+    }
+
+    /// Keeps the answer to a query, which was made of a snapshot. What cannot
+    /// be known for now is not kept, nor what depends on a name that the cache
+    /// does not hold. Returns the isolation ids of which nothing is left.
+    #[must_use]
+    pub fn keep(
+        &mut self,
+        query: &Query,
+        snapshot: &Snapshot,
+        answer: &Arc<Answer>,
+        now: Instant,
+    ) -> Vec<IsolationId> {
+        let is_known = !matches!(answer.verdict(), Verdict::Unknown(_));
+        let made_of: Option<Vec<_>> = snapshot
+            .iter()
+            .map(|(key, entry)| match entry {
+                Entry::Known(fetched) => Some((key, fetched)),
+                Entry::Failed(_) => None,
+            })
+            .collect();
+        let (true, Some(made_of), Some(question)) = (is_known, made_of, query.question()) else {
+            return Vec::new();
+        };
+        let gone = self.cache.keep_answer(
+            snapshot.isolation(),
+            question.octets(),
+            Arc::clone(answer),
+            made_of.into_iter(),
+            now,
+        );
+        self.idle(gone)
+    }
+
+    /// Drops cached entries that have outlived their time. Returns the
+    /// isolation ids of which nothing is left.
+    pub fn sweep(&mut self, now: Instant) -> Vec<IsolationId> {
+        let gone = self.cache.sweep(now);
+        self.idle(gone)
+    }
+
+    /// Drops everything cached, because the source's values have changed.
+    pub fn invalidate(&mut self) {
+        self.epoch += 1;
+        self.cache.clear();
+    }
+}
