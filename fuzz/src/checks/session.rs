@@ -11,7 +11,7 @@ use ncprop279::onion::OnionAddress;
 use ncprop279::prop279::line::{Line, LineReader, MAX_LINE};
 use ncprop279::prop279::request::QueryId;
 use ncprop279::prop279::session::{Action, Options, Session, Ticket};
-use ncprop279::resolve::{Query, Step, Verdict, resolve};
+use ncprop279::resolve::{Answer, Query, Step, Verdict, resolve};
 use ncprop279::snapshot::{Absence, Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
 
 /// The longest line that may be written, with its LF: a keyword, an id, a
@@ -97,7 +97,9 @@ impl World {
             }
         }
         let notice = |text: &str| assert!(super::is_printable(text), "{text}");
-        match self.session.line(line, notice) {
+        // Nothing is kept: the resolver is what is tried here.
+        let kept = |_: &[u8], _: &[u8]| None::<&Answer>;
+        match self.session.line(line, kept, notice) {
             Some(Action::Resolve {
                 ticket,
                 query,

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
-use rand::Rng;
 use rand::seq::IndexedRandom;
+use rand::{Rng, RngExt};
 
 use super::super::servers::Server;
 
@@ -118,6 +118,32 @@ pub(super) fn for_id<'a>(
     fit.retain(|server| failed(server).is_none());
     prefer(&mut fit, |server| server.address.is_onion());
     fit.choose(random).copied()
+}
+
+/// A number that is exponentially distributed, with the mean 1.
+///
+/// By von Neumann's comparisons: a first draw counts if the draws after it fall
+/// an even number of times before one does not; each that does not count adds
+/// a whole. Unlike a logarithm that takes no mathematical library.
+pub(super) fn exponential(random: &mut impl Rng) -> f64 {
+    let mut whole = 0.0;
+    loop {
+        let first: f64 = random.random();
+        let mut last = first;
+        let mut counts = true;
+        loop {
+            let next = random.random();
+            if next >= last {
+                break;
+            }
+            last = next;
+            counts = !counts;
+        }
+        if counts {
+            return whole + first;
+        }
+        whole += 1.0;
+    }
 }
 
 /// Keeps those that are better, if there are any.

@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::super::servers::Server;
 use super::Link;
-use super::draw::{Resting, Roster, for_pool};
+use super::draw::{Resting, Roster, exponential, for_pool};
 use crate::isolation::IsolationId;
 
 mod seats;
@@ -193,8 +193,7 @@ impl<L: Link> Plan<L> {
         } else {
             GAP
         };
-        let uniform: f64 = self.clock.random();
-        Duration::from_secs_f64(mean * -(1.0 - uniform).max(f64::MIN_POSITIVE).ln())
+        Duration::from_secs_f64(mean * exponential(&mut self.clock))
     }
 
     /// What is to be done by now.
