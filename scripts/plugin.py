@@ -108,9 +108,30 @@ class Plugin(Child):
     """The plugin on a scripted node that listens at this port."""
 
     def __init__(self, port, *arguments):
-        self.config = tempfile.NamedTemporaryFile("w", suffix=".toml")
-        self.config.write('rpc-user = "u"\nrpc-password = "p"\n')
-        self.config.flush()
+        self.config = credentials()
         super().__init__(
             ["--rpc-address", f"127.0.0.1:{port}", "--config", self.config.name, *arguments]
         )
+
+    @staticmethod
+    def raw(port, *arguments):
+        """The same as a bare process, ready, whose output nobody reads yet."""
+        config = credentials()
+        node = ["--rpc-address", f"127.0.0.1:{port}", "--config", config.name]
+        process = subprocess.Popen(
+            [binary(), *node, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        ready = process.stdout.readline()
+        assert ready == b"INIT 1 0\n", ready
+        return process
+
+
+def credentials():
+    """A file with what the scripted node is shown; it goes with the object."""
+    file = tempfile.NamedTemporaryFile("w", suffix=".toml")
+    file.write('rpc-user = "u"\nrpc-password = "p"\n')
+    file.flush()
+    return file

@@ -19,10 +19,19 @@ class _Server(ThreadingHTTPServer):
 
 
 class Node:
-    """Answers `value_of(name)` after `delay` seconds; None means no such name."""
+    """Answers `value_of(name)` after `delay` seconds; None means no such name.
 
-    def __init__(self, value_of, delay=0.0, port=0):
+    `fault` is called for each request; what it returns goes wrong: one of
+    `FAULTS`, or None.
+    """
+
+    # Closes the connection; HTTP errors; no JSON; a reply that is cut off; a
+    # node that is starting; silence.
+    FAULTS = ("close", "500", "junk", "cut", "loading", "silent")
+
+    def __init__(self, value_of, delay=0.0, port=0, fault=lambda: None):
         self.value_of = value_of
+        self.fault = fault
         self.delay = delay
         self.requests = 0
         self.connections = []
@@ -43,15 +52,29 @@ class Node:
                 name = bytes.fromhex(request["params"][0]).decode()
                 if node.delay:
                     time.sleep(node.delay)
+                fault = node.fault()
+                if fault in ("close", "silent"):
+                    time.sleep(3.0 if fault == "silent" else 0.0)
+                    self.close_connection = True
+                    return
                 value = node.value_of(name)
-                if value is None:
+                if fault == "loading":
+                    error = {"code": -28, "message": "Loading block index..."}
+                    reply = {"result": None, "error": error, "id": 1}
+                elif value is None:
                     error = {"code": -4, "message": "name never existed"}
                     reply = {"result": None, "error": error, "id": 1}
                 else:
                     result = {"name": request["params"][0], "value": value.encode().hex()}
                     reply = {"result": result, "error": None, "id": 1}
                 body = json.dumps(reply).encode()
-                head = "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+                status = "500 Internal Server Error" if fault == "500" else "200 OK"
+                head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n"
+                if fault in ("500", "junk"):
+                    body = b"x" * len(body)
+                if fault == "cut":
+                    body = body[: len(body) // 2]
+                    self.close_connection = True
                 try:
                     self.wfile.write(head.encode() + body)
                 except OSError:
