@@ -6,6 +6,28 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+/// The ways in which systems differ as to where programs keep their data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Platform {
+    /// In hidden folders of the home directory, or where XDG says.
+    Unix,
+    /// In the home directory's Library.
+    MacOs,
+    /// In the folders of the user's profile.
+    Windows,
+}
+
+impl Platform {
+    /// This one.
+    pub const CURRENT: Self = if cfg!(windows) {
+        Self::Windows
+    } else if cfg!(target_os = "macos") {
+        Self::MacOs
+    } else {
+        Self::Unix
+    };
+}
+
 /// How long to wait where a stream would block but was set not to.
 const PAUSE: Duration = Duration::from_millis(2);
 

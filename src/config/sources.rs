@@ -8,6 +8,7 @@ use super::settings::{
     Credentials, ElectrumSettings, NodeAddress, RpcSettings, ServerAddress, SourceSettings,
 };
 use crate::chain::network::Network;
+use crate::platform::Platform;
 
 /// The environment variable with the directory that state may be kept in
 /// (proposal 279).
@@ -245,24 +246,6 @@ fn default_address() -> NodeAddress {
         host: "127.0.0.1".to_owned(),
         port: 8336,
     }
-}
-
-/// Where programs keep their data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Platform {
-    Unix,
-    MacOs,
-    Windows,
-}
-
-impl Platform {
-    pub const CURRENT: Self = if cfg!(windows) {
-        Self::Windows
-    } else if cfg!(target_os = "macos") {
-        Self::MacOs
-    } else {
-        Self::Unix
-    };
 }
 
 /// A directory from a variable, with more directories below it.

@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use super::keys::KEYS;
 use super::settings::*;
-use super::sources::{Platform, default_cookie, state};
+use super::sources::{default_cookie, state};
 use super::*;
 use crate::chain::network::{Checkpoint, Network};
+use crate::platform::Platform;
 
 /// A run with a command line, an environment and a file.
 #[derive(Default, Clone)]
