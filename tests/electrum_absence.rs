@@ -43,7 +43,7 @@ fn wait_asked(server: &Electrum, times: usize) {
 fn one_operator_that_is_asked_twice_is_one_operator() {
     let chain = chain();
     let [hiding, honest] = [(); 2].map(|()| server(V1_15, &chain));
-    let mut plugin = ready(&[&hiding, &honest], &["--max-lookups=128"]);
+    let mut plugin = ready(&[&hiding, &honest], &["--max-lookups=128", "--timeout=12"]);
     hiding.lie(Lie::Hidden);
     honest.lie_in(FIRST_METHODS[0], Lie::Silent);
     plugin.send("RESOLVE 1 example.bit victim");

@@ -1,5 +1,6 @@
 //! One name, asked of two servers of different operators at once.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -20,7 +21,11 @@ const GLANCE: Duration = Duration::from_millis(50);
 /// Servers that are tried for one of the two answers.
 const ATTEMPTS: usize = 3;
 
+/// What is known of a name.
 type Answer = Result<Account, FetchFailure>;
+
+/// What one server said, and its operator.
+type Said = Result<(Account, String), FetchFailure>;
 
 /// Asks both of an isolation id's servers, and settles on an answer.
 pub(super) fn fetch(
@@ -72,7 +77,7 @@ pub(super) fn fetch(
             return Err(too_late());
         }
         match answers.recv_timeout(GLANCE) {
-            Ok(answer) => tally.add(answer),
+            Ok(said) => tally.add(said),
             Err(RecvTimeoutError::Timeout) => {}
             // A thread panicked; its answer will not come.
             Err(RecvTimeoutError::Disconnected) => tally.end(),
@@ -102,6 +107,8 @@ impl Drop for CancelOnDrop {
 struct Tally {
     /// Answers still to come.
     awaited: usize,
+    /// Operators that have answered.
+    heard: HashSet<String>,
     /// What the answers amount to.
     account: Option<Account>,
     failure: Option<FetchFailure>,
@@ -111,21 +118,30 @@ impl Tally {
     fn new(seats: usize) -> Self {
         Self {
             awaited: seats,
+            heard: HashSet::new(),
             account: None,
             failure: None,
         }
     }
 
-    fn add(&mut self, answer: Answer) {
+    fn add(&mut self, said: Said) {
         self.awaited = self.awaited.saturating_sub(1);
-        match (answer, self.account.take()) {
-            (Ok(account), None) => self.account = Some(account),
-            (Ok(second), Some(first)) => self.account = Some(judge(first, second)),
-            (Err(failure), account) => {
-                self.account = account;
+        let (account, operator) = match said {
+            Ok(said) => said,
+            Err(failure) => {
                 self.failure = Some(failure);
+                return;
             }
+        };
+        // An id that loses its seats meanwhile can be given the operator of
+        // one for the other.
+        if !self.heard.insert(operator) {
+            self.failure = Some(one_operator());
         }
+        self.account = Some(match self.account.take() {
+            Some(first) => judge(first, account),
+            None => account,
+        });
     }
 
     /// No further answer will come.
@@ -140,7 +156,7 @@ impl Tally {
 
     /// What is settled: a proven value stands by itself after half of the
     /// time, or once nothing else can come. That there is no value must be
-    /// said by both.
+    /// said by both, and by two operators.
     fn outcome(&self, is_half: bool, is_over: bool) -> Option<Answer> {
         match &self.account {
             Some(value @ Account::Value(_)) if self.awaited == 0 || is_half => {
@@ -164,6 +180,13 @@ fn too_late() -> FetchFailure {
     )
 }
 
+fn one_operator() -> FetchFailure {
+    FetchFailure::new(
+        FailureKind::Unreachable,
+        "Electrum servers of one operator only have answered",
+    )
+}
+
 /// Asks the server in one of the seats; another one if that fails.
 fn ask(
     shared: &Shared,
@@ -172,7 +195,7 @@ fn ask(
     key: &NameKey,
     times: Times,
     limit: &Limit,
-) -> Answer {
+) -> Said {
     let lookup = Lookup {
         key,
         network: shared.network,
@@ -188,7 +211,7 @@ fn ask(
         }
         let connection = shared.pool.seat(isolation, seat, limit)?;
         let (kind, fault, error) = match lookup.ask(&connection) {
-            Ok(account) => return Ok(account),
+            Ok(account) => return Ok((account, connection.server().operator.clone())),
             Err(LookupError::NotReady(failure)) => return Err(failure),
             Err(error @ LookupError::Lied(_)) => (FailureKind::BadReply, Some(Fault::Proof), error),
             Err(error @ LookupError::Broken(_)) => {
@@ -240,8 +263,18 @@ mod tests {
 
     /// The outcome before half of the time, after it, and at the end.
     fn outcomes(seats: usize, answers: Vec<Answer>) -> [Option<Answer>; 3] {
+        let operators = ["a", "b"];
+        let said = answers.into_iter().zip(operators);
+        outcomes_of(seats, said.map(|(answer, operator)| by(operator, answer)))
+    }
+
+    fn by(operator: &str, answer: Answer) -> Said {
+        answer.map(|account| (account, operator.to_owned()))
+    }
+
+    fn outcomes_of(seats: usize, said: impl IntoIterator<Item = Said>) -> [Option<Answer>; 3] {
         let mut tally = Tally::new(seats);
-        answers.into_iter().for_each(|answer| tally.add(answer));
+        said.into_iter().for_each(|said| tally.add(said));
         [(false, false), (true, false), (true, true)]
             .map(|(is_half, is_over)| tally.outcome(is_half, is_over))
     }
@@ -283,11 +316,20 @@ mod tests {
     }
 
     #[test]
+    fn absence_needs_two_operators_and_a_value_does_not() {
+        let absent = || Ok(Account::Nothing);
+        let twice = |first, second| outcomes_of(2, [by("a", first), by("a", second)])[0].clone();
+        assert_eq!(twice(absent(), absent()), Some(Err(one_operator())));
+        assert_eq!(twice(absent(), value(1)), Some(value(1)));
+        assert_eq!(twice(value(1), value(2)), Some(value(2)));
+    }
+
+    #[test]
     fn without_an_answer_it_is_the_failure_that_is_told() {
         assert_eq!(outcomes(2, vec![failure()]), [None, None, Some(failure())]);
         assert_eq!(outcomes(2, vec![failure(), failure()])[0], Some(failure()));
         let mut tally = Tally::new(2);
-        tally.add(Ok(Account::Nothing));
+        tally.add(by("a", Ok(Account::Nothing)));
         tally.end();
         assert!(matches!(tally.outcome(false, false), Some(Err(_))));
     }
