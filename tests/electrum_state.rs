@@ -278,3 +278,21 @@ fn two_plugins_on_one_directory() {
     let said = works(in_state(start(&servers, &["-v"]), state.path()).ready());
     assert!(!said.iter().any(is_told), "{said:#?}");
 }
+
+/// Whatever stands in the place of a file, nothing waits for it.
+#[cfg(unix)]
+#[test]
+fn pipes_in_the_state_directory_hold_up_nothing() {
+    let servers = servers();
+    for name in ["lock", "pins", HEADERS, "headers-regtest.new"] {
+        let state = tempfile::tempdir().unwrap();
+        let mut make = std::process::Command::new("mkfifo");
+        assert!(
+            make.arg(state.path().join(name))
+                .status()
+                .unwrap()
+                .success()
+        );
+        works(in_state(start(&servers, &[]), state.path()).ready());
+    }
+}

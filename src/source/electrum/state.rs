@@ -64,7 +64,8 @@ impl State {
     /// # Errors
     /// The file cannot be read, or has more than `limit` octets.
     pub fn read(&self, name: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
-        let file = match File::open(self.path(name)) {
+        let path = self.path(name);
+        let file = match require_file(&path).and_then(|()| File::open(&path)) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
@@ -104,7 +105,9 @@ impl State {
     /// `length` ([`ErrorKind::UnexpectedEof`]), or it cannot be written.
     pub fn append(&self, name: &str, length: u64, octets: &[u8]) -> io::Result<()> {
         self.check_writable()?;
-        let mut file = OpenOptions::new().write(true).open(self.path(name))?;
+        let path = self.path(name);
+        require_file(&path)?;
+        let mut file = OpenOptions::new().write(true).open(path)?;
         if file.metadata()?.len() < length {
             return Err(ErrorKind::UnexpectedEof.into());
         }
@@ -125,7 +128,23 @@ impl State {
     }
 }
 
+/// Refuses what is no file: opening a named pipe waits for its other end.
+fn require_file(path: &Path) -> io::Result<()> {
+    if fs::metadata(path)?.is_file() {
+        Ok(())
+    } else {
+        Err(Error::new(
+            ErrorKind::InvalidInput,
+            "it is not a regular file",
+        ))
+    }
+}
+
 fn lock(path: &Path) -> Result<File, ReadOnly> {
+    match require_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        result => result?,
+    }
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -139,7 +158,9 @@ fn lock(path: &Path) -> Result<File, ReadOnly> {
 }
 
 fn write_durably(path: &Path, octets: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
+    // What an earlier process left, or somebody put there.
+    let _ = fs::remove_file(path);
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
     file.write_all(octets)?;
     file.sync_all()
 }
