@@ -197,3 +197,19 @@ fn what_nobody_takes_closes_after_5_to_15_minutes() {
     // They are pinged meanwhile, at times of their own.
     assert!(world.opened[0].1.pings.load(SeqCst) >= 1);
 }
+
+/// Pings of different ids would have a common beat if they waited for the next
+/// look at what is due, and servers that compare times could tell that the
+/// connections are one user's.
+#[test]
+fn pings_keep_no_common_beat() {
+    let mut world = World::filled(servers(&[("a", 9), ("b", 9)]), 8);
+    for number in 0..20 {
+        world.pair(&id(number));
+    }
+    world.run(seconds(550));
+    let gaps = world.pinged.windows(2).map(|pair| pair[1] - pair[0]);
+    let beat = gaps.filter(|gap| gap.as_nanos() % 500_000_000 == 0).count();
+    assert!(world.pinged.len() > 200);
+    assert!(beat < 5, "{beat} of {}", world.pinged.len());
+}

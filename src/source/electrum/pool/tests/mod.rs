@@ -106,6 +106,8 @@ struct World {
     opened: Vec<(Instant, Arc<Wire>)>,
     /// Connections that the plan had closed, and when.
     closed: Vec<(Instant, Arc<Wire>)>,
+    /// When connections were pinged.
+    pinged: Vec<Instant>,
 }
 
 impl World {
@@ -128,6 +130,7 @@ impl World {
             answers: |_| true,
             opened: Vec::new(),
             closed: Vec::new(),
+            pinged: Vec::new(),
         }
     }
 
@@ -159,7 +162,10 @@ impl World {
         for task in tasks {
             match task {
                 Task::Open(server) => self.open(&server),
-                Task::Ping(link) => link.keep_alive(),
+                Task::Ping(link) => {
+                    link.keep_alive();
+                    self.pinged.push(self.now);
+                }
                 Task::Close(link) => {
                     link.close();
                     self.closed.push((self.now, link));
