@@ -184,7 +184,7 @@ fn keep<D: Dial>(shared: &Arc<Shared<D>>) {
     while !shared.cancel.is_set() {
         let mut plan = shared.plan();
         let tasks = plan.due(Instant::now());
-        let tick = plan.next_tick();
+        let due = plan.next_due();
         drop(plan);
         for task in tasks {
             match task {
@@ -194,8 +194,8 @@ fn keep<D: Dial>(shared: &Arc<Shared<D>>) {
                 Task::Close(link) => drop(hand.send(Chore::Close(link))),
             }
         }
-        let wait = tick.map_or(GLANCE, |tick| {
-            tick.saturating_duration_since(Instant::now()).min(GLANCE)
+        let wait = due.map_or(GLANCE, |due| {
+            due.saturating_duration_since(Instant::now()).min(GLANCE)
         });
         // The condition is not waited for: it would tell of lookups.
         thread::sleep(wait);

@@ -169,8 +169,24 @@ impl<L: Link> Plan<L> {
     }
 
     /// When the clock ticks next, if it was started.
+    #[cfg(test)]
     pub fn next_tick(&self) -> Option<Instant> {
         self.next_tick
+    }
+
+    /// When something is due next: a tick, a ping or an end. To be looked at
+    /// then and not at a beat, which connections of different ids would have
+    /// in common.
+    pub fn next_due(&self) -> Option<Instant> {
+        let ready = self.ready.iter().flat_map(|kept| [kept.closes, kept.pings]);
+        let closing = self.closing.iter().map(|(closes, _)| *closes);
+        let taken = self.ids.iter().flat_map(|(_, seats)| &seats.seats);
+        let pings = taken.filter_map(|seat| match seat {
+            Seat::Open { link, pings } if link.is_alive() => Some(*pings),
+            _ => None,
+        });
+        let all = self.next_tick.into_iter().chain(ready).chain(closing);
+        all.chain(pings).min()
     }
 
     /// A server can prove who it is, as a connection for headers found: it may

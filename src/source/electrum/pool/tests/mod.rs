@@ -147,9 +147,9 @@ impl World {
     fn run(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
-            let tick = self.plan.next_tick().unwrap_or(end);
+            let due = self.plan.next_due().unwrap_or(end);
             let glance = self.now + Duration::from_millis(500);
-            self.now = tick.max(self.now).min(glance).min(end);
+            self.now = due.max(self.now).min(glance).min(end);
             self.look();
         }
     }
