@@ -165,3 +165,66 @@ fn nothing_that_was_asked_or_answered_shows_in_messages() {
         shown(&[format!("{error:?}"), error.to_string()]);
     }
 }
+
+/// Servers begin long lines on connections that nobody waits on, and never end
+/// them.
+#[test]
+fn lines_that_nobody_waits_for_take_no_memory_from_others() {
+    const PART: u64 = 3 << 20;
+    let hoarding = Peer::start(|guest| {
+        guest.greet()?;
+        guest.say("{\"id\":1,\"result\":\"")?;
+        guest.say(vec![b'x'; PART as usize])?;
+        guest.hear_out()
+    });
+    let honest = Peer::echo(None);
+    let dialer = direct();
+    let cancel = Cancel::new();
+    let dial = |peer: &Peer, purpose| {
+        let server = local(peer.address, false);
+        dialer.dial(&server, purpose, soon(), &cancel).unwrap()
+    };
+    let hoards: Vec<Connection> = (0..20).map(|_| dial(&hoarding, Purpose::Lookups)).collect();
+    for hoard in &hoards {
+        // As the pool does when it pings.
+        while hoard.drain().is_ok() && hoard.received() < PART {}
+    }
+    let long = Request::new("x", format!("[\"{}\"]", "y".repeat(1 << 20)));
+    for purpose in [Purpose::Lookups, Purpose::Headers] {
+        let connection = dial(&honest, purpose);
+        let reply = connection.call(long.clone(), soon(), &cancel);
+        assert!(reply.is_ok(), "{purpose:?}: {reply:?}");
+    }
+    assert!(hoards.iter().all(|hoard| !hoard.is_alive()));
+}
+
+/// Connections for lookups can take no memory from those for headers.
+#[test]
+fn headers_have_memory_of_their_own() {
+    let hoarding = Peer::start(|guest| {
+        guest.greet()?;
+        guest.hear()?;
+        guest.say("{\"id\":1,\"result\":\"")?;
+        guest.say(vec![b'x'; 3 << 20])?;
+        guest.hear_out()
+    });
+    let honest = Peer::echo(None);
+    let dialer = direct();
+    let cancel = Cancel::new();
+    let dial = |peer: &Peer, purpose| {
+        let server = local(peer.address, false);
+        dialer.dial(&server, purpose, soon(), &cancel).unwrap()
+    };
+    let hoards: Vec<_> = (0..20)
+        .map(|_| {
+            let connection = dial(&hoarding, Purpose::Lookups);
+            let tickets = connection.send(&requests(1)).unwrap();
+            while connection.drain().is_ok() && connection.received() < 3 << 20 {}
+            (connection, tickets)
+        })
+        .collect();
+    assert!(hoards.iter().any(|(connection, _)| !connection.is_alive()));
+    let long = Request::new("x", format!("[\"{}\"]", "y".repeat(1 << 20)));
+    let connection = dial(&honest, Purpose::Headers);
+    assert!(connection.call(long, soon(), &cancel).is_ok());
+}
