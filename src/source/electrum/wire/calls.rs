@@ -120,6 +120,13 @@ impl Calls {
         error
     }
 
+    /// Whether anybody waits for a reply.
+    pub fn is_awaited(&self) -> bool {
+        let state = self.state();
+        let mut slots = state.open.values();
+        slots.any(|slot| matches!(slot, Slot::Wanted))
+    }
+
     /// Opens a request and gives it the next id.
     ///
     /// # Errors

@@ -59,6 +59,7 @@ pub(super) struct Link {
     calls: Arc<Calls>,
     lines: Mutex<Lines>,
     received: AtomicU64,
+    purpose: Purpose,
 }
 
 /// A connection to a server. Dropping it closes it.
@@ -86,6 +87,7 @@ impl Link {
             calls: Calls::new(budget),
             lines: Mutex::new(Lines::new(purpose.max_line(), budget)),
             received: AtomicU64::new(0),
+            purpose,
         }
     }
 
@@ -176,9 +178,21 @@ impl Link {
         let result = self.stream.read(until).and_then(|octets| {
             let count = u64::try_from(octets.len()).unwrap_or(u64::MAX);
             self.received.fetch_add(count, Ordering::Relaxed);
-            lock(&self.lines).push(&octets, |line| self.calls.deliver(line))
+            let mut lines = lock(&self.lines);
+            lines.push(&octets, |line| self.calls.deliver(line))?;
+            self.check_hoard(&lines)
         });
         result.map_err(|error| self.fail(error))
+    }
+
+    /// Refuses a long line on a connection for lookups while nobody waits for
+    /// a reply: a server could keep the memory that all share for as long as
+    /// it likes. Those for headers are told of new blocks unasked.
+    fn check_hoard(&self, lines: &Lines) -> Result<(), CallError> {
+        if self.purpose == Purpose::Lookups && lines.is_long() && !self.calls.is_awaited() {
+            return Err(CallError::Protocol("a long line that nobody waits for"));
+        }
+        Ok(())
     }
 
     /// Ends the connection for all, unless it can go on after this error.

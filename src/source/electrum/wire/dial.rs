@@ -21,7 +21,8 @@ use crate::source::electrum::pins::Pins;
 use crate::source::electrum::servers::Server;
 use crate::source::{Cancel, socks};
 
-/// The memory that long lines may take in the whole process, in octets.
+/// The memory that long lines may take in the whole process, in octets: so
+/// much on connections for lookups, and as much on those for headers.
 const LINE_BUDGET: usize = 64 << 20;
 
 /// The first request on each connection. The client's name is the same for
@@ -33,7 +34,8 @@ pub struct Dialer {
     proxy: Option<NodeAddress>,
     pins: Arc<Pins>,
     tls: Tls,
-    budget: Arc<Budget>,
+    lookups: Arc<Budget>,
+    headers: Arc<Budget>,
 }
 
 impl Dialer {
@@ -54,7 +56,8 @@ impl Dialer {
             proxy,
             pins,
             tls: Tls::new(authorities),
-            budget: Budget::new(LINE_BUDGET),
+            lookups: Budget::new(LINE_BUDGET),
+            headers: Budget::new(LINE_BUDGET),
         }
     }
 
@@ -80,7 +83,11 @@ impl Dialer {
         } else {
             (None, Proof::Known)
         };
-        let link = Link::new(Stream::new(tcp, session), purpose, &self.budget);
+        let budget = match purpose {
+            Purpose::Lookups => &self.lookups,
+            Purpose::Headers => &self.headers,
+        };
+        let link = Link::new(Stream::new(tcp, session), purpose, budget);
         let protocol = greet(&link, server, until)?;
         match (proof, purpose) {
             (Proof::New(key), Purpose::Headers) => self.pins.sight(&server.address, key),

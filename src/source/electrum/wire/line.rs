@@ -51,6 +51,11 @@ impl Lines {
         self.append(rest)
     }
 
+    /// Whether a line has begun that counts against the budget.
+    pub fn is_long(&self) -> bool {
+        self.partial.len() > FREE
+    }
+
     /// Whether `more` octets and the end of the line are within the limit.
     fn require_room(&self, more: usize) -> Result<(), CallError> {
         if self.partial.len().saturating_add(more) < self.max {
