@@ -228,3 +228,29 @@ fn headers_have_memory_of_their_own() {
     let connection = dial(&honest, Purpose::Headers);
     assert!(connection.call(long, soon(), &cancel).is_ok());
 }
+
+/// Nobody has subscribed to anything on a connection for lookups.
+#[test]
+fn news_that_nobody_asked_for_takes_no_memory_from_others() {
+    let telling = Peer::start(|guest| {
+        guest.greet()?;
+        let request = guest.hear()?;
+        guest.say("{\"method\":\"blockchain.headers.subscribe\",\"params\":[\"")?;
+        guest.say("z".repeat(3 << 20))?;
+        guest.say("\"]}\n")?;
+        guest.answer(&request)?;
+        guest.hear_out()
+    });
+    let dialer = direct();
+    let cancel = Cancel::new();
+    let server = local(telling.address, false);
+    let connections: Vec<_> = (0..30)
+        .map(|_| {
+            let connection = dialer.dial(&server, Purpose::Lookups, soon(), &cancel);
+            let connection = connection.unwrap();
+            assert!(call(&connection).is_ok());
+            connection
+        })
+        .collect();
+    assert!(connections.iter().all(|one| one.news().is_none()));
+}
