@@ -14,7 +14,7 @@ use super::budget::{Budget, Charge, Exhausted};
 use super::error::CallError;
 use super::message::{Message, Outcome, Reply};
 use super::tcp::{POLL, Until};
-use super::{HEADERS_SUBSCRIBE, lock};
+use super::{HEADERS_SUBSCRIBE, Purpose, lock};
 
 /// Requests whose replies have not come or not been fetched. A server that
 /// leaves more unanswered has failed.
@@ -27,6 +27,7 @@ const MIN_PADDED: usize = 1024;
 pub(super) struct Calls {
     state: Mutex<State>,
     changed: Condvar,
+    purpose: Purpose,
     budget: Arc<Budget>,
 }
 
@@ -83,7 +84,7 @@ pub(super) enum Turn<'a, T> {
 
 impl Calls {
     /// No request has been made.
-    pub fn new(budget: &Arc<Budget>) -> Arc<Self> {
+    pub fn new(purpose: Purpose, budget: &Arc<Budget>) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
                 next: 0,
@@ -94,6 +95,7 @@ impl Calls {
                 notification: None,
             }),
             changed: Condvar::new(),
+            purpose,
             budget: Arc::clone(budget),
         })
     }
@@ -158,7 +160,9 @@ impl Calls {
         state.pads.get_or_insert_with(|| is_padded(line));
         match message {
             Message::Reply { id, outcome } => self.deliver_reply(&mut state, id, &outcome)?,
-            Message::Notification { method, params } if method == HEADERS_SUBSCRIBE => {
+            Message::Notification { method, params }
+                if method == HEADERS_SUBSCRIBE && self.purpose == Purpose::Headers =>
+            {
                 state.notification = Some(self.keep(params.get().len(), || params.to_owned())?);
             }
             // Nothing else was subscribed to.

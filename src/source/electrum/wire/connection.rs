@@ -84,7 +84,7 @@ impl Link {
     pub fn new(stream: Stream, purpose: Purpose, budget: &Arc<Budget>) -> Self {
         Self {
             stream,
-            calls: Calls::new(budget),
+            calls: Calls::new(purpose, budget),
             lines: Mutex::new(Lines::new(purpose.max_line(), budget)),
             received: AtomicU64::new(0),
             purpose,

@@ -227,7 +227,9 @@ fn the_newest_notification_is_kept() {
         guest.say(tip(3))?;
         guest.hear_out()
     });
-    let connection = connect(&peer);
+    let server = local(peer.address, false);
+    let dialled = direct().dial(&server, Purpose::Headers, soon(), &Cancel::new());
+    let connection = dialled.unwrap();
     let newest = || {
         let params = connection.news();
         params.map(|params| params.get().to_owned())
