@@ -14,6 +14,13 @@ use crate::source::Cancel;
 /// slow circuit.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The fewest headers a second that a branch beside our own chain may come at,
+/// and the time in seconds after which they are counted. With fewer, a server
+/// could keep the others from being heard until our newest block is too old
+/// for lookups; with these it has sent a hundred thousand before.
+const SLOWEST: u64 = 5;
+const GRACE: u64 = 300;
+
 /// A change of the chain that goes deeper is told to the user.
 pub(super) const DEEP: u32 = 100;
 
@@ -51,6 +58,7 @@ pub(super) fn catch_up(
         return Ok(caught);
     }
     let (mut candidate, mut headers) = fork(ledger, peer, newest.height, batch, cancel)?;
+    let mut begun = Instant::now();
     loop {
         push(ledger, &mut candidate, &headers)?;
         let reached = candidate.tip();
@@ -67,6 +75,10 @@ pub(super) fn catch_up(
         if candidate.fork() == tip(ledger)? {
             caught.count += adopt(ledger, &candidate).1;
             candidate = begin(ledger, tip(ledger)?)?;
+            begun = Instant::now();
+        }
+        if is_too_slow(candidate.headers().len(), begun.elapsed()) {
+            return Err(PeerError::Broken("it sends a branch too slowly".into()));
         }
         if cancel.is_set() {
             return Err(PeerError::TimedOut);
@@ -90,6 +102,12 @@ pub(super) fn catch_up(
 /// The fewest headers of a request for `batch` that bring us forward.
 fn few(batch: u32) -> usize {
     usize::try_from(batch.min(FEWEST_HEADERS)).unwrap_or(usize::MAX)
+}
+
+/// Whether so many headers of a branch took too long.
+pub(super) fn is_too_slow(headers: usize, time: Duration) -> bool {
+    let least = time.as_secs().saturating_sub(GRACE).saturating_mul(SLOWEST);
+    u64::try_from(headers).unwrap_or(u64::MAX) < least
 }
 
 fn has(candidate: &Candidate, newest: &Announced) -> bool {

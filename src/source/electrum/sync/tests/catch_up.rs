@@ -1,4 +1,6 @@
-use super::super::catch_up::{Caught, catch_up};
+use std::time::Duration;
+
+use super::super::catch_up::{Caught, PATIENCE, catch_up, is_too_slow};
 use super::super::peer::MOST_HEADERS;
 use super::*;
 
@@ -90,4 +92,19 @@ fn cancelling_ends_it_after_a_request() {
     let result = catch_up(&ledger, &host.connect(), MOST_HEADERS, &cancel);
     assert_eq!(result, Err(PeerError::TimedOut));
     assert_eq!(host.requests().len(), 1);
+}
+
+/// A server can answer just before each request's time is up, with the fewest
+/// headers that are worth having or with the most.
+#[test]
+fn a_branch_that_drips_is_given_up_within_hours() {
+    let after = |requests: u32, each: u32| {
+        let headers = usize::try_from(requests * each).unwrap();
+        is_too_slow(headers, PATIENCE * requests)
+    };
+    let longest = |each| (1..400).find(|requests| after(*requests, each));
+    let limit = longest(25).unwrap();
+    assert!(PATIENCE * limit < Duration::from_secs(600), "{limit}");
+    assert_eq!(longest(MOST_HEADERS), None);
+    assert!(!is_too_slow(0, PATIENCE));
 }
