@@ -3,9 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "../examples/assets.rs"]
+#[path = "../examples/manual.rs"]
 #[allow(dead_code, clippy::unwrap_used)]
-mod assets;
+mod manual;
 
 use std::process::{Command, Stdio};
 
@@ -30,7 +30,7 @@ fn completions(shell: &str) -> String {
 
 #[test]
 fn the_manual_page_has_every_option_and_command() {
-    let page = String::from_utf8(assets::manual().unwrap()).unwrap();
+    let page = String::from_utf8(manual::manual().unwrap()).unwrap();
     let page = page
         .replace("\\-", "-")
         .replace("\\fB", "")

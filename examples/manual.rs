@@ -1,12 +1,11 @@
-//! Writes the manual page and the shell completions, which packages install,
-//! into a directory: `cargo run --example assets -- DIRECTORY`.
+//! Writes the manual page, which packages install, into a directory: `cargo run
+//! --example manual -- DIRECTORY`.
 //!
-//! They are made from the same definition as `--help`.
+//! It is made from the same definition as `--help`.
 
 use std::fs::{create_dir_all, write};
 use std::path::Path;
 
-use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
@@ -60,24 +59,10 @@ const SECTIONS: &[(&str, &[&str])] = &[
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let directory = std::env::args_os()
         .nth(1)
-        .ok_or("usage: assets DIRECTORY")?;
+        .ok_or("usage: manual DIRECTORY")?;
     let directory = Path::new(&directory);
     create_dir_all(directory)?;
     write(directory.join(format!("{NAME}.1")), manual()?)?;
-    for (shell, file) in [
-        (Shell::Bash, format!("{NAME}.bash")),
-        (Shell::Zsh, format!("_{NAME}")),
-        (Shell::Fish, format!("{NAME}.fish")),
-    ] {
-        let mut script = Vec::new();
-        generate(
-            shell,
-            &mut ncprop279::config::command_line(),
-            NAME,
-            &mut script,
-        );
-        write(directory.join(file), script)?;
-    }
     Ok(())
 }
 
