@@ -231,6 +231,42 @@ fn messages_that_are_no_query_get_the_code_that_dns_has() {
     assert_eq!(reply.edns.unwrap().version(), 0);
 }
 
+/// As other name servers do.
+#[test]
+fn the_version_is_told_in_class_chaos() {
+    for name in ["version.bind.", "VERSION.server."] {
+        let reply = ask(&message(&format!("{name} CH TXT")), &BTreeMap::new());
+        assert_eq!(status(&reply), "NoError aa");
+        let [record] = &reply.answers[..] else {
+            panic!("{reply:?}");
+        };
+        assert_eq!(record.dns_class, DNSClass::CH);
+        let version = format!("\"ncprop279 {}\"", env!("CARGO_PKG_VERSION"));
+        assert!(present::record(&record.name, &record.data).contains(&version));
+        let none = ask(&message(&format!("{name} CH A")), &BTreeMap::new());
+        assert_eq!(
+            (status(&none).as_str(), none.answers.len()),
+            ("NoError aa", 0)
+        );
+    }
+    assert_eq!(status_of(&message("example.bit. CH TXT")), "Refused");
+    assert_eq!(status_of(&message("version.bind. HS TXT")), "Refused");
+}
+
+#[test]
+fn types_that_exist_inside_messages_only_are_no_question() {
+    for kind in [RecordType::OPT, RecordType::TSIG, RecordType::ZERO] {
+        let number = u16::from(kind);
+        let asked = message(&format!("example.bit. TYPE{number}"));
+        assert_eq!(status_of(&asked), "FormErr", "{kind}");
+    }
+    // Transfers, AXFR and IXFR, are refused.
+    for number in [252, 251] {
+        let asked = message(&format!("example.bit. TYPE{number}"));
+        assert_eq!(status_of(&asked), "Refused", "{number}");
+    }
+}
+
 #[test]
 fn the_isolation_option_must_be_there_once_and_valid() {
     let option = |data: &[u8]| EdnsOption::Unknown(isolation_option::OPTION, data.to_vec());
@@ -315,6 +351,13 @@ fn what_is_no_message_gets_formerr() {
             Err(Some(reply)) => assert!(length >= 12 && status(&reply) == "FormErr"),
             Ok(_) => panic!("{length} octets"),
         }
+    }
+    // The opcode is that of the request, whatever it is.
+    for code in [OpCode::Status, OpCode::Notify, OpCode::Update] {
+        let mut other = two.clone();
+        other[2] = u8::from(code) << 3;
+        let reply = authority::read(&other).unwrap_err().unwrap();
+        assert_eq!(reply.metadata.op_code, code);
     }
     // A malformed response is not replied to.
     let mut response = two;

@@ -303,3 +303,12 @@ fn bounds_of_nothing_keep_nothing() {
         assert_eq!(cache.octets(), 0);
     }
 }
+
+/// The names themselves count too: they can be longer than their values.
+#[test]
+fn names_and_values_weigh_what_they_have() {
+    let name = NameKey::new("d/example").unwrap();
+    assert_eq!(name.weight(), 9);
+    assert_eq!(Fetched::Value(b"{}"[..].into()).weight(), 2);
+    assert_eq!(Fetched::Absent(Absence::NeverExisted).weight(), 0);
+}

@@ -180,7 +180,10 @@ impl Source for NamesFile {
                 }
                 vec![Finding::ok(
                     "names file",
-                    format!("{path} has {count} names"),
+                    match count {
+                        1 => format!("{path} has one name"),
+                        _ => format!("{path} has {count} names"),
+                    },
                 )]
             }
         }
