@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bitcoin::block::Header;
 
-use super::catch_up::{PATIENCE, lie};
+use super::catch_up::{PATIENCE, is_too_slow, lie};
 use super::ledger::Ledger;
 use super::peer::{Peer, PeerError};
 use crate::source::Cancel;
@@ -58,6 +58,7 @@ fn downwards(
     mut told: impl FnMut(u32, u32),
 ) -> Result<(), PeerError> {
     let checkpoint = ledger.headers().checkpoint().height;
+    let (begun, mut fetched) = (Instant::now(), 0);
     loop {
         let lowest = ledger.headers().lowest().unwrap_or(needed);
         if lowest <= needed {
@@ -66,10 +67,14 @@ fn downwards(
         if cancel.is_set() {
             return Err(PeerError::TimedOut);
         }
+        if is_too_slow(fetched, begun.elapsed()) {
+            return Err(PeerError::Broken("it sends old headers too slowly".into()));
+        }
         let count = (lowest - needed).min(batch);
         let start = lowest - count;
         let headers = peer.stripped(start, count, checkpoint, Instant::now() + PATIENCE)?;
         ledger.change(|chain| prepend(chain, &headers))?;
+        fetched += headers.len();
         told(start, needed);
     }
 }
