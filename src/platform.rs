@@ -124,6 +124,22 @@ pub fn create_private_directory(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)
 }
 
+/// Whether users who neither own a file nor belong to its group may read it.
+/// False if that cannot be told.
+#[cfg(unix)]
+pub fn everybody_can_read(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+
+    fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
+}
+
+/// Whether everybody may read a file is told by access lists here, which are
+/// not looked at.
+#[cfg(not(unix))]
+pub fn everybody_can_read(_: &Path) -> bool {
+    false
+}
+
 /// Makes a change of names in a directory durable, where file systems can. If
 /// it fails, the machine can find the old file after a failure, which is no
 /// harm.

@@ -14,6 +14,7 @@ mod support;
 use std::path::PathBuf;
 
 use support::plugin::{Plugin, Start};
+use support::state::write_private;
 
 const VERSIONS: &str = "TOR_NS_PROTO_VERSION";
 const OPTIONS: &str = "TOR_NS_PLUGIN_OPTIONS";
@@ -34,7 +35,7 @@ impl Files {
     }
 
     fn write(&self, name: &str, text: impl AsRef<[u8]>) -> String {
-        std::fs::write(self.path(name), text).unwrap();
+        write_private(self.path(name), text);
         self.path(name).to_str().unwrap().to_owned()
     }
 

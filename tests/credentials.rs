@@ -186,7 +186,7 @@ fn a_password_on_the_command_line_earns_a_warning_that_does_not_repeat_it() {
     assert!(!end.says("nmc-password"), "{end:#?}");
 }
 
-/// From the file it does not.
+/// From the file it does not, unless everybody can read that.
 #[test]
 fn credentials_in_a_file_earn_no_warning() {
     let node = Node::start(Flavour::Core);
@@ -195,4 +195,20 @@ fn credentials_in_a_file_earn_no_warning() {
     assert_eq!(plugin.ask("a.bit", "a"), "0 192.0.2.1");
     let end = run::end(plugin);
     assert!(end.stderr.is_empty(), "{end:#?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn credentials_in_a_file_for_everybody_earn_a_warning() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let node = Node::start(Flavour::Core);
+    node.set("d/a", IP);
+    let file = node.path("config.toml");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let mut plugin = node.plugin(&[]);
+    assert_eq!(plugin.ask("a.bit", "a"), "0 192.0.2.1");
+    let end = run::end(plugin);
+    assert!(end.says_on_stderr("can be read by other users"), "{end:#?}");
+    assert!(!end.says("nmc-password"), "{end:#?}");
 }

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use support::node::{Flavour, Node};
 use support::plugin::Start;
 use support::run;
+use support::state::write_private;
 
 const BOTH: &str = r#"{"ip":"192.0.2.1","map":{"_tor":{"txt":"2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion"}}}"#;
 const ONION: &str = "0 2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion";
@@ -61,7 +62,7 @@ fn its_example_file_works_as_it_is() {
     let node = node();
     for quote in ["\"", ""] {
         let path = node.path("ncprop279.conf");
-        fs::write(&path, example(&node, quote)).unwrap();
+        write_private(&path, example(&node, quote));
         for arguments in [vec!["-conf", &path], vec!["--conf", &path]] {
             let said = works(Start::new(&arguments));
             assert!(said.is_empty(), "{said:#?}");
@@ -99,7 +100,7 @@ fn the_certificate_store_has_no_effect_and_a_warning() {
     let node = node();
     let path = node.path("ncprop279.conf");
     let text = format!("{}[certstore]\ncryptoapi=\"true\"\n", example(&node, "\""));
-    fs::write(&path, text).unwrap();
+    write_private(&path, text);
     let said = works(Start::new(&["-conf", &path, "-certstore.nsscertdir=/x"]));
     assert_eq!(said.len(), 1, "{said:#?}");
     assert!(said[0].contains("certstore.* have no effect"), "{said:#?}");
@@ -130,15 +131,15 @@ fn its_file_is_found_where_it_was_looked_for() {
         etc.join("ncprop279/ncprop279.conf"),
         etc.join("ncprop279.conf"),
     ] {
-        fs::write(&found, example(&node, "\"")).unwrap();
+        write_private(&found, example(&node, "\""));
         let said = works(Start::of(&binary, &[] as &[&str]));
         assert_eq!(said.len(), 1, "{said:#?}");
         let place = found.canonicalize().unwrap();
         assert!(said[0].contains(place.to_str().unwrap()), "{said:#?}");
         // What another file says does not matter from here on.
-        fs::write(&found, wrong).unwrap();
+        write_private(&found, wrong);
     }
     let named = node.path("named.conf");
-    fs::write(&named, example(&node, "\"")).unwrap();
+    write_private(&named, example(&node, "\""));
     assert!(works(Start::of(&binary, &["-conf", &named])).is_empty());
 }

@@ -12,6 +12,7 @@ use super::settings::{
 };
 use super::sources;
 use crate::chain::network::{Checkpoint, Network};
+use crate::platform;
 
 /// A setting of one source with its value, not yet checked.
 pub(super) type Setting = (&'static Key, OsString);
@@ -111,12 +112,19 @@ impl Draft {
         environment: &dyn Fn(&str) -> Option<OsString>,
     ) -> Result<(Settings, Vec<String>), String> {
         let mut warnings = Vec::new();
-        if self.origins.get("rpc-password") == Some(&Origin::CommandLine) {
-            warnings.push(
+        match self.origins.get("rpc-password") {
+            Some(Origin::CommandLine) => warnings.push(
                 "rpc-password (command line) can be seen by other users of this machine; \
                  put it in the file of --config, or use rpc-cookie"
                     .to_owned(),
-            );
+            ),
+            Some(Origin::File(path)) if platform::everybody_can_read(path) => {
+                warnings.push(format!(
+                    "rpc-password ({path:?}) can be read by other users of this machine; take \
+                     the file's permission for others away, as with chmod o-r"
+                ));
+            }
+            _ => {}
         }
         if self.log_names {
             warnings.push(format!(

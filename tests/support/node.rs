@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::PATIENCE;
 use super::plugin::{Plugin, Start};
+use super::state::write_private;
 use http::Response;
 
 /// Which server's habits the node has.
@@ -144,11 +145,10 @@ impl Node {
             }
         });
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(
+        write_private(
             directory.path().join("config.toml"),
             format!("rpc-user = \"{USER}\"\nrpc-password = \"{PASSWORD}\"\n"),
-        )
-        .unwrap();
+        );
         Ok(Self {
             flavour,
             address,

@@ -1,4 +1,4 @@
-//! What the binary leaves on disk.
+//! What the binary finds and leaves on disk.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,4 +20,16 @@ pub fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 /// Whether octets hold others.
 pub fn holds(octets: &[u8], part: &[u8]) -> bool {
     octets.windows(part.len()).any(|window| window == part)
+}
+
+/// Writes a file that nobody else can read, as is right for one with a
+/// password.
+pub fn write_private(path: impl AsRef<Path>, text: impl AsRef<[u8]>) {
+    fs::write(&path, text).unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
 }

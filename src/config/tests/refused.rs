@@ -237,6 +237,42 @@ fn a_password_on_the_command_line_earns_a_warning() {
     );
 }
 
+/// The file of a group, such as one for the services that may look names up,
+/// is as good as one's own.
+#[cfg(unix)]
+#[test]
+fn a_password_in_a_file_that_everybody_can_read_earns_a_warning() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let section = "[ncprop279]\nnamecoinrpcusername='u'\nnamecoinrpcpassword='hunter2'";
+    for text in ["rpc-user = 'u'\nrpc-password = 'hunter2'", section] {
+        for (mode, warned) in [(0o600, false), (0o640, false), (0o604, true), (0o644, true)] {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+            let permissions = std::fs::Permissions::from_mode(mode);
+            file.as_file().set_permissions(permissions).unwrap();
+            let path = file.path().to_str().unwrap();
+            let warnings = arguments(&["--config", path]).run().warnings;
+            assert_eq!(
+                warnings.len(),
+                usize::from(warned),
+                "{mode:o}: {warnings:?}"
+            );
+            assert!(warnings.iter().all(|warning| {
+                warning.contains("rpc-password")
+                    && warning.contains(path)
+                    && !warning.contains("hunter2")
+            }));
+        }
+    }
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"timeout = 5").unwrap();
+    let permissions = std::fs::Permissions::from_mode(0o644);
+    file.as_file().set_permissions(permissions).unwrap();
+    let path = file.path().to_str().unwrap();
+    assert_eq!(arguments(&["--config", path]).run().warnings, [""; 0]);
+}
+
 #[test]
 fn a_node_elsewhere_must_be_permitted() {
     for address in [
