@@ -258,6 +258,26 @@ mod tests {
         }
     }
 
+    /// Whatever the levels are made of.
+    #[test]
+    fn only_what_is_too_deep_is_unusable() {
+        fn levels(tree: &Tree) -> usize {
+            match tree {
+                Tree::Array(items) => 1 + levels(&items[0]),
+                Tree::Object(members) => 1 + members.get("a").map_or(0, |inner| levels(inner)),
+                Tree::Unusable(_) => 0,
+                other => panic!("{other:?}"),
+            }
+        }
+        for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[{\"a\":", "}]")] {
+            let deep = format!("{}{}", open.repeat(MAX_DEPTH), close.repeat(MAX_DEPTH));
+            let deep = deep.replace(":}", ":1}");
+            let value = format!("{{\"deep\":{deep}}}");
+            // The object around it is a level too.
+            assert_eq!(levels(&member(&value, "deep")), MAX_DEPTH - 1, "{open}");
+        }
+    }
+
     #[test]
     fn the_key_that_serde_json_reserves_means_nothing() {
         let value = r#"{"$serde_json::private::RawValue":"{}","$serde_json::private::Number":"1"}"#;

@@ -125,7 +125,7 @@ fn centimetres(word: &str) -> Option<u64> {
 /// A number with at most `places` decimals, in units of the last of them.
 fn decimal(word: &str, places: usize) -> Option<u64> {
     let (whole, part) = match word.split_once('.') {
-        Some((whole, part)) if places > 0 && !part.is_empty() => (whole, part),
+        Some((whole, part)) if !part.is_empty() => (whole, part),
         Some(_) => return None,
         None => (word, ""),
     };
