@@ -14,7 +14,7 @@ use super::{Cache, Held, Partition, Serial, Weigh, partition_weight};
 use crate::isolation::IsolationId;
 
 /// Octets that an answer takes beside its question, itself and its keys.
-const ANSWER_OVERHEAD: usize = 224;
+pub(super) const ANSWER_OVERHEAD: usize = 224;
 
 /// An answer and what it was made of.
 pub(super) struct Answer<K, A> {

@@ -312,3 +312,27 @@ fn names_and_values_weigh_what_they_have() {
     assert_eq!(Fetched::Value(b"{}"[..].into()).weight(), 2);
     assert_eq!(Fetched::Absent(Absence::NeverExisted).weight(), 0);
 }
+
+/// What an answer costs is its question, itself, and the keys it depends on;
+/// none of them for nothing.
+#[test]
+fn an_answer_weighs_what_it_has() {
+    let now = Instant::now();
+    let weigh = |question: &str, made_of: &[&str]| {
+        let mut cache = Cache::new(LIMITS);
+        let _ = cache.insert(&id("a"), key("d/1"), value(1), MINUTE, now);
+        let _ = cache.insert(&id("a"), key("d/12345"), value(1), MINUTE, now);
+        let before = cache.octets();
+        let _ = keep(&mut cache, "a", question, made_of, now);
+        cache.octets() - before
+    };
+    let least = weigh("q", &["d/1"]);
+    let (one, slot) = (
+        "yes".len() + "q".len() + "d/1".len(),
+        size_of::<(NameKey, Serial)>(),
+    );
+    assert_eq!(least, one + slot + answers::ANSWER_OVERHEAD);
+    assert_eq!(weigh("question", &["d/1"]), least + 7);
+    assert_eq!(weigh("q", &["d/12345"]), least + 4);
+    assert_eq!(weigh("q", &["d/1", "d/12345"]), least + 7 + slot);
+}

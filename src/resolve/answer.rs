@@ -50,3 +50,31 @@ const MAX_ADDRESS: usize = 39;
 
 /// The status, spaces, quotes and the end of the line.
 const PUNCTUATION: usize = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{FailureKind, FetchFailure};
+
+    /// The text stands in the verdict and in what is written of it.
+    #[test]
+    fn an_answer_weighs_its_text_twice() {
+        let weight = |verdict: Verdict| Answer::new(verdict).weight();
+        let bare = size_of::<Answer>() + PUNCTUATION;
+        let failure = FetchFailure::new(FailureKind::TimedOut, "four");
+        for verdict in [
+            Verdict::Host("four".into()),
+            Verdict::NotInZone("four".into()),
+            Verdict::NotFound("four".into()),
+            Verdict::Unknown(failure),
+        ] {
+            assert_eq!(weight(verdict), bare + 8);
+        }
+        let address = "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff";
+        let longest = 2 * (address.len() + 1);
+        assert_eq!(
+            weight(Verdict::Address(address.parse().unwrap())),
+            bare + longest
+        );
+    }
+}
