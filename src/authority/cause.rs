@@ -108,3 +108,45 @@ impl Cause {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::op::{Edns, MessageType, OpCode};
+
+    use super::*;
+
+    /// Each has a code of its own, from which it can be read again.
+    #[test]
+    fn every_cause_survives_a_message() {
+        let absences = [
+            Absence::NeverExisted,
+            Absence::Expired,
+            Absence::NotYetSafe,
+            Absence::AboutToExpire,
+        ];
+        let kinds = [
+            FailureKind::Unreachable,
+            FailureKind::NotReady,
+            FailureKind::Overloaded,
+            FailureKind::Credentials,
+            FailureKind::BadReply,
+            FailureKind::File,
+            FailureKind::TimedOut,
+            FailureKind::Internal,
+        ];
+        let failed = kinds.map(|kind| Cause::Failed(FetchFailure::new(kind, "why")));
+        let causes = absences.map(Cause::Absent).into_iter().chain(failed);
+        for cause in causes.chain([
+            Cause::InvalidName,
+            Cause::NoDomainObject,
+            Cause::Delegated,
+            Cause::TooManyImports,
+        ]) {
+            let mut reply = Message::new(0, MessageType::Response, OpCode::Query);
+            let mut edns = Edns::new();
+            edns.options_mut().insert(cause.to_option());
+            reply.edns = Some(edns);
+            assert_eq!(Cause::of(&reply), Some(cause));
+        }
+    }
+}

@@ -296,7 +296,7 @@ fn bounds_of_nothing_keep_nothing() {
         let mut cache = Cache::new(Limits {
             entries,
             isolations,
-            octets: 1000,
+            octets: 1 << 20,
         });
         let _ = cache.insert(&id("a"), key("d/x"), value(1), MINUTE, now);
         assert!(cache.get(&id("a"), &key("d/x"), now).is_none());
@@ -335,4 +335,21 @@ fn an_answer_weighs_what_it_has() {
     assert_eq!(weigh("question", &["d/1"]), least + 7);
     assert_eq!(weigh("q", &["d/12345"]), least + 4);
     assert_eq!(weigh("q", &["d/1", "d/12345"]), least + 7 + slot);
+}
+
+/// An id costs something of its own, beside what it holds.
+#[test]
+fn an_id_weighs_its_text_and_its_maps() {
+    let now = Instant::now();
+    let weigh = |isolation: &str| {
+        let mut cache = Cache::new(LIMITS);
+        let _ = cache.insert(&id(isolation), key("d/x"), value(1), MINUTE, now);
+        cache.octets()
+    };
+    let entry = "d/x".len() + 1 + ENTRY_OVERHEAD;
+    assert_eq!(weigh("a"), id("a").weight() + PARTITION_OVERHEAD + entry);
+    assert_eq!(
+        weigh("longer") - weigh("a"),
+        id("longer").weight() - id("a").weight()
+    );
 }

@@ -155,6 +155,7 @@ impl Collected {
         let value = match key.name {
             "timeout" => seconds(&value)?,
             "only-onion" => truth(&value)?,
+            "rpc-address" => with_host(value),
             _ => value,
         };
         // Empty meant not set, as its example file has it.
@@ -193,7 +194,7 @@ impl Collected {
                 );
                 self.settings.retain(|(key, _)| key.name != "rpc-cookie");
             }
-            (Some(false), _) => self
+            (Some(false), _) | (None, Some(_)) => self
                 .settings
                 .retain(|(key, _)| !matches!(key.name, "rpc-user" | "rpc-password")),
             _ => {}
@@ -210,6 +211,14 @@ fn seconds(value: &OsStr) -> Result<OsString, String> {
         .and_then(|digits| digits.parse().ok())
         .ok_or_else(|| format!("is {} but must be a number of milliseconds", quoted(value)))?;
     Ok(format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000).into())
+}
+
+/// An address that is a port alone means this machine, as Go has it.
+fn with_host(address: OsString) -> OsString {
+    match address.to_str() {
+        Some(port) if port.starts_with(':') => format!("127.0.0.1{port}").into(),
+        _ => address,
+    }
 }
 
 /// A switch in the spellings that Go takes.

@@ -82,10 +82,7 @@ impl Reader<'_> {
     }
 
     fn array(&mut self, length: Option<usize>, depth: usize) -> Option<Vec<Tree>> {
-        // Every element takes an octet at least.
-        if length.is_some_and(|length| length > self.left()) {
-            return None;
-        }
+        // Nothing is allocated for a length that is only claimed.
         let mut elements = Vec::new();
         while length.is_none_or(|length| elements.len() < length) {
             match self.item(depth + 1)? {
@@ -98,9 +95,6 @@ impl Reader<'_> {
     }
 
     fn map(&mut self, length: Option<usize>, depth: usize) -> Option<Members> {
-        if length.is_some_and(|length| length > self.left() / 2) {
-            return None;
-        }
         let mut members = BTreeMap::new();
         let mut count = 0;
         while length.is_none_or(|length| count < length) {

@@ -111,11 +111,6 @@ impl Place {
 }
 
 fn prepend(label: &str, name: &Name) -> Result<Name, InvalidName> {
-    // Counted without the octet of the root, which the wire has besides
-    // (RFC 1035 section 2.3.4: 255 octets in all).
-    if name.len() + label.len() + 1 > 254 {
-        return Err(InvalidName::TooLong);
-    }
     let mut labels: Vec<&[u8]> = vec![label.as_bytes()];
     labels.extend(name.iter());
     let mut name = Name::from_labels(labels).map_err(|_| InvalidName::TooLong)?;
@@ -191,6 +186,21 @@ mod tests {
             "_sip._tcp.example.com."
         );
         assert_eq!(complete("www", "."), ".");
+    }
+
+    /// RFC 1035 section 2.3.4: 255 octets on the wire, of which example.bit.
+    /// takes 13.
+    #[test]
+    fn names_are_as_long_as_the_wire_takes() {
+        let text = |last: usize| {
+            format!(
+                "{}{}",
+                "a".repeat(last),
+                format!(".{}", "b".repeat(63)).repeat(3)
+            )
+        };
+        assert!(place("").complete(&text(49)).is_ok());
+        assert_eq!(place("").complete(&text(50)), Err(InvalidName::TooLong));
     }
 
     #[test]

@@ -191,6 +191,14 @@ mod tests {
     }
 
     #[test]
+    fn words_are_what_they_say() {
+        let value = r#"{"t":true,"f":false,"n":null}"#;
+        assert_eq!(member(value, "t"), Tree::Bool(true));
+        assert_eq!(member(value, "f"), Tree::Bool(false));
+        assert_eq!(member(value, "n"), Tree::Null);
+    }
+
+    #[test]
     fn lone_surrogates_cost_only_their_item() {
         let value = r#"{"a":"\ud800","\udc00x":1,"b":["\udfff","ok"],"c":"\ud83d\ude00"}"#;
         assert!(matches!(member(value, "a"), Tree::Unusable(_)));

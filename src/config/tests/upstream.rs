@@ -138,6 +138,33 @@ fn its_options_stand_beside_ours() {
 }
 
 #[test]
+fn an_address_may_be_a_port_alone() {
+    let run = arguments(&["-ncprop279.namecoinrpcaddress=:18336"]).run();
+    let SourceSettings::Rpc(rpc) = run.settings.source else {
+        panic!()
+    };
+    assert_eq!(rpc.address, address("127.0.0.1", 18336));
+}
+
+/// Its file as it comes, with the comment marks taken away.
+#[test]
+fn its_file_may_have_a_cookie_beside_the_password() {
+    let text = "[ncprop279]\nnamecoinrpcaddress=\"127.0.0.1:8336\"\n\
+        namecoinrpcusername=\"user\"\nnamecoinrpcpassword=\"password\"\n\
+        namecoinrpccookiepath=\"/home/YOURUSERNAME/.namecoin/.cookie\"\n\
+        namecoinrpctimeout=\"10000\"\ncachemaxentries=\"150\"\nonlyonion=\"true\"\n";
+    let run = file(text).run();
+    let SourceSettings::Rpc(rpc) = run.settings.source else {
+        panic!()
+    };
+    assert!(matches!(rpc.credentials, Credentials::Password { .. }));
+    assert!(run.warnings[0].contains("cookie file is not used"));
+    // As it comes, all is commented out.
+    let text = text.replace('\n', "\n#");
+    assert_eq!(file(&format!("#{text}")).run().settings, defaults());
+}
+
+#[test]
 fn the_cookie_is_used_without_a_password_only() {
     let cookie = |words: &[&str]| match arguments(words).run() {
         Invocation {
@@ -153,6 +180,9 @@ fn the_cookie_is_used_without_a_password_only() {
     };
     let path = "-ncprop279.namecoinrpccookiepath=/c/.cookie";
     let (credentials, _) = cookie(&[path, "-ncprop279.namecoinrpcpassword="]);
+    assert!(credentials == Credentials::Cookie("/c/.cookie".into()));
+    // A user name alone is no proof, whatever it was given for.
+    let (credentials, _) = cookie(&[path, "-ncprop279.namecoinrpcusername=u"]);
     assert!(credentials == Credentials::Cookie("/c/.cookie".into()));
     let words = [
         path,

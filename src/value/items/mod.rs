@@ -148,6 +148,26 @@ pub fn data_from_octets(kind: u16, octets: &[u8]) -> Option<RData> {
     let kind = RecordType::from(kind);
     let mut decoder = BinDecoder::new(octets);
     let data = RData::read(&mut decoder, kind, Restrict::new(length)).ok()?;
-    let whole = decoder.is_empty() && data.record_type() == kind;
-    (whole && data.to_bytes().ok()? == octets).then_some(data)
+    // The same octets again: nothing is left over, nothing was compressed.
+    (data.record_type() == kind && data.to_bytes().ok()? == octets).then_some(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn octets_are_data_if_they_can_be_written_again() {
+        let data = |kind, octets: &[u8]| data_from_octets(u16::from(kind), octets).is_some();
+        assert!(data(RecordType::A, &[192, 0, 2, 1]));
+        assert!(data(RecordType::MX, b"\0\x01\x01a\0"));
+        assert!(data(RecordType::Unknown(65_400), b"anything"));
+        // Too long, too short, compressed, and nothing at all.
+        assert!(!data(RecordType::A, &[192, 0, 2, 1, 0]));
+        assert!(!data(RecordType::A, &[192, 0, 2]));
+        assert!(!data(RecordType::MX, b"\0\x01\xc0\0"));
+        assert!(!data(RecordType::Unknown(65_400), b""));
+        // Types that are read as something else.
+        assert!(!data(RecordType::ZERO, b"\0"));
+    }
 }

@@ -9,9 +9,6 @@ use crate::value::tree::Tree;
 /// The longest character string in octets (RFC 1035 section 3.3).
 const MAX_STRING: usize = 255;
 
-/// The longest RDATA in octets (RFC 1035 section 3.2.1).
-const MAX_DATA: usize = 65_535;
-
 /// One TXT record: a string, which is cut into character strings of 255
 /// octets of its UTF-8 form, or an array of character strings.
 pub fn txt(reader: &mut ItemReader<'_>, tree: &Tree) -> Option<RData> {
@@ -41,8 +38,6 @@ pub fn txt(reader: &mut ItemReader<'_>, tree: &Tree) -> Option<RData> {
     if strings.is_empty() {
         return reader.error("a record without a string");
     }
-    if strings.iter().map(|s| s.len() + 1).sum::<usize>() > MAX_DATA {
-        return reader.error("a record longer than 65,535 octets");
-    }
+    // They fit into a record, as a value is shorter than one can be.
     Some(RData::TXT(TXT::from_bytes(strings)))
 }
