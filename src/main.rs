@@ -19,6 +19,7 @@ use ncprop279::prop279::session::status;
 use ncprop279::source::electrum::ElectrumSource;
 use ncprop279::source::names_file::NamesFile;
 use ncprop279::source::rpc::RpcSource;
+use ncprop279::source::told::Told;
 use ncprop279::source::{Health, Source};
 use ncprop279::{plugin, text, zone};
 
@@ -72,6 +73,12 @@ fn terminal(settings: &Settings, level: Level) -> Log {
     let log = Log::new(level, |_, line| complain(line)).with_names(settings.log_names);
     log.info(format_args!("names are looked up in {}", settings.source));
     log
+}
+
+/// The source of a subcommand, which tells the log of its requests.
+fn told(settings: &Settings, level: Level) -> Told {
+    let log = terminal(settings, level);
+    Told::new(source(settings, log.clone()), log)
 }
 
 /// Serves a naming client on stdin and stdout.
@@ -140,9 +147,9 @@ fn resolve(
             return ExitCode::from(Status::NotRegistered.code());
         }
     };
-    let source = source(settings, terminal(settings, level));
+    let source = told(settings, level);
     let only_onion = settings.only_onion;
-    let report = commands::resolve::run(name, isolation, only_onion, settings.timeout, &*source);
+    let report = commands::resolve::run(name, isolation, only_onion, settings.timeout, &source);
     print(&report.answer());
     if explain {
         print(&commands::explain::text(&report, &settings.source));
@@ -151,8 +158,8 @@ fn resolve(
 }
 
 fn records(settings: &Settings, level: Level, name: &str, json: bool) -> ExitCode {
-    let source = source(settings, terminal(settings, level));
-    match commands::records::run(name, settings.timeout, &*source) {
+    let source = told(settings, level);
+    match commands::records::run(name, settings.timeout, &source) {
         Ok(report) if json => {
             print(&report.to_json());
             ExitCode::SUCCESS

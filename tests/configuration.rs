@@ -392,7 +392,7 @@ fn two_sources_exclude_each_other_wherever_they_are_set() {
     );
 }
 
-/// Invariant 3: everybody on the way would see the names.
+/// Promise 3 of SECURITY.md: everybody on the way would see the names.
 #[test]
 fn a_node_elsewhere_is_refused_unless_that_is_wanted() {
     for address in [

@@ -14,19 +14,23 @@ mod support;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::plugin::Plugin;
+use support::state::write_private;
 
-fn config() -> String {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), "rpc-user = \"u\"\nrpc-password = \"p\"\n").unwrap();
-    let (_, path) = file.keep().unwrap();
-    path.to_str().unwrap().to_owned()
+/// The path of a file with credentials.
+fn config() -> &'static str {
+    static FILE: LazyLock<&str> = LazyLock::new(|| {
+        let path = concat!(env!("CARGO_TARGET_TMPDIR"), "/hostile_scheduler.toml");
+        write_private(path, "rpc-user = \"u\"\nrpc-password = \"p\"\n");
+        path
+    });
+    &FILE
 }
 
 fn request(reader: &mut BufReader<TcpStream>) -> Option<Value> {
@@ -83,7 +87,7 @@ fn node(answer: impl Fn(usize, &Value) -> Option<Value> + Send + Sync + 'static)
 
 fn start(node: SocketAddr, more: &[&str]) -> Plugin {
     let (node, config) = (node.to_string(), config());
-    let mut arguments = vec!["--rpc-address", &node, "--config", &config];
+    let mut arguments = vec!["--rpc-address", &node, "--config", config];
     arguments.extend(more);
     Plugin::start(&arguments)
 }
@@ -129,7 +133,7 @@ fn worker_threads_keep_their_bound() {
         .local_addr()
         .unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_ncprop279"))
-        .args(["--rpc-address", &node.to_string(), "--config", &config()])
+        .args(["--rpc-address", &node.to_string(), "--config", config()])
         .args(["--timeout", "1"])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

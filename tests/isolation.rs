@@ -1,5 +1,5 @@
 //! What two isolation ids share, seen by the node: nothing.
-//! (spec/isolation.md; invariants 1, 8 and 9.)
+//! (spec/isolation.md; promises 1, 8 and 9 of SECURITY.md.)
 
 #![allow(
     clippy::unwrap_used,
@@ -404,7 +404,7 @@ fn values_and_absences_have_times_to_live_of_their_own() {
     }
 }
 
-/// Invariant 9, with a node that fails in every way.
+/// Promise 9 of SECURITY.md, with a node that fails in every way.
 #[test]
 fn neither_names_nor_ids_nor_credentials_reach_stderr() {
     each(|flavour, node| {

@@ -252,6 +252,12 @@ fn subcommands_log_too() {
     let end = run::run(node.prepare(&["resolve", "hush.bit", "-v"]));
     assert_eq!(end.stdout, ["192.0.2.77"], "{end:#?}");
     assert_has(&end.stderr, "info: names are looked up in the node at ");
+    for command in ["resolve", "records"] {
+        let end = run::run(node.prepare(&[command, "hush.bit", "-vv"]));
+        assert_has(&end.stderr, "debug: request 1 asks for ");
+        assert_has(&end.stderr, "debug: request 1 ended after ");
+        assert!(!end.says_on_stderr("hush"), "{end:#?}");
+    }
     let end = run::run(Start::new(&[
         "check",
         "--names-file",

@@ -1,5 +1,5 @@
 //! Not knowing for now: retried, never answered as absence or in part
-//! (invariant 7; spec/resolution.md, "Failures that pass").
+//! (promise 7 of SECURITY.md; spec/resolution.md, "Failures that pass").
 
 #![allow(
     clippy::unwrap_used,

@@ -499,7 +499,7 @@ fn a_missing_isolation_id_may_be_refused() {
     assert!(said.stdout[0].contains("isolation"), "{:?}", said.stdout);
 }
 
-/// Invariant 5: stderr ends up in a log that others read.
+/// Promise 9 of SECURITY.md: stderr ends up in a log that others read.
 #[test]
 fn names_isolation_ids_and_passwords_are_not_on_stderr() {
     let mut plugin = Start::new(

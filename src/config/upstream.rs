@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::draft::{Setting, push};
 use super::keys::{Key, find, quoted};
+use crate::platform::Platform;
 
 /// The prefix of its options, and the section of its file.
 pub(super) const SECTION: &str = "ncprop279";
@@ -35,8 +36,12 @@ const FILE: &str = "ncprop279.conf";
 /// in this order. It also looked below the working directory, where a file
 /// could be anybody's; that is left out.
 pub(super) fn usual_file(binary: Option<&Path>) -> Option<PathBuf> {
-    let etc = Path::new("/etc");
-    let mut places = vec![etc.join(SECTION).join(FILE), etc.join(FILE)];
+    let mut places = Vec::new();
+    // On Windows /etc is a folder of the current drive, which anybody may make.
+    if Platform::CURRENT != Platform::Windows {
+        let etc = Path::new("/etc");
+        places.extend([etc.join(SECTION).join(FILE), etc.join(FILE)]);
+    }
     if let Some(beside) = binary.and_then(Path::parent) {
         places.push(beside.join(FILE));
         if let Some(above) = beside.parent() {

@@ -16,11 +16,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::isolation::IsolationId;
-use crate::log::{Level, Log};
+use crate::log::Log;
 use crate::resolve::{self, Answer, Query, Step, Verdict};
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, Snapshot};
-use crate::source::Source;
-use crate::text::Milliseconds;
+use crate::source::{Source, told};
 
 use self::core::{Core, Effects, Job, Limits, Task, Ticket};
 
@@ -225,33 +224,12 @@ impl Shared {
     fn work(shared: &Arc<Self>) {
         while let Some(job) = shared.next_job() {
             let begin = Instant::now();
-            shared.tell_begin(&job);
+            told::begin(&shared.log, job.number(), &job.isolation, &job.key);
             let fetch = || shared.source.fetch(&job.isolation, &job.key, &job.limit);
             let result = catch_unwind(AssertUnwindSafe(fetch)).unwrap_or_else(|_| Err(bug()));
-            shared.tell_end(&job, &result, begin.elapsed());
+            told::end(&shared.log, job.number(), &result, begin.elapsed());
             shared.ended(job, result);
         }
-    }
-
-    fn tell_begin(&self, job: &Job) {
-        let number = job.number();
-        let key = self.log.key(&job.isolation, &job.key);
-        self.log
-            .debug(format_args!("request {number} asks for {key}"));
-    }
-
-    fn tell_end(&self, job: &Job, result: &Result<Fetched, FetchFailure>, time: Duration) {
-        if !self.log.tells(Level::Debug) {
-            return;
-        }
-        let number = job.number();
-        let time = Milliseconds(time);
-        let end = match result {
-            Ok(fetched) => fetched.summary(),
-            Err(failure) => format!("{} ({failure})", failure.kind.words()),
-        };
-        self.log
-            .debug(format_args!("request {number} ended after {time}: {end}"));
     }
 
     /// Nothing is kept for an isolation id any more.

@@ -9,6 +9,7 @@ mod name_show;
 pub mod names_file;
 pub mod rpc;
 mod socks;
+pub mod told;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

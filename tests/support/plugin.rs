@@ -124,6 +124,7 @@ impl Start {
             next: 0,
             asked: 0,
             _home: self._home,
+            names: None,
         }
     }
 }
@@ -139,6 +140,8 @@ pub struct Plugin {
     next: usize,
     asked: usize,
     _home: tempfile::TempDir,
+    /// Kept as long as the child may read it.
+    names: Option<tempfile::NamedTempFile>,
 }
 
 impl Plugin {
@@ -152,12 +155,13 @@ impl Plugin {
     pub fn with_names(names: &str, arguments: &[&str]) -> Self {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), names).unwrap();
-        // Kept until the operating system cleans up; the child reads it late.
-        let (_, path) = file.keep().unwrap();
-        let path = path.to_str().unwrap().to_owned();
+        let path = file.path().to_str().unwrap().to_owned();
         let mut all = vec!["--names-file", &path];
         all.extend(arguments);
-        Self::start(&all)
+        let mut plugin = Self::start(&all);
+        // The child reads it late.
+        plugin.names = Some(file);
+        plugin
     }
 
     /// Everything that was said, for the message of a failing test.
