@@ -340,3 +340,36 @@ fn everything_is_printable_and_fits() {
         }
     }
 }
+
+/// Each reason has words of its own on the first line.
+#[test]
+fn the_first_line_says_why_there_is_no_answer() {
+    let names = r#"{
+        "d/circle": {"alias":"ring.bit."},
+        "d/ring": {"alias":"circle.bit."},
+        "d/plain": {"ip":"192.0.2.1"}
+    }"#;
+    for (name, why) in [
+        ("circle.bit", "circle.bit follows aliases in a circle"),
+        ("www.plain.bit", "www.plain.bit has no such subdomain"),
+        ("none.bit", "none.bit is not registered"),
+    ] {
+        assert_eq!(on(names, &[name]).stdout, [why]);
+    }
+}
+
+/// The DNAME record itself is none of the candidates.
+#[test]
+fn a_translated_name_has_its_alias_as_the_only_candidate() {
+    let names =
+        r#"{"d/moved": {"translate":"plain.bit."}, "d/plain": {"map":{"www":{"ip":"192.0.2.1"}}}}"#;
+    let way = way(&explained(names, "www.moved.bit"));
+    let of_moved = way.iter().filter(|line| line.starts_with("   passed over"));
+    for line in of_moved {
+        assert!(line.contains("www.plain.bit"), "{way:#?}");
+    }
+    assert!(
+        way.iter().any(|line| line == "   followed: www.plain.bit"),
+        "{way:#?}"
+    );
+}

@@ -292,13 +292,14 @@ fn an_entry_is_replaced_not_doubled() {
 #[test]
 fn bounds_of_nothing_keep_nothing() {
     let now = Instant::now();
-    for (entries, isolations) in [(0, 5), (5, 0)] {
+    for (entries, isolations, ttl) in [(0, 5, MINUTE), (5, 0, MINUTE), (5, 5, Duration::ZERO)] {
         let mut cache = Cache::new(Limits {
             entries,
             isolations,
             octets: 1 << 20,
         });
-        let _ = cache.insert(&id("a"), key("d/x"), value(1), MINUTE, now);
+        // Nothing is put in, and so nobody is to be forgotten for it.
+        assert_eq!(cache.insert(&id("a"), key("d/x"), value(1), ttl, now), []);
         assert!(cache.get(&id("a"), &key("d/x"), now).is_none());
         assert_eq!(cache.octets(), 0);
     }
