@@ -69,7 +69,10 @@ fn no_value_is_answered_after_its_time_because_the_client_read_slowly() {
     let answers: Vec<String> = (0..QUERIES).map(|_| line()).collect();
     drop(stdin);
     child.wait().unwrap();
-    let stale = answers.iter().skip(BEFORE).filter(|one| one.ends_with(&old));
+    let stale = answers
+        .iter()
+        .skip(BEFORE)
+        .filter(|one| one.ends_with(&old));
     let stale = stale.count();
     assert_eq!(
         stale, 0,
