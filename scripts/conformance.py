@@ -2,6 +2,7 @@
 """Runs the conformance cases against a plugin of Tor proposal 279."""
 
 import argparse
+import os
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -125,8 +126,18 @@ def main():
         print(f"conformance.py: {given.plugin} cannot be run", file=sys.stderr)
         return 2
     command = [given.plugin, *(given.args or OUR_ARGUMENTS)]
-    return report(verdicts(selected, command, max(1, given.jobs)), given.verbose)
+    try:
+        results = verdicts(selected, command, max(1, given.jobs))
+    except OSError as error:
+        print(f"conformance.py: {given.plugin} cannot be run: {error}", file=sys.stderr)
+        return 2
+    return report(results, given.verbose)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except BrokenPipeError:
+        # Nobody reads on, as with head; what is left goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -97,8 +97,8 @@ pub fn serve<W: Write + Send + 'static>(
     );
 
     let mut lines = LineReader::new(input);
-    // One look at the clock for all lines of a read, and one after each query
-    // that took time of its own.
+    // One look at the clock for all lines of a read, and one after whatever
+    // took time of its own: a query, and a client that reads slowly.
     let mut now = Instant::now();
     loop {
         let waits = !lines.has_buffered_line();
@@ -144,6 +144,9 @@ pub fn serve<W: Write + Send + 'static>(
         }
         if full || !lines.has_buffered_line() {
             client.flush();
+        }
+        if full {
+            now = Instant::now();
         }
     }
     client.flush();

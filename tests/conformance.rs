@@ -12,6 +12,9 @@
 
 #[path = "conformance/cases.rs"]
 mod cases;
+#[cfg(unix)]
+#[path = "conformance/hostile.rs"]
+mod hostile;
 #[path = "conformance/pattern.rs"]
 mod pattern;
 mod support;

@@ -1,5 +1,6 @@
 """Runs one case against a plugin, and judges it."""
 
+import io
 import os
 import re
 import signal
@@ -13,6 +14,11 @@ from .node import PASSWORD, USER, Node
 # How long is waited for something beyond the time limit of a query. Only a
 # plugin that fails makes anyone wait so long.
 PATIENCE = 3
+
+# What is heard of one stream at most; a case needs a small part of it. A plugin
+# that says more has failed, and its further words would fill the memory.
+MOST_OCTETS = 4 << 20
+MOST_LINES = 20_000
 
 MESSAGES = ["INIT *", "CANCELED *", *(f"RESOLVED * {n} *" for n in range(5))]
 
@@ -46,16 +52,24 @@ class _Ear:
         self.thread.start()
 
     def _listen(self, stream):
-        with stream:
-            for line in stream:
+        left = MOST_OCTETS
+        with io.BufferedReader(stream) as stream:
+            while line := stream.readline(left):
+                left -= len(line)
                 text = line.removesuffix(b"\n").decode(errors="backslashreplace")
                 if not line.endswith(b"\n"):
-                    text += "<no line end>"
-                with self.changed:
-                    self.lines.append(text)
-                    self.changed.notify_all()
+                    text = text[:200] + "<no line end>"
+                self._hear(text)
+                if not left or len(self.lines) >= MOST_LINES:
+                    self._hear("<and more, which nobody can want>")
+                    break
         with self.changed:
             self.ended = True
+            self.changed.notify_all()
+
+    def _hear(self, text):
+        with self.changed:
+            self.lines.append(text)
             self.changed.notify_all()
 
     def so_far(self):
@@ -76,13 +90,18 @@ class Run:
         self.case = case
         self.patience = case.timeout + PATIENCE
         self.node = Node(case)
-        self.home = tempfile.TemporaryDirectory(prefix="conformance-")
+        # What the plugin left behind may still write there.
+        self.home = tempfile.TemporaryDirectory(
+            prefix="conformance-", ignore_cleanup_errors=True
+        )
         environment = {k: v for k, v in os.environ.items() if not k.startswith("TOR_NS_")}
         self.process = spawn(
             [self._fill(word) for word in command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            # Closing a buffered stream waits for a write that is under way.
+            bufsize=0,
             env=environment | {"HOME": self.home.name} | case.env,
             start_new_session=True,
         )
@@ -171,9 +190,10 @@ class Run:
             raise Failed("it does not read its stdin")
 
     def _write(self, octets):
+        rest = memoryview(octets)
         try:
-            self.process.stdin.write(octets)
-            self.process.stdin.flush()
+            while rest:
+                rest = rest[self.process.stdin.write(rest) :]
         except (OSError, ValueError):
             pass  # It has ended; what it did not answer tells so.
 
@@ -190,7 +210,8 @@ class Run:
     def _wait_for_lines(self, wanted, patience):
         if not self.stdout.wait_for(lambda lines: not missing(wanted, lines), patience):
             lacking = missing(wanted, self.stdout.so_far())
-            raise Failed(f"no line {describe(lacking[0])} in {patience:g} s")
+            when = "before stdout ended" if self.stdout.ended else f"in {patience:g} s"
+            raise Failed(f"no line {describe(lacking[0])} {when}")
 
     def _end(self):
         self.node.release()

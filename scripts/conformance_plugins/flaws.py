@@ -5,7 +5,7 @@ import signal
 import threading
 
 from . import values
-from .plugin import Plugin
+from .plugin import ID, Plugin
 
 
 class SharesItsCache(Plugin):
@@ -190,6 +190,31 @@ class EchoesValues(Plugin):
         return super().look_up(name, isolation, deadline)
 
 
+class ComparesIdsWithoutCase(Plugin):
+    """Keeps values for isolation ids whatever their case; the node is told them."""
+
+    def place(self, key, isolation):
+        return super().place(key, isolation and isolation.lower())
+
+
+class CutsIsolationIds(Plugin):
+    """Takes the first 64 octets of an isolation id for the whole."""
+
+    def resolve(self, id, name, isolation):
+        is_valid = isolation is not None and len(isolation) <= 1024
+        super().resolve(id, name, isolation[:64] if is_valid else isolation)
+
+
+class AnswersWhatHasNoId(Plugin):
+    """Answers a query without a usable id under an id of its own choice."""
+
+    def line(self, line):
+        words = self.words(line)
+        if words[:1] == [b"RESOLVE"] and not ID.fullmatch((words + [b""])[1]):
+            self.write_answer("0", 1, "no usable id")
+        super().line(line)
+
+
 # What each of them breaks, and nothing else.
 FLAWS = {
     SharesItsCache: {"S2.1"},
@@ -215,4 +240,7 @@ FLAWS = {
     AbsenceIsTransient: {"T1.1", "T3.3"},
     QuotesBadly: {"T2.2"},
     EchoesValues: {"T2.1"},
+    ComparesIdsWithoutCase: {"S2.1"},
+    CutsIsolationIds: {"S2.1"},
+    AnswersWhatHasNoId: {"Q4.2"},
 }

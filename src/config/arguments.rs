@@ -250,7 +250,11 @@ fn explain(error: &clap::Error) -> String {
             format!("{option} (command line) is given more than once; keep one")
         }
         ErrorKind::MissingRequiredArgument => {
-            "the command (command line) needs a name; see --help".to_owned()
+            let what = match option {
+                "<SHELL>" => "a shell: bash, elvish, fish, powershell or zsh",
+                _ => "a name",
+            };
+            format!("the command (command line) needs {what}; see --help")
         }
         kind => format!("the command line cannot be used: {kind}; see --help"),
     }

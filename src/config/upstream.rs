@@ -18,6 +18,9 @@ pub(super) const SECTION: &str = "ncprop279";
 /// program's sake.
 pub(super) const CERTSTORE: &str = "certstore";
 
+/// The switches among them.
+const CERTSTORE_SWITCHES: [&str; 2] = ["certstore.cryptoapi", "certstore.nss"];
+
 /// Its options without the prefix, and ours.
 const NAMES: &[(&str, &str)] = &[
     ("namecoinrpcaddress", "rpc-address"),
@@ -96,8 +99,12 @@ pub(super) fn extract(arguments: Vec<OsString>) -> Result<Extracted, String> {
                 .map_err(|reason| format!("-{SECTION}.{name} (command line) {reason}"))?;
         } else {
             collected.has_certstore = true;
-            // Its switches cannot be told from its other options.
-            if value.is_none() && name != "certstore.cryptoapi" {
+            // Its further switches cannot be told from its other options; but
+            // what begins with a hyphen is nobody's value.
+            let is_switch = CERTSTORE_SWITCHES.contains(&name.as_str());
+            let next = arguments.as_slice().first().and_then(|next| next.to_str());
+            let follows = next.is_some_and(|next| !next.starts_with('-'));
+            if value.is_none() && !is_switch && follows {
                 arguments.next();
             }
         }
@@ -159,6 +166,7 @@ impl Collected {
         self.settings.retain(|(other, _)| other.name != key.name);
         let value = match key.name {
             "timeout" => seconds(&value)?,
+            "cache-entries" if value == "0" => return Err("is \"0\" but must be 1 or more".into()),
             "only-onion" => truth(&value)?,
             "rpc-address" => with_host(value),
             _ => value,
@@ -181,7 +189,7 @@ impl Collected {
         warnings.extend(
             self.unknown
                 .iter()
-                .map(|what| format!("{what} is unknown and has no effect")),
+                .map(|what| format!("{what} is unknown and has no effect; is it misspelt?")),
         );
         let has = |name: &str| {
             let mut settings = self.settings.iter();
@@ -214,7 +222,11 @@ fn seconds(value: &OsStr) -> Result<OsString, String> {
         .to_str()
         .filter(|digits| digits.bytes().all(|octet| octet.is_ascii_digit()))
         .and_then(|digits| digits.parse().ok())
-        .ok_or_else(|| format!("is {} but must be a number of milliseconds", quoted(value)))?;
+        .filter(|milliseconds| *milliseconds > 0)
+        .ok_or_else(|| {
+            let value = quoted(value);
+            format!("is {value} but must be a number of milliseconds above 0")
+        })?;
     Ok(format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000).into())
 }
 

@@ -317,6 +317,7 @@ fn command_line_errors_are_one_line_without_words_of_the_user() {
         ),
         (vec!["resolve"], "needs a name", false),
         (vec!["--timeout", "1", "resolve"], "needs a name", false),
+        (vec!["completions"], "needs a shell: bash", false),
         (
             vec!["resolve", "a.bit", "x", "hunter2"],
             "a word too many",

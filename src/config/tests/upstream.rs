@@ -138,6 +138,19 @@ fn its_options_stand_beside_ours() {
 }
 
 #[test]
+fn the_certificate_store_swallows_no_other_option() {
+    for certstore in ["-certstore.nss", "-certstore.cryptoapi", "-certstore.other"] {
+        let run = arguments(&[certstore, "-ncprop279.onlyonion"]).run();
+        assert!(run.settings.only_onion, "{certstore}");
+        let run = arguments(&[certstore, "--only-onion", "check"]).run();
+        assert!(run.settings.only_onion, "{certstore}");
+    }
+    for switch in ["-certstore.nss", "-certstore.cryptoapi"] {
+        assert_eq!(arguments(&[switch, "check"]).run().command, Command::Check);
+    }
+}
+
+#[test]
 fn an_address_may_be_a_port_alone() {
     let run = arguments(&["-ncprop279.namecoinrpcaddress=:18336"]).run();
     let SourceSettings::Rpc(rpc) = run.settings.source else {
@@ -205,6 +218,7 @@ fn the_certificate_store_is_told_to_be_without_effect() {
         vec!["-certstore.cryptoapi"],
         vec!["-certstore.nsscertdir=/x"],
         vec!["--certstore.nsscertdir", "/x"],
+        vec!["-certstore.nss"],
     ] {
         let [warning] = arguments(&words).run().warnings.try_into().unwrap();
         assert!(warning.contains(expected), "{warning}");
@@ -232,10 +246,14 @@ fn its_mistakes_are_explained() {
             vec!["-ncprop279.onlyonion=yes"],
             &["\"yes\"", "true or false"],
         ),
+        (
+            vec!["-ncprop279.namecoinrpctimeout=0"],
+            &["namecoinrpctimeout", "above 0"],
+        ),
         (vec!["-ncprop279.cachemaxentries"], &["needs a value"]),
         (
             vec!["-ncprop279.cachemaxentries=0"],
-            &["cache-entries", "from 1"],
+            &["cachemaxentries", "1 or more"],
         ),
     ] {
         arguments(&words).fails(parts);

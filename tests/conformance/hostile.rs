@@ -1,15 +1,6 @@
 //! The conformance kit on plugins that mean it harm: it says what they fail in
 //! and comes to its end. Needs Python 3.11, as the kit does.
 
-#![cfg(unix)]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    missing_docs
-)]
-
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -189,4 +180,23 @@ fn what_cannot_be_run_is_said_in_words() {
     let ended = kit("no program\n", &["one-query"]);
     assert!(!ended.stderr.contains("Traceback"), "{}", ended.stderr);
     assert_eq!(ended.status.unwrap().code(), Some(2), "{}", ended.stderr);
+}
+
+/// Lines without an end, in a group that takes a silent plugin some 20 seconds
+/// to fail.
+#[test]
+fn endless_lines_do_not_hold_up_the_kit() {
+    if !has_python() {
+        return;
+    }
+    let plugin = "#!/usr/bin/env python3\n\
+        import os\n\
+        os.write(1, b'INIT 1 0\\n')\n\
+        while True:\n    \
+            os.write(1, b'y\\n' * 500)\n";
+    let text = include_str!("framing.toml");
+    let names = text.lines().filter_map(|line| line.strip_prefix("name = "));
+    let names: Vec<&str> = names.map(|name| name.trim_matches('"')).collect();
+    let ended = kit(plugin, &names);
+    assert!(ended.status.is_some(), "it hangs\n{}", ended.stderr);
 }
