@@ -373,3 +373,14 @@ fn a_translated_name_has_its_alias_as_the_only_candidate() {
         "{way:#?}"
     );
 }
+
+/// An error is told where it stands, whatever was read before.
+#[test]
+fn each_error_names_its_item() {
+    let names = r#"{"d/bad": {"ds":7,"ip":"x","tls":7}}"#;
+    let way = way(&explained(names, "bad.bit"));
+    for item in ["ds", "ip", "tls"] {
+        let begin = format!("   bad.bit: {item}: ");
+        assert!(way.iter().any(|line| line.starts_with(&begin)), "{way:#?}");
+    }
+}
