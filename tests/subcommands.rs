@@ -266,3 +266,16 @@ fn records_as_json_say_the_same_as_the_lines() {
     assert_eq!(json["errors"].as_array().unwrap().len(), 1);
     assert_eq!(json["errors"][0]["item"], "ip");
 }
+
+/// A program must not take a name that a wildcard stands for as one without
+/// anything.
+#[test]
+fn records_as_json_name_the_wildcard() {
+    let names = r#"{"d/a":{"map":{"*":{"ip":"192.0.2.2"}}}}"#;
+    let of = |name: &str| {
+        let end = on(names, &["records", name, "--json"]);
+        serde_json::from_str::<serde_json::Value>(&end.stdout[0]).unwrap()
+    };
+    assert_eq!(of("x.a.bit")["wildcard"], "*.a.bit");
+    assert!(of("a.bit").get("wildcard").is_none());
+}

@@ -28,7 +28,7 @@ pub struct Report {
 impl Report {
     /// One JSON object: `records` with `owner`, `ttl`, `class`, `type` and
     /// `data` in the form of a zone file, and `errors` with `owner`, `item` and
-    /// `reason`.
+    /// `reason`. Where a wildcard stands for the name, `wildcard` is its name.
     pub fn to_json(&self) -> String {
         let record = |(owner, data): &(Name, RData)| {
             json!({
@@ -42,7 +42,13 @@ impl Report {
         let error = |error: &ItemError| json!({"owner": error.owner, "item": error.item, "reason": error.reason});
         let records: Vec<_> = self.records.iter().map(record).collect();
         let errors: Vec<_> = self.errors.iter().map(error).collect();
-        let mut text = json!({"records": records, "errors": errors}).to_string();
+        let object = match &self.wildcard {
+            None => json!({"records": records, "errors": errors}),
+            Some(wildcard) => {
+                json!({"records": records, "errors": errors, "wildcard": wildcard})
+            }
+        };
+        let mut text = object.to_string();
         text.push('\n');
         text
     }
