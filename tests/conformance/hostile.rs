@@ -182,8 +182,7 @@ fn what_cannot_be_run_is_said_in_words() {
     assert_eq!(ended.status.unwrap().code(), Some(2), "{}", ended.stderr);
 }
 
-/// Lines without an end, in a group that takes a silent plugin some 20 seconds
-/// to fail.
+/// Lines without an end, in cases that a silent plugin fails in seconds.
 #[test]
 fn endless_lines_do_not_hold_up_the_kit() {
     if !has_python() {
@@ -196,7 +195,8 @@ fn endless_lines_do_not_hold_up_the_kit() {
             os.write(1, b'y\\n' * 500)\n";
     let text = include_str!("framing.toml");
     let names = text.lines().filter_map(|line| line.strip_prefix("name = "));
-    let names: Vec<&str> = names.map(|name| name.trim_matches('"')).collect();
+    let names = names.map(|name| name.trim_matches('"'));
+    let names: Vec<&str> = names.take(8).collect();
     let ended = kit(plugin, &names);
     assert!(ended.status.is_some(), "it hangs\n{}", ended.stderr);
 }
