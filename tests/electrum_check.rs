@@ -68,7 +68,10 @@ fn check(start: Start, expected: [&str; 4], code: i32) -> Outcome {
     assert_eq!(found, expected, "{end:#?}");
     assert_eq!(end.code, Some(code), "{end:#?}");
     // Not "d/" alone: a temporary directory's name may end in d.
-    assert!(!end.says("example.bit") && !end.says("d/example"), "{end:#?}");
+    assert!(
+        !end.says("example.bit") && !end.says("d/example"),
+        "{end:#?}"
+    );
     let remedies = end.stdout.iter().filter(|line| line.contains("-> "));
     let bad = expected.iter().filter(|health| **health != "ok");
     assert_eq!(remedies.count(), bad.count(), "{end:#?}");

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ncprop279::config::settings::{Credentials, DialectSetting};
-use ncprop279::snapshot::FailureKind;
+use ncprop279::snapshot::{FailureKind, NameKey};
+use ncprop279::source::Source;
 use ncprop279::source::rpc::RpcSource;
 
-use crate::node::{Act, NAME, Node, Request, fetch, good, is_value, recorded, source};
+use crate::node::{Act, NAME, Node, Request, fetch, good, id, is_value, limit, recorded, source};
 
 // `__cookie__:new` and `user:correct horse` in base64.
 const NEW_COOKIE: &str = "authorization: Basic X19jb29raWVfXzpuZXc=\r\n";
@@ -53,6 +54,28 @@ fn a_password_is_sent() {
     let node = Node::start(|_, _| good());
     assert!(is_value(&fetch(&node.source(DialectSetting::Auto), NAME)));
     assert!(node.requests()[0].head.contains(PASSWORD));
+}
+
+/// A connection's buffer holds the longest header; a longer body is sent in
+/// pieces.
+#[test]
+fn the_longest_password_and_isolation_id_are_sent() {
+    let node = Node::start(|_, _| recorded("electrum-4.0.6", "existing"));
+    let credentials = Credentials::Password {
+        user: "user".into(),
+        password: "p".repeat(4096 - "user:".len()),
+    };
+    let source = source(&node.address, DialectSetting::ElectrumNmc, credentials);
+    let key = NameKey::new(&format!("d/{}", "n".repeat(253))).unwrap();
+    // Each octet is escaped in JSON.
+    let isolation = "\"".repeat(1024);
+    let _ = source.fetch(&id(&isolation), &key, &limit());
+    let requests = node.name_requests();
+    let base64 = "cHBw".repeat(2000 / 3);
+    assert!(requests[0].head.contains(&base64), "{}", requests[0].head);
+    assert_eq!(requests[0].stream_id(), Some(isolation.as_str()));
+    let name = "6e".repeat(253);
+    assert!(requests[0].body.to_string().contains(&name));
 }
 
 #[test]

@@ -23,6 +23,10 @@ const USER_AGENT: &str = "ncprop279";
 /// The longest header of an answer, in octets.
 const MAX_HEADER: usize = 16 << 10;
 
+/// Octets of a connection's buffer for what is sent: more than the longest
+/// line of a header, which must fit; a body is sent in pieces.
+const OUTPUT: usize = 8 << 10;
+
 /// Idle connections kept to a node that is reached straight: one for each
 /// fetch that the program runs at the same time.
 const MAX_SHARED: usize = 64;
@@ -151,6 +155,7 @@ fn config(idle: usize) -> Config {
         .accept("application/json")
         .max_response_header_size(MAX_HEADER)
         .input_buffer_size(2 * MAX_HEADER)
+        .output_buffer_size(OUTPUT)
         .max_idle_connections(idle)
         .max_idle_connections_per_host(idle)
         .max_idle_age(MAX_IDLE_AGE)

@@ -12,8 +12,12 @@ use ureq::http::HeaderValue;
 use crate::config::settings::Credentials;
 use crate::snapshot::{FailureKind, FetchFailure};
 
+/// The longest `user:password` that is sent, in octets. In base64 it fits into
+/// the 8 KiB of headers that Namecoin Core takes.
+const MAX_SECRET: usize = 4 << 10;
+
 /// The longest cookie file that is read, in octets.
-const MAX_COOKIE: u64 = 4 << 10;
+const MAX_COOKIE: u64 = MAX_SECRET as u64;
 
 /// A user name and password, and the header they make. `Debug` shows none.
 pub(super) struct Secret {
@@ -30,8 +34,13 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
+    /// `None` if it is too long to be sent.
     fn new(user: &str, password: &str) -> Option<Self> {
-        let token = BASE64.encode(format!("{user}:{password}").as_bytes());
+        let pair = format!("{user}:{password}");
+        if pair.len() > MAX_SECRET {
+            return None;
+        }
+        let token = BASE64.encode(pair.as_bytes());
         let mut header = HeaderValue::from_str(&format!("Basic {token}")).ok()?;
         header.set_sensitive(true);
         Some(Self {
@@ -123,11 +132,11 @@ impl Keyring {
                     "there is no home directory to look for the node's cookie file in: set --rpc-cookie or --rpc-user",
                 ));
             }
-            // Only a user name or password that makes no header comes here.
+            // Only a user name and password that are too long come here.
             Credentials::Password { .. } => {
                 return Err(FetchFailure::new(
                     FailureKind::Credentials,
-                    "the user name and password cannot be sent: check --rpc-user and its password",
+                    "the user name and password are too long to be sent: check --rpc-user and its password",
                 ));
             }
         };
@@ -210,6 +219,20 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let failure = read_cookie(directory.path()).unwrap_err();
         assert!(failure.message.contains("is not a file"));
+    }
+
+    #[test]
+    fn a_password_has_a_length_that_can_be_sent() {
+        let keyring = |length: usize| {
+            Keyring::new(&Credentials::Password {
+                user: "u".into(),
+                password: "p".repeat(length),
+            })
+        };
+        assert!(keyring(4094).current().is_ok());
+        let failure = keyring(4095).current().unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Credentials);
+        assert!(failure.message.contains("too long to be sent"));
     }
 
     #[test]
