@@ -134,14 +134,29 @@ fn a_node_that_ignores_isolation_ids_is_told_about_once() {
 }
 
 #[test]
-fn a_bad_entry_of_a_names_file_is_told() {
+fn members_of_a_names_file_that_are_of_no_use_are_told() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("names.json");
-    std::fs::write(&path, r#"{"d/a":5,"d/b":{"ip":"192.0.2.1"}}"#).unwrap();
-    let end = run::with(&["check", "--names-file", path.to_str().unwrap()]);
-    assert_eq!(findings(&end), ["names file warn"], "{end:#?}");
-    assert!(end.says("1 of them"), "{end:#?}");
-    assert_eq!(end.code, Some(0), "the others work: {end:#?}");
+    for (names, found, words) in [
+        (
+            r#"{"d/a":5,"d/b":{}}"#,
+            "warn",
+            "2 names, 1 of them with a bad",
+        ),
+        (
+            r#"{"a.bit":{},"d/b":{}}"#,
+            "warn",
+            "2 names, 1 of them without",
+        ),
+        (r#"{"id/a":{}}"#, "ok", "one name"),
+    ] {
+        std::fs::write(&path, names).unwrap();
+        let end = run::with(&["check", "--names-file", path.to_str().unwrap()]);
+        assert_eq!(findings(&end), [format!("names file {found}")], "{end:#?}");
+        let text: Vec<_> = end.stdout.iter().map(|line| line.trim()).collect();
+        assert!(text.join(" ").contains(words), "{end:#?}");
+        assert_eq!(end.code, Some(0), "the others work: {end:#?}");
+    }
 }
 
 #[test]

@@ -62,15 +62,16 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, String> {
         settings: mut older,
         warnings,
     } = upstream::extract(arguments)?;
-    let program = std::iter::once(OsString::from(env!("CARGO_PKG_NAME")));
-    let matches = match definition().try_get_matches_from(program.chain(rest)) {
+    let words = std::iter::once(OsString::from(env!("CARGO_PKG_NAME"))).chain(rest);
+    let words: Vec<_> = words.collect();
+    let matches = match definition().try_get_matches_from(&words) {
         Ok(matches) => matches,
         Err(error) => {
             return match error.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                     Ok(Parsed::Print(error.render().to_string()))
                 }
-                _ => Err(explain(&error)),
+                _ => Err(explain(&error, &words)),
             };
         }
     };
@@ -222,7 +223,7 @@ fn text(matches: &ArgMatches, name: &str) -> Result<Option<String>, String> {
 
 /// One line about a command line that is wrong. Words that are no options are
 /// not repeated: they could be names or a part of a password.
-fn explain(error: &clap::Error) -> String {
+fn explain(error: &clap::Error, words: &[OsString]) -> String {
     let option = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         Some(ContextValue::Strings(texts)) => texts.first().map(String::as_str),
@@ -233,9 +234,12 @@ fn explain(error: &clap::Error) -> String {
     .unwrap_or_default();
     let is_option = option.starts_with('-');
     match error.kind() {
-        ErrorKind::UnknownArgument if is_option => {
-            format!("{option:?} (command line) is an unknown option; see --help")
-        }
+        ErrorKind::UnknownArgument if is_option => match long_with_one_hyphen(option, words) {
+            Some(word) => format!(
+                "{word:?} (command line) is an unknown option; long ones begin with two hyphens"
+            ),
+            None => format!("{option:?} (command line) is an unknown option; see --help"),
+        },
         ErrorKind::UnknownArgument => "the command line has a word too many; see --help".to_owned(),
         ErrorKind::InvalidSubcommand => {
             format!(
@@ -258,4 +262,19 @@ fn explain(error: &clap::Error) -> String {
         }
         kind => format!("the command line cannot be used: {kind}; see --help"),
     }
+}
+
+/// The word in which an unknown option of one letter stands among others,
+/// without a value.
+fn long_with_one_hyphen<'a>(option: &str, words: &'a [OsString]) -> Option<&'a str> {
+    let letter = option
+        .strip_prefix('-')
+        .filter(|rest| !rest.starts_with('-'))?;
+    words
+        .iter()
+        .filter_map(|word| word.to_str()?.split('=').next())
+        .find(|word| {
+            let letters = word.strip_prefix('-').unwrap_or_default();
+            !letters.starts_with('-') && letters.len() > letter.len() && letters.contains(letter)
+        })
 }

@@ -91,6 +91,28 @@ impl Names {
             )
         })
     }
+
+    fn finding(&self, path: &Path) -> Finding {
+        const LABEL: &str = "names file";
+        let path = path.display();
+        let has = match self.0.len() {
+            1 => format!("{path} has one name"),
+            count => format!("{path} has {count} names"),
+        };
+        let bad = self.0.values().filter(|entry| entry.is_err()).count();
+        let loose = self.0.keys().filter(|key| !key.contains('/')).count();
+        if bad > 0 {
+            let what = format!("{has}, {bad} of them with a bad entry");
+            let remedy = "make each entry a string or an object by the rules of \
+                          docs/names-file.md";
+            return Finding::warn(LABEL, what, remedy);
+        }
+        if loose > 0 {
+            let what = format!("{has}, {loose} of them without a namespace");
+            return Finding::warn(LABEL, what, "write d/example for example.bit");
+        }
+        Finding::ok(LABEL, has)
+    }
 }
 
 impl NamesFile {
@@ -164,28 +186,11 @@ impl Source for NamesFile {
                               docs/names-file.md has its rules";
                 vec![Finding::fail("names file", failure.to_string(), remedy)]
             }
-            _ => {
-                let state = self.lock();
-                let names = state.names.as_ref();
-                let count = names.map_or(0, |names| names.0.len());
-                let bad = names.map_or(0, |names| {
-                    names.0.values().filter(|entry| entry.is_err()).count()
-                });
-                let path = self.path.display();
-                if bad > 0 {
-                    let what = format!("{path} has {count} names, {bad} of them with a bad entry");
-                    let remedy = "make each entry a string or an object by the rules of \
-                                  docs/names-file.md";
-                    return vec![Finding::warn("names file", what, remedy)];
-                }
-                vec![Finding::ok(
-                    "names file",
-                    match count {
-                        1 => format!("{path} has one name"),
-                        _ => format!("{path} has {count} names"),
-                    },
-                )]
-            }
+            _ => match &self.lock().names {
+                Some(names) => vec![names.finding(&self.path)],
+                // The name to try with is a good one, and was looked up.
+                None => Vec::new(),
+            },
         }
     }
 

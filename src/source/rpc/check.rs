@@ -19,6 +19,9 @@ use crate::text::clip;
 /// the chain; Electrum-NMC refuses Core's call before it asks any server.
 const HARMLESS: &str = "d/ncprop279-check";
 
+/// Stands for a version that the node does not tell, or not yet.
+const UNKNOWN: &str = "of unknown version";
+
 #[derive(Deserialize)]
 struct NetworkInfo {
     #[serde(default)]
@@ -118,7 +121,10 @@ fn unreachable(source: &Node, failure: &FetchFailure) -> Finding {
 fn core(source: &Node, state: Option<NodeState>, limit: &Limit, found: &mut Vec<Finding>) {
     let info: Option<NetworkInfo> = ask(source, "getnetworkinfo", limit);
     let version = info.map(|info| info.subversion).unwrap_or_default();
-    let version = clip(version.trim_matches('/'), MAX_WORD);
+    let version = match version.trim_matches('/') {
+        "" => UNKNOWN.to_owned(),
+        version => clip(version, MAX_WORD),
+    };
     match source.settings.dialect {
         DialectSetting::ElectrumNmc => found.push(Finding::fail(
             "dialect",
@@ -160,7 +166,7 @@ fn electrum(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {
         Ok(info) => info,
         Err(failure) => return found.push(unreachable(source, &failure)),
     };
-    let version = info.version.as_deref().unwrap_or("of unknown version");
+    let version = info.version.as_deref().unwrap_or(UNKNOWN);
     match source.settings.dialect {
         DialectSetting::Core => found.push(Finding::fail(
             "dialect",
