@@ -851,6 +851,48 @@ fn imports_beside_the_way_do_not_count() {
     );
 }
 
+/// An onion service that cannot be found for its imports is no reason to go to
+/// the address beside it, past Tor's own network.
+#[test]
+fn too_many_imports_of_an_onion_service_do_not_lead_to_an_address() {
+    let list: Vec<_> = (0..16).map(|n| vec![format!("dd/n{n}")]).collect();
+    let names = serde_json::json!({
+        "d/a": {"ip": "192.0.2.1", "map": {"_tor": {"import": list}}},
+    });
+    check(
+        &names.to_string(),
+        &[],
+        &[("a.bit", NotFound("too many imports"))],
+    );
+}
+
+/// 16 names in all, whether imports or aliases led to them.
+#[test]
+fn the_names_behind_aliases_count_too() {
+    let imports = |from: usize| {
+        let list = (from..from + 7).map(|n| vec![format!("dd/n{n}")]);
+        list.collect::<Vec<_>>()
+    };
+    let mut names = serde_json::json!({
+        "d/a": {"import": imports(0), "alias": "b.bit."},
+        "d/b": {"import": imports(7), "ip": "192.0.2.1"},
+        "d/long": {"import": imports(0), "alias": "c.bit."},
+        "d/c": {"import": imports(7), "alias": "d.bit."},
+        "d/d": {"ip": "192.0.2.2"},
+    });
+    for n in 0..14 {
+        names[format!("dd/n{n}")] = serde_json::json!({"txt": "x"});
+    }
+    check(
+        &names.to_string(),
+        &[],
+        &[
+            ("a.bit", is("0 192.0.2.1")),
+            ("long.bit", NotFound("too many imports")),
+        ],
+    );
+}
+
 // Hostile values.
 
 #[test]

@@ -172,9 +172,12 @@ fn a_bad_command_line_of_a_subcommand_is_told_on_stderr_only() {
         (&["resolve", "a.bit", "i", "more"], "word"),
         (&["records", "a.bit", "more"], "word"),
         (&["resolve", "a.bit", "--nope"], "nope"),
-        (&["resolve", "-explain", "a.bit"], "\"-explain\""),
-        (&["resolve", "-vx", "a.bit"], "\"-vx\""),
-        (&["resolve", "-x", "a.bit"], "\"-x\""),
+        (&["resolve", "-explain", "a.bit"], "two hyphens"),
+        (&["resolve", "-vx", "a.bit"], "\"-x\""),
+        (
+            &["resolve", "-x", "a.bit"],
+            "\"-x\" (command line) is an unknown option; see",
+        ),
         (&["resolve", "a.bit", "--timeout", "x"], "timeout"),
         (&["--timeout", "x", "records", "a.bit"], "timeout"),
         (

@@ -280,6 +280,20 @@ fn octets_are_bounded_whatever_is_put_in() {
 }
 
 #[test]
+fn the_bound_on_octets_may_be_reached() {
+    let now = Instant::now();
+    let fill = |octets: usize| {
+        let mut cache = Cache::new(Limits { octets, ..LIMITS });
+        let _ = cache.insert(&id("a"), key("d/x"), value(9), MINUTE, now);
+        let _ = cache.insert(&id("a"), key("d/y"), value(9), MINUTE, now);
+        cache
+    };
+    let both = fill(LIMITS.octets).octets();
+    assert_eq!(fill(both).octets(), both);
+    assert!(fill(both - 1).octets() < both);
+}
+
+#[test]
 fn an_entry_is_replaced_not_doubled() {
     let now = Instant::now();
     let mut cache = Cache::new(LIMITS);

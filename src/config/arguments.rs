@@ -234,12 +234,12 @@ fn explain(error: &clap::Error, words: &[OsString]) -> String {
     .unwrap_or_default();
     let is_option = option.starts_with('-');
     match error.kind() {
-        ErrorKind::UnknownArgument if is_option => match long_with_one_hyphen(option, words) {
-            Some(word) => format!(
-                "{word:?} (command line) is an unknown option; long ones begin with two hyphens"
-            ),
-            None => format!("{option:?} (command line) is an unknown option; see --help"),
-        },
+        ErrorKind::UnknownArgument if is_among_letters(option, words) => format!(
+            "{option:?} (command line) is an unknown option; long ones begin with two hyphens"
+        ),
+        ErrorKind::UnknownArgument if is_option => {
+            format!("{option:?} (command line) is an unknown option; see --help")
+        }
         ErrorKind::UnknownArgument => "the command line has a word too many; see --help".to_owned(),
         ErrorKind::InvalidSubcommand => {
             format!(
@@ -264,17 +264,12 @@ fn explain(error: &clap::Error, words: &[OsString]) -> String {
     }
 }
 
-/// The word in which an unknown option of one letter stands among others,
-/// without a value.
-fn long_with_one_hyphen<'a>(option: &str, words: &'a [OsString]) -> Option<&'a str> {
-    let letter = option
-        .strip_prefix('-')
-        .filter(|rest| !rest.starts_with('-'))?;
-    words
-        .iter()
-        .filter_map(|word| word.to_str()?.split('=').next())
-        .find(|word| {
-            let letters = word.strip_prefix('-').unwrap_or_default();
-            !letters.starts_with('-') && letters.len() > letter.len() && letters.contains(letter)
-        })
+/// Whether an option of one letter stands in a longer word, which may be meant
+/// as one option or as the option with its value.
+fn is_among_letters(option: &str, words: &[OsString]) -> bool {
+    let letter = option.strip_prefix('-').unwrap_or_default();
+    words.iter().filter_map(|word| word.to_str()).any(|word| {
+        let letters = word.strip_prefix('-').unwrap_or_default();
+        !letters.starts_with('-') && letters.len() > letter.len() && letters.contains(letter)
+    })
 }
