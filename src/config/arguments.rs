@@ -2,13 +2,13 @@
 
 use std::ffi::OsString;
 
-use clap::builder::OsStringValueParser;
+use clap::builder::{OsStringValueParser, PossibleValuesParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgAction, ArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, ValueHint};
 use clap_complete::Shell;
 
 use super::draft::{Setting, push};
-use super::keys::{KEYS, quoted};
+use super::keys::{KEYS, Key, quoted};
 use super::{Command, upstream};
 
 /// The subcommands; without one the process is a plugin.
@@ -126,14 +126,38 @@ fn completions(matches: &ArgMatches) -> Result<Parsed, String> {
             quoted(shell)
         )
     })?;
+    // Reading the command line has words of its own for values that are wrong,
+    // and none for a shell.
+    let mut definition = KEYS.iter().fold(definition(), |definition, key| {
+        definition.mut_arg(key.name, |arg| match values(key) {
+            // A colon in its name ends the name for zsh.
+            [] => arg.value_hint(hint(key)).value_name("VALUE"),
+            values => arg.value_parser(PossibleValuesParser::new(values)),
+        })
+    });
     let mut script = Vec::new();
-    clap_complete::generate(
-        shell,
-        &mut definition(),
-        env!("CARGO_PKG_NAME"),
-        &mut script,
-    );
+    clap_complete::generate(shell, &mut definition, env!("CARGO_PKG_NAME"), &mut script);
     Ok(Parsed::Print(String::from_utf8_lossy(&script).into_owned()))
+}
+
+/// The values of a setting, if they are a fixed few.
+pub(super) fn values(key: &Key) -> &'static [&'static str] {
+    match (key.name, key.value_name) {
+        ("backend", _) => &["rpc", "electrum", "file"],
+        ("rpc-dialect", _) => &["auto", "core", "electrum-nmc", "consensusj"],
+        ("network", _) => &["mainnet", "regtest"],
+        ("missing-isolation", _) => &["shared", "unique", "refuse"],
+        (_, None) => &["true", "false"],
+        _ => &[],
+    }
+}
+
+/// What a shell may offer for the value of a setting.
+fn hint(key: &Key) -> ValueHint {
+    match key.value_name {
+        Some("PATH" | "FILE") => ValueHint::FilePath,
+        _ => ValueHint::Other,
+    }
 }
 
 /// The command line as `clap` knows it, for the manual page.

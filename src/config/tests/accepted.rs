@@ -183,6 +183,22 @@ fn every_setting_works_in_every_source() {
     }
 }
 
+/// What shells offer for a setting is what it may be.
+#[test]
+fn values_for_completion_are_those_that_are_taken() {
+    for key in KEYS {
+        let error = (key.set)(&mut Draft::default(), "?".as_ref()).err();
+        let (_, told) = error
+            .as_deref()
+            .and_then(|error| error.split_once("must be "))
+            .unwrap_or_default();
+        // What has a form is no choice between words.
+        let words = told.contains(" or ") && !told.contains(':');
+        let told = if words { told } else { "" };
+        assert_eq!(values(key).join(" or "), told, "{}", key.name);
+    }
+}
+
 #[test]
 fn command_line_before_environment_before_file() {
     for (name, [in_file, in_options, in_arguments]) in [

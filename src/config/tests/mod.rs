@@ -9,6 +9,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::arguments::values;
+use super::draft::Draft;
 use super::keys::KEYS;
 use super::settings::*;
 use super::sources::{default_cookie, state};
