@@ -96,6 +96,16 @@ fn what_keeps_lookups_from_working_fails_with_a_remedy() {
     let arguments = ["check", "--rpc-address", "127.0.0.1:1"];
     let end = run::with(&arguments);
     assert_eq!(end.code, Some(1), "{end:#?}");
+    let end = run::with(&["check"]);
+    assert!(
+        findings(&end).contains(&"credentials FAIL".to_owned()),
+        "{end:#?}"
+    );
+    let text: Vec<_> = end.stdout.iter().map(|line| line.trim()).collect();
+    assert!(
+        text.join(" ").contains("without a node set --backend"),
+        "{end:#?}"
+    );
     let end = run::with(&["check", "--names-file", "no-such-file.json"]);
     assert!(
         findings(&end).contains(&"names file FAIL".to_owned()),

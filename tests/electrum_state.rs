@@ -267,7 +267,7 @@ fn two_plugins_on_one_directory() {
     assert!(said.iter().any(is_told), "{said:#?}");
     assert!(
         said.iter()
-            .any(|line| line.contains("201 block headers were loaded")),
+            .any(|line| line.contains("block headers were loaded: 201")),
         "{said:#?}"
     );
     let after = files(state.path());

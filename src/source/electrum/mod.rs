@@ -209,7 +209,7 @@ impl Inner {
         let (file, headers, loaded) = HeaderFile::load(state, network, checkpoint);
         loaded.notes.iter().for_each(|note| self.log.warn(note));
         self.log
-            .info(format_args!("{} block headers were loaded", loaded.kept));
+            .info(format_args!("block headers were loaded: {}", loaded.kept));
         (Some(file), headers)
     }
 }

@@ -9,7 +9,7 @@ use super::dialect::{self, Dialect};
 use super::http::HttpReply;
 use super::reply::{NodeState, Reply, node_state};
 use super::sync::{Info, MAX_WORD};
-use crate::config::settings::DialectSetting;
+use crate::config::settings::{Credentials, DialectSetting};
 use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure, NameKey};
 use crate::source::{Finding, Health, Limit};
@@ -101,6 +101,16 @@ fn ask<T: DeserializeOwned>(source: &Node, method: &str, limit: &Limit) -> Optio
 
 fn unreachable(source: &Node, failure: &FetchFailure) -> Finding {
     let (label, remedy) = match failure.kind {
+        // Nothing is configured: perhaps there is no node.
+        FailureKind::File
+            if matches!(source.settings.credentials, Credentials::DefaultCookie(_)) =>
+        {
+            (
+                "credentials",
+                "start Namecoin Core, or set --rpc-cookie or --rpc-user; without a node set \
+             --backend electrum and --proxy",
+            )
+        }
         FailureKind::Credentials | FailureKind::File => (
             "credentials",
             "check --rpc-cookie, or --rpc-user and --rpc-password",
