@@ -154,6 +154,20 @@ class ComparesIdsAsText(Plugin):
         return id
 
 
+class ComparesIdsIn64Bits(Plugin):
+    """Loses what is above the 64th bit of an id."""
+
+    def number(self, id):
+        return int(id) % 2**64
+
+
+class HasNoIdsAbove64Bits(Plugin):
+    """Takes the greatest number of 64 bits for any greater one."""
+
+    def number(self, id):
+        return min(int(id), 2**64 - 1)
+
+
 class AnswersEveryLine(Plugin):
     """Takes a second query under an id that is unanswered."""
 
@@ -235,6 +249,8 @@ FLAWS = {
     ReadsLongLines: {"F4.1"},
     WritesIdsAsNumbers: {"Q2.2"},
     ComparesIdsAsText: {"Q2.1"},
+    ComparesIdsIn64Bits: {"Q2.1"},
+    HasNoIdsAbove64Bits: {"Q2.1"},
     AnswersEveryLine: {"Q3.1"},
     FailureIsPermanent: {"T1.2", "T3.1", "S2.4"},
     AbsenceIsTransient: {"T1.1", "T3.3"},
