@@ -11,7 +11,7 @@
 
 mod support;
 
-use support::node::{Flavour, Node, value};
+use support::node::{Flavour, Node, Reply, value};
 use support::run::{self, Outcome};
 
 /// The health of each label, such as `reachable ok`.
@@ -112,6 +112,23 @@ fn what_keeps_lookups_from_working_fails_with_a_remedy() {
         "{end:#?}"
     );
     assert_eq!(end.code, Some(1));
+}
+
+/// A node that answers everything but lookups is of no use.
+#[test]
+fn a_node_that_refuses_lookups_fails() {
+    for (code, words) in [(-1, "too many parameters"), (-32603, "internal error")] {
+        let node = Node::start(Flavour::Core);
+        let refused = std::iter::repeat_with(|| Reply::Error(code, words)).take(9);
+        node.script("d/ncprop279-check", refused);
+        let end = check(&node, &[]);
+        assert!(
+            findings(&end).contains(&"lookups FAIL".to_owned()),
+            "{end:#?}"
+        );
+        assert!(end.says(words), "{end:#?}");
+        assert_eq!(end.code, Some(1), "{end:#?}");
+    }
 }
 
 #[test]

@@ -132,7 +132,8 @@ fn check_proxied_node(draft: &Draft, warnings: &mut Vec<String>) -> Result<(), S
         }
         _ => Err(format!(
             "{} is set, but the node is on this machine, where a proxy such as Tor does not connect to; \
-             take proxy away, or set rpc-address to a node elsewhere",
+             set backend to electrum for Electrum servers, or rpc-address to a node elsewhere, \
+             or take proxy away",
             draft.named("proxy"),
         )),
     }

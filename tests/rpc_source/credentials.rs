@@ -88,6 +88,11 @@ fn a_refused_password_is_not_sent_again() {
         let failure = fetch(&node.source(DialectSetting::Auto), NAME).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Credentials);
         assert!(failure.message.contains("--rpc-user"), "{failure}");
+        assert_eq!(
+            failure.message.contains("rpcwhitelist"),
+            case == "forbidden",
+            "{failure}"
+        );
         assert_eq!(node.requests().len(), 1);
     }
 }
@@ -152,7 +157,11 @@ fn a_missing_cookie_says_what_to_do() {
     let failure = fetch(&source, NAME).unwrap_err();
     assert_eq!(failure.kind, FailureKind::File);
     assert!(failure.message.contains(cookie.path.to_str().unwrap()));
-    assert!(failure.message.contains("is the node running?"));
+    assert!(
+        failure
+            .message
+            .contains("is the node running, with server=1")
+    );
     assert!(node.requests().is_empty());
     cookie.write("__cookie__:new");
     assert!(is_value(&fetch(&source, NAME)));

@@ -4,11 +4,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::Node;
 use super::dialect::{self, Dialect};
 use super::http::HttpReply;
 use super::reply::{NodeState, Reply, node_state};
 use super::sync::{Info, MAX_WORD};
+use super::{Node, Question, shown};
 use crate::config::settings::{Credentials, DialectSetting};
 use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure, NameKey};
@@ -57,9 +57,15 @@ fn steps(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {
         DialectSetting::ConsensusJ => Dialect::ConsensusJ,
         _ => Dialect::Core,
     };
-    let request = probe.name_show(&IsolationId::shared(), &key);
-    let answer = match call(source, &request, limit) {
-        Ok(answer) => answer,
+    let isolation = IsolationId::shared();
+    let question = Question {
+        isolation: &isolation,
+        key: &key,
+        limit,
+    };
+    let request = probe.name_show(&isolation, &key);
+    let (secret, answer) = match source.call(&request, &isolation, limit) {
+        Ok(answered) => answered,
         Err(failure) => return found.push(unreachable(source, &failure)),
     };
     let reply = match source.parse(&answer) {
@@ -80,7 +86,18 @@ fn steps(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {
     }
     match reply {
         Reply::Error(error) if probe.is_refused_by(&error) => electrum(source, limit, found),
-        Reply::Error(error) => core(source, Some(node_state(&error)), limit, found),
+        Reply::Error(error) => {
+            let state = node_state(&error);
+            core(source, Some(state), limit, found);
+            if state == NodeState::Unknown && error.absence().is_none() {
+                let message = shown(&error, &question, &secret);
+                found.push(Finding::fail(
+                    "lookups",
+                    format!("the node answered with error {}: {message}", error.code),
+                    "the node may be too old, or of another kind: see --rpc-dialect",
+                ));
+            }
+        }
         Reply::Result(_) => core(source, None, limit, found),
     }
 }
@@ -113,7 +130,15 @@ fn unreachable(source: &Node, failure: &FetchFailure) -> Finding {
         }
         FailureKind::Credentials | FailureKind::File => (
             "credentials",
-            "check --rpc-cookie, or --rpc-user and --rpc-password",
+            match source.settings.credentials {
+                Credentials::Password { .. } => "check --rpc-user and --rpc-password",
+                _ => "check --rpc-cookie, or set --rpc-user and --rpc-password",
+            },
+        ),
+        FailureKind::NotReady | FailureKind::Overloaded => ("reachable", "wait, and try again"),
+        FailureKind::BadReply => (
+            "reachable",
+            "another program may listen there: check --rpc-address",
         ),
         _ if source.settings.proxy.is_some() => (
             "reachable",

@@ -156,7 +156,11 @@ fn read_cookie(path: &Path) -> Result<Secret, FetchFailure> {
     };
     let unreadable = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => failure(
-            "not found: is the node running? If its data directory is elsewhere, set --rpc-cookie",
+            "not found: is the node running, with server=1 and no rpcpassword? \
+             If its data directory is elsewhere, set --rpc-cookie",
+        ),
+        std::io::ErrorKind::PermissionDenied => failure(
+            "cannot be read by this user: run this program as the node's user, or set a password",
         ),
         kind => failure(&format!("cannot be read: {kind}")),
     };

@@ -132,19 +132,26 @@ impl Node {
         limit: &Limit,
     ) -> Result<(Arc<Secret>, HttpReply), FetchFailure> {
         let secret = self.keyring.current()?;
-        let answer = self.http.post(&secret, request, isolation, limit)?;
+        let mut answer = self.http.post(&secret, request, isolation, limit)?;
         if !refuses_credentials(&answer) {
             return Ok((secret, answer));
         }
         if let Some(renewed) = self.keyring.renewed(&secret) {
-            let answer = self.http.post(&renewed, request, isolation, limit)?;
+            answer = self.http.post(&renewed, request, isolation, limit)?;
             if !refuses_credentials(&answer) {
                 return Ok((renewed, answer));
             }
         }
+        // Electrum-NMC answers so to wrong credentials; Namecoin Core to what
+        // is not permitted with right ones.
+        let or = match answer.status {
+            403 => "; or does its configuration not permit this (rpcallowip, rpcwhitelist)?",
+            _ => "",
+        };
+        let advice = self.keyring.advice();
         Err(self.failure(
             FailureKind::Credentials,
-            format_args!("refused our credentials: {}", self.keyring.advice()),
+            format_args!("refused our credentials: {advice}{or}"),
         ))
     }
 
