@@ -1,26 +1,32 @@
 //! Trying the Electrum source out.
 
+use std::time::{Duration, Instant};
+
 use super::Shared;
 use super::servers::Server;
-use super::sync::{Obstacle, Status};
+use super::sync::{Ledger, Obstacle, Status};
 use crate::isolation::IsolationId;
 use crate::source::{Finding, Limit};
+
+/// How long it may take until anything comes from any server. Who asked for
+/// the time of a first synchronisation does not wait for it where nothing does.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// Waits until lookups would work, or the time is up, and says how things are.
 pub(super) fn check(shared: &Shared, servers: &[Server], limit: &Limit) -> Vec<Finding> {
     // What keeps it from working is found below.
-    let settled = shared.ledger.wait(limit);
+    let works = settles(&shared.ledger, limit, SILENCE);
     let status = shared.ledger.status();
     let mut found = vec![
-        operators(&status, servers, settled.is_ok()),
+        operators(&status, servers, works, shared.proxy.is_some()),
         headers(&status),
         state(shared),
     ];
-    if settled.is_ok() {
+    if works {
         found.push(lookups(shared, limit));
     }
     found.push(match &shared.proxy {
-        Some(proxy) if status.operators.is_empty() => Finding::warn(
+        Some(proxy) if !is_heard(&status) => Finding::warn(
             "proxy",
             format!("{proxy}: nothing has come through it yet"),
             "see above whether it is the proxy or the servers",
@@ -38,19 +44,44 @@ pub(super) fn check(shared: &Shared, servers: &[Server], limit: &Limit) -> Vec<F
     found
 }
 
-fn operators(status: &Status, servers: &[Server], works: bool) -> Finding {
+/// Whether lookups may rely on the headers in time. If no server has told
+/// anything after `silence`, the rest is not waited for.
+fn settles(ledger: &Ledger, limit: &Limit, silence: Duration) -> bool {
+    let first = Limit {
+        deadline: limit.deadline.min(Instant::now() + silence),
+        ..limit.clone()
+    };
+    ledger.wait(&first).is_ok() || (is_heard(&ledger.status()) && ledger.wait(limit).is_ok())
+}
+
+/// Whether any server has told anything of its chain.
+fn is_heard(status: &Status) -> bool {
+    status.target > 0 || !status.operators.is_empty()
+}
+
+fn operators(status: &Status, servers: &[Server], works: bool, is_proxied: bool) -> Finding {
     let known: std::collections::BTreeSet<_> =
         servers.iter().map(|server| &server.operator).collect();
     let heard = status.operators.join(", ");
     match (status.operators.len(), known.len()) {
+        (0, _) if status.trouble.is_none() && is_heard(status) => Finding::ok(
+            "servers",
+            "block headers come in; whose are the newest is compared in the end",
+        ),
         (0, _) => Finding::fail(
             "servers",
             status
                 .trouble
                 .clone()
                 .unwrap_or_else(|| "none has answered yet".to_owned()),
-            "is Tor running, and is proxy its SOCKS port? Otherwise try again later, or name other servers \
-             with electrum-server",
+            match is_proxied {
+                true => {
+                    "is Tor running, and is proxy its SOCKS port? With __LeaveStreamsUnattached 1 in \
+                     torrc StemNS must run too. Otherwise try again later, or name other servers \
+                     with electrum-server"
+                }
+                false => "try again later, or name other servers with electrum-server",
+            },
         ),
         (_, 1) => Finding::warn(
             "servers",
@@ -75,6 +106,9 @@ fn headers(status: &Status) -> Finding {
         None => Finding::ok("headers", format!("verified up to block {tip}")),
         Some(Obstacle::Trouble(_)) => {
             Finding::fail("headers", "none can be fetched", "see the servers above")
+        }
+        Some(obstacle) if !is_heard(status) => {
+            Finding::fail("headers", obstacle.to_string(), "see the servers above")
         }
         Some(obstacle) => Finding::fail(
             "headers",
@@ -114,10 +148,16 @@ fn state(shared: &Shared) -> Finding {
         Kept::Directory(path) => {
             Finding::ok("state", format!("headers are kept in {}", path.display()))
         }
+        Kept::Shared(path, why) => Finding::warn(
+            "state",
+            format!("nothing is written to {}: {why}", path.display()),
+            "nothing has to be done if that process is the plugin",
+        ),
         Kept::ReadOnly(path, why) => Finding::warn(
             "state",
             format!("nothing is written to {}: {why}", path.display()),
-            "nothing has to be done if another process uses it and is the plugin itself",
+            "block headers are fetched anew each time: let this user write there, or set \
+             TOR_NS_STATE_LOCATION to another directory",
         ),
         Kept::Nowhere(why) => Finding::warn(
             "state",
@@ -132,8 +172,40 @@ fn state(shared: &Shared) -> Finding {
 pub(super) enum Kept {
     /// In this directory.
     Directory(std::path::PathBuf),
+    /// This directory was read; another process writes it.
+    Shared(std::path::PathBuf, String),
     /// This directory was read; something keeps it from being written.
     ReadOnly(std::path::PathBuf, String),
     /// In memory only, and why.
     Nowhere(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::headers::Headers;
+    use crate::chain::network::Network;
+    use crate::source::Cancel;
+
+    #[test]
+    fn nothing_is_waited_for_where_nothing_comes() {
+        let headers = Headers::new(Network::Regtest, Network::Regtest.checkpoint());
+        let ledger = Ledger::new(headers, 1, || 0);
+        let begun = Instant::now();
+        let hour = Duration::from_secs(3600);
+        let limit = Limit {
+            due: begun + hour,
+            deadline: begun + hour,
+            cancel: Cancel::new(),
+        };
+        assert!(!settles(&ledger, &limit, Duration::from_millis(10)));
+        // What is on the way is waited for, here until nobody wants it.
+        ledger.aim(300);
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| settles(&ledger, &limit, Duration::ZERO));
+            limit.cancel.set();
+            assert!(!waits.join().unwrap());
+        });
+        assert!(begun.elapsed() < hour);
+    }
 }

@@ -172,7 +172,11 @@ impl Inner {
             }
             Ok(state) => {
                 let why = self.tell_read_only(path, &state);
-                (Some(Arc::new(state)), Kept::ReadOnly(path.clone(), why))
+                let kept = match state.read_only() {
+                    Some(ReadOnly::Busy) => Kept::Shared(path.clone(), why),
+                    _ => Kept::ReadOnly(path.clone(), why),
+                };
+                (Some(Arc::new(state)), kept)
             }
             Err(error) => {
                 self.log.warn(format_args!(

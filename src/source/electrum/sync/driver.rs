@@ -169,6 +169,9 @@ impl<P: Peers> Driver<P> {
             Ok(peer) => {
                 self.log
                     .debug(format_args!("{server}: connected for block headers"));
+                if let Ok(newest) = peer.newest() {
+                    self.ledger.aim(newest.height);
+                }
                 sessions.open.push(Session::new(peer));
             }
             Err(error) => self.blame(&mut sessions.liars, server, &error),

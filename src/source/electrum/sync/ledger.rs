@@ -64,7 +64,7 @@ pub(in super::super) enum Obstacle {
     #[error("no Electrum server gives block headers: {0}")]
     Trouble(String),
     /// The first synchronisation is under way.
-    #[error("block headers are still being fetched ({tip} of {target})")]
+    #[error("block headers are still being fetched ({})", progress(*tip, *target))]
     Fetching {
         /// The newest verified height.
         tip: u32,
@@ -82,6 +82,13 @@ pub(in super::super) enum Obstacle {
     /// The chain ends too early, or is too thin, to be the newest.
     #[error("{0}")]
     NotCurrent(NotCurrent),
+}
+
+fn progress(tip: u32, target: u32) -> String {
+    match target {
+        0 => format!("{tip} of a number that no server has told"),
+        _ => format!("{tip} of {target}"),
+    }
 }
 
 impl Ledger {

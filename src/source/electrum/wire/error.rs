@@ -33,7 +33,9 @@ pub enum DialError {
         why: String,
     },
     /// TLS failed for another reason than trust.
-    #[error("the server at {server} and this program could not agree on TLS")]
+    #[error(
+        "the server at {server} and this program could not agree on TLS: is it t in the place of s?"
+    )]
     Tls {
         /// The server's address.
         server: String,
