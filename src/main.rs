@@ -165,6 +165,12 @@ fn records(settings: &Settings, level: Level, name: &str, json: bool) -> ExitCod
             ExitCode::SUCCESS
         }
         Ok(report) => {
+            let is_told = !report.errors.is_empty() || report.wildcard.is_some();
+            if report.records.is_empty() && !is_told {
+                complain_plainly(&format!(
+                    "note: {name} has no records; see resolve --explain"
+                ));
+            }
             let records = report.records.iter();
             let lines = records.map(|(owner, data)| zone::present::record(owner, data) + "\n");
             print(&lines.collect::<String>());

@@ -288,7 +288,31 @@ fn errors_in_the_value_are_told_on_stderr() {
 fn a_value_without_records_is_read_all_the_same() {
     let output = on_names(r#"{"d/a":{}}"#, &["records", "a.bit"]);
     assert_eq!(output.status, Some(0));
-    assert!(output.stdout.is_empty() && output.stderr.is_empty());
+    assert!(output.stdout.is_empty());
+    assert_eq!(
+        output.stderr,
+        ["note: a.bit has no records; see resolve --explain"]
+    );
+    let output = on_names(r#"{"d/a":{}}"#, &["records", "--json", "a.bit"]);
+    assert_eq!(output.stdout, [r#"{"errors":[],"records":[]}"#]);
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn a_subdomain_that_does_not_exist_has_no_records() {
+    let names = r#"{"d/a":{"ip":"192.0.2.1","map":{"www":{"map":{"x":{"ip":"192.0.2.2"}}}}}}"#;
+    for more in [&[][..], &["--json"]] {
+        let output = on_names(names, &[&["records", "foo.a.bit"], more].concat());
+        assert_eq!(output.status, Some(3));
+        assert!(output.stdout.is_empty());
+        assert_eq!(
+            output.stderr,
+            ["ncprop279: foo.a.bit has no such subdomain"]
+        );
+    }
+    let output = on_names(names, &["records", "www.a.bit"]);
+    assert_eq!(output.status, Some(0));
+    assert_eq!(output.stdout, ["x.www.a.bit. 600 IN A 192.0.2.2"]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::snapshot::Snapshot;
 use crate::source::Source;
 use crate::value::error::ItemError;
 use crate::value::object::{Root, Stop};
-use crate::zone::{self, Listing, TTL, Unanswered, listing, present};
+use crate::zone::{self, Listing, Located, TTL, Traced, Unanswered, listing, present};
 
 /// What a name yields.
 pub struct Report {
@@ -75,8 +75,8 @@ impl From<Verdict> for Failure {
 /// what is at or below it.
 ///
 /// # Errors
-/// The name cannot be registered, has no domain object, or could not be
-/// fetched.
+/// The name cannot be registered, has no domain object or no such subdomain,
+/// or could not be fetched.
 pub fn run(name: &str, timeout: Duration, source: &dyn Source) -> Result<Report, Failure> {
     let written = super::dns_name(name);
     let query = Query::parse(written.as_bytes(), false)?;
@@ -91,8 +91,13 @@ pub fn run(name: &str, timeout: Duration, source: &dyn Source) -> Result<Report,
                     .records
                     .retain(|(owner, _)| query.name().zone_of(owner));
                 listing::sort(&mut listing.records);
+                let traced = unlisted(&query, &listing, &snapshot);
+                if let Some(Located::NoSubdomain) = traced.as_ref().map(|one| &one.located) {
+                    let why = format!("{written} has no such subdomain");
+                    return Err(Verdict::NotFound(why).into());
+                }
                 return Ok(Report {
-                    wildcard: wildcard(&query, &listing, &snapshot),
+                    wildcard: traced.and_then(|one| one.wildcard),
                     records: listing.records,
                     errors: listing.errors,
                 });
@@ -118,14 +123,13 @@ pub fn run(name: &str, timeout: Duration, source: &dyn Source) -> Result<Report,
     }
 }
 
-/// A name that only a wildcard stands for is in no list.
-fn wildcard(query: &Query, listing: &Listing, snapshot: &Snapshot) -> Option<String> {
+/// What stands at a name of which nothing is listed: a wildcard may stand for
+/// it, it may be without records, or not exist.
+fn unlisted(query: &Query, listing: &Listing, snapshot: &Snapshot) -> Option<Traced> {
     if !listing.records.is_empty() {
         return None;
     }
-    zone::trace(query.name(), RecordType::A, snapshot)
-        .ok()?
-        .wildcard
+    zone::trace(query.name(), RecordType::A, snapshot).ok()
 }
 
 fn not_found(name: &str, cause: &Cause) -> Failure {
