@@ -190,7 +190,6 @@ fn errors_in_the_value_are_lines_on_stderr() {
         ),
         (r#"{"ip":"192.0.2.1","import":"dd/none"}"#, 1, 1),
         (r#"{"ip":"192.0.2.1","alias":7}"#, 1, 1),
-        ("{}", 0, 0),
     ] {
         let end = on(&format!(r#"{{"d/a":{value}}}"#), &["records", "a.bit"]);
         assert_eq!(end.code, Some(0), "{value}: {end:#?}");
