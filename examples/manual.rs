@@ -37,8 +37,8 @@ const SECTIONS: &[(&str, &[&str])] = &[
         "ENVIRONMENT",
         &[
             "TOR_NS_PROTO_VERSION: the versions of the naming protocol that the client speaks; must contain 1.",
-            "TOR_NS_PLUGIN_OPTIONS: settings, key=value;key=value. A colon, semicolon, equals sign or backslash in a value \
-             has a backslash in front.",
+            "TOR_NS_PLUGIN_OPTIONS: settings, key=value;key=value. A semicolon or backslash in a value has a backslash in \
+             front.",
             "TOR_NS_STATE_LOCATION: the directory in which block headers and keys of servers may be kept.",
         ],
     ),
@@ -117,6 +117,13 @@ fn commands() -> Roff {
         section.text([bold(command.get_name()), roman(arguments)]);
         let about = command.get_about().map(ToString::to_string);
         section.text([roman(about.unwrap_or_default())]);
+        for option in command.get_opts() {
+            let (Some(long), Some(help)) = (option.get_long(), option.get_help()) else {
+                continue;
+            };
+            section.control("br", []);
+            section.text([bold(format!("--{long}")), roman(format!(": {help}"))]);
+        }
     }
     section
 }

@@ -42,6 +42,9 @@ fn the_manual_page_has_every_option_and_command() {
     for command in ["resolve NAME", "records NAME", "check", "completions SHELL"] {
         assert!(page.contains(&format!(".TP\n{command}")), "{command}");
     }
+    for option in ["--explain: Tell", "--json: Print"] {
+        assert!(page.contains(option), "{option}");
+    }
     for section in ["EXIT STATUS", "ENVIRONMENT", "FILES"] {
         assert!(page.contains(section), "{section}");
     }

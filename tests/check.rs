@@ -166,16 +166,20 @@ fn members_of_a_names_file_that_are_of_no_use_are_told() {
     let path = directory.path().join("names.json");
     for (names, found, words) in [
         (
-            r#"{"d/a":5,"d/b":{}}"#,
+            r#"{"d/b":5,"d/a":{},"d/c":6}"#,
             "warn",
-            "2 names, 1 of them with a bad",
+            r#"3 names, 2 of them with a bad entry; one is "d/b""#,
         ),
         (
             r#"{"a.bit":{},"d/b":{}}"#,
             "warn",
-            "2 names, 1 of them without",
+            r#"2 names, 1 of them with a key that no name leads to; one is "a.bit""#,
         ),
+        (r#"{"d/a.bit":{}}"#, "warn", r#"one is "d/a.bit""#),
+        (r#"{"d/Bar":{}}"#, "warn", r#"one is "d/Bar""#),
+        (r#"{"/x":{},"d/":{}}"#, "warn", "2 of them"),
         (r#"{"id/a":{}}"#, "ok", "one name"),
+        (r#"{"d/xn--a":{},"dd/A b":{}}"#, "ok", "2 names"),
     ] {
         std::fs::write(&path, names).unwrap();
         let end = run::with(&["check", "--names-file", path.to_str().unwrap()]);

@@ -173,6 +173,8 @@ fn a_bad_command_line_of_a_subcommand_is_told_on_stderr_only() {
         (&["records", "a.bit", "more"], "word"),
         (&["resolve", "a.bit", "--nope"], "nope"),
         (&["resolve", "-explain", "a.bit"], "two hyphens"),
+        (&["--explain", "resolve", "a.bit"], "behind its command"),
+        (&["--json", "records", "a.bit"], "behind its command"),
         (&["resolve", "-vx", "a.bit"], "\"-x\""),
         (
             &["resolve", "-x", "a.bit"],

@@ -137,7 +137,7 @@ complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l cache-ne
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l log-names -d 'show names and ids in the log of -vv' -r -f -a "true\t''
 false\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l config -d 'TOML file with the same settings' -r -F
-complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l json -d 'print JSON for programs'
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l json -d 'Print JSON for programs'
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -s v -l verbose -d 'Tell on stderr what goes on; -vv more'
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -s h -l help -d 'Print help'
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l backend -d 'rpc, electrum or file [as the other settings say, else rpc]' -r -f -a "rpc\t''

@@ -224,7 +224,7 @@ pub(super) fn definition() -> clap::Command {
                 .arg(
                     Arg::new("json")
                         .long("json")
-                        .help("print JSON for programs")
+                        .help("Print JSON for programs")
                         .action(ArgAction::SetTrue),
                 ),
         )
@@ -261,6 +261,9 @@ fn explain(error: &clap::Error, words: &[OsString]) -> String {
         ErrorKind::UnknownArgument if is_among_letters(option, words) => format!(
             "{option:?} (command line) is an unknown option; long ones begin with two hyphens"
         ),
+        ErrorKind::UnknownArgument if matches!(option, "--explain" | "--json") => {
+            format!("{option} (command line) belongs behind its command, resolve or records")
+        }
         ErrorKind::UnknownArgument if is_option => {
             format!("{option:?} (command line) is an unknown option; see --help")
         }

@@ -40,7 +40,12 @@ fn parse(text: &str) -> Result<(Vec<Setting>, Vec<String>), String> {
             .and_then(|span| text.get(..span.start))
             .unwrap_or_default();
         let line = before.matches('\n').count() + 1;
-        format!("is not valid TOML, see its line {line}")
+        if error.message().starts_with("duplicate key") {
+            return format!("has a setting for the second time in its line {line}; keep one");
+        }
+        format!(
+            "is not valid TOML, see its line {line}; text stands in quotes, true and false do not"
+        )
     })?;
     let mut settings = Vec::new();
     let mut older = Collected::default();
@@ -76,7 +81,12 @@ fn parse(text: &str) -> Result<(Vec<Setting>, Vec<String>), String> {
             return Err("has the setting config; a file cannot name another".into());
         }
         let values = match value {
-            Value::Array(values) if key.is_repeatable() => values,
+            Value::Array(values) if key.is_repeatable() => {
+                if values.is_empty() {
+                    return Err(format!("has {name} with an empty list; take it away"));
+                }
+                values
+            }
             value => vec![value],
         };
         for value in values {

@@ -38,9 +38,13 @@ use self::stamp::Stamp;
 use super::{Finding, Limit, Source};
 use crate::isolation::IsolationId;
 use crate::snapshot::{Absence, FailureKind, FetchFailure, Fetched, NameKey};
+use crate::text::clip;
 
 /// The longest file that is read, in octets.
 const MAX_FILE: u64 = 64 << 20;
+
+/// Octets of a key that are shown.
+const MAX_SHOWN: usize = 60;
 
 /// A file with names and their values.
 ///
@@ -99,19 +103,37 @@ impl Names {
             1 => format!("{path} has one name"),
             count => format!("{path} has {count} names"),
         };
-        let bad = self.0.values().filter(|entry| entry.is_err()).count();
-        let loose = self.0.keys().filter(|key| !key.contains('/')).count();
-        if bad > 0 {
-            let what = format!("{has}, {bad} of them with a bad entry");
-            let remedy = "make each entry a string or an object by the rules of \
-                          docs/names-file.md";
-            return Finding::warn(LABEL, what, remedy);
+        let bad = self.0.iter().filter(|(_, entry)| entry.is_err());
+        let (bad, first_bad) = (bad.clone().count(), bad.map(|(key, _)| key).min());
+        if let Some(first) = first_bad {
+            let first = clip(first, MAX_SHOWN);
+            return Finding::warn(
+                LABEL,
+                format!("{has}, {bad} of them with a bad entry; one is {first:?}"),
+                "make each entry a string or an object by the rules of docs/names-file.md",
+            );
         }
-        if loose > 0 {
-            let what = format!("{has}, {loose} of them without a namespace");
-            return Finding::warn(LABEL, what, "write d/example for example.bit");
+        let lost = self.0.keys().filter(|key| !is_of_use(key));
+        let (lost, first_lost) = (lost.clone().count(), lost.min());
+        if let Some(first) = first_lost {
+            let first = clip(first, MAX_SHOWN);
+            return Finding::warn(
+                LABEL,
+                format!("{has}, {lost} of them with a key that no name leads to; one is {first:?}"),
+                "write d/example for example.bit, in small letters",
+            );
         }
         Finding::ok(LABEL, has)
+    }
+}
+
+/// Whether a name in `.bit` can lead to a key, by itself or by an import.
+fn is_of_use(key: &str) -> bool {
+    let in_label = |octet: u8| matches!(octet, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    match key.split_once('/') {
+        Some(("d", label)) => !label.is_empty() && label.bytes().all(in_label),
+        Some((space, name)) => !space.is_empty() && !name.is_empty(),
+        None => false,
     }
 }
 
