@@ -32,7 +32,7 @@ pub enum InvalidIsolationId {
     #[error("the isolation id is longer than {MAX_LENGTH} octets")]
     TooLong,
     /// The id holds an octet that is not printable ASCII.
-    #[error("the isolation id holds an octet outside printable ASCII")]
+    #[error("the isolation id holds a space, or an octet outside printable ASCII")]
     NotPrintable,
 }
 

@@ -156,7 +156,8 @@ fn unreachable(source: &Node, failure: &FetchFailure) -> Finding {
 fn core(source: &Node, state: Option<NodeState>, limit: &Limit, found: &mut Vec<Finding>) {
     let info: Option<NetworkInfo> = ask(source, "getnetworkinfo", limit);
     let version = info.map(|info| info.subversion).unwrap_or_default();
-    let version = match version.trim_matches('/') {
+    let version = version.trim_matches('/');
+    let version = match version.strip_prefix("Satoshi:").unwrap_or(version) {
         "" => UNKNOWN.to_owned(),
         version => clip(version, MAX_WORD),
     };
