@@ -20,7 +20,7 @@ use ncprop279::source::electrum::ElectrumSource;
 use ncprop279::source::names_file::NamesFile;
 use ncprop279::source::rpc::RpcSource;
 use ncprop279::source::told::Told;
-use ncprop279::source::{Health, Source};
+use ncprop279::source::{Finding, Health, Source};
 use ncprop279::{plugin, text, zone};
 
 /// How long the last lines on stderr may take before the process ends.
@@ -197,6 +197,10 @@ fn check(settings: &Settings, level: Level) -> ExitCode {
         Level::Warning => Log::silent(),
         level => terminal(settings, level),
     };
+    // First, as the rest may take its time: with a setting forgotten it is
+    // another source than was meant.
+    let tried = Finding::ok("source", settings.source.to_string());
+    print(&commands::check::line(&tried));
     let findings = commands::check::run(settings.timeout, &*source(settings, log));
     let mut works = true;
     for finding in &findings {

@@ -97,6 +97,10 @@ fn what_keeps_lookups_from_working_fails_with_a_remedy() {
     let end = run::with(&arguments);
     assert_eq!(end.code, Some(1), "{end:#?}");
     let end = run::with(&["check"]);
+    assert_eq!(
+        end.stdout[0],
+        "source      ok    the node at 127.0.0.1:8336"
+    );
     assert!(
         findings(&end).contains(&"credentials FAIL".to_owned()),
         "{end:#?}"
@@ -183,7 +187,9 @@ fn members_of_a_names_file_that_are_of_no_use_are_told() {
     ] {
         std::fs::write(&path, names).unwrap();
         let end = run::with(&["check", "--names-file", path.to_str().unwrap()]);
-        assert_eq!(findings(&end), [format!("names file {found}")], "{end:#?}");
+        let found = format!("names file {found}");
+        assert_eq!(findings(&end), ["source ok", &found], "{end:#?}");
+        assert!(end.stdout[0].contains("names.json"), "{end:#?}");
         let text: Vec<_> = end.stdout.iter().map(|line| line.trim()).collect();
         assert!(text.join(" ").contains(words), "{end:#?}");
         assert_eq!(end.code, Some(0), "the others work: {end:#?}");
