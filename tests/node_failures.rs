@@ -202,7 +202,21 @@ fn an_unreachable_node_is_status_1() {
     let answer = plugin.ask("a.bit", "a");
     assert!(answer.starts_with("1 \""), "{answer}");
     assert!(answer.contains("127.0.0.1:1"), "{answer}");
-    plugin.finish();
+    // Who reads the log knows too, before the first time is over and once.
+    assert!(plugin.ask("b.bit", "b").starts_with("1 \""));
+    plugin.complaint("warning: lookups fail for now: the node at 127.0.0.1:1 refuses");
+    plugin.close_stdin();
+    plugin.wait();
+    let told = plugin.all_complaints();
+    let told: Vec<_> = told
+        .iter()
+        .filter(|line| line.contains("lookups fail"))
+        .collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        !told[0].contains(".bit") && !told[0].contains("d/"),
+        "{told:?}"
+    );
 }
 
 /// No attempt ended, so there is no error to tell.

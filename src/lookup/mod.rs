@@ -8,6 +8,7 @@
 
 pub mod core;
 mod rota;
+mod trouble;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,6 +23,7 @@ use crate::snapshot::{FailureKind, FetchFailure, Fetched, Snapshot};
 use crate::source::{Source, told};
 
 use self::core::{Core, Effects, Job, Limits, Task, Ticket};
+use self::trouble::Troubles;
 
 /// How long a worker waits for work before it ends.
 const IDLE_WORKER: Duration = Duration::from_secs(30);
@@ -45,6 +47,7 @@ struct Shared {
     source: Arc<dyn Source>,
     deliver: Deliver,
     log: Log,
+    troubles: Troubles,
     state: Mutex<State>,
     /// There is a job, or the end.
     work: Condvar,
@@ -67,6 +70,7 @@ impl Lookups {
                 source,
                 deliver,
                 log,
+                troubles: Troubles::default(),
                 state: Mutex::new(State {
                     core: Core::new(limits),
                     jobs: VecDeque::new(),
@@ -228,6 +232,7 @@ impl Shared {
             let fetch = || shared.source.fetch(&job.isolation, &job.key, &job.limit);
             let result = catch_unwind(AssertUnwindSafe(fetch)).unwrap_or_else(|_| Err(bug()));
             told::end(&shared.log, job.number(), &result, begin.elapsed());
+            shared.troubles.note(&shared.log, &result, Instant::now());
             shared.ended(job, result);
         }
     }

@@ -1,0 +1,92 @@
+//! Telling that lookups fail, and why, before somebody asks.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::log::Log;
+use crate::snapshot::{FailureKind, FetchFailure, Fetched};
+
+/// The least time between two warnings. A source that works by turns is told
+/// of as often, and no more.
+const LEAST: Duration = Duration::from_secs(60);
+
+/// What was told last.
+#[derive(Debug, Default)]
+pub(super) struct Troubles(Mutex<Told>);
+
+#[derive(Debug, Default)]
+struct Told {
+    /// What keeps lookups from working, if that was told.
+    now: Option<FailureKind>,
+    /// When it was told.
+    at: Option<Instant>,
+}
+
+impl Troubles {
+    /// Takes note of what came of a fetch, and warns when a new reason keeps
+    /// fetches from working. Reasons of which the words are a node's or a
+    /// server's are left to the answers: they might repeat a name.
+    pub fn note(&self, log: &Log, result: &Result<Fetched, FetchFailure>, now: Instant) {
+        if let Some(text) = self.news(result, now) {
+            log.warn(format_args!("lookups fail for now: {text}"));
+        }
+    }
+
+    fn news<'r>(&self, result: &'r Result<Fetched, FetchFailure>, now: Instant) -> Option<&'r str> {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let failure = match result {
+            Ok(_) => {
+                told.now = None;
+                return None;
+            }
+            Err(failure) => failure,
+        };
+        let is_ours = matches!(
+            failure.kind,
+            FailureKind::Unreachable | FailureKind::Credentials | FailureKind::File
+        );
+        let is_early = told
+            .at
+            .is_some_and(|at| now.saturating_duration_since(at) < LEAST);
+        if !is_ours || is_early || told.now == Some(failure.kind) {
+            return None;
+        }
+        *told = Told {
+            now: Some(failure.kind),
+            at: Some(now),
+        };
+        Some(&failure.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::Absence;
+
+    #[test]
+    fn a_reason_is_told_once_and_not_too_often() {
+        let begin = Instant::now();
+        let troubles = Troubles::default();
+        let fails = |kind: FailureKind, after: u64| {
+            let result = Err(FetchFailure::new(kind, "why"));
+            let news = troubles.news(&result, begin + Duration::from_secs(after));
+            news.is_some()
+        };
+        let works = |after: u64| {
+            let result = Ok(Fetched::Absent(Absence::NeverExisted));
+            let news = troubles.news(&result, begin + Duration::from_secs(after));
+            assert_eq!(news, None);
+        };
+        assert!(!fails(FailureKind::BadReply, 0), "a node's words");
+        assert!(!fails(FailureKind::TimedOut, 0));
+        assert!(fails(FailureKind::Unreachable, 0));
+        assert!(!fails(FailureKind::Unreachable, 1));
+        assert!(!fails(FailureKind::Unreachable, 600), "told already");
+        assert!(fails(FailureKind::Credentials, 600), "a new reason");
+        works(601);
+        assert!(!fails(FailureKind::Credentials, 602), "too early");
+        assert!(!fails(FailureKind::File, 659), "too early");
+        assert!(fails(FailureKind::Credentials, 660));
+    }
+}
