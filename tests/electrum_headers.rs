@@ -71,6 +71,13 @@ fn warned(plugin: &Plugin, server: &Electrum) -> String {
     plugin.complaint(&format!("warning: {}: it sent ", server.address()))
 }
 
+/// Whether anything was warned of but that lookups wait for the network.
+fn is_warned(plugin: &Plugin) -> bool {
+    let story = plugin.story();
+    let mut warnings = story.lines().filter(|line| line.contains("warning"));
+    warnings.any(|line| !line.contains("lookups fail for now"))
+}
+
 /// While both servers were honest their chain was verified. Then one of them
 /// goes on with a forged header and more blocks than the other.
 #[test]
@@ -149,7 +156,7 @@ fn a_header_from_the_future_is_refused() {
     let future = Lie::FutureTime(32).forge(&longer(&longer(&CHAIN)));
     other.set_chain(future.unwrap());
     plugin.complaint("ahead of this computer's clock");
-    assert!(!plugin.story().contains("warning"), "{}", plugin.story());
+    assert!(!is_warned(&plugin), "{}", plugin.story());
     honest.set_chain(longer(&CHAIN));
     becomes(&mut plugin, "next.bit", "3 ", "0 192.0.2.2");
 }
@@ -168,7 +175,7 @@ fn a_chain_with_less_work_does_not_count() {
         liar.lie(lie.clone());
         let mut plugin = ready(&[&honest, &liar], &[]);
         assert_eq!(plugin.ask("example.bit", "a"), "0 192.0.2.1", "{lie:?}");
-        assert!(!plugin.story().contains("warning"), "{lie:?}");
+        assert!(!is_warned(&plugin), "{lie:?}");
         plugin.finish();
     });
 }
@@ -210,7 +217,7 @@ fn the_chain_with_the_most_work_wins_at_any_depth() {
             assert!(warning.contains(&format!("warning: {depth} ")), "{warning}");
             assert!(warning.contains(&second.address().to_string()), "{warning}");
         } else {
-            assert!(!plugin.story().contains("warning"), "{}", plugin.story());
+            assert!(!is_warned(&plugin), "{}", plugin.story());
         }
         plugin.finish();
     });

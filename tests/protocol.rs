@@ -228,7 +228,11 @@ fn an_id_in_use_is_ignored_and_free_after_its_answer() {
         );
         let said = run(plugin, b"");
         assert!(said.stdout.is_empty(), "{:?}", said.stdout);
-        assert_eq!(said.stderr.len(), 1, "{:?}", said.stderr);
+        let ignored = said
+            .stderr
+            .iter()
+            .filter(|line| line.contains("was ignored"));
+        assert_eq!(ignored.count(), 1, "{:?}", said.stderr);
     }
 }
 
@@ -245,7 +249,12 @@ fn an_id_is_free_after_canceled_and_no_answer_follows() {
         &said.stdout,
         &["CANCELED 002", "CANCELED 1", "RESOLVED 2 2 \""],
     );
-    assert!(said.stderr.is_empty(), "{:?}", said.stderr);
+    let mut others = said.stderr.iter();
+    assert!(
+        others.all(|line| line.contains("lookups fail for now")),
+        "{:?}",
+        said.stderr
+    );
 }
 
 /// C2 for a query asked again under the id of a cancelled one: only the

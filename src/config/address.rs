@@ -58,6 +58,12 @@ pub(super) fn parse(text: &str) -> Result<NodeAddress, String> {
 
 /// Reads `host:port` or `[ipv6]:port`; the port has no default.
 pub(super) fn parse_with_port(text: &str) -> Result<NodeAddress, String> {
+    if text.contains("//") {
+        return Err(format!(
+            "is {} but must be HOST:PORT, not a URL",
+            quoted(text)
+        ));
+    }
     let ends_in_port = text
         .rsplit_once(':')
         .is_some_and(|(host, _)| !host.contains(':') || host.ends_with(']'));

@@ -206,12 +206,15 @@ fn check_servers(draft: &Draft, warnings: &mut Vec<String>) -> Result<(), String
         && !draft.allow_unproxied_node
         && (goes_out || draft.network == Network::Mainnet)
     {
-        return Err(
-            "Electrum servers are asked through Tor, as everyone on the way there could see which names are looked up, \
-             and by whom; set proxy to Tor's SOCKS port, such as 127.0.0.1:9050, or set \
-             allow-unproxied-node to accept that"
-                .to_owned(),
-        );
+        // "backend" is the first in order.
+        let is_why = |name: &&str| *name == "backend" || owner(name) == Some(Backend::Electrum);
+        let why = draft.set().filter(is_why).min().unwrap_or("backend");
+        return Err(format!(
+            "{} is for Electrum servers, which are asked through Tor, as everyone on the way there could see which \
+             names are looked up, and by whom; set proxy to Tor's SOCKS port, such as 127.0.0.1:9050, or set \
+             allow-unproxied-node to accept that",
+            draft.named(why),
+        ));
     }
     if let Some(server) = servers
         .iter()

@@ -138,6 +138,7 @@ fn bad_values_name_the_key_its_source_and_what_is_right() {
         ("electrum-server", "a.onion", "HOST:PORT:s"),
         ("electrum-server", "a.onion:50002", "HOST:PORT:s"),
         ("electrum-server", "a.onion:s", "HOST:PORT"),
+        ("proxy", "socks5://127.0.0.1:9050", "not a URL"),
         ("electrum-server", "a.onion:0:s", "1 to 65535"),
         ("electrum-server", "a.onion:1:x", "HOST:PORT:s"),
         ("checkpoint", "1", "height, a colon and its hash"),
@@ -416,7 +417,11 @@ fn electrum_servers_are_asked_through_a_proxy() {
         vec!["--electrum-server=a.onion:1:t"],
         vec!["--network=regtest", "--electrum-server=192.0.2.1:1:s"],
     ] {
-        arguments(&words).fails(&["set proxy to Tor's SOCKS port", "allow-unproxied-node"]);
+        arguments(&words).fails(&[
+            "(command line) is for Electrum servers",
+            "set proxy to Tor's SOCKS port",
+            "allow-unproxied-node",
+        ]);
         let mut permitted = words.clone();
         permitted.push("--allow-unproxied-node");
         match permitted.iter().any(|word| word.contains("onion")) {

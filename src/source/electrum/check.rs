@@ -76,7 +76,7 @@ fn operators(status: &Status, servers: &[Server], works: bool, is_proxied: bool)
                 .unwrap_or_else(|| "none has answered yet".to_owned()),
             match is_proxied {
                 true => {
-                    "is Tor running, and is proxy its SOCKS port? With __LeaveStreamsUnattached 1 in \
+                    "is Tor running, and is proxy its SOCKS port (9050; Tor Browser: 9150)? With __LeaveStreamsUnattached 1 in \
                      torrc StemNS must run too. Otherwise try again later, or name other servers \
                      with electrum-server"
                 }

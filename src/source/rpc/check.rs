@@ -142,8 +142,9 @@ fn unreachable(source: &Node, failure: &FetchFailure) -> Finding {
         ),
         _ if source.settings.proxy.is_some() => (
             "reachable",
-            "check that --proxy is the SOCKS port of a Tor that runs, that the node runs with its \
-             RPC server on, and --rpc-address",
+            "check that --proxy is the SOCKS port of a Tor that runs (and StemNS, with \
+             __LeaveStreamsUnattached 1 in torrc), that the node runs with its RPC server on, \
+             and --rpc-address",
         ),
         _ => (
             "reachable",

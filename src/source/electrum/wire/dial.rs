@@ -142,10 +142,7 @@ fn refused(
             server,
             why: error.to_string(),
         },
-        ErrorKind::InvalidData => DialError::Proxy {
-            proxy,
-            why: "it does not speak SOCKS5".to_owned(),
-        },
+        ErrorKind::InvalidData => DialError::NoProxy { proxy },
         kind => DialError::Proxy {
             proxy,
             why: kind.to_string(),

@@ -18,6 +18,12 @@ pub enum DialError {
         /// What went wrong.
         why: String,
     },
+    /// What answers at the proxy's address is none.
+    #[error("what answers at {proxy} does not speak SOCKS5: is it Tor's SOCKS port?")]
+    NoProxy {
+        /// The proxy's address.
+        proxy: String,
+    },
     /// The proxy does not take a user name and a password.
     #[error("the proxy at {proxy} refuses credentials, without which it cannot isolate")]
     ProxyRefuses {

@@ -188,9 +188,8 @@ fn a_proxy_is_named_for_what_it_does() {
         tcp.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")?;
         tcp.read_to_end(&mut Vec::new()).map(drop)
     });
-    let why = "it does not speak SOCKS5".to_owned();
     let proxy = web.to_string();
-    assert_eq!(through(&web), DialError::Proxy { proxy, why });
+    assert_eq!(through(&web), DialError::NoProxy { proxy });
     let refusing = Socks::start(web_address(), Manner::Refusing);
     assert_eq!(
         through(&proxy_of(&refusing).unwrap()),
