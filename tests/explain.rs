@@ -272,6 +272,23 @@ fn wildcards_are_told() {
     }
 }
 
+/// What an owner probably meant otherwise is told, and nothing of it counts.
+#[test]
+fn misspelt_items_are_told() {
+    let names = r#"{"d/a":{"ipp":"192.0.2.1","IP":"192.0.2.2","email":"a@b","i2p":"x",
+                           "_tor":{"txt":"x"}}}"#;
+    let end = explained(names, "a.bit");
+    assert_eq!(end.code, Some(3), "{end:#?}");
+    for words in [
+        "a.bit: ipp: no item; is \"ip\" meant?",
+        "a.bit: IP: no item; is \"ip\" meant?",
+        "a.bit: _tor: no item; subdomains stand in \"map\"",
+    ] {
+        assert!(end.says(words), "{words}: {end:#?}");
+    }
+    assert!(!end.says("email") && !end.says("i2p"), "{end:#?}");
+}
+
 #[test]
 fn absent_names_and_delegations_are_told() {
     let names = r#"{"d/n":{"ns":["ns.example.com."]},"d/e":""}"#;

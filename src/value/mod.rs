@@ -9,6 +9,7 @@ mod cbor;
 pub mod error;
 mod import;
 pub mod items;
+mod misspelt;
 pub mod names;
 pub mod object;
 pub mod tree;

@@ -13,6 +13,7 @@ use crate::snapshot::{Absence, Entry, FetchFailure, Fetched, NameKey, Snapshot};
 
 use super::error::{Errors, shorten};
 use super::import::{Operation, operations};
+use super::misspelt;
 use super::tree::{Members, Tree, read_object};
 
 /// How many distinct names may take part in one answer
@@ -40,6 +41,9 @@ pub struct Branch {
 /// The names whose import led to an object, the queried name first. Importing
 /// any of them again closes a circle.
 type Origin = Rc<[NameKey]>;
+
+/// The items that are no records themselves.
+const STRUCTURE: [&str; 3] = ["delegate", "import", "map"];
 
 /// The items that mean something. Others are left out early: a value can hold
 /// hundreds, and imports would merge them again and again.
@@ -378,7 +382,13 @@ fn own(members: &Members, origin: &Origin, owner: &str, errors: &mut Errors) -> 
             item if ITEMS.contains(&item) => {
                 object.items.insert(key.clone(), tree.clone());
             }
-            _ => {}
+            other => {
+                if let Some(meant) = misspelt::meant(other, ITEMS.into_iter().chain(STRUCTURE)) {
+                    errors.add(owner, other, format!("no item; is \"{meant}\" meant?"));
+                } else if other.starts_with('_') {
+                    errors.add(owner, other, "no item; subdomains stand in \"map\"");
+                }
+            }
         }
     }
     object

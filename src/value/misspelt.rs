@@ -1,0 +1,73 @@
+//! Items whose owner probably meant another.
+
+/// Items that have a meaning elsewhere, and are near one that has one here.
+const OTHERS: [&str; 2] = ["i2p", "id"];
+
+/// The longest key that is looked at, in octets; no item's is longer.
+const LONGEST: usize = 12;
+
+/// Which of `known` an unknown item may be meant to be: one that differs by a
+/// letter more, less or other, by two that changed places, or by capitals. A
+/// single letter is near too much; a service such as `_tcp` is a subdomain in
+/// the wrong place.
+pub(super) fn meant<'k>(item: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    if !(2..=LONGEST).contains(&item.len()) || item.starts_with('_') || OTHERS.contains(&item) {
+        return None;
+    }
+    let item = item.to_ascii_lowercase();
+    let mut known = known.into_iter().filter(|known| known.len() > 1);
+    known.find(|known| is_near(item.as_bytes(), known.as_bytes()))
+}
+
+fn is_near(one: &[u8], other: &[u8]) -> bool {
+    let alike = one.iter().zip(other).take_while(|(a, b)| a == b).count();
+    let one = one.get(alike..).unwrap_or_default();
+    let other = other.get(alike..).unwrap_or_default();
+    let ends = one.iter().rev().zip(other.iter().rev());
+    let alike = ends.take_while(|(a, b)| a == b).count();
+    let one = one.get(..one.len() - alike).unwrap_or_default();
+    let other = other.get(..other.len() - alike).unwrap_or_default();
+    match (one, other) {
+        ([], []) | ([], [_]) | ([_], [] | [_]) => true,
+        ([a, b], [c, d]) => a == d && b == c,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN: [&str; 8] = ["alias", "import", "ip", "ip6", "map", "o", "tor", "txt"];
+
+    #[test]
+    fn near_is_one_letter_or_two_that_changed_places() {
+        for (item, expected) in [
+            ("ipp", Some("ip")),
+            ("IP", Some("ip")),
+            ("ip4", Some("ip")),
+            ("i6", Some("ip")),
+            ("iip6", Some("ip6")),
+            ("mapp", Some("map")),
+            ("amp", Some("map")),
+            ("text", Some("txt")),
+            ("alais", Some("alias")),
+            ("Imports", Some("import")),
+            ("p", None),
+            ("", None),
+            ("a", None),
+            ("i2p", None),
+            ("id", None),
+            ("info", None),
+            ("email", None),
+            ("freenet", None),
+            ("_tor", None),
+            ("ipppp", None),
+            ("pmax", None),
+            ("importimporti", None),
+            ("ï", None),
+        ] {
+            assert_eq!(meant(item, KNOWN), expected, "{item}");
+        }
+    }
+}
