@@ -170,6 +170,7 @@ fn a_bad_command_line_of_a_subcommand_is_told_on_stderr_only() {
         (&["resolve"][..], "name"),
         (&["records"], "name"),
         (&["resolve", "a.bit", "i", "more"], "word"),
+        (&["resolve", "a.bit", "i", "more", "-v"], "word"),
         (&["records", "a.bit", "more"], "word"),
         (&["resolve", "a.bit", "--nope"], "nope"),
         (&["resolve", "-explain", "a.bit"], "two hyphens"),

@@ -294,7 +294,9 @@ fn explain(error: &clap::Error, words: &[OsString]) -> String {
 /// Whether an option of one letter stands in a longer word, which may be meant
 /// as one option or as the option with its value.
 fn is_among_letters(option: &str, words: &[OsString]) -> bool {
-    let letter = option.strip_prefix('-').unwrap_or_default();
+    let Some(letter) = option.strip_prefix('-') else {
+        return false;
+    };
     words.iter().filter_map(|word| word.to_str()).any(|word| {
         let letters = word.strip_prefix('-').unwrap_or_default();
         !letters.starts_with('-') && letters.len() > letter.len() && letters.contains(letter)

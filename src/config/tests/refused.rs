@@ -331,6 +331,12 @@ fn command_line_errors_are_one_line_without_words_of_the_user() {
             "a word too many",
             false,
         ),
+        (
+            vec!["records", "a.bit", "hunter2", "-vv"],
+            "a word too many",
+            false,
+        ),
+        (vec!["-vv", "hunter2"], "unknown command", true),
         (vec!["records", "-qhunter2"], "command line", false),
         (vec!["records", "a.bit", "--nonsense"], "--nonsense", false),
         (

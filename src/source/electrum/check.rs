@@ -76,9 +76,9 @@ fn operators(status: &Status, servers: &[Server], works: bool, is_proxied: bool)
                 .unwrap_or_else(|| "none has answered yet".to_owned()),
             match is_proxied {
                 true => {
-                    "is Tor running, and is proxy its SOCKS port (9050; Tor Browser: 9150)? With __LeaveStreamsUnattached 1 in \
-                     torrc StemNS must run too. Otherwise try again later, or name other servers \
-                     with electrum-server"
+                    "is Tor running, and is proxy its SOCKS port (9050; Tor Browser: 9150)? \
+                     With __LeaveStreamsUnattached 1 in torrc StemNS must run too. \
+                     Otherwise try again later, or name other servers with electrum-server"
                 }
                 false => "try again later, or name other servers with electrum-server",
             },
@@ -156,7 +156,7 @@ fn state(shared: &Shared) -> Finding {
         Kept::ReadOnly(path, why) => Finding::warn(
             "state",
             format!("nothing is written to {}: {why}", path.display()),
-            "block headers are fetched anew each time: let this user write there, or set \
+            "block headers are not kept: let this user write there, or set \
              TOR_NS_STATE_LOCATION to another directory",
         ),
         Kept::Nowhere(why) => Finding::warn(
