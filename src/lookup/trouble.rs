@@ -10,12 +10,13 @@ use crate::snapshot::{FailureKind, FetchFailure, Fetched};
 /// of as often, and no more.
 const LEAST: Duration = Duration::from_secs(60);
 
+/// Warns when lookups begin to fail.
+#[derive(Debug, Default)]
+pub(super) struct Troubles(Mutex<Last>);
+
 /// What was told last.
 #[derive(Debug, Default)]
-pub(super) struct Troubles(Mutex<Told>);
-
-#[derive(Debug, Default)]
-struct Told {
+struct Last {
     /// What keeps lookups from working, if that was told.
     now: Option<FailureKind>,
     /// When it was told.
@@ -33,10 +34,10 @@ impl Troubles {
     }
 
     fn news<'r>(&self, result: &'r Result<Fetched, FetchFailure>, now: Instant) -> Option<&'r str> {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let failure = match result {
             Ok(_) => {
-                told.now = None;
+                last.now = None;
                 return None;
             }
             Err(failure) => failure,
@@ -45,13 +46,13 @@ impl Troubles {
             failure.kind,
             FailureKind::Unreachable | FailureKind::Credentials | FailureKind::File
         );
-        let is_early = told
+        let is_early = last
             .at
             .is_some_and(|at| now.saturating_duration_since(at) < LEAST);
-        if !is_ours || is_early || told.now == Some(failure.kind) {
+        if !is_ours || is_early || last.now == Some(failure.kind) {
             return None;
         }
-        *told = Told {
+        *last = Last {
             now: Some(failure.kind),
             at: Some(now),
         };
