@@ -44,8 +44,8 @@ fn kit(plugin: &str, cases: &[&str]) -> Ended {
         command.args(["--case", case]);
     }
     let mut child = command
-        .arg(plugin)
-        // What the plugin leaves behind sees a directory that is gone.
+        .arg(&plugin)
+        // What the plugin writes there is removed in the end.
         .env("TMPDIR", directory.path())
         .process_group(0)
         .stdout(Stdio::piped())
@@ -72,10 +72,23 @@ fn kit(plugin: &str, cases: &[&str]) -> Ended {
         child.kill().unwrap();
         child.wait().unwrap();
     }
+    remove(directory, &plugin);
     Ended {
         status,
         stdout: out.join().unwrap(),
         stderr: err.join().unwrap(),
+    }
+}
+
+/// Removes the plugin, by which its children know that they are to end, and
+/// what they have written until then.
+fn remove(directory: tempfile::TempDir, plugin: &Path) {
+    fs::remove_file(plugin).unwrap();
+    let path = directory.keep();
+    let deadline = Instant::now() + PATIENCE;
+    while fs::remove_dir_all(&path).is_err() && path.exists() {
+        assert!(Instant::now() < deadline, "somebody goes on writing");
+        thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -101,13 +114,14 @@ fn a_child_that_keeps_stdin_holds_up_nothing() {
         return;
     }
     let plugin = "#!/usr/bin/env python3\n\
-        import os, time\n\
+        import os, sys, time\n\
         os.write(1, b'INIT 1 0\\n')\n\
         if os.fork() == 0:\n    \
             os.setsid()\n    \
             os.close(1)\n    \
             os.close(2)\n\
-        time.sleep(90)\n";
+        while os.path.exists(sys.argv[0]):\n    \
+            time.sleep(0.1)\n";
     assert_judged(&kit(plugin, &["a-line-that-is-too-long"]));
 }
 
@@ -118,21 +132,22 @@ fn a_child_that_fills_its_home_does_no_harm() {
         return;
     }
     let plugin = "#!/usr/bin/env python3\n\
-        import os, time\n\
+        import os, sys, time\n\
         os.write(1, b'INIT 1 0\\n')\n\
         if os.fork() == 0:\n    \
             os.setsid()\n    \
             for end in 0, 1, 2:\n        \
                 os.close(end)\n    \
-            place, end = os.environ['HOME'] + '/x', time.monotonic() + 30\n    \
-            while time.monotonic() < end:\n        \
+            place = os.environ['HOME'] + '/x'\n    \
+            while os.path.exists(sys.argv[0]):\n        \
                 try:\n            \
-                    os.makedirs(place, exist_ok=True)\n            \
+                    os.path.isdir(place) or os.mkdir(place)\n            \
                     open(place + '/%d' % time.monotonic_ns(), 'w').close()\n        \
                 except OSError:\n            \
                     pass\n    \
             os._exit(0)\n\
-        time.sleep(90)\n";
+        while os.path.exists(sys.argv[0]):\n    \
+            time.sleep(0.1)\n";
     assert_judged(&kit(plugin, &["one-query"]));
 }
 

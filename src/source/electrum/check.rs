@@ -182,30 +182,42 @@ pub(super) enum Kept {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
     use super::*;
     use crate::chain::headers::Headers;
     use crate::chain::network::Network;
     use crate::source::Cancel;
 
+    fn hour() -> Limit {
+        let end = Instant::now() + Duration::from_secs(3600);
+        Limit {
+            due: end,
+            deadline: end,
+            cancel: Cancel::new(),
+        }
+    }
+
     #[test]
     fn nothing_is_waited_for_where_nothing_comes() {
         let headers = Headers::new(Network::Regtest, Network::Regtest.checkpoint());
         let ledger = Ledger::new(headers, 1, || 0);
-        let begun = Instant::now();
-        let hour = Duration::from_secs(3600);
-        let limit = Limit {
-            due: begun + hour,
-            deadline: begun + hour,
-            cancel: Cancel::new(),
-        };
-        assert!(!settles(&ledger, &limit, Duration::from_millis(10)));
-        // What is on the way is waited for, here until nobody wants it.
-        ledger.aim(300);
-        std::thread::scope(|scope| {
-            let waits = scope.spawn(|| settles(&ledger, &limit, Duration::ZERO));
+        let (limit, (done, ended)) = (hour(), mpsc::channel());
+        thread::scope(|scope| {
+            scope.spawn(|| done.send(settles(&ledger, &limit, Duration::from_millis(10))));
+            let ended = ended.recv_timeout(Duration::from_secs(20));
             limit.cancel.set();
-            assert!(!waits.join().unwrap());
+            assert_eq!(ended, Ok(false));
         });
-        assert!(begun.elapsed() < hour);
+        // What is on the way is waited for.
+        ledger.aim(300);
+        let limit = hour();
+        thread::scope(|scope| {
+            scope.spawn(|| done.send(settles(&ledger, &limit, Duration::ZERO)));
+            assert!(ended.recv_timeout(Duration::from_millis(300)).is_err());
+            limit.cancel.set();
+            assert_eq!(ended.recv_timeout(Duration::from_secs(20)), Ok(false));
+        });
     }
 }
