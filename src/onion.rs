@@ -68,6 +68,14 @@ pub enum InvalidOnion {
     Subdomain,
 }
 
+impl InvalidOnion {
+    /// Whether this is found out before the key is looked at, which takes a
+    /// hundred times as long as all the rest.
+    pub fn is_cheap(self) -> bool {
+        !matches!(self, Self::NotAPoint | Self::WeakKey | Self::Subdomain)
+    }
+}
+
 impl OnionAddress {
     /// Takes an onion name in any case, with or without a trailing dot and
     /// subdomain labels.

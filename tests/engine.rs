@@ -205,7 +205,7 @@ fn replies_are_as_the_scripts_say() {
 /// that is known yet.)
 #[test]
 fn too_many_imports_are_graver_than_a_failure() {
-    let many = [["dd/text"]; 32];
+    let many: Vec<_> = (0..16).map(|n| [format!("dd/n{n}")]).collect();
     let names = [
         (
             "d/a",
@@ -218,6 +218,28 @@ fn too_many_imports_are_graver_than_a_failure() {
     let reply = ask(&message("a.bit. A"), &names);
     assert_eq!(status(&reply), "ServFail");
     assert!(because(&reply).unwrap().starts_with("has too many imports"));
+}
+
+/// So is a value that takes more work than one query may.
+#[test]
+fn too_much_work_is_graver_than_a_failure() {
+    let items: serde_json::Map<_, _> = (0..80).map(|n| (format!("{n}"), "".into())).collect();
+    let many = vec![["dd/x"]; 60];
+    let names = [
+        (
+            "d/a",
+            serde_json::json!({"import": [["dd/x"], ["dd/down"], ["dd/many"]]}).to_string(),
+        ),
+        ("dd/many", serde_json::json!({"import": many}).to_string()),
+        ("dd/x", serde_json::json!({"map": items}).to_string()),
+        ("dd/down", "!unreachable".to_owned()),
+    ];
+    assert!(names.iter().all(|(_, value)| value.len() <= 1023));
+    let names = names.map(|(key, value)| (key.to_owned(), value)).into();
+    let reply = ask(&message("a.bit. A"), &names);
+    assert_eq!(status(&reply), "ServFail");
+    let why = because(&reply).unwrap();
+    assert!(why.starts_with("is too complicated to resolve"), "{why}");
 }
 
 fn status_of(message: &Message) -> String {

@@ -25,6 +25,8 @@ pub enum Cause {
     Delegated,
     /// The answer depends on too many names or imports.
     TooManyImports,
+    /// The answer takes more work than one query may.
+    TooComplicated,
     /// A name that the answer depends on could not be fetched for now.
     Failed(FetchFailure),
 }
@@ -44,6 +46,7 @@ impl Cause {
                 Self::NoDomainObject => 5,
                 Self::Delegated => 6,
                 Self::TooManyImports => 7,
+                Self::TooComplicated => 8,
                 Self::Failed(failure) => match failure.kind {
                     FailureKind::Unreachable => 16,
                     FailureKind::NotReady => 17,
@@ -65,6 +68,7 @@ impl Cause {
             Self::NoDomainObject => "has a value that is no domain object",
             Self::Delegated => "is delegated to name servers",
             Self::TooManyImports => "has too many imports",
+            Self::TooComplicated => "is too complicated to resolve",
             Self::Failed(failure) => &failure.message,
         }
     }
@@ -96,6 +100,7 @@ impl Cause {
             5 => Self::NoDomainObject,
             6 => Self::Delegated,
             7 => Self::TooManyImports,
+            8 => Self::TooComplicated,
             16 => failed(FailureKind::Unreachable),
             17 => failed(FailureKind::NotReady),
             18 => failed(FailureKind::Overloaded),
@@ -141,6 +146,7 @@ mod tests {
             Cause::NoDomainObject,
             Cause::Delegated,
             Cause::TooManyImports,
+            Cause::TooComplicated,
         ]) {
             let mut reply = Message::new(0, MessageType::Response, OpCode::Query);
             let mut edns = Edns::new();

@@ -19,7 +19,8 @@ use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use crate::snapshot::{NameKey, Snapshot};
 use crate::value::items::{TOR, dname};
 use crate::value::object::Stop;
-use crate::zone::{self, Cut, Located, TTL, Unanswered};
+use crate::value::work::Parsed;
+use crate::zone::{self, Cut, Located, TTL, Unanswered, Zone};
 
 use cause::Cause;
 
@@ -66,6 +67,12 @@ pub fn read(octets: &[u8]) -> Result<Message, Option<Box<Message>>> {
 /// No message makes it panic; one that is not a query it can answer gets the
 /// response code that DNS has for it.
 pub fn answer(query: &Message, snapshot: &Snapshot) -> Outcome {
+    answer_from(query, &mut Zone::new(snapshot, &mut Parsed::default()))
+}
+
+/// Like [`answer`], for one of the questions that a query leads to: what they
+/// have in common is done once, and their work is counted together.
+pub fn answer_from(query: &Message, zone: &mut Zone<'_>) -> Outcome {
     let mut reply = Message::response(query.metadata.id, query.metadata.op_code);
     reply.metadata.recursion_desired = query.metadata.recursion_desired;
     reply.add_queries(query.queries.iter().cloned());
@@ -74,7 +81,7 @@ pub fn answer(query: &Message, snapshot: &Snapshot) -> Outcome {
         edns.set_max_payload(isolation_option::PAYLOAD);
         reply.edns = Some(edns);
     }
-    match fill(query, snapshot, &mut reply) {
+    match fill(query, zone, &mut reply) {
         Ok(()) => {}
         Err(Refusal::Code(code)) => set_code(&mut reply, code),
         Err(Refusal::Need(keys)) => return Outcome::Need(keys),
@@ -95,7 +102,7 @@ fn set_code(reply: &mut Message, code: ResponseCode) {
     }
 }
 
-fn fill(query: &Message, snapshot: &Snapshot, reply: &mut Message) -> Result<(), Refusal> {
+fn fill(query: &Message, zone: &mut Zone<'_>, reply: &mut Message) -> Result<(), Refusal> {
     if query.metadata.message_type != MessageType::Query {
         return Err(Refusal::Code(ResponseCode::FormErr));
     }
@@ -110,12 +117,12 @@ fn fill(query: &Message, snapshot: &Snapshot, reply: &mut Message) -> Result<(),
     };
     let isolation =
         isolation_option::read(query).map_err(|_| Refusal::Code(ResponseCode::FormErr))?;
-    if isolation != *snapshot.isolation() {
+    if isolation != *zone.snapshot().isolation() {
         // A caller's mistake must not show one id what another looked up.
         return Err(Refusal::Code(ResponseCode::Refused));
     }
     match question.query_class() {
-        DNSClass::IN | DNSClass::ANY => in_zone(question, snapshot, reply),
+        DNSClass::IN | DNSClass::ANY => in_zone(question, zone, reply),
         DNSClass::CH => chaos(question, reply),
         _ => Err(Refusal::Code(ResponseCode::Refused)),
     }
@@ -138,7 +145,7 @@ fn chaos(question: &Query, reply: &mut Message) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn in_zone(question: &Query, snapshot: &Snapshot, reply: &mut Message) -> Result<(), Refusal> {
+fn in_zone(question: &Query, zone: &mut Zone<'_>, reply: &mut Message) -> Result<(), Refusal> {
     let apex = zone::apex();
     let name = question.name().to_lowercase();
     if !apex.zone_of(&name) {
@@ -158,7 +165,7 @@ fn in_zone(question: &Query, snapshot: &Snapshot, reply: &mut Message) -> Result
         records(question, [RData::SOA(soa()), server()], reply);
         return Ok(());
     }
-    let located = match zone::locate(&name, question.query_type(), snapshot) {
+    let located = match zone.locate(&name, question.query_type()) {
         Ok(located) => located,
         Err(Unanswered::Need(keys)) => return Err(Refusal::Need(keys)),
         Err(Unanswered::Stop(stop)) => {
@@ -167,6 +174,7 @@ fn in_zone(question: &Query, snapshot: &Snapshot, reply: &mut Message) -> Result
             match stop {
                 Stop::Transient(failure) => explain(reply, Cause::Failed(failure)),
                 Stop::TooManyImports | Stop::Need => explain(reply, Cause::TooManyImports),
+                Stop::TooComplicated => explain(reply, Cause::TooComplicated),
             }
             return Ok(());
         }

@@ -119,6 +119,9 @@ pub fn run(name: &str, timeout: Duration, source: &dyn Source) -> Result<Report,
             Err(Unanswered::Stop(Stop::TooManyImports | Stop::Need)) => {
                 return Err(not_found(&written, &Cause::TooManyImports));
             }
+            Err(Unanswered::Stop(Stop::TooComplicated)) => {
+                return Err(not_found(&written, &Cause::TooComplicated));
+            }
         }
     }
 }

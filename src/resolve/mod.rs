@@ -18,11 +18,13 @@ use hickory_proto::rr::{Name, RData, RecordType};
 use crate::address;
 use crate::authority::cause::Cause;
 use crate::authority::{self, Outcome, isolation_option};
+use crate::isolation::IsolationId;
 use crate::onion::{InvalidOnion, OnionAddress};
-use crate::snapshot::{FetchFailure, NameKey, Snapshot};
+use crate::snapshot::{Entry, FetchFailure, NameKey, Snapshot};
 use crate::value::items::TOR;
 use crate::value::object::MAX_NAMES;
-use crate::zone;
+use crate::value::work::Parsed;
+use crate::zone::{self, Zone};
 
 pub use answer::Answer;
 pub use query::{Query, Question};
@@ -59,21 +61,67 @@ pub enum Step {
     Need(BTreeSet<NameKey>),
 }
 
+/// A query, what is known of the names that it needs, and what was made of
+/// them: all that is handed on from one evaluation to the next.
+#[derive(Debug)]
+pub struct Evaluation {
+    query: Query,
+    snapshot: Snapshot,
+    parsed: Parsed,
+}
+
+impl Evaluation {
+    /// A query under an isolation id, with nothing known yet.
+    pub fn new(query: Query, isolation: IsolationId) -> Self {
+        Self {
+            query,
+            snapshot: Snapshot::new(isolation),
+            parsed: Parsed::default(),
+        }
+    }
+
+    /// What is asked.
+    pub fn query(&self) -> &Query {
+        &self.query
+    }
+
+    /// What is known.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Takes note of what came of a name.
+    pub fn learn(&mut self, key: NameKey, entry: Entry) {
+        self.parsed.forget(&key);
+        self.snapshot.insert(key, entry);
+    }
+
+    /// Resolves the query as far as what is known goes.
+    pub fn step(&mut self) -> Step {
+        walk(&self.query, &self.snapshot, &mut self.parsed, None)
+    }
+}
+
 /// Resolves a query as far as a snapshot goes.
 pub fn resolve(query: &Query, snapshot: &Snapshot) -> Step {
-    walk(query, snapshot, None)
+    walk(query, snapshot, &mut Parsed::default(), None)
 }
 
 /// Like [`resolve`], and notes every question it asked and what became of the
 /// candidates.
 pub fn explain(query: &Query, snapshot: &Snapshot, log: &mut Vec<Looked>) -> Step {
-    walk(query, snapshot, Some(log))
+    walk(query, snapshot, &mut Parsed::default(), Some(log))
 }
 
-fn walk(query: &Query, snapshot: &Snapshot, log: Option<&mut Vec<Looked>>) -> Step {
+fn walk(
+    query: &Query,
+    snapshot: &Snapshot,
+    parsed: &mut Parsed,
+    log: Option<&mut Vec<Looked>>,
+) -> Step {
     let mut policy = Policy {
         query,
-        snapshot,
+        zone: Zone::new(snapshot, parsed),
         trail: Trail(log),
         asked: original(query.name()),
     };
@@ -82,8 +130,7 @@ fn walk(query: &Query, snapshot: &Snapshot, log: Option<&mut Vec<Looked>>) -> St
         Err(Stop::Verdict(verdict)) => Step::Done(verdict),
         // A query's snapshot holds exactly the names that it has used so far.
         Err(Stop::Need(keys)) if snapshot.len() + keys.len() > MAX_NAMES => {
-            let why = format!("{} {}", policy.asked, Cause::TooManyImports.words());
-            Step::Done(Verdict::NotFound(why))
+            Step::Done(policy.not_found(Cause::TooManyImports.words()))
         }
         Err(Stop::Need(keys)) => Step::Need(keys),
     }
@@ -111,7 +158,7 @@ struct Reply {
 
 struct Policy<'a> {
     query: &'a Query,
-    snapshot: &'a Snapshot,
+    zone: Zone<'a>,
     trail: Trail<'a>,
     asked: String,
 }
@@ -179,7 +226,7 @@ impl Policy<'_> {
         let mut seen = vec![owner.clone()];
         loop {
             let reply = self.ask(&owner, RecordType::TXT)?;
-            if let Some(onion) = self.trail.pick(&reply.data, onion_in_text) {
+            if let Some(onion) = self.pick_onion(&reply.data, text_of_txt)? {
                 return Ok(Some(onion));
             }
             let Some(target) = reply.alias else {
@@ -202,7 +249,22 @@ impl Policy<'_> {
         if let Some(target) = &reply.alias {
             self.trail.alias(target, Fate::Passed(Reason::ItemOnly));
         }
-        Ok(self.trail.pick(&reply.data, onion_in_item))
+        self.pick_onion(&reply.data, text_of_item)
+    }
+
+    /// The first of the texts in records that is an onion service. The checks
+    /// count as work of the query.
+    fn pick_onion(
+        &mut self,
+        data: &[RData],
+        text: impl Fn(&RData) -> Result<String, Reason>,
+    ) -> Result<Option<OnionAddress>, Stop> {
+        let work = self.zone.work();
+        let picked = self.trail.pick(data, |data| Ok(work.onion(&text(data)?)?));
+        match work.check() {
+            Ok(()) => Ok(picked),
+            Err(_) => Err(Stop::Verdict(self.not_found(Cause::TooComplicated.words()))),
+        }
     }
 
     /// The verdict on an alias that leaves `.bit`.
@@ -256,8 +318,8 @@ impl Policy<'_> {
     fn ask(&mut self, name: &Name, kind: RecordType) -> Result<Reply, Stop> {
         let mut message = Message::new(0, MessageType::Query, OpCode::Query);
         message.add_query(DnsQuery::query(name.clone(), kind));
-        isolation_option::write(&mut message, self.snapshot.isolation());
-        let reply = match authority::answer(&message, self.snapshot) {
+        isolation_option::write(&mut message, self.zone.snapshot().isolation());
+        let reply = match authority::answer_from(&message, &mut self.zone) {
             Outcome::Reply(reply) => reply,
             Outcome::Need(keys) => return Err(Stop::Need(keys)),
         };
@@ -278,13 +340,13 @@ impl Policy<'_> {
             alias: alias.as_ref(),
             cause: cause.as_ref(),
         };
-        self.trail.asked(name, kind, &summary, self.snapshot);
+        self.trail.asked(name, kind, &summary, self.zone.snapshot());
         match &cause {
             Some(Cause::Failed(failure)) => {
                 return Err(Stop::Verdict(Verdict::Unknown(failure.clone())));
             }
-            Some(Cause::TooManyImports) => {
-                return Err(Stop::Verdict(self.not_found(Cause::TooManyImports.words())));
+            Some(cause @ (Cause::TooManyImports | Cause::TooComplicated)) => {
+                return Err(Stop::Verdict(self.not_found(cause.words())));
             }
             _ => {}
         }
@@ -325,24 +387,22 @@ fn public(data: &RData) -> Result<IpAddr, Reason> {
     }
 }
 
-/// The onion service in a TXT record, its strings joined.
-fn onion_in_text(data: &RData) -> Result<OnionAddress, Reason> {
-    let RData::TXT(txt) = data else {
-        return Err(Reason::NotText);
-    };
-    let octets = txt.txt_data.concat();
-    onion(&octets)
-}
-
-/// The onion service in an item `tor`.
-fn onion_in_item(data: &RData) -> Result<OnionAddress, Reason> {
+/// The text of a TXT record, its strings joined.
+fn text_of_txt(data: &RData) -> Result<String, Reason> {
     match data {
-        RData::Unknown { rdata, .. } => onion(&rdata.anything),
+        RData::TXT(txt) => text(txt.txt_data.concat()),
         _ => Err(Reason::NotText),
     }
 }
 
-fn onion(octets: &[u8]) -> Result<OnionAddress, Reason> {
-    let text = std::str::from_utf8(octets).map_err(|_| Reason::NotText)?;
-    Ok(OnionAddress::parse(text)?)
+/// The text of an item `tor`.
+fn text_of_item(data: &RData) -> Result<String, Reason> {
+    match data {
+        RData::Unknown { rdata, .. } => text(rdata.anything.clone()),
+        _ => Err(Reason::NotText),
+    }
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, Reason> {
+    String::from_utf8(bytes).map_err(|_| Reason::NotText)
 }

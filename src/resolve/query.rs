@@ -2,8 +2,10 @@
 
 use hickory_proto::rr::Name;
 
+use crate::snapshot::NameKey;
 use crate::text::clip;
 use crate::value::names::{MAX_NAME_LENGTH, is_domain_label, is_label};
+use crate::zone;
 
 use super::Verdict;
 
@@ -129,6 +131,11 @@ impl Query {
     /// Whether only onion services may be answered.
     pub fn only_onion(&self) -> bool {
         self.only_onion
+    }
+
+    /// The name key that every answer to this query depends on.
+    pub fn key(&self) -> Option<NameKey> {
+        zone::locate_key(&self.name).map(|(key, _)| key)
     }
 
     /// What the query is known by: the same as that of the name that the

@@ -127,7 +127,7 @@ impl Trail<'_> {
     pub fn pick<T>(
         &mut self,
         data: &[RData],
-        check: impl Fn(&RData) -> Result<T, Reason>,
+        mut check: impl FnMut(&RData) -> Result<T, Reason>,
     ) -> Option<T> {
         let mut picked = None;
         for one in data {

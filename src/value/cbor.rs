@@ -4,7 +4,7 @@
 //! is input for it, and what nests too deeply is skipped without recursion.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use ciborium_io::Read;
 use ciborium_ll::{Decoder, Header, simple};
@@ -116,7 +116,7 @@ impl Reader<'_> {
                     Tree::Unusable("under a key that is neither text nor number"),
                 ),
             };
-            members.insert(key, Rc::new(value));
+            members.insert(key, Arc::new(value));
         }
         Some(members)
     }

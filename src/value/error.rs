@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use hickory_proto::rr::Name;
+
 use crate::text::{clip, printable};
 
 /// How many errors are kept for one value; a value of legal length cannot
@@ -28,18 +30,41 @@ impl fmt::Display for ItemError {
     }
 }
 
-/// The errors found in one value, in the order of finding.
-#[derive(Debug, Default)]
+/// The errors found in one value, in the order of finding. Only people who
+/// debug a name read them; for an ordinary query they are not kept.
+#[derive(Debug)]
 pub struct Errors {
     list: Vec<ItemError>,
+    kept: bool,
 }
 
 impl Errors {
-    /// Notes an error; beyond a bound it is dropped.
-    pub fn add(&mut self, owner: &str, item: &str, reason: impl Into<String>) {
-        if self.list.len() < MAX_ERRORS {
+    /// Keeps the errors.
+    pub fn kept() -> Self {
+        Self {
+            list: Vec::new(),
+            kept: true,
+        }
+    }
+
+    /// Drops the errors.
+    pub fn dropped() -> Self {
+        Self {
+            list: Vec::new(),
+            kept: false,
+        }
+    }
+
+    /// Whether errors are kept.
+    pub fn are_kept(&self) -> bool {
+        self.kept
+    }
+
+    /// Notes an error at an owner name; beyond a bound it is dropped.
+    pub fn add(&mut self, owner: &Name, item: &str, reason: impl Into<String>) {
+        if self.kept && self.list.len() < MAX_ERRORS {
             self.list.push(ItemError {
-                owner: owner.to_owned(),
+                owner: owner.to_ascii().trim_end_matches('.').to_owned(),
                 item: shorten(item),
                 reason: reason.into(),
             });

@@ -1,5 +1,7 @@
 //! The forms of `import` and `delegate` (IFA-0001, "import").
 
+use hickory_proto::rr::Name;
+
 use crate::snapshot::NameKey;
 
 use super::error::{Errors, shorten};
@@ -17,7 +19,7 @@ pub(super) struct Operation {
 /// Reads the forms of `import` and `delegate`.
 pub(super) fn operations(
     tree: &Tree,
-    owner: &str,
+    owner: &Name,
     item: &str,
     errors: &mut Errors,
 ) -> Vec<Operation> {

@@ -13,3 +13,4 @@ mod misspelt;
 pub mod names;
 pub mod object;
 pub mod tree;
+pub mod work;

@@ -46,7 +46,7 @@ impl Place {
     /// The owner name would be too long.
     pub fn child(&self, label: &str) -> Result<Self, InvalidName> {
         Ok(Self {
-            owner: prepend(label, &self.owner)?,
+            owner: name(std::iter::once(label.as_bytes()).chain(self.owner.iter()))?,
             apex: self.apex.clone(),
         })
     }
@@ -96,23 +96,25 @@ impl Place {
     }
 
     fn append(&self, relative: &str, base: &Name) -> Result<Name, InvalidName> {
-        let mut name = base.clone();
-        for label in relative.rsplit('.') {
-            if label.is_empty() {
-                return Err(InvalidName::EmptyLabel);
-            }
-            if !is_label(label) {
-                return Err(InvalidName::InvalidLabel);
-            }
-            name = prepend(&label.to_ascii_lowercase(), &name)?;
+        let relative = relative.to_ascii_lowercase();
+        let labels: Vec<&str> = relative.split('.').collect();
+        if labels.iter().any(|label| label.is_empty()) {
+            return Err(InvalidName::EmptyLabel);
         }
-        Ok(name)
+        if !labels.iter().all(|label| is_label(label)) {
+            return Err(InvalidName::InvalidLabel);
+        }
+        name(
+            labels
+                .iter()
+                .map(|label| label.as_bytes())
+                .chain(base.iter()),
+        )
     }
 }
 
-fn prepend(label: &str, name: &Name) -> Result<Name, InvalidName> {
-    let mut labels: Vec<&[u8]> = vec![label.as_bytes()];
-    labels.extend(name.iter());
+fn name<'l>(labels: impl Iterator<Item = &'l [u8]>) -> Result<Name, InvalidName> {
+    let labels: Vec<&[u8]> = labels.collect();
     let mut name = Name::from_labels(labels).map_err(|_| InvalidName::TooLong)?;
     name.set_fqdn(true);
     Ok(name)

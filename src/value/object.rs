@@ -6,36 +6,65 @@
 //! queried name are looked at.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
+
+use hickory_proto::rr::Name;
 
 use crate::snapshot::{Absence, Entry, FetchFailure, Fetched, NameKey, Snapshot};
 
 use super::error::{Errors, shorten};
 use super::import::{Operation, operations};
 use super::misspelt;
-use super::tree::{Members, Tree, read_object};
+use super::tree::{Members, Tree};
+use super::work::{Parsed, Work};
 
 /// How many distinct names may take part in one answer
 /// (`spec/domain-values.md`).
 pub const MAX_NAMES: usize = 16;
 
-/// How many imports and delegates one question may process. Sixteen names can
-/// import each other in more ways than anyone could wait for.
-const MAX_OPERATIONS: usize = 32;
+/// Steps ([`Work`]) that merging an object and importing one take, whatever is
+/// in them.
+const MERGE_STEPS: usize = 4;
+const IMPORT_STEPS: usize = 32;
 
 /// A domain object after merging.
 #[derive(Debug, Clone)]
 pub struct Object {
-    items: BTreeMap<Box<str>, Rc<Tree>>,
+    items: BTreeMap<Box<str>, Arc<Tree>>,
     labels: BTreeMap<Box<str>, Branch>,
 }
 
 /// The object of a subdomain, not merged yet.
 #[derive(Debug, Clone)]
 pub struct Branch {
-    tree: Rc<Tree>,
+    tree: Arc<Tree>,
     origin: Origin,
+}
+
+impl Branch {
+    /// How many members and subdomains are to be merged.
+    fn size(&self) -> usize {
+        match &*self.tree {
+            Tree::Object(members) => members.len() + members.get("map").map_or(0, map_size),
+            _ => 1,
+        }
+    }
+}
+
+fn map_size(map: &Arc<Tree>) -> usize {
+    match &**map {
+        Tree::Object(labels) => labels.len() + labels.get("").map_or(0, members),
+        _ => 0,
+    }
+}
+
+fn members(tree: &Arc<Tree>) -> usize {
+    match &**tree {
+        Tree::Object(members) => members.len(),
+        _ => 0,
+    }
 }
 
 /// The names whose import led to an object, the queried name first. Importing
@@ -84,6 +113,11 @@ impl Object {
         self.labels.iter().map(|(label, branch)| (&**label, branch))
     }
 
+    /// How many items and subdomains there are.
+    fn size(&self) -> usize {
+        self.items.len() + self.labels.len()
+    }
+
     /// The keys of all items that are not `null`.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.items
@@ -100,8 +134,10 @@ pub enum Stop {
     Need,
     /// A name could not be fetched for now.
     Transient(FetchFailure),
-    /// The answer depends on more names, or on more imports, than permitted.
+    /// The answer depends on more names than permitted.
     TooManyImports,
+    /// The answer takes more work than permitted ([`Work`]).
+    TooComplicated,
 }
 
 /// What a name key leads to.
@@ -116,46 +152,62 @@ pub enum Root {
 }
 
 enum Loaded {
-    Tree(Rc<Tree>),
+    Tree(Arc<Tree>),
     Absent(Absence),
     NoDomainObject,
 }
 
-/// Reads domain objects out of a snapshot for one question, and keeps account
-/// of the names and imports it took.
+/// Reads domain objects out of a snapshot for one query, and keeps account of
+/// the names and the work it took.
+#[derive(Debug)]
 pub struct Reader<'a> {
     snapshot: &'a Snapshot,
-    trees: HashMap<NameKey, Option<Rc<Tree>>>,
     names: BTreeSet<NameKey>,
     needed: BTreeSet<NameKey>,
-    operations: usize,
+    /// The work so far.
+    pub work: Work<'a>,
     /// The errors met on the way.
     pub errors: Errors,
 }
 
 impl<'a> Reader<'a> {
-    /// A reader for one question.
-    pub fn new(snapshot: &'a Snapshot) -> Self {
+    /// A reader for one query, which drops the errors of values.
+    pub fn new(snapshot: &'a Snapshot, parsed: &'a mut Parsed) -> Self {
         Self {
             snapshot,
-            trees: HashMap::new(),
             names: BTreeSet::new(),
             needed: BTreeSet::new(),
-            operations: 0,
-            errors: Errors::default(),
+            work: Work::new(parsed),
+            errors: Errors::dropped(),
         }
     }
 
+    /// A reader for people: it keeps the errors of values.
+    pub fn with_errors(snapshot: &'a Snapshot, parsed: &'a mut Parsed) -> Self {
+        Self {
+            snapshot,
+            names: BTreeSet::new(),
+            needed: BTreeSet::new(),
+            work: Work::for_listing(parsed),
+            errors: Errors::kept(),
+        }
+    }
+
+    /// What is read from.
+    pub fn snapshot(&self) -> &'a Snapshot {
+        self.snapshot
+    }
+
     /// The names that the snapshot lacks, after [`Stop::Need`].
-    pub fn needed(self) -> BTreeSet<NameKey> {
-        self.needed
+    pub fn take_needed(&mut self) -> BTreeSet<NameKey> {
+        std::mem::take(&mut self.needed)
     }
 
     /// The top-level object of a name. `owner` is for error messages.
     ///
     /// # Errors
     /// See [`Stop`].
-    pub fn root(&mut self, key: &NameKey, owner: &str) -> Result<Root, Stop> {
+    pub fn root(&mut self, key: &NameKey, owner: &Name) -> Result<Root, Stop> {
         let tree = match self.load(key)? {
             Loaded::Tree(tree) => tree,
             Loaded::Absent(absence) => return Ok(Root::Absent(absence)),
@@ -176,7 +228,9 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// See [`Stop`].
-    pub fn merge(&mut self, branch: &Branch, owner: &str) -> Result<Option<Object>, Stop> {
+    pub fn merge(&mut self, branch: &Branch, owner: &Name) -> Result<Option<Object>, Stop> {
+        self.work.take(MERGE_STEPS + branch.size());
+        self.work.check()?;
         let members = match &*branch.tree {
             Tree::Object(members) => with_empty_label(members, owner, &mut self.errors),
             // A string in `map` stands for an object with that address.
@@ -197,7 +251,10 @@ impl<'a> Reader<'a> {
             for operation in operations(tree, owner, "delegate", &mut self.errors) {
                 match self.import(&operation, &branch.origin, owner, "delegate") {
                     Ok(Some(object)) => match &mut replacement {
-                        Some(merged) => merge_under(merged, object, false),
+                        Some(merged) => {
+                            self.work.take(object.size());
+                            merge_under(merged, object, false);
+                        }
                         None => replacement = Some(object),
                     },
                     Ok(None) => {}
@@ -218,7 +275,10 @@ impl<'a> Reader<'a> {
             let occluded = members.get("map").is_some_and(|map| map.is_null());
             for operation in operations(tree, owner, "import", &mut self.errors) {
                 match self.import(&operation, &branch.origin, owner, "import") {
-                    Ok(Some(imported)) => merge_under(&mut object, imported, occluded),
+                    Ok(Some(imported)) => {
+                        self.work.take(imported.size());
+                        merge_under(&mut object, imported, occluded);
+                    }
                     Ok(None) => {}
                     // The other imports are still looked at, so that all the
                     // names that are needed can be fetched at once.
@@ -237,13 +297,11 @@ impl<'a> Reader<'a> {
         &mut self,
         operation: &Operation,
         origin: &Origin,
-        owner: &str,
+        owner: &Name,
         item: &str,
     ) -> Result<Option<Object>, Stop> {
-        self.operations += 1;
-        if self.operations > MAX_OPERATIONS {
-            return Err(Stop::TooManyImports);
-        }
+        self.work.take(IMPORT_STEPS);
+        self.work.check()?;
         let name = shorten(operation.key.as_str());
         if origin.contains(&operation.key) {
             self.errors
@@ -307,16 +365,10 @@ impl<'a> Reader<'a> {
             }
             Some(Entry::Failed(failure)) => Err(Stop::Transient(failure.clone())),
             Some(Entry::Known(Fetched::Absent(absence))) => Ok(Loaded::Absent(*absence)),
-            Some(Entry::Known(Fetched::Value(value))) => {
-                let tree = self
-                    .trees
-                    .entry(key.clone())
-                    .or_insert_with(|| read_object(value));
-                Ok(match tree {
-                    Some(tree) => Loaded::Tree(tree.clone()),
-                    None => Loaded::NoDomainObject,
-                })
-            }
+            Some(Entry::Known(Fetched::Value(value))) => Ok(match self.work.tree(key, value)? {
+                Some(tree) => Loaded::Tree(tree),
+                None => Loaded::NoDomainObject,
+            }),
         }
     }
 }
@@ -325,7 +377,7 @@ impl<'a> Reader<'a> {
 /// returned at once.
 fn defer(pending: &mut Option<Stop>, stop: Stop) -> Result<(), Stop> {
     match (&pending, &stop) {
-        (_, Stop::TooManyImports) => return Err(stop),
+        (_, Stop::TooManyImports | Stop::TooComplicated) => return Err(stop),
         (Some(Stop::Transient(_)), _) => {}
         _ => *pending = Some(stop),
     }
@@ -336,7 +388,7 @@ fn defer(pending: &mut Option<Stop>, stop: Stop) -> Result<(), Stop> {
 /// `map`, which count as its own where it has none of that key.
 fn with_empty_label<'m>(
     members: &'m Members,
-    owner: &str,
+    owner: &Name,
     errors: &mut Errors,
 ) -> Cow<'m, Members> {
     let Some(Tree::Object(map)) = members.get("map").map(|map| &**map) else {
@@ -346,7 +398,7 @@ fn with_empty_label<'m>(
         return Cow::Borrowed(members);
     };
     let mut effective = members.clone();
-    let mut add = |key: &str, tree: &Rc<Tree>| {
+    let mut add = |key: &str, tree: &Arc<Tree>| {
         if members.get(key).is_none_or(|own| own.is_null()) {
             effective.insert(Box::from(key), tree.clone());
         }
@@ -364,7 +416,7 @@ fn with_empty_label<'m>(
 }
 
 /// The object with its own items and subdomains only.
-fn own(members: &Members, origin: &Origin, owner: &str, errors: &mut Errors) -> Object {
+fn own(members: &Members, origin: &Origin, owner: &Name, errors: &mut Errors) -> Object {
     let mut object = Object {
         items: BTreeMap::new(),
         labels: BTreeMap::new(),
@@ -382,6 +434,7 @@ fn own(members: &Members, origin: &Origin, owner: &str, errors: &mut Errors) -> 
             item if ITEMS.contains(&item) => {
                 object.items.insert(key.clone(), tree.clone());
             }
+            _ if !errors.are_kept() => {}
             other => {
                 if let Some(meant) = misspelt::meant(other, ITEMS.into_iter().chain(STRUCTURE)) {
                     errors.add(owner, other, format!("no item; is \"{meant}\" meant?"));
@@ -397,7 +450,7 @@ fn own(members: &Members, origin: &Origin, owner: &str, errors: &mut Errors) -> 
 fn own_labels(
     map: &Members,
     origin: &Origin,
-    owner: &str,
+    owner: &Name,
     errors: &mut Errors,
 ) -> BTreeMap<Box<str>, Branch> {
     let mut labels = BTreeMap::new();

@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde_json::value::RawValue;
@@ -23,7 +23,7 @@ pub const MAX_VALUE_LENGTH: usize = 16 * 1024;
 pub(super) const MAX_DEPTH: usize = 260;
 
 /// The members of an object by their keys.
-pub type Members = BTreeMap<Box<str>, Rc<Tree>>;
+pub type Members = BTreeMap<Box<str>, Arc<Tree>>;
 
 /// One JSON value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Tree {
 /// CBOR map if it is not JSON, as in ncdns.
 ///
 /// `None` if it is anything else, or longer than [`MAX_VALUE_LENGTH`].
-pub fn read_object(value: &[u8]) -> Option<Rc<Tree>> {
+pub fn read_object(value: &[u8]) -> Option<Arc<Tree>> {
     if value.len() > MAX_VALUE_LENGTH {
         return None;
     }
@@ -89,9 +89,30 @@ pub fn read_object(value: &[u8]) -> Option<Rc<Tree>> {
         None => super::cbor::read_map(value)?,
     };
     match tree {
-        object @ Tree::Object(_) => Some(Rc::new(object)),
+        object @ Tree::Object(_) => Some(Arc::new(object)),
         _ => None,
     }
+}
+
+/// How many bytes [`read_object`] visits: it reads each level by itself, so
+/// that a byte counts once for each level that it lies in.
+pub(super) fn parsing_cost(value: &[u8]) -> usize {
+    let mut depth: usize = 1;
+    let mut in_string = false;
+    let mut escaped = false;
+    let mut cost: usize = 0;
+    for byte in value.iter().take(MAX_VALUE_LENGTH) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => depth = (depth + 1).min(MAX_DEPTH),
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1).max(1),
+            _ => {}
+        }
+        cost = cost.saturating_add(depth);
+    }
+    cost
 }
 
 /// A member's key, which may hold lone surrogates and then is not text.
@@ -133,11 +154,11 @@ fn grow(raw: &RawValue, depth: usize) -> Tree {
                 members
                     .into_iter()
                     .map(|(key, raw)| match String::from_utf8(key.0.into_owned()) {
-                        Ok(key) => (key.into_boxed_str(), Rc::new(grow(raw, depth + 1))),
+                        Ok(key) => (key.into_boxed_str(), Arc::new(grow(raw, depth + 1))),
                         // Kept, so that it is counted as an error.
                         Err(_) => (
                             Box::from("\u{fffd}"),
-                            Rc::new(Tree::Unusable("under a key that is not Unicode")),
+                            Arc::new(Tree::Unusable("under a key that is not Unicode")),
                         ),
                     })
                     .collect(),

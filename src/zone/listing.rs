@@ -3,9 +3,10 @@
 use hickory_proto::rr::{Name, RData};
 
 use crate::snapshot::Snapshot;
-use crate::value::items::Level;
+use crate::value::items::{Level, Part};
 use crate::value::names::Place;
 use crate::value::object::{Object, Reader, Root, Stop};
+use crate::value::work::Parsed;
 
 use super::{Listing, Unanswered, glue, locate_key, mail_servers};
 
@@ -27,9 +28,10 @@ pub fn list(
         return Ok(Err(None));
     };
     let place = Place::top(domain.clone());
-    let mut reader = Reader::new(snapshot);
+    let mut parsed = Parsed::default();
+    let mut reader = Reader::with_errors(snapshot, &mut parsed);
     let mut listing = Listing::default();
-    let result = match reader.root(&key, &place.owner_text()) {
+    let result = match reader.root(&key, place.owner()) {
         Ok(Root::Object(object)) => level(&object, &place, &mut reader, &mut listing.records),
         Ok(other) => return Ok(Err(Some(other))),
         Err(stop) => Err(stop),
@@ -39,7 +41,7 @@ pub fn list(
             listing.errors = reader.errors.into_vec();
             Ok(Ok(listing))
         }
-        Err(Stop::Need) => Err(Unanswered::Need(reader.needed())),
+        Err(Stop::Need) => Err(Unanswered::Need(reader.take_needed())),
         Err(stop) => Err(Unanswered::Stop(stop)),
     }
 }
@@ -50,7 +52,8 @@ fn level(
     reader: &mut Reader<'_>,
     records: &mut Vec<(Name, RData)>,
 ) -> Result<(), Stop> {
-    let level_items = Level::read(object, place, &mut reader.errors);
+    let level_items = Level::read(object, place, Part::All, reader);
+    reader.work.check()?;
     // Nothing below a cut or a DNAME is in the zone but the glue.
     let closed = level_items.is_delegated() || level_items.translate.is_some();
     if level_items.is_delegated() {
@@ -78,10 +81,10 @@ fn level(
         let Ok(place) = place.child(label) else {
             reader
                 .errors
-                .add(&place.owner_text(), "map", "a subdomain's name is too long");
+                .add(place.owner(), "map", "a subdomain's name is too long");
             continue;
         };
-        if let Some(object) = reader.merge(branch, &place.owner_text())? {
+        if let Some(object) = reader.merge(branch, place.owner())? {
             self::level(&object, &place, reader, records)?;
         }
     }

@@ -4,18 +4,23 @@
 pub mod listing;
 pub mod present;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use hickory_proto::rr::{Name, RData, RecordType};
 
 use crate::snapshot::{Absence, NameKey, Snapshot};
 use crate::value::error::ItemError;
-use crate::value::items::{Level, TOR, mail};
+use crate::value::items::{Level, Part, TOR, mail};
 use crate::value::names::{Place, is_domain_label};
 use crate::value::object::{Object, Reader, Root, Stop};
+use crate::value::work::{Parsed, Work};
 
 /// How long a record may be kept by whoever asked, in seconds.
 pub const TTL: u32 = 600;
+
+/// Steps ([`Work`]) that a question and a label on the way take.
+const QUESTION_STEPS: usize = 24;
+const LABEL_STEPS: usize = 4;
 
 /// What stands at an owner name.
 #[derive(Debug, Clone)]
@@ -89,17 +94,43 @@ pub fn locate_key(name: &Name) -> Option<(NameKey, Vec<String>)> {
     Some((key, subdomain.collect()))
 }
 
-/// Finds what stands at an owner name below `bit.`, for a question of the
-/// type `asked`: records that are made from other names' items are looked for
-/// only if they are asked for.
+/// The zone as far as one query has walked it.
 ///
-/// The way goes from the name registered below `bit` down to the one asked
-/// for. A delegation or DNAME on the way ends it.
-///
-/// # Errors
-/// See [`Unanswered`].
-pub fn locate(name: &Name, asked: RecordType, snapshot: &Snapshot) -> Result<Located, Unanswered> {
-    trace(name, asked, snapshot).map(|traced| traced.located)
+/// Names that a query asks for have most of their way in common, and a hostile
+/// value can make that way long; so the way is remembered.
+#[derive(Debug)]
+pub struct Zone<'a> {
+    reader: Reader<'a>,
+    /// Which items are read on the way to a name.
+    way: Part,
+    roots: HashMap<NameKey, Result<usize, Located>>,
+    nodes: Vec<Node>,
+}
+
+/// A name in the zone that was walked to.
+#[derive(Debug)]
+struct Node {
+    object: Object,
+    place: Place,
+    /// Whether a `*` in the value stands for the name's first label.
+    is_wildcard: bool,
+    /// Whether the way is known to lead on from here: no delegation and no
+    /// translation ends it.
+    is_open: bool,
+    /// By label; `None` for a subdomain that does not exist.
+    children: HashMap<Box<str>, Option<usize>>,
+}
+
+impl Node {
+    fn new(object: Object, place: Place, is_wildcard: bool) -> Self {
+        Self {
+            object,
+            place,
+            is_wildcard,
+            is_open: false,
+            children: HashMap::new(),
+        }
+    }
 }
 
 /// What stands at an owner name, and what was met on the way there.
@@ -114,105 +145,205 @@ pub struct Traced {
     pub errors: Vec<ItemError>,
 }
 
-/// Like [`locate`], for people who debug a name.
+/// Like [`Zone::locate`], for people who debug a name.
 ///
 /// # Errors
 /// See [`Unanswered`].
 pub fn trace(name: &Name, asked: RecordType, snapshot: &Snapshot) -> Result<Traced, Unanswered> {
-    let Some((key, subdomain)) = locate_key(name) else {
-        return Ok(Traced {
-            located: Located::InvalidName,
-            wildcard: None,
-            errors: Vec::new(),
-        });
-    };
-    let mut reader = Reader::new(snapshot);
-    let mut wildcards = Vec::new();
-    match walk(name, asked, &key, &subdomain, &mut reader, &mut wildcards) {
-        Ok(located) => Ok(Traced {
-            wildcard: match located {
-                Located::NoSubdomain => None,
-                _ => wildcard(name, &subdomain, &wildcards),
-            },
-            located,
-            errors: reader.errors.into_vec(),
-        }),
-        Err(Stop::Need) => Err(Unanswered::Need(reader.needed())),
-        Err(stop) => Err(Unanswered::Stop(stop)),
-    }
+    let mut parsed = Parsed::default();
+    let reader = Reader::with_errors(snapshot, &mut parsed);
+    let mut zone = Zone::reading(reader, Part::All);
+    let located = zone.locate(name, asked)?;
+    Ok(Traced {
+        wildcard: match located {
+            Located::NoSubdomain => None,
+            _ => zone.wildcard(name),
+        },
+        located,
+        errors: zone.reader.errors.into_vec(),
+    })
 }
 
-fn walk(
-    name: &Name,
-    asked: RecordType,
-    key: &NameKey,
-    subdomain: &[String],
-    reader: &mut Reader<'_>,
-    wildcards: &mut Vec<bool>,
-) -> Result<Located, Stop> {
-    let mut place = Place::top(name.trim_to(2));
-    let mut object = match reader.root(key, &place.owner_text())? {
-        Root::Object(object) => object,
-        Root::Absent(absence) => return Ok(Located::Absent(absence)),
-        Root::NoDomainObject => return Ok(Located::NoDomainObject),
-    };
-    let mut labels = subdomain.iter();
-    loop {
-        let level = Level::read(&object, &place, &mut reader.errors);
-        if level.is_delegated() {
-            let glue = glue(&object, &place, &level.ns, reader)?;
-            return Ok(Located::Delegated(Cut {
-                owner: place.owner().clone(),
-                ns: level.ns,
-                ds: level.ds,
-                glue,
-                tor: level.tor,
-            }));
+impl<'a> Zone<'a> {
+    /// The zone as a snapshot has it, for one evaluation of a query.
+    pub fn new(snapshot: &'a Snapshot, parsed: &'a mut Parsed) -> Self {
+        Self::reading(Reader::new(snapshot, parsed), Part::Way)
+    }
+
+    fn reading(reader: Reader<'a>, way: Part) -> Self {
+        Self {
+            reader,
+            way,
+            roots: HashMap::new(),
+            nodes: Vec::new(),
         }
-        let Some(label) = labels.next() else {
-            if asked == TOR && !level.tor.is_empty() {
-                return Ok(Located::Node(level.tor));
-            }
-            let servers = match asked {
-                RecordType::MX | RecordType::ANY if !level.is_closed() => {
-                    mail_servers(&object, &place, reader)?
-                }
-                _ => Vec::new(),
-            };
-            return Ok(Located::Node(level.records_with(servers)));
+    }
+
+    /// What the zone is read from.
+    pub fn snapshot(&self) -> &'a Snapshot {
+        self.reader.snapshot()
+    }
+
+    /// The work so far.
+    pub fn work(&mut self) -> &mut Work<'a> {
+        &mut self.reader.work
+    }
+
+    /// Finds what stands at an owner name below `bit.`, in lower case, for a
+    /// question of the type `asked`: only what that type needs is read.
+    ///
+    /// The way goes from the name registered below `bit` down to the one asked
+    /// for. A delegation or DNAME on the way ends it.
+    ///
+    /// # Errors
+    /// See [`Unanswered`].
+    pub fn locate(&mut self, name: &Name, asked: RecordType) -> Result<Located, Unanswered> {
+        match self.walk(name, asked) {
+            Ok(located) => Ok(located),
+            Err(Stop::Need) => Err(Unanswered::Need(self.reader.take_needed())),
+            Err(stop) => Err(Unanswered::Stop(stop)),
+        }
+    }
+
+    fn walk(&mut self, name: &Name, asked: RecordType) -> Result<Located, Stop> {
+        self.reader.work.take(QUESTION_STEPS);
+        let Some((key, subdomain)) = locate_key(name) else {
+            return Ok(Located::InvalidName);
         };
-        if let Some(target) = level.translate {
-            return Ok(Located::Translated {
-                owner: place.owner().clone(),
-                target,
-            });
+        let mut at = match self.root(name, key)? {
+            Ok(root) => root,
+            Err(located) => return Ok(located),
+        };
+        for label in &subdomain {
+            if let Some(end) = self.end_of_way(at)? {
+                return Ok(end);
+            }
+            match self.child(at, label)? {
+                Some(child) => at = child,
+                None => return Ok(Located::NoSubdomain),
+            }
         }
-        let Ok(next) = place.child(label) else {
+        self.end(at, asked)
+    }
+
+    /// The node of a name directly below `bit`, or what is there instead.
+    fn root(&mut self, name: &Name, key: NameKey) -> Result<Result<usize, Located>, Stop> {
+        if let Some(root) = self.roots.get(&key) {
+            return Ok(root.clone());
+        }
+        let place = Place::top(name.trim_to(2));
+        let root = match self.reader.root(&key, place.owner())? {
+            Root::Object(object) => {
+                self.nodes.push(Node::new(object, place, false));
+                Ok(self.nodes.len() - 1)
+            }
+            Root::Absent(absence) => Err(Located::Absent(absence)),
+            Root::NoDomainObject => Err(Located::NoDomainObject),
+        };
+        self.roots.insert(key, root.clone());
+        Ok(root)
+    }
+
+    /// What ends the way to the subdomains of a node, if anything does.
+    fn end_of_way(&mut self, at: usize) -> Result<Option<Located>, Stop> {
+        let Some(node) = self.nodes.get_mut(at).filter(|node| !node.is_open) else {
+            return Ok(None);
+        };
+        let level = Level::read(&node.object, &node.place, self.way, &mut self.reader);
+        self.reader.work.check()?;
+        if level.is_delegated() {
+            return self.delegated(at, level).map(Some);
+        }
+        if let Some(target) = level.translate {
+            let owner = node.place.owner().clone();
+            return Ok(Some(Located::Translated { owner, target }));
+        }
+        node.is_open = true;
+        Ok(None)
+    }
+
+    /// What stands at a node.
+    fn end(&mut self, at: usize, asked: RecordType) -> Result<Located, Stop> {
+        let Some(node) = self.nodes.get(at) else {
             return Ok(Located::NoSubdomain);
         };
-        place = next;
-        match descend(&object, label, &place, reader)? {
-            Some((next, is_wildcard)) => {
-                object = next;
-                wildcards.push(is_wildcard);
-            }
-            None => return Ok(Located::NoSubdomain),
+        let part = match self.way {
+            Part::All => Part::All,
+            _ => Part::Asked(asked),
+        };
+        let level = Level::read(&node.object, &node.place, part, &mut self.reader);
+        self.reader.work.check()?;
+        if level.is_delegated() {
+            return self.delegated(at, level);
         }
+        if asked == TOR && !level.tor.is_empty() {
+            return Ok(Located::Node(level.tor));
+        }
+        let servers = match asked {
+            RecordType::MX | RecordType::ANY if !level.is_closed() => {
+                mail_servers(&node.object, &node.place, &mut self.reader)?
+            }
+            _ => Vec::new(),
+        };
+        Ok(Located::Node(level.records_with(servers)))
     }
-}
 
-/// A name as it is written in its value, if any of its labels is so by a `*`.
-/// `wildcards` goes with the labels of the subdomain, outermost first.
-fn wildcard(name: &Name, subdomain: &[String], wildcards: &[bool]) -> Option<String> {
-    if !wildcards.contains(&true) {
-        return None;
+    fn delegated(&mut self, at: usize, level: Level) -> Result<Located, Stop> {
+        let Some(node) = self.nodes.get(at) else {
+            return Ok(Located::NoSubdomain);
+        };
+        let glue = glue(&node.object, &node.place, &level.ns, &mut self.reader)?;
+        Ok(Located::Delegated(Cut {
+            owner: node.place.owner().clone(),
+            ns: level.ns,
+            ds: level.ds,
+            glue,
+            tor: level.tor,
+        }))
     }
-    let mut written = Place::top(name.trim_to(2)).owner_text();
-    for (label, is_wildcard) in subdomain.iter().zip(wildcards) {
-        let label = if *is_wildcard { "*" } else { label };
-        written = format!("{label}.{written}");
+
+    /// The node of a subdomain; `None` if there is none.
+    fn child(&mut self, at: usize, label: &str) -> Result<Option<usize>, Stop> {
+        let Some(node) = self.nodes.get(at) else {
+            return Ok(None);
+        };
+        if let Some(child) = node.children.get(label) {
+            return Ok(*child);
+        }
+        let child = match node.place.child(label) {
+            Ok(place) => descend(&node.object, label, &place, &mut self.reader)?
+                .map(|(object, is_wildcard)| Node::new(object, place, is_wildcard)),
+            Err(_) => None,
+        };
+        let child = child.map(|child| {
+            self.nodes.push(child);
+            self.nodes.len() - 1
+        });
+        if let Some(node) = self.nodes.get_mut(at) {
+            node.children.insert(Box::from(label), child);
+        }
+        Ok(child)
     }
-    Some(written)
+
+    /// A name that was walked to as it is written in its value, if any of its
+    /// labels is so by a `*`.
+    fn wildcard(&self, name: &Name) -> Option<String> {
+        let (key, subdomain) = locate_key(name)?;
+        let mut at = *self.roots.get(&key)?.as_ref().ok()?;
+        let mut written = Place::top(name.trim_to(2)).owner_text();
+        let mut found = false;
+        for label in &subdomain {
+            let Some(&Some(child)) = self.nodes.get(at)?.children.get(&**label) else {
+                break;
+            };
+            at = child;
+            let is_wildcard = self.nodes.get(at)?.is_wildcard;
+            found |= is_wildcard;
+            let label = if is_wildcard { "*" } else { label };
+            written = format!("{label}.{written}");
+        }
+        found.then_some(written)
+    }
 }
 
 /// The object of a subdomain: the one of that label, else the one of `*`,
@@ -224,16 +355,19 @@ fn descend(
     place: &Place,
     reader: &mut Reader<'_>,
 ) -> Result<Option<(Object, bool)>, Stop> {
-    let owner = place.owner_text();
+    // The longer a name is, the longer everything takes that is done with it.
+    reader
+        .work
+        .take(LABEL_STEPS + place.owner().iter().count() / 8);
     if let Some(branch) = object.branch(label)
-        && let Some(object) = reader.merge(branch, &owner)?
+        && let Some(object) = reader.merge(branch, place.owner())?
     {
         return Ok(Some((object, false)));
     }
     let Some(branch) = object.branch("*") else {
         return Ok(None);
     };
-    let found = reader.merge(branch, &owner)?;
+    let found = reader.merge(branch, place.owner())?;
     Ok(found.map(|object| (object, true)))
 }
 
@@ -262,10 +396,10 @@ fn mail_service(
         let (Some(branch), Ok(place)) = (at.0.branch(label), at.1.child(label)) else {
             return Ok(Vec::new());
         };
-        let Some(object) = reader.merge(branch, &place.owner_text())? else {
+        let Some(object) = reader.merge(branch, place.owner())? else {
             return Ok(Vec::new());
         };
-        let level = Level::read(&object, &place, &mut reader.errors);
+        let level = Level::read(&object, &place, Part::Asked(RecordType::SRV), reader);
         // An alias at `_tcp` does not reach below it.
         if level.is_delegated() || level.translate.is_some() {
             return Ok(Vec::new());
@@ -307,7 +441,7 @@ fn glue(
             };
         }
         if let Some(at) = at {
-            let level = Level::read(&object, &at, &mut reader.errors);
+            let level = Level::read(&object, &at, Part::All, reader);
             let addresses = level
                 .data
                 .into_iter()

@@ -8,7 +8,7 @@ use crate::value::tree::Tree;
 
 /// Key tag, algorithm, digest type, digest (RFC 4034 section 5.1). The length
 /// of the digest is not for us to judge (IFA-0001, "ds").
-pub fn ds(reader: &mut ItemReader<'_>, fields: &[Tree]) -> Option<RData> {
+pub fn ds(reader: &mut ItemReader<'_, '_>, fields: &[Tree]) -> Option<RData> {
     let key_tag: u16 = reader.integer(fields.first(), "the key tag")?;
     let algorithm: u8 = reader.integer(fields.get(1), "the algorithm")?;
     let digest_type: u8 = reader.integer(fields.get(2), "the digest type")?;

@@ -27,7 +27,7 @@ const MAX_SIZE: u64 = 9_000_000_000;
 const DEGREE: u32 = 3_600_000;
 
 /// A position in the text form of RFC 1876 section 3.
-pub fn loc(reader: &mut ItemReader<'_>, tree: &Tree) -> Option<RData> {
+pub fn loc(reader: &mut ItemReader<'_, '_>, tree: &Tree) -> Option<RData> {
     let text = reader.text(tree)?;
     match parse(text) {
         Some(octets) => Some(RData::Unknown {

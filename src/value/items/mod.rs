@@ -21,9 +21,8 @@ use hickory_proto::rr::rdata::{CNAME, NS, NULL};
 use hickory_proto::rr::{Name, RData, RecordType};
 use hickory_proto::serialize::binary::{BinDecoder, BinEncodable, Restrict};
 
-use super::error::Errors;
 use super::names::Place;
-use super::object::Object;
+use super::object::{Object, Reader};
 use super::tree::Tree;
 use reader::ItemReader;
 
@@ -48,15 +47,54 @@ pub struct Level {
     pub tor: Vec<RData>,
 }
 
+/// Which items of an object are read. Reading an item costs time, and a
+/// hostile value can repeat a costly one on every level of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All items.
+    All,
+    /// Those that end the way to a subdomain: a delegation or a translation.
+    Way,
+    /// Those that a question for this type needs.
+    Asked(RecordType),
+}
+
+impl Part {
+    fn has(self, item: &str) -> bool {
+        let asked = match self {
+            Self::All | Self::Asked(RecordType::ANY) => return true,
+            Self::Way => return matches!(item, "dns" | "ns" | "ds" | "translate"),
+            Self::Asked(asked) => asked,
+        };
+        match item {
+            "ip" => asked == RecordType::A,
+            "ip6" => asked == RecordType::AAAA,
+            "txt" => asked == RecordType::TXT,
+            "srv" => asked == RecordType::SRV,
+            "mx" => asked == RecordType::MX,
+            "tls" => asked == RecordType::TLSA,
+            "loc" => asked == loc::LOC,
+            "sshfp" => asked == RecordType::SSHFP,
+            "tor" => asked == TOR,
+            // "o" can hold records of any type; the rest decides what becomes
+            // of all others.
+            _ => true,
+        }
+    }
+}
+
 impl Level {
-    /// Reads the items of an object.
-    pub fn read(object: &Object, place: &Place, errors: &mut Errors) -> Self {
-        let mut reader = ItemReader::new(place, errors);
+    /// Reads those items of an object that `part` calls for.
+    pub fn read(object: &Object, place: &Place, part: Part, reader: &mut Reader<'_>) -> Self {
+        let mut reader = ItemReader::new(place, reader);
         let mut level = Self::default();
-        for key in object.keys() {
+        for key in object.keys().filter(|key| part.has(key)) {
             let Some(tree) = object.item(key) else {
                 continue;
             };
+            if !reader.take(1) {
+                break;
+            }
             match key {
                 "ip" => reader.each("ip", tree, &mut level.data, address::ipv4),
                 "ip6" => reader.each("ip6", tree, &mut level.data, address::ipv6),
@@ -130,7 +168,7 @@ pub fn dname(target: &Name) -> Option<RData> {
     })
 }
 
-fn name_server(reader: &mut ItemReader<'_>, tree: &Tree) -> Option<Name> {
+fn name_server(reader: &mut ItemReader<'_, '_>, tree: &Tree) -> Option<Name> {
     let text = reader.text(tree)?;
     if text.parse::<std::net::IpAddr>().is_ok() {
         return reader.error(format!("\"{text}\" is an address, not a name"));

@@ -13,7 +13,7 @@ use crate::value::tree::Tree;
 const PROHIBITED: [u16; 8] = [2, 5, 6, 39, 43, 46, 47, 50];
 
 /// Type number and data in base64.
-pub fn opaque(reader: &mut ItemReader<'_>, fields: &[Tree]) -> Option<RData> {
+pub fn opaque(reader: &mut ItemReader<'_, '_>, fields: &[Tree]) -> Option<RData> {
     let kind: u16 = reader.integer(fields.first(), "the type")?;
     let octets = reader.base64(fields.get(1), "the data")?;
     if PROHIBITED.contains(&kind) {

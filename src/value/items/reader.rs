@@ -2,28 +2,47 @@
 
 use hickory_proto::rr::Name;
 
+use crate::onion::{InvalidOnion, OnionAddress};
 use crate::value::error::{Errors, shorten};
 use crate::value::names::Place;
+use crate::value::object::Reader;
 use crate::value::tree::Tree;
+use crate::value::work::Work;
 
-/// Reads one item and knows where errors in it stand.
-pub struct ItemReader<'a> {
+/// Steps ([`Work`]) that one element of an item takes.
+const ELEMENT_STEPS: usize = 2;
+
+/// Reads one item, counts the work, and knows where errors in it stand.
+pub struct ItemReader<'a, 'w> {
     /// Where the object stands.
     pub place: &'a Place,
-    owner: String,
     item: &'static str,
+    work: &'a mut Work<'w>,
     errors: &'a mut Errors,
 }
 
-impl<'a> ItemReader<'a> {
+impl<'a, 'w> ItemReader<'a, 'w> {
     /// A reader of the items of the object at a place.
-    pub fn new(place: &'a Place, errors: &'a mut Errors) -> Self {
+    pub fn new(place: &'a Place, reader: &'a mut Reader<'w>) -> Self {
         Self {
             place,
-            owner: place.owner_text(),
             item: "",
-            errors,
+            work: &mut reader.work,
+            errors: &mut reader.errors,
         }
+    }
+
+    /// An onion address, checked.
+    ///
+    /// # Errors
+    /// Tor would refuse it.
+    pub fn onion(&mut self, text: &str) -> Result<OnionAddress, InvalidOnion> {
+        self.work.onion(text)
+    }
+
+    /// Takes steps for reading something; false if there are none left.
+    pub fn take(&mut self, steps: usize) -> bool {
+        self.work.take(steps)
     }
 
     /// Says which item is read next.
@@ -33,7 +52,7 @@ impl<'a> ItemReader<'a> {
 
     /// Notes an error and yields nothing.
     pub fn error<T>(&mut self, reason: impl Into<String>) -> Option<T> {
-        self.errors.add(&self.owner, self.item, reason);
+        self.errors.add(self.place.owner(), self.item, reason);
         None
     }
 
@@ -49,6 +68,9 @@ impl<'a> ItemReader<'a> {
         match tree {
             Tree::Array(elements) => {
                 for element in elements {
+                    if !self.take(ELEMENT_STEPS) {
+                        return;
+                    }
                     into.extend(read(self, element));
                 }
             }
@@ -76,6 +98,9 @@ impl<'a> ItemReader<'a> {
             return;
         };
         for element in elements {
+            if !self.take(ELEMENT_STEPS) {
+                return;
+            }
             match element {
                 Tree::Array(fields) => into.extend(read(self, fields)),
                 other => {
@@ -102,6 +127,7 @@ impl<'a> ItemReader<'a> {
 
     /// A DNS name, completed.
     pub fn name(&mut self, text: &str) -> Option<Name> {
+        self.take(1 + text.len() / 16);
         match self.place.complete(text) {
             Ok(name) => Some(name),
             Err(error) => self.error(format!("\"{}\" {error}", shorten(text))),

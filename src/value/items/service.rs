@@ -11,7 +11,7 @@ use crate::value::tree::Tree;
 const SMTP: u16 = 25;
 
 /// Priority, weight, port, target (RFC 2782).
-pub fn srv(reader: &mut ItemReader<'_>, fields: &[Tree]) -> Option<RData> {
+pub fn srv(reader: &mut ItemReader<'_, '_>, fields: &[Tree]) -> Option<RData> {
     let priority = reader.integer(fields.first(), "the priority")?;
     let weight = reader.integer(fields.get(1), "the weight")?;
     let port = reader.integer(fields.get(2), "the port")?;
@@ -20,13 +20,13 @@ pub fn srv(reader: &mut ItemReader<'_>, fields: &[Tree]) -> Option<RData> {
 }
 
 /// Preference and mail server (RFC 1035 section 3.3.9), as ncdns has it.
-pub fn mx(reader: &mut ItemReader<'_>, fields: &[Tree]) -> Option<RData> {
+pub fn mx(reader: &mut ItemReader<'_, '_>, fields: &[Tree]) -> Option<RData> {
     let preference = reader.integer(fields.first(), "the preference")?;
     let server = target(reader, fields.get(1))?;
     Some(RData::MX(MX::new(preference, server)))
 }
 
-fn target(reader: &mut ItemReader<'_>, tree: Option<&Tree>) -> Option<hickory_proto::rr::Name> {
+fn target(reader: &mut ItemReader<'_, '_>, tree: Option<&Tree>) -> Option<hickory_proto::rr::Name> {
     let Some(tree) = tree else {
         return reader.error("the target is missing");
     };

@@ -11,7 +11,7 @@ const SSHFP: u16 = 44;
 
 /// Algorithm, fingerprint type, fingerprint (RFC 4255 section 3.1). The length
 /// of the fingerprint is not for us to judge.
-pub fn sshfp(reader: &mut ItemReader<'_>, fields: &[Tree]) -> Option<RData> {
+pub fn sshfp(reader: &mut ItemReader<'_, '_>, fields: &[Tree]) -> Option<RData> {
     let algorithm = reader.integer(fields.first(), "the algorithm")?;
     let kind = reader.integer(fields.get(1), "the fingerprint type")?;
     let fingerprint = reader.base64(fields.get(2), "the fingerprint")?;

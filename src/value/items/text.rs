@@ -11,7 +11,7 @@ const MAX_STRING: usize = 255;
 
 /// One TXT record: a string, which is cut into character strings of 255
 /// octets of its UTF-8 form, or an array of character strings.
-pub fn txt(reader: &mut ItemReader<'_>, tree: &Tree) -> Option<RData> {
+pub fn txt(reader: &mut ItemReader<'_, '_>, tree: &Tree) -> Option<RData> {
     let strings: Vec<&[u8]> = match tree {
         Tree::Text(text) if text.is_empty() => vec![b""],
         Tree::Text(text) => text.as_bytes().chunks(MAX_STRING).collect(),

@@ -20,6 +20,10 @@ const TLSA: u16 = 52;
 /// Octets of a compressed point of P-256 (SEC 1 section 2.3.3).
 const COMPRESSED_POINT: usize = 33;
 
+/// Steps that an element takes, and the key in one, if it is compressed.
+const ELEMENT_STEPS: usize = 8;
+const POINT_STEPS: usize = 400;
+
 /// How many certificates one item may hold. Each becomes several times as
 /// long as it is in the value, and they share one message.
 const MAX_CERTIFICATES: usize = 16;
@@ -29,7 +33,7 @@ const PRIME256V1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045
 
 /// Reads the item: an array of elements, each an array of fields or an object
 /// whose keys name the encoding.
-pub fn tls(reader: &mut ItemReader<'_>, tree: &Tree, into: &mut Vec<RData>) {
+pub fn tls(reader: &mut ItemReader<'_, '_>, tree: &Tree, into: &mut Vec<RData>) {
     reader.begin("tls");
     let elements = match tree {
         Tree::Array(elements) => elements.as_slice(),
@@ -46,6 +50,9 @@ pub fn tls(reader: &mut ItemReader<'_>, tree: &Tree, into: &mut Vec<RData>) {
     };
     let mut certificates = 0;
     for element in elements {
+        if !reader.take(ELEMENT_STEPS) {
+            return;
+        }
         match element {
             Tree::Array(fields) => into.extend(dane(reader, fields).into_iter().flatten()),
             Tree::Object(encodings) => {
@@ -65,7 +72,7 @@ pub fn tls(reader: &mut ItemReader<'_>, tree: &Tree, into: &mut Vec<RData>) {
 /// One element as an object. All its encodings mean the same, so that one is
 /// enough: `dane`, which needs no rebuilding, before `d8`.
 fn encoded(
-    reader: &mut ItemReader<'_>,
+    reader: &mut ItemReader<'_, '_>,
     encodings: &Members,
     certificates: &mut usize,
 ) -> Option<Vec<RData>> {
@@ -76,6 +83,7 @@ fn encoded(
             Tree::Array(fields) if fields.iter().any(|f| matches!(f, Tree::Array(_))) => {
                 let mut records = Vec::new();
                 for field in fields {
+                    reader.take(ELEMENT_STEPS);
                     match field {
                         Tree::Array(fields) => records.extend(dane(reader, fields)),
                         other => {
@@ -108,7 +116,7 @@ fn encoded(
 }
 
 /// Certificate usage, selector, matching type, data (RFC 6698 section 2.1).
-fn dane(reader: &mut ItemReader<'_>, fields: &[Tree]) -> Option<Vec<RData>> {
+fn dane(reader: &mut ItemReader<'_, '_>, fields: &[Tree]) -> Option<Vec<RData>> {
     let usage = reader.integer(fields.first(), "the certificate usage")?;
     let selector = reader.integer(fields.get(1), "the selector")?;
     let matching = reader.integer(fields.get(2), "the matching type")?;
@@ -121,7 +129,7 @@ fn dane(reader: &mut ItemReader<'_>, fields: &[Tree]) -> Option<Vec<RData>> {
     // The parity of y is 2 or 3; the library reads another form under 5, which
     // no certificate has.
     let parity = matches!(data.first(), Some(2 | 3));
-    let Some(key) = parity
+    let Some(key) = (parity && reader.take(POINT_STEPS))
         .then(|| PublicKey::from_sec1_bytes(&data).ok())
         .flatten()
     else {
@@ -149,7 +157,7 @@ fn key_info(point: &[u8]) -> Option<Vec<u8>> {
     info.to_der().ok()
 }
 
-fn record(reader: &mut ItemReader<'_>, fields: [u8; 3], data: &[u8]) -> Option<RData> {
+fn record(reader: &mut ItemReader<'_, '_>, fields: [u8; 3], data: &[u8]) -> Option<RData> {
     let mut octets = fields.to_vec();
     octets.extend_from_slice(data);
     match data_from_octets(TLSA, &octets) {
@@ -160,7 +168,7 @@ fn record(reader: &mut ItemReader<'_>, fields: [u8; 3], data: &[u8]) -> Option<R
 
 /// Version, public key, begin and end of the validity in units of five
 /// minutes, signature algorithm, signature (IFA-0003).
-fn dehydrated(reader: &mut ItemReader<'_>, fields: &[Tree]) -> Option<RData> {
+fn dehydrated(reader: &mut ItemReader<'_, '_>, fields: &[Tree]) -> Option<RData> {
     let version: u64 = reader.integer(fields.first(), "the version")?;
     if version != 1 {
         return reader.error(format!("version {version} of \"d8\" is unknown"));

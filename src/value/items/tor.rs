@@ -4,7 +4,6 @@ use hickory_proto::rr::rdata::NULL;
 use hickory_proto::rr::{RData, RecordType};
 
 use super::reader::ItemReader;
-use crate::onion::OnionAddress;
 use crate::value::error::shorten;
 use crate::value::tree::Tree;
 
@@ -18,12 +17,12 @@ pub const TOR_NUMBER: u16 = 65_280;
 pub const TOR: RecordType = RecordType::Unknown(TOR_NUMBER);
 
 /// An onion name, with `.onion` and without a final dot.
-pub fn tor(reader: &mut ItemReader<'_>, tree: &Tree) -> Option<RData> {
+pub fn tor(reader: &mut ItemReader<'_, '_>, tree: &Tree) -> Option<RData> {
     let text = reader.text(tree)?;
     if text.ends_with('.') {
         return reader.error(format!("\"{}\" ends in a dot", shorten(text)));
     }
-    match OnionAddress::parse(text) {
+    match reader.onion(text) {
         Ok(onion) => Some(RData::Unknown {
             code: TOR,
             rdata: NULL::with(onion.into_string().into_bytes()),
