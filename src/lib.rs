@@ -61,7 +61,7 @@
 //! use ncprop279::config::{self, Outcome};
 //! use ncprop279::isolation::IsolationId;
 //! use ncprop279::log::Log;
-//! use ncprop279::lookup::Lookups;
+//! use ncprop279::lookup::{Lookups, Timekeeper};
 //! use ncprop279::lookup::core::Limits;
 //! use ncprop279::resolve::{Query, Verdict};
 //! use ncprop279::snapshot::{Absence, FetchFailure, Fetched, NameKey};
@@ -97,6 +97,7 @@
 //!     Arc::new(One),
 //!     Limits::with(&usual.settings),
 //!     Log::silent(),
+//!     Timekeeper::start()?,
 //!     Box::new(move |ticket, verdict| drop(sender.send((ticket, verdict)))),
 //! );
 //! let isolation = IsolationId::parse(b"activity-1")?;

@@ -12,6 +12,7 @@ use ncprop279::config::settings::{Settings, SourceSettings};
 use ncprop279::config::{self, Command, ConfigError, Invocation, Outcome};
 use ncprop279::isolation::IsolationId;
 use ncprop279::log::{Level, Log};
+use ncprop279::lookup::Timekeeper;
 use ncprop279::notice::Notices;
 use ncprop279::platform::Stream;
 use ncprop279::prop279::response::{Status, init_failed, init_ready};
@@ -95,13 +96,26 @@ fn run_plugin(settings: &Settings, warnings: &[String], level: Level) -> ExitCod
         complain("stdin or stdout is closed; a naming client starts this program with both open");
         return ExitCode::FAILURE;
     };
+    let timekeeper = match Timekeeper::start() {
+        Ok(timekeeper) => timekeeper,
+        Err(error) => {
+            let why = format!(
+                "no thread can be started ({error}); raise the limits on processes and memory"
+            );
+            let mut line = Vec::new();
+            init_failed(&mut line, &why);
+            let _ = stdout.write_all(&line);
+            complain(&why);
+            return ExitCode::FAILURE;
+        }
+    };
     let mut ready = Vec::new();
     init_ready(&mut ready);
     if stdout.write_all(&ready).is_err() {
         return ExitCode::SUCCESS;
     }
-    // The client is waiting for the line above; threads, files and sockets come
-    // after it.
+    // The client is waiting for the line above; files, sockets and all other
+    // threads come after it.
     let notices = match Stream::stderr() {
         Ok(stderr) => Notices::new(stderr),
         Err(_) => Notices::new(std::io::sink()),
@@ -124,7 +138,9 @@ fn run_plugin(settings: &Settings, warnings: &[String], level: Level) -> ExitCod
     })
     .with_names(settings.log_names);
     let source = source(settings, log.clone());
-    let served = plugin::serve(stdin, stdout, source, settings, &log, || exit(0));
+    let served = plugin::serve(stdin, stdout, source, settings, timekeeper, &log, || {
+        exit(0)
+    });
     if let Err(error) = served {
         notices.line(&format!("stdin cannot be read: {error}"));
     }

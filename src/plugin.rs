@@ -1,7 +1,7 @@
 //! The plugin at work: a session on a pair of streams, with lookups behind it.
 //!
-//! The thread that calls [`serve`] reads lines and answers from the caches; it
-//! never waits for a lookup. Answers that come later are written by the
+//! The thread that calls [`serve`] reads lines and gives answers that are
+//! finished; it neither evaluates anything nor waits for a lookup. Answers that come later are written by the
 //! threads that found them. All of them append to one buffer under the
 //! session's lock and write it out in that order.
 
@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use crate::cache;
 use crate::config::settings::Settings;
 use crate::log::Log;
-use crate::lookup::Lookups;
 use crate::lookup::core::Limits;
+use crate::lookup::{Lookups, Timekeeper};
 use crate::prop279::line::LineReader;
 use crate::prop279::session::{Action, Options, Session};
 use crate::source::Source;
@@ -32,6 +32,10 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Fetches under way for one isolation id.
 const SLOTS_PER_ISOLATION: usize = 8;
 
+/// Evaluations under way, each of another isolation id. They take processor
+/// time and nothing else, so that more of them at once would gain nothing.
+const EVALUATIONS: usize = 4;
+
 impl Limits {
     /// The bounds of `spec/isolation.md`, as configured.
     pub fn with(settings: &Settings) -> Self {
@@ -39,6 +43,7 @@ impl Limits {
         Self {
             slots: settings.lookups,
             slots_per_isolation: SLOTS_PER_ISOLATION.min(settings.lookups),
+            evaluations: EVALUATIONS,
             queries: 10_000,
             queries_per_isolation: 1_000,
             background: Duration::from_secs(60),
@@ -65,6 +70,7 @@ pub fn serve<W: Write + Send + 'static>(
     output: W,
     source: Arc<dyn Source>,
     settings: &Settings,
+    timekeeper: Timekeeper,
     log: &Log,
     closed: impl Fn() + Send + Sync + 'static,
 ) -> io::Result<()> {
@@ -88,6 +94,7 @@ pub fn serve<W: Write + Send + 'static>(
         source,
         Limits::with(settings),
         log.clone(),
+        timekeeper,
         Box::new(move |ticket, verdict| {
             noted.answered(ticket, &verdict, Found::Lookup);
             answered.session().answer(ticket, &verdict);
@@ -128,7 +135,11 @@ pub fn serve<W: Write + Send + 'static>(
                 isolation,
             }) => {
                 journal.asked(ticket, &isolation, &query);
-                match lookups.cached(&isolation, &query, now) {
+                let question = query.question();
+                let kept = question.and_then(|question| {
+                    lookups.answer(isolation.octets(), question.octets(), now)
+                });
+                match kept {
                     Some(answer) => {
                         let verdict = answer.verdict();
                         journal.answered(ticket, verdict, Found::Cache);

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use ncprop279::config::{self, Outcome};
 use ncprop279::isolation::IsolationId;
 use ncprop279::log::Log;
+use ncprop279::lookup::Timekeeper;
 use ncprop279::plugin::serve;
 use ncprop279::snapshot::{FetchFailure, Fetched, NameKey};
 use ncprop279::source::{Finding, Limit, Source};
@@ -65,6 +66,7 @@ fn a_panic_costs_one_query() {
         output.clone(),
         Arc::new(Fragile),
         &run.settings,
+        Timekeeper::start().unwrap(),
         &Log::silent(),
         || {},
     )

@@ -1,5 +1,6 @@
 //! Telling that lookups fail, and why, before somebody asks.
 
+use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ struct Last {
     now: Option<FailureKind>,
     /// When it was told.
     at: Option<Instant>,
+    /// Whether it was reported that no thread can be started.
+    no_thread: bool,
 }
 
 impl Troubles {
@@ -30,6 +33,17 @@ impl Troubles {
     pub fn note(&self, log: &Log, result: &Result<Fetched, FetchFailure>, now: Instant) {
         if let Some(text) = self.news(result, now) {
             log.warn(format_args!("lookups fail for now: {text}"));
+        }
+    }
+
+    /// Warns that a thread could not be started, once.
+    pub fn no_thread(&self, log: &Log, error: &io::Error) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !std::mem::replace(&mut last.no_thread, true) {
+            log.warn(format_args!(
+                "no thread can be started ({error}); lookups wait until one can: \
+                 raise the limits on processes and memory (ulimit -u, ulimit -v)"
+            ));
         }
     }
 
@@ -52,10 +66,8 @@ impl Troubles {
         if !is_ours || is_early || last.now == Some(failure.kind) {
             return None;
         }
-        *last = Last {
-            now: Some(failure.kind),
-            at: Some(now),
-        };
+        last.now = Some(failure.kind);
+        last.at = Some(now);
         Some(&failure.message)
     }
 }

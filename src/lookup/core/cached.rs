@@ -1,13 +1,12 @@
 //! What is kept of values and answers, and what is had from it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::cache::Weigh;
 use crate::isolation::IsolationId;
-use crate::resolve::{Answer, Query, Verdict};
-use crate::snapshot::{Entry, NameKey, Snapshot};
+use crate::resolve::{Answer, Evaluation, Verdict};
+use crate::snapshot::{Entry, Fetched, NameKey};
 
 use super::Core;
 
@@ -18,22 +17,14 @@ impl Weigh for Arc<Answer> {
 }
 
 impl Core {
-    /// Adds to `snapshot` what the cache knows of `keys`; true if that is all
-    /// of them.
-    pub fn fill(
+    /// What is kept of a name under an isolation id.
+    pub fn cached(
         &mut self,
-        snapshot: &mut Snapshot,
-        keys: &BTreeSet<NameKey>,
+        isolation: &IsolationId,
+        key: &NameKey,
         now: Instant,
-    ) -> bool {
-        let mut all = true;
-        for key in keys {
-            match self.cache.get(snapshot.isolation(), key, now) {
-                Some(fetched) => snapshot.insert(key.clone(), Entry::Known(fetched)),
-                None => all = false,
-            }
-        }
-        all
+    ) -> Option<Fetched> {
+        self.cache.get(isolation, key, now)
     }
 
     /// The answer to a question ([`crate::resolve::Question::octets`]) that
@@ -48,17 +39,17 @@ impl Core {
         self.cache.answer(isolation, question, now)
     }
 
-    /// Keeps the answer to a query, which was made of a snapshot. What cannot
-    /// be known for now is not kept, nor what depends on a name that the cache
+    /// Keeps the answer that a query's evaluation ended with. What cannot be
+    /// known for now is not kept, nor what depends on a name that the cache
     /// does not hold. Returns the isolation ids of which nothing is left.
     #[must_use]
-    pub fn keep(
+    pub(super) fn keep(
         &mut self,
-        query: &Query,
-        snapshot: &Snapshot,
+        evaluation: &Evaluation,
         answer: &Arc<Answer>,
         now: Instant,
     ) -> Vec<IsolationId> {
+        let snapshot = evaluation.snapshot();
         let is_known = !matches!(answer.verdict(), Verdict::Unknown(_));
         let made_of: Option<Vec<_>> = snapshot
             .iter()
@@ -67,7 +58,8 @@ impl Core {
                 Entry::Failed(_) => None,
             })
             .collect();
-        let (true, Some(made_of), Some(question)) = (is_known, made_of, query.question()) else {
+        let question = evaluation.query().question();
+        let (true, Some(made_of), Some(question)) = (is_known, made_of, question) else {
             return Vec::new();
         };
         let gone = self.cache.keep_answer(

@@ -109,7 +109,7 @@ impl Core {
                     Some(second) if matches!(entry, Entry::Known(_)) => *second,
                     _ => job.id,
                 };
-                self.supply(id, &name.1, &entry, &mut effects);
+                self.supply(id, &name.1, &entry);
                 return effects;
             }
         };

@@ -1,10 +1,10 @@
 //! The scheduler's state: who waits for what, what is being fetched, and whose
 //! turn it is.
 //!
-//! It has no threads and does no I/O. Events go in ([`Core::ask`],
-//! [`Core::cancel`], [`Core::evaluated`], [`Core::fetched`], [`Core::tick`]);
-//! what is to be done comes out as [`Effects`] and as jobs from
-//! [`Core::next_job`]. Time is an argument.
+//! It has no threads, does no I/O, and evaluates nothing. Events go in
+//! ([`Core::ask`], [`Core::cancel`], [`Core::evaluated`], [`Core::fetched`],
+//! [`Core::tick`]); what is to be done comes out as [`Effects`], as tasks from
+//! [`Core::next_task`] and as jobs from [`Core::next_job`]. Time is an argument.
 //!
 //! Three kinds of things are kept. A *ticket* is one query of the client, with
 //! its deadline. A *lookup* is shared by all tickets of the same name, mode
@@ -18,14 +18,18 @@ use std::time::{Duration, Instant};
 
 use crate::cache::{self, Cache};
 use crate::isolation::IsolationId;
-use crate::resolve::{Answer, Query, Step, Verdict};
-use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
+use crate::resolve::{Answer, Evaluation, Query, Step, Verdict};
+use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
 use crate::source::{Cancel, Limit};
 
-use super::rota::Rota;
+use evaluations::Evaluations;
+use rota::Rota;
 
 mod cached;
+mod evaluations;
 mod fetches;
+mod ring;
+mod rota;
 mod shared;
 
 /// A query of the client, unique in the life of the process.
@@ -38,6 +42,8 @@ pub struct Limits {
     pub slots: usize,
     /// Fetches under way for one isolation id.
     pub slots_per_isolation: usize,
+    /// Evaluations under way.
+    pub evaluations: usize,
     /// Unanswered queries.
     pub queries: usize,
     /// Unanswered queries of one isolation id.
@@ -79,14 +85,13 @@ impl Job {
     }
 }
 
-/// A lookup whose snapshot has grown, to be evaluated outside the lock.
+/// A lookup to be evaluated, outside the lock.
 #[derive(Debug)]
 pub struct Task {
     lookup: LookupId,
-    /// What is asked.
-    pub query: Query,
-    /// What is known.
-    pub snapshot: Snapshot,
+    isolation: IsolationId,
+    /// What is asked, and what is known.
+    pub evaluation: Evaluation,
 }
 
 /// What an event brings about.
@@ -94,10 +99,15 @@ pub struct Task {
 pub struct Effects {
     /// Answers to give.
     pub answers: Vec<(Ticket, Verdict)>,
-    /// Lookups to evaluate.
-    pub tasks: Vec<Task>,
     /// Isolation ids of which nothing is kept any more.
     pub forgotten: Vec<IsolationId>,
+}
+
+impl Effects {
+    /// Whether nothing is to be done.
+    pub fn is_empty(&self) -> bool {
+        self.answers.is_empty() && self.forgotten.is_empty()
+    }
 }
 
 #[derive(Debug)]
@@ -105,7 +115,9 @@ struct Lookup {
     isolation: IsolationId,
     query: Query,
     /// Away while the lookup is being evaluated.
-    snapshot: Option<Snapshot>,
+    evaluation: Option<Evaluation>,
+    /// Whether it waits for its evaluation.
+    ready: bool,
     waiters: Vec<Ticket>,
     /// Fetches that it waits for.
     fetches: BTreeSet<FetchId>,
@@ -157,6 +169,7 @@ pub struct Core {
     lost: HashMap<FetchId, Cancel>,
     queries_of: HashMap<IsolationId, usize>,
     rota: Rota,
+    evaluations: Evaluations,
     timers: BTreeSet<(Instant, Timer)>,
 }
 
@@ -166,6 +179,7 @@ impl Core {
         Self {
             cache: Cache::new(limits.cache),
             rota: Rota::new(limits.slots, limits.slots_per_isolation),
+            evaluations: Evaluations::new(limits.evaluations),
             limits,
             epoch: 0,
             last_id: 0,
@@ -223,23 +237,23 @@ impl Core {
         let id = self.fresh();
         self.tickets.insert(ticket, (id, deadline));
         self.timers.insert((give_up, Timer::GiveUp(id)));
-        effects.tasks.push(Task {
-            lookup: id,
-            query: name.1.clone(),
-            snapshot: Snapshot::new(isolation.clone()),
-        });
         let lookup = Lookup {
             isolation: isolation.clone(),
             query: name.1.clone(),
-            snapshot: None,
+            evaluation: Some(Evaluation::new(name.1.clone(), isolation.clone())),
+            ready: false,
             waiters: vec![ticket],
             fetches: BTreeSet::new(),
             begun: false,
             outlived: false,
             give_up,
         };
+        // Nothing can be said before that is known, so there is nothing to
+        // evaluate yet.
+        let first = name.1.key();
         self.lookups.insert(id, lookup);
         self.lookup_of.insert(name, id);
+        self.supply_or_fetch(id, first.into_iter().collect(), now);
         effects
     }
 
@@ -254,50 +268,41 @@ impl Core {
         }
     }
 
-    /// A lookup was evaluated with the snapshot of its task.
+    /// The next lookup to evaluate, if one may be.
+    pub fn next_task(&mut self) -> Option<Task> {
+        while let Some((id, isolation)) = self.evaluations.next() {
+            if let Some(lookup) = self.lookups.get_mut(&id)
+                && let Some(evaluation) = lookup.evaluation.take()
+            {
+                lookup.ready = false;
+                return Some(Task {
+                    lookup: id,
+                    isolation,
+                    evaluation,
+                });
+            }
+            self.evaluations.ended(&isolation);
+        }
+        None
+    }
+
+    /// A lookup was evaluated.
     pub fn evaluated(&mut self, task: Task, step: Step, now: Instant) -> Effects {
         let mut effects = Effects::default();
-        let Task {
-            lookup: id,
-            query,
-            mut snapshot,
-        } = task;
-        let Some(lookup) = self.lookups.get(&id) else {
+        let id = task.lookup;
+        self.evaluations.ended(&task.isolation);
+        let Some(lookup) = self.lookups.get_mut(&id) else {
             return effects;
         };
-        let isolation = lookup.isolation.clone();
-        let keys = match step {
+        match step {
             Step::Done(verdict) => {
                 self.finish(id, &verdict, &mut effects);
                 effects.forgotten =
-                    self.keep(&query, &snapshot, &Arc::new(Answer::new(verdict)), now);
-                return effects;
+                    self.keep(&task.evaluation, &Arc::new(Answer::new(verdict)), now);
             }
-            Step::Need(keys) => keys,
-        };
-        if self.fill(&mut snapshot, &keys, now) {
-            effects.tasks.push(Task {
-                lookup: id,
-                query,
-                snapshot,
-            });
-            return effects;
-        }
-        let mut fetches = BTreeSet::new();
-        for key in keys {
-            if snapshot.get(&key).is_none() {
-                fetches.insert(self.join(id, &isolation, key));
-            }
-        }
-        if let Some(lookup) = self.lookups.get_mut(&id) {
-            lookup.begun |= fetches
-                .iter()
-                .filter_map(|id| self.fetches.get(id))
-                .any(|fetch| fetch.attempts > 0 || matches!(fetch.state, State::Running { .. }));
-            lookup.snapshot = Some(snapshot);
-            lookup.fetches = fetches;
-            if lookup.waiters.is_empty() && !lookup.begun {
-                self.abandon(id);
+            Step::Need(keys) => {
+                lookup.evaluation = Some(task.evaluation);
+                self.supply_or_fetch(id, keys, now);
             }
         }
         effects
@@ -356,6 +361,7 @@ impl Core {
             && self.lost.is_empty()
             && self.queries_of.is_empty()
             && self.rota.is_empty()
+            && self.evaluations.is_empty()
             && self.timers.is_empty()
     }
 }

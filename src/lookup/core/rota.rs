@@ -3,21 +3,20 @@
 //! Ids take turns, so that an id with a thousand fetches delays another id's
 //! single one by no more than the slot that becomes free next.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use crate::isolation::IsolationId;
 
-type FetchId = u64;
+use super::FetchId;
+use super::ring::Ring;
 
 /// Slots and the queues before them.
 pub struct Rota {
     slots: usize,
     slots_per_isolation: usize,
     queues: HashMap<IsolationId, VecDeque<FetchId>>,
-    /// The ids that have a queue, in the order of their turns, and perhaps some
-    /// that have none any more.
-    ring: VecDeque<IsolationId>,
-    in_ring: HashSet<IsolationId>,
+    /// The ids that have a queue.
+    ring: Ring,
     running: HashMap<FetchId, IsolationId>,
     running_of: HashMap<IsolationId, usize>,
     /// Fetches that lost their slot and have not ended yet.
@@ -40,8 +39,7 @@ impl Rota {
             slots,
             slots_per_isolation,
             queues: HashMap::new(),
-            ring: VecDeque::new(),
-            in_ring: HashSet::new(),
+            ring: Ring::default(),
             running: HashMap::new(),
             running_of: HashMap::new(),
             yielded: HashMap::new(),
@@ -52,9 +50,7 @@ impl Rota {
     pub fn queue(&mut self, fetch: FetchId, isolation: &IsolationId) {
         let queue = self.queues.entry(isolation.clone()).or_default();
         queue.push_back(fetch);
-        if self.in_ring.insert(isolation.clone()) {
-            self.ring.push_back(isolation.clone());
-        }
+        self.ring.join(isolation);
     }
 
     /// Takes a fetch out of its id's queue.
@@ -62,8 +58,8 @@ impl Rota {
         if let Some(queue) = self.queues.get_mut(isolation) {
             queue.retain(|queued| *queued != fetch);
             if queue.is_empty() {
-                // Its place in the ring is taken away when its turn comes.
                 self.queues.remove(isolation);
+                self.ring.leave(isolation);
             }
         }
     }
@@ -71,7 +67,7 @@ impl Rota {
     /// Takes the next fetch that may begin. Those that somebody waits for
     /// (`is_live`) go first, and may take the slot of one that nobody does.
     pub fn next(&mut self, is_live: impl Fn(FetchId) -> bool) -> Option<Turn> {
-        if self.ring.is_empty() {
+        if self.queues.is_empty() {
             return None;
         }
         // As many again as there are slots may run on without one; beyond
@@ -88,13 +84,12 @@ impl Rota {
                 return None;
             }
             for _ in 0..self.ring.len() {
-                let isolation = self.ring.pop_front()?;
+                let isolation = self.ring.pop()?;
                 let turn = self.turn_of(&isolation, want_live, full, may_yield, &is_live);
                 if self.queues.get(&isolation).is_some_and(|q| !q.is_empty()) {
-                    self.ring.push_back(isolation);
+                    self.ring.join(&isolation);
                 } else {
                     self.queues.remove(&isolation);
-                    self.in_ring.remove(&isolation);
                 }
                 if turn.is_some() {
                     return turn;
@@ -166,6 +161,7 @@ impl Rota {
     /// Whether nothing is queued or under way.
     pub fn is_empty(&self) -> bool {
         self.queues.is_empty()
+            && self.ring.len() == 0
             && self.running.is_empty()
             && self.running_of.is_empty()
             && self.yielded.is_empty()

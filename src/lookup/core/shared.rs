@@ -9,7 +9,7 @@ use crate::isolation::IsolationId;
 use crate::resolve::Verdict;
 use crate::snapshot::{Entry, FailureKind, FetchFailure, NameKey};
 
-use super::{Core, Effects, Fetch, FetchId, LookupId, SUSPECT, State, Task, Ticket, Timer};
+use super::{Core, Effects, Fetch, FetchId, LookupId, SUSPECT, State, Ticket, Timer};
 
 impl Core {
     pub(super) fn fresh(&mut self) -> u64 {
@@ -20,8 +20,60 @@ impl Core {
     /// Of ids that lost their cache, those that nothing is under way for.
     pub(super) fn idle(&self, ids: Vec<IsolationId>) -> Vec<IsolationId> {
         ids.into_iter()
-            .filter(|id| !self.queries_of.contains_key(id) && !self.rota.is_busy(id))
+            .filter(|id| {
+                let is_busy = self.rota.is_busy(id) || self.evaluations.is_busy(id);
+                !is_busy && !self.queries_of.contains_key(id)
+            })
             .collect()
+    }
+
+    /// Lets a lookup be evaluated if all that it needs is known; otherwise it
+    /// waits for what has to be fetched.
+    pub(super) fn supply_or_fetch(&mut self, id: LookupId, keys: BTreeSet<NameKey>, now: Instant) {
+        let Some(lookup) = self.lookups.get_mut(&id) else {
+            return;
+        };
+        let isolation = lookup.isolation.clone();
+        let mut missing = Vec::new();
+        for key in keys {
+            match (
+                &mut lookup.evaluation,
+                self.cache.get(&isolation, &key, now),
+            ) {
+                (Some(evaluation), Some(fetched)) => evaluation.learn(key, Entry::Known(fetched)),
+                _ => missing.push(key),
+            }
+        }
+        if missing.is_empty() {
+            self.ready(id);
+            return;
+        }
+        let fetches = missing
+            .into_iter()
+            .map(|key| self.join(id, &isolation, key));
+        let fetches: BTreeSet<FetchId> = fetches.collect();
+        let begun = fetches
+            .iter()
+            .filter_map(|id| self.fetches.get(id))
+            .any(|fetch| fetch.attempts > 0 || matches!(fetch.state, State::Running { .. }));
+        if let Some(lookup) = self.lookups.get_mut(&id) {
+            lookup.begun |= begun;
+            lookup.fetches = fetches;
+            if lookup.waiters.is_empty() && !lookup.begun {
+                self.abandon(id);
+            }
+        }
+    }
+
+    /// Queues a lookup for its evaluation.
+    fn ready(&mut self, id: LookupId) {
+        if let Some(lookup) = self.lookups.get_mut(&id)
+            && lookup.evaluation.is_some()
+            && !lookup.ready
+        {
+            lookup.ready = true;
+            self.evaluations.queue(id, &lookup.isolation);
+        }
     }
 
     /// Lets a lookup wait for a fetch, which is made if there is none.
@@ -87,13 +139,7 @@ impl Core {
     }
 
     /// Gives what a fetch brought to the lookups that wait for it.
-    pub(super) fn supply(
-        &mut self,
-        id: FetchId,
-        key: &NameKey,
-        entry: &Entry,
-        effects: &mut Effects,
-    ) {
+    pub(super) fn supply(&mut self, id: FetchId, key: &NameKey, entry: &Entry) {
         let Some(fetch) = self.detach(id) else {
             return;
         };
@@ -102,20 +148,13 @@ impl Core {
                 continue;
             };
             lookup.fetches.remove(&id);
-            if let Some(snapshot) = &mut lookup.snapshot {
-                snapshot.insert(key.clone(), entry.clone());
+            if let Some(evaluation) = &mut lookup.evaluation {
+                evaluation.learn(key.clone(), entry.clone());
             }
             // A failure that is not tried again decides the query, whatever
             // else is still missing.
-            let decided = matches!(entry, Entry::Failed(_));
-            if (lookup.fetches.is_empty() || decided)
-                && let Some(snapshot) = lookup.snapshot.take()
-            {
-                effects.tasks.push(Task {
-                    lookup: waiting,
-                    query: lookup.query.clone(),
-                    snapshot,
-                });
+            if lookup.fetches.is_empty() || matches!(entry, Entry::Failed(_)) {
+                self.ready(waiting);
             }
         }
     }
@@ -172,9 +211,8 @@ impl Core {
             let fetch = self.fetches.get(id);
             fetch.is_some_and(|fetch| matches!(fetch.state, State::Running { .. }))
         });
-        let evaluated = lookup.snapshot.is_some();
         let goes_on = under_way && self.lookups.len() <= self.limits.queries;
-        if self.lookups.get(&id).is_some_and(|l| l.waiters.is_empty()) && evaluated && !goes_on {
+        if self.lookups.get(&id).is_some_and(|l| l.waiters.is_empty()) && !goes_on {
             self.abandon(id);
         }
     }
@@ -185,6 +223,9 @@ impl Core {
             return;
         };
         self.timers.remove(&(lookup.give_up, Timer::GiveUp(id)));
+        if lookup.ready {
+            self.evaluations.unqueue(id, &lookup.isolation);
+        }
         self.lookup_of.remove(&(lookup.isolation, lookup.query));
         for fetch_id in lookup.fetches {
             let Some(fetch) = self.fetches.get_mut(&fetch_id) else {

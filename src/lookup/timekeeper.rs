@@ -1,0 +1,102 @@
+//! The thread that lets time pass: deadlines, pauses, polling, tidying.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Shared;
+
+/// How often a source that can change is looked at.
+const POLL: Duration = Duration::from_secs(1);
+
+/// How often what has outlived its time is dropped from the cache.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// A thread that will keep the deadlines of lookups.
+///
+/// Without it no deadline holds, so it is started before a client is promised
+/// anything. Threads for lookups can be had later, or not, without breaking a
+/// promise.
+pub struct Timekeeper {
+    shared: Sender<Arc<Shared>>,
+}
+
+impl Timekeeper {
+    /// Starts the thread, which waits for its lookups. It ends with them, or
+    /// with this value.
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub fn start() -> io::Result<Self> {
+        let (shared, lookups) = channel::<Arc<Shared>>();
+        thread::Builder::new()
+            .name("time".to_owned())
+            .spawn(move || {
+                if let Ok(shared) = lookups.recv() {
+                    Shared::time_passes(&shared);
+                }
+            })?;
+        Ok(Self { shared })
+    }
+
+    pub(super) fn keep(self, shared: Arc<Shared>) {
+        // The thread waits for nothing else, so that it is there.
+        let _ = self.shared.send(shared);
+    }
+}
+
+impl Shared {
+    fn time_passes(shared: &Arc<Self>) {
+        let mut next_poll = Instant::now() + POLL;
+        let mut next_sweep = Instant::now() + SWEEP;
+        loop {
+            let effects = {
+                let mut state = shared.lock();
+                loop {
+                    if state.ended {
+                        return;
+                    }
+                    let now = Instant::now();
+                    let is_polled = shared.source.is_polled();
+                    let due = [
+                        Some(next_sweep),
+                        is_polled.then_some(next_poll),
+                        state.core.next_tick(),
+                        state.spawn_again,
+                    ];
+                    let due = due.into_iter().flatten().min().unwrap_or(next_sweep);
+                    let Some(left) = due.checked_duration_since(now).filter(|d| !d.is_zero())
+                    else {
+                        break;
+                    };
+                    let waited = shared.time.wait_timeout(state, left);
+                    state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                }
+                let now = Instant::now();
+                let effects = state.core.tick(now);
+                Self::dispatch(shared, &mut state, 0, now);
+                effects
+            };
+            shared.carry_out(effects);
+            let now = Instant::now();
+            if now >= next_poll && shared.source.is_polled() {
+                next_poll = now + POLL;
+                let poll = || shared.source.poll();
+                if catch_unwind(AssertUnwindSafe(poll)).unwrap_or(false) {
+                    shared.lock().core.invalidate();
+                    let log = &shared.log;
+                    log.info("the values have changed; what was cached is dropped");
+                }
+            }
+            if now >= next_sweep {
+                next_sweep = now + SWEEP;
+                let gone = shared.lock().core.sweep(now);
+                gone.iter().for_each(|id| shared.forget(id));
+                shared.source.tidy();
+            }
+        }
+    }
+}
