@@ -21,12 +21,13 @@ use ncprop279::source::names_file::NamesFile;
 use ncprop279::source::rpc::RpcSource;
 use ncprop279::source::told::Told;
 use ncprop279::source::{Finding, Health, Source};
-use ncprop279::{plugin, text, zone};
+use ncprop279::{platform, plugin, text, zone};
 
 /// How long the last lines on stderr may take before the process ends.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
+    platform::bound_arenas();
     let invocation = match config::read(std::env::args_os().skip(1), &|name| std::env::var_os(name))
     {
         Ok(Outcome::Run(invocation)) => *invocation,

@@ -1,5 +1,9 @@
 //! What differs between operating systems.
 
+mod address_space;
+
+pub use address_space::bound_arenas;
+
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
@@ -26,6 +30,18 @@ impl Platform {
     } else {
         Self::Unix
     };
+}
+
+/// The stack of a thread. Address space is reserved for all of it, which counts
+/// where a user limits that. The suites pass with a quarter of it, TLS handshakes
+/// in an unoptimised build included.
+const STACK: usize = 512 << 10;
+
+/// A thread with a bounded stack. Every thread of the program starts here.
+pub fn thread(name: &str) -> thread::Builder {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .stack_size(STACK)
 }
 
 /// How long to wait where a stream would block but was set not to.

@@ -13,11 +13,11 @@ mod trouble;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::isolation::IsolationId;
 use crate::log::Log;
+use crate::platform;
 use crate::resolve::{self, Answer, Query, Step, Verdict};
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, Snapshot};
 use crate::source::{Source, told};
@@ -197,9 +197,7 @@ impl Shared {
                     continue;
                 }
                 let worker = Arc::clone(shared);
-                let spawned = thread::Builder::new()
-                    .name("lookup".to_owned())
-                    .spawn(move || Self::work(&worker));
+                let spawned = platform::thread("lookup").spawn(move || Self::work(&worker));
                 match spawned {
                     Ok(_) => state.workers += 1,
                     // Those that exist will come to it.
@@ -269,9 +267,7 @@ impl Shared {
     /// Starts the thread that lets time pass.
     fn keep_time(shared: &Arc<Self>) {
         let keeper = Arc::clone(shared);
-        let spawned = thread::Builder::new()
-            .name("time".to_owned())
-            .spawn(move || Self::time_passes(&keeper));
+        let spawned = platform::thread("time").spawn(move || Self::time_passes(&keeper));
         if spawned.is_err() {
             // Without it deadlines are kept only by the source's own limits.
             // The process is out of threads, and says so in its answers.
