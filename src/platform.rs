@@ -4,7 +4,7 @@ mod address_space;
 
 pub use address_space::bound_arenas;
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 use std::thread;
@@ -115,6 +115,55 @@ impl Write for Stream {
     }
 }
 
+/// Opens a regular file and never waits: opening a named pipe would, for its
+/// other end. What is there is looked at before it is opened, so that no device
+/// is touched, and what was opened after it, as it may have changed in between.
+///
+/// # Errors
+/// It cannot be opened, or is no regular file ([`ErrorKind::InvalidInput`]).
+pub fn open_regular(path: &Path, options: &OpenOptions) -> io::Result<(File, Metadata)> {
+    let require = |metadata: Metadata| match metadata.is_file() {
+        true => Ok(metadata),
+        false => Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            "it is not a regular file",
+        )),
+    };
+    match fs::metadata(path) {
+        // To be created, or the error of opening it.
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        found => drop(require(found?)?),
+    }
+    let file = without_waiting(options).open(path)?;
+    let metadata = require(file.metadata()?)?;
+    Ok((file, metadata))
+}
+
+/// Opens a regular file for reading, as [`open_regular`].
+///
+/// # Errors
+/// As for [`open_regular`].
+pub fn open_to_read(path: &Path) -> io::Result<(File, Metadata)> {
+    open_regular(path, OpenOptions::new().read(true))
+}
+
+#[cfg(unix)]
+fn without_waiting(options: &OpenOptions) -> OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    let mut options = options.clone();
+    let flag = rustix::fs::OFlags::NONBLOCK.bits();
+    // Reading a regular file does not heed it.
+    options.custom_flags(flag.cast_signed());
+    options
+}
+
+/// A named pipe is in a place of its own here, and is no file.
+#[cfg(not(unix))]
+fn without_waiting(options: &OpenOptions) -> OpenOptions {
+    options.clone()
+}
+
 /// Creates a directory and those above it, unless they exist, accessible to
 /// nobody but the user.
 ///
@@ -195,5 +244,38 @@ impl FileIdentity {
     #[cfg(not(unix))]
     pub fn of(_: &Metadata) -> Option<Self> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Also if the pipe took a file's place after that was looked at.
+    #[cfg(unix)]
+    #[test]
+    fn opening_a_named_pipe_does_not_wait() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let opened = without_waiting(OpenOptions::new().read(true)).open(&path);
+        assert!(!opened.unwrap().metadata().unwrap().is_file());
+        let refused = open_to_read(&path).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_regular_file_is_opened_and_a_missing_one_is_not_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let missing = open_to_read(&path).unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::NotFound);
+        let mut options = OpenOptions::new();
+        let (mut file, metadata) =
+            open_regular(&path, options.create(true).truncate(false).write(true)).unwrap();
+        assert_eq!(metadata.len(), 0);
+        file.write_all(b"x").unwrap();
+        assert_eq!(open_to_read(&path).unwrap().1.len(), 1);
     }
 }
