@@ -98,8 +98,8 @@ fn run_plugin(settings: &Settings, warnings: &[String], level: Level) -> ExitCod
     };
     let mut ready = Vec::new();
     init_ready(&mut ready);
-    if stdout.write_all(&ready).is_err() {
-        return ExitCode::SUCCESS;
+    if let Err(error) = stdout.write_all(&ready) {
+        return unwritable(&error);
     }
     // The client is waiting for the line above; threads, files and sockets come
     // after it.
@@ -125,7 +125,15 @@ fn run_plugin(settings: &Settings, warnings: &[String], level: Level) -> ExitCod
     })
     .with_names(settings.log_names);
     let source = source(settings, log.clone());
-    let served = plugin::serve(stdin, stdout, source, settings, &log, || exit(0));
+    let hang_up = stdin.hang_up();
+    let last = Arc::clone(&notices);
+    let closed = move |why: std::io::Result<()>| {
+        let Err(error) = why else { exit(0) };
+        last.line(&format!("stdout cannot be written: {}", error.kind()));
+        last.flush(LAST_WORDS);
+        exit(1)
+    };
+    let served = plugin::serve(stdin, stdout, source, settings, &log, hang_up, closed);
     if let Err(error) = served {
         notices.line(&format!("stdin cannot be read: {error}"));
     }
@@ -233,11 +241,21 @@ fn print(text: &str) {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());
     if let Err(error) = written
-        && error.kind() != std::io::ErrorKind::BrokenPipe
+        && !platform::is_closed(&error)
     {
-        complain(&format!("stdout cannot be written: {}", error.kind()));
+        unwritable(&error);
         exit(1);
     }
+}
+
+/// The exit status of a program whose stdout cannot be written. It says so
+/// unless the reader is gone.
+fn unwritable(error: &std::io::Error) -> ExitCode {
+    if platform::is_closed(error) {
+        return ExitCode::SUCCESS;
+    }
+    complain(&format!("stdout cannot be written: {}", error.kind()));
+    ExitCode::FAILURE
 }
 
 fn complain(text: &str) {

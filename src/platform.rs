@@ -79,6 +79,46 @@ impl Stream {
     }
 }
 
+/// Whether a failure to write says that nobody reads any more, which is no fault.
+pub fn is_closed(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+    )
+}
+
+impl Stream {
+    /// What waits until nobody writes to the other side any more; `None` if that
+    /// cannot be noticed.
+    #[cfg(unix)]
+    pub fn hang_up(&self) -> Option<Box<dyn FnOnce() + Send>> {
+        use rustix::event::{PollFd, PollFlags, poll};
+
+        // A socket can be closed in one direction.
+        #[cfg(target_os = "linux")]
+        const WANTED: PollFlags = PollFlags::RDHUP;
+        // That nobody writes is always reported.
+        #[cfg(not(target_os = "linux"))]
+        const WANTED: PollFlags = PollFlags::empty();
+
+        if self.0.metadata().is_ok_and(|metadata| metadata.is_file()) {
+            // Whoever wrote it is done.
+            return Some(Box::new(|| {}));
+        }
+        let stream = self.0.try_clone().ok()?;
+        Some(Box::new(move || {
+            let mut watched = [PollFd::new(&stream, WANTED)];
+            while poll(&mut watched, None) == Err(rustix::io::Errno::INTR) {}
+        }))
+    }
+
+    /// Nothing is noticed here.
+    #[cfg(not(unix))]
+    pub fn hang_up(&self) -> Option<Box<dyn FnOnce() + Send>> {
+        None
+    }
+}
+
 #[cfg(unix)]
 fn clone(stream: impl std::os::fd::AsFd) -> io::Result<File> {
     Ok(File::from(stream.as_fd().try_clone_to_owned()?))

@@ -66,7 +66,8 @@ fn a_panic_costs_one_query() {
         Arc::new(Fragile),
         &run.settings,
         &Log::silent(),
-        || {},
+        None,
+        |_| {},
     )
     .unwrap();
     let written = output.0.lock().unwrap();
