@@ -12,6 +12,7 @@
 
 mod support;
 
+use std::io::Write;
 use std::path::Path;
 
 use support::node::{Flavour, Node};
@@ -62,6 +63,68 @@ fn two_hundred_ids_fit_into_400_mb() {
     plugin.finish();
 }
 
+/// A value nested as deeply as one may be, in every way that one can nest, and a
+/// name of as many labels. A thread that looks it up has a stack for that.
+#[test]
+fn stacks_are_large_enough_for_the_deepest_values() {
+    let depth = 130;
+    let labels = "a.".repeat(120);
+    let map = |label: &str| {
+        let open = format!(r#"{{"map":{{"{label}":"#);
+        format!(
+            r#"{}{{"ip":"192.0.2.1"}}{}"#,
+            open.repeat(depth),
+            "}}".repeat(depth)
+        )
+    };
+    let list = |item: &str| format!(r#"{{"{item}":{}{}}}"#, "[".repeat(259), "]".repeat(259));
+    let values = [
+        ("map", map("a")),
+        ("wildcard", map("*")),
+        ("ip", list("ip")),
+        ("import", list("import")),
+        ("txt", list("txt")),
+        ("tls", list("tls")),
+    ];
+    let node = Node::start(Flavour::Core);
+    let mut plugin = node.plugin(&[]);
+    for (label, value) in values {
+        node.set(&format!("d/{label}"), &value);
+        for name in [format!("{label}.bit"), format!("{labels}{label}.bit")] {
+            let answer = plugin.ask(&name, "i");
+            assert!(
+                answer.starts_with("3 ") || answer.starts_with("0 "),
+                "{answer}"
+            );
+        }
+    }
+    plugin.finish();
+}
+
+/// Every thread has the bounded stack: it starts through `platform::thread`.
+#[test]
+fn every_thread_starts_in_one_place() {
+    let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+            let is_exempt = path.ends_with("src/platform.rs")
+                || path.components().any(|part| part.as_os_str() == "tests")
+                || path.ends_with("tests.rs")
+                || path.ends_with("fuzzing.rs");
+            for call in ["thread::spawn(", "thread::Builder::new(", "scope.spawn("] {
+                assert!(is_exempt || !code.contains(call), "{path:?}: {call}");
+            }
+        }
+    }
+}
+
 /// Under the limit the program starts itself once more. Where that fails it
 /// goes on, and a closed stdout is still a clean end.
 #[test]
@@ -80,7 +143,6 @@ fn a_program_that_cannot_start_again_goes_on() {
     let mut plugin = limited(steps, &copy, &node).deaf().spawn();
     plugin.close_stdout();
     let mut stdin = plugin.take_stdin();
-    use std::io::Write;
     let _ = stdin.write_all(b"RESOLVE 1 foo.com i\n");
     assert_eq!(plugin.wait().code(), Some(0), "{}", plugin.story());
 }
