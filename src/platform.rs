@@ -172,7 +172,9 @@ pub fn open_regular(path: &Path, options: &OpenOptions) -> io::Result<(File, Met
     match fs::metadata(path) {
         // To be created, or the error of opening it.
         Err(error) if error.kind() == ErrorKind::NotFound => {}
-        found => drop(require(found?)?),
+        found => {
+            require(found?)?;
+        }
     }
     let file = without_waiting(options).open(path)?;
     let metadata = require(file.metadata()?)?;
