@@ -33,6 +33,10 @@ const WRITE_AT: usize = 64 * 1024;
 /// for these to be read.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How often it is noticed that the client goes on reading, once its input has
+/// ended.
+const GLANCE: Duration = Duration::from_millis(50);
+
 /// Fetches under way for one isolation id.
 const SLOTS_PER_ISOLATION: usize = 8;
 
@@ -203,16 +207,18 @@ impl<W: Write + Send + 'static> Client<W> {
         let client = Arc::clone(client);
         let wait = move || {
             hang_up();
-            loop {
-                let before = client.writes.load(Ordering::Relaxed);
-                thread::sleep(patience);
+            let writes = || client.writes.load(Ordering::Relaxed);
+            let (mut seen, mut since) = (writes(), Instant::now());
+            while since.elapsed() < patience {
+                thread::sleep(GLANCE);
                 if client.is_done.load(Ordering::Relaxed) {
                     return;
                 }
-                if client.writes.load(Ordering::Relaxed) == before {
-                    return (client.closed)(Ok(()));
+                if writes() != seen {
+                    (seen, since) = (writes(), Instant::now());
                 }
             }
+            (client.closed)(Ok(()));
         };
         // Without a thread the end waits for the client.
         let _ = platform::thread("end").spawn(wait);

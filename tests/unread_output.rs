@@ -38,11 +38,11 @@ fn queries() -> String {
 struct Running(Child);
 
 impl Running {
-    /// A query takes half a second at most, so the end two and a half.
+    /// A query takes a second and a half at most, so the end three and a half.
     fn start(stdin: impl Into<Stdio>) -> Self {
         let child = Command::new(BINARY)
             .args(NAMES)
-            .args(["--timeout", "0.5"])
+            .args(["--timeout", "1.5"])
             .stdin(stdin)
             .stdout(Stdio::piped())
             .spawn();
@@ -70,7 +70,7 @@ impl Running {
         let (code, time) = self.end();
         assert_eq!(code, Some(0));
         // The time of the last query and two seconds, on a busy machine.
-        assert!(time < Duration::from_secs(10), "{time:?}");
+        assert!(time < Duration::from_secs(6), "{time:?}");
         // Not before that, as a client may be slow.
         assert!(time > Duration::from_secs(1), "{time:?}");
     }
@@ -120,7 +120,7 @@ fn an_unread_output_does_not_end_it_while_the_input_is_open() {
     let mut stdin = plugin.0.stdin.take().unwrap();
     stdin.write_all(queries().as_bytes()).unwrap();
     // Longer than the time after which it would be given up.
-    thread::sleep(Duration::from_secs(4));
+    thread::sleep(Duration::from_secs(5));
     assert!(plugin.0.try_wait().unwrap().is_none());
     let mut output = plugin.output();
     let reader = thread::spawn(move || {
@@ -149,7 +149,7 @@ fn a_slow_reader_gets_every_answer() {
             break;
         }
         text.extend_from_slice(&part[..count]);
-        thread::sleep(Duration::from_millis(250));
+        thread::sleep(Duration::from_millis(350));
     }
     let answers = text.iter().filter(|byte| **byte == b'\n').count();
     assert_eq!(answers, QUERIES + 1);
