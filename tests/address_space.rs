@@ -14,7 +14,11 @@ mod support;
 
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
+use support::electrum::chain::Chain;
+use support::electrum::{Electrum, Options, Version};
+use support::electrum_plugin;
 use support::node::{Flavour, Node};
 use support::plugin::{Plugin, Start};
 
@@ -24,11 +28,16 @@ const BINARY: &str = env!("CARGO_BIN_EXE_ncprop279");
 const LIMIT: &str = "ulimit -v 400000";
 
 /// A shell that does `steps` and becomes the plugin, which is `$0`.
-fn limited(steps: &str, binary: &Path, node: &Node) -> Start {
+fn limited(steps: &str, binary: &Path, arguments: &[String]) -> Start {
     let script = format!("{LIMIT}; {steps}");
     let mut all = vec!["-c".to_owned(), script, binary.to_str().unwrap().to_owned()];
-    all.extend(node.arguments(&["--timeout", "60"]));
+    all.extend(arguments.iter().cloned());
     Start::of(Path::new("/bin/sh"), &all)
+}
+
+/// The plugin under the limit.
+fn plugin(arguments: &[String]) -> Plugin {
+    limited(r#"exec "$0" "$@""#, Path::new(BINARY), arguments).ready()
 }
 
 /// The most address space that was ever reserved, in KiB.
@@ -55,11 +64,39 @@ fn two_hundred_ids_at_once(node: &Node, plugin: &mut Plugin) {
 #[test]
 fn two_hundred_ids_fit_into_400_mb() {
     let node = Node::start(Flavour::Core);
-    let mut plugin = limited(r#"exec "$0" "$@""#, Path::new(BINARY), &node).ready();
+    let mut plugin = plugin(&node.arguments(&["--timeout", "60"]));
     two_hundred_ids_at_once(&node, &mut plugin);
     // Not by good luck: far from the limit.
     let reserved = reserved(&plugin);
     assert!(reserved < 200_000, "{reserved} KiB");
+    plugin.finish();
+}
+
+/// Two more threads for each lookup.
+#[test]
+fn two_hundred_ids_at_electrum_servers_fit_into_400_mb() {
+    let mut chain = Chain::new();
+    chain.register("d/a", electrum_plugin::ip("192.0.2.1"));
+    chain.mine(12);
+    let servers = [Version::V1_15, Version::V2_0b1].map(|version| {
+        let mut options = Options::new(version);
+        // Long enough for all slots to be taken.
+        options.delay = Duration::from_millis(300);
+        Electrum::start(chain.clone(), options)
+    });
+    let mut arguments = vec!["--network=regtest".to_owned(), "-v".to_owned()];
+    arguments.push("--timeout=60".to_owned());
+    for server in &servers {
+        arguments.push(format!("--electrum-server={}:t", server.address()));
+    }
+    let mut plugin = plugin(&arguments);
+    electrum_plugin::verified(&plugin, &chain);
+    for id in 0..200 {
+        plugin.send(&format!("RESOLVE {id} a.bit i{id}"));
+    }
+    for id in 0..200 {
+        assert_eq!(plugin.answer(&id.to_string()), "0 192.0.2.1");
+    }
     plugin.finish();
 }
 
@@ -135,12 +172,12 @@ fn a_program_that_cannot_start_again_goes_on() {
     let copy = directory.path().join("ncprop279");
     std::fs::copy(BINARY, &copy).unwrap();
     let steps = r#"exec 9<"$0"; rm "$0"; exec /proc/self/fd/9 "$@""#;
-    let mut plugin = limited(steps, &copy, &node).ready();
+    let mut plugin = limited(steps, &copy, &node.arguments(&[])).ready();
     assert_eq!(plugin.resolve("1", "a.bit", "i"), "0 192.0.2.1");
     plugin.finish();
 
     std::fs::copy(BINARY, &copy).unwrap();
-    let mut plugin = limited(steps, &copy, &node).deaf().spawn();
+    let mut plugin = limited(steps, &copy, &node.arguments(&[])).deaf().spawn();
     plugin.close_stdout();
     let mut stdin = plugin.take_stdin();
     let _ = stdin.write_all(b"RESOLVE 1 foo.com i\n");
