@@ -122,7 +122,8 @@ pub fn serve<W: Write + Send + 'static>(
     let mut now = Instant::now();
     loop {
         let waits = !lines.has_buffered_line();
-        let Some(line) = lines.next_line()? else {
+        let line = lines.next_line().inspect_err(|_| client.end());
+        let Some(line) = line? else {
             break;
         };
         if waits {
@@ -173,7 +174,7 @@ pub fn serve<W: Write + Send + 'static>(
     Client::give_up_after(&client, Box::new(|| {}), patience);
     client.flush();
     client.finish(Instant::now() + patience);
-    client.is_done.store(true, Ordering::Relaxed);
+    client.end();
     journal.tell_counts();
     Ok(())
 }
@@ -188,7 +189,7 @@ struct Client<W> {
     idle: Condvar,
     /// How often something was written.
     writes: AtomicU64,
-    /// All was answered and written.
+    /// Nothing more is read or written.
     is_done: AtomicBool,
     closed: Box<dyn Fn(io::Result<()>) + Send + Sync>,
 }
@@ -222,6 +223,11 @@ impl<W: Write + Send + 'static> Client<W> {
         };
         // Without a thread the end waits for the client.
         let _ = platform::thread("end").spawn(wait);
+    }
+
+    /// Nothing is written any more, so nobody is given up.
+    fn end(&self) {
+        self.is_done.store(true, Ordering::Relaxed);
     }
 
     fn session(&self) -> MutexGuard<'_, Session> {
