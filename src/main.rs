@@ -22,12 +22,13 @@ use ncprop279::source::names_file::NamesFile;
 use ncprop279::source::rpc::RpcSource;
 use ncprop279::source::told::Told;
 use ncprop279::source::{Finding, Health, Source};
-use ncprop279::{plugin, text, zone};
+use ncprop279::{platform, plugin, text, zone};
 
 /// How long the last lines on stderr may take before the process ends.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
+    platform::bound_arenas();
     let invocation = match config::read(std::env::args_os().skip(1), &|name| std::env::var_os(name))
     {
         Ok(Outcome::Run(invocation)) => *invocation,
@@ -111,8 +112,8 @@ fn run_plugin(settings: &Settings, warnings: &[String], level: Level) -> ExitCod
     };
     let mut ready = Vec::new();
     init_ready(&mut ready);
-    if stdout.write_all(&ready).is_err() {
-        return ExitCode::SUCCESS;
+    if let Err(error) = stdout.write_all(&ready) {
+        return unwritable(&error);
     }
     // The client is waiting for the line above; files, sockets and all other
     // threads come after it.
@@ -138,9 +139,17 @@ fn run_plugin(settings: &Settings, warnings: &[String], level: Level) -> ExitCod
     })
     .with_names(settings.log_names);
     let source = source(settings, log.clone());
-    let served = plugin::serve(stdin, stdout, source, settings, timekeeper, &log, || {
-        exit(0)
-    });
+    let hang_up = stdin.hang_up();
+    let last = Arc::clone(&notices);
+    let closed = move |why: std::io::Result<()>| {
+        let Err(error) = why else { exit(0) };
+        last.line(&format!("stdout cannot be written: {}", error.kind()));
+        last.flush(LAST_WORDS);
+        exit(1)
+    };
+    let served = plugin::serve(
+        stdin, stdout, source, settings, timekeeper, &log, hang_up, closed,
+    );
     if let Err(error) = served {
         notices.line(&format!("stdin cannot be read: {error}"));
     }
@@ -248,11 +257,21 @@ fn print(text: &str) {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());
     if let Err(error) = written
-        && error.kind() != std::io::ErrorKind::BrokenPipe
+        && !platform::is_closed(&error)
     {
-        complain(&format!("stdout cannot be written: {}", error.kind()));
+        unwritable(&error);
         exit(1);
     }
+}
+
+/// The exit status of a program whose stdout cannot be written. It says so
+/// unless the reader is gone.
+fn unwritable(error: &std::io::Error) -> ExitCode {
+    if platform::is_closed(error) {
+        return ExitCode::SUCCESS;
+    }
+    complain(&format!("stdout cannot be written: {}", error.kind()));
+    ExitCode::FAILURE
 }
 
 fn complain(text: &str) {

@@ -9,9 +9,9 @@
 use std::io::Write;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::platform;
 use crate::text::printable;
 
 /// Lines that may be written at once.
@@ -84,7 +84,7 @@ impl Notices {
     /// line begins with the program's name.
     pub fn new(stderr: impl Write + Send + 'static) -> Self {
         let (queue, lines) = sync_channel(QUEUE);
-        let writer = thread::Builder::new().name("stderr".to_owned());
+        let writer = platform::thread("stderr");
         // Without a thread the queue fills up and lines are dropped.
         let _ = writer.spawn(move || write(stderr, &lines));
         Self {

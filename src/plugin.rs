@@ -8,7 +8,9 @@
 mod journal;
 
 use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cache;
@@ -16,6 +18,7 @@ use crate::config::settings::Settings;
 use crate::log::Log;
 use crate::lookup::core::Limits;
 use crate::lookup::{Lookups, Timekeeper};
+use crate::platform;
 use crate::prop279::line::LineReader;
 use crate::prop279::session::{Action, Options, Session};
 use crate::source::Source;
@@ -26,8 +29,13 @@ use journal::{Found, Journal};
 /// there to be read.
 const WRITE_AT: usize = 64 * 1024;
 
-/// What is added to a query's time when the end of input waits for answers.
+/// What is added to a query's time when the end of input waits for answers, and
+/// for these to be read.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How often it is noticed that the client goes on reading, once its input has
+/// ended.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// Fetches under way for one isolation id.
 const SLOTS_PER_ISOLATION: usize = 8;
@@ -60,8 +68,13 @@ impl Limits {
 
 /// Serves a client until its input ends and every query is answered.
 ///
-/// `closed` is called, from any thread, when the output turns out to be
-/// closed; nothing more is written then.
+/// `hang_up` waits until nobody can write to the input any more, if that can be
+/// noticed without reading it: this thread does not read while it waits for the
+/// client to take its answers.
+///
+/// `closed` is called, from any thread, when no more can be written: because
+/// the client is gone, because it does not read its answers for a query's time
+/// and two seconds after it closed the input, or with the error of writing.
 ///
 /// # Errors
 /// The input could not be read.
@@ -72,7 +85,8 @@ pub fn serve<W: Write + Send + 'static>(
     settings: &Settings,
     timekeeper: Timekeeper,
     log: &Log,
-    closed: impl Fn() + Send + Sync + 'static,
+    hang_up: Option<HangUp>,
+    closed: impl Fn(io::Result<()>) + Send + Sync + 'static,
 ) -> io::Result<()> {
     let client = Arc::new(Client {
         session: Mutex::new(Session::new(Options {
@@ -84,8 +98,14 @@ pub fn serve<W: Write + Send + 'static>(
             octets: Vec::new(),
         }),
         idle: Condvar::new(),
+        writes: AtomicU64::new(0),
+        is_done: AtomicBool::new(false),
         closed: Box::new(closed),
     });
+    let patience = settings.timeout + GRACE;
+    if let Some(hang_up) = hang_up {
+        Client::give_up_after(&client, hang_up, patience);
+    }
     log.info(format_args!("names are looked up in {}", settings.source));
     source.start();
     let journal = Arc::new(Journal::new(log.clone()));
@@ -109,7 +129,8 @@ pub fn serve<W: Write + Send + 'static>(
     let mut now = Instant::now();
     loop {
         let waits = !lines.has_buffered_line();
-        let Some(line) = lines.next_line()? else {
+        let line = lines.next_line().inspect_err(|_| client.end());
+        let Some(line) = line? else {
             break;
         };
         if waits {
@@ -160,18 +181,28 @@ pub fn serve<W: Write + Send + 'static>(
             now = Instant::now();
         }
     }
+    // The input may have ended without a hang-up, as a file does.
+    Client::give_up_after(&client, Box::new(|| {}), patience);
     client.flush();
-    client.finish(Instant::now() + settings.timeout + GRACE);
+    client.finish(Instant::now() + patience);
+    client.end();
     journal.tell_counts();
     Ok(())
 }
+
+/// What waits until nobody can write to the input any more.
+pub type HangUp = Box<dyn FnOnce() + Send>;
 
 struct Client<W> {
     session: Mutex<Session>,
     writer: Mutex<Writer<W>>,
     /// A query was answered.
     idle: Condvar,
-    closed: Box<dyn Fn() + Send + Sync>,
+    /// How often something was written.
+    writes: AtomicU64,
+    /// Nothing more is read or written.
+    is_done: AtomicBool,
+    closed: Box<dyn Fn(io::Result<()>) + Send + Sync>,
 }
 
 struct Writer<W> {
@@ -180,7 +211,36 @@ struct Writer<W> {
     octets: Vec<u8>,
 }
 
-impl<W: Write> Client<W> {
+impl<W: Write + Send + 'static> Client<W> {
+    /// Gives a client up that closes the input but reads no answers: nothing is
+    /// written for as long as the last query could take, and what blocks the
+    /// threads that write cannot be interrupted.
+    fn give_up_after(client: &Arc<Self>, hang_up: HangUp, patience: Duration) {
+        let client = Arc::clone(client);
+        let wait = move || {
+            hang_up();
+            let writes = || client.writes.load(Ordering::Relaxed);
+            let (mut seen, mut since) = (writes(), Instant::now());
+            while since.elapsed() < patience {
+                thread::sleep(GLANCE);
+                if client.is_done.load(Ordering::Relaxed) {
+                    return;
+                }
+                if writes() != seen {
+                    (seen, since) = (writes(), Instant::now());
+                }
+            }
+            (client.closed)(Ok(()));
+        };
+        // Without a thread the end waits for the client.
+        let _ = platform::thread("end").spawn(wait);
+    }
+
+    /// Nothing is written any more, so nobody is given up.
+    fn end(&self) {
+        self.is_done.store(true, Ordering::Relaxed);
+    }
+
     fn session(&self) -> MutexGuard<'_, Session> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -197,8 +257,11 @@ impl<W: Write> Client<W> {
         }
         let written = output.write_all(octets).and_then(|()| output.flush());
         octets.clear();
-        if written.is_err() {
-            (self.closed)();
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        match written {
+            Ok(()) => {}
+            Err(error) if platform::is_closed(&error) => (self.closed)(Ok(())),
+            Err(error) => (self.closed)(Err(error)),
         }
     }
 

@@ -182,6 +182,11 @@ fn members_of_a_names_file_that_are_of_no_use_are_told() {
         (r#"{"d/a.bit":{}}"#, "warn", r#"one is "d/a.bit""#),
         (r#"{"d/Bar":{}}"#, "warn", r#"one is "d/Bar""#),
         (r#"{"/x":{},"d/":{}}"#, "warn", "2 of them"),
+        (
+            r#"{"d/a":{},"d/a":{},"d/b":{},"d/a":{}}"#,
+            "warn",
+            r#"2 names, 2 of its entries replaced by a later one with the same key; one is "d/a""#,
+        ),
         (r#"{"id/a":{}}"#, "ok", "one name"),
         (r#"{"d/xn--a":{},"dd/A b":{}}"#, "ok", "2 names"),
     ] {
@@ -194,6 +199,31 @@ fn members_of_a_names_file_that_are_of_no_use_are_told() {
         assert!(text.join(" ").contains(words), "{end:#?}");
         assert_eq!(end.code, Some(0), "the others work: {end:#?}");
     }
+}
+
+/// One kind of mistake does not hide another.
+#[test]
+fn every_kind_of_mistake_in_a_names_file_is_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("names.json");
+    let names = r#"{"d/a":5,"d/B":{},"d/c":{},"d/c":{},"d/D":[]}"#;
+    std::fs::write(&path, names).unwrap();
+    let end = run::with(&["check", "--names-file", path.to_str().unwrap()]);
+    let warning = "names file warn";
+    assert_eq!(
+        findings(&end),
+        ["source ok", warning, warning, warning],
+        "{end:#?}"
+    );
+    let text: Vec<_> = end.stdout.iter().map(|line| line.trim()).collect();
+    for words in [
+        r#"has 4 names, 2 of them with a bad entry; one is "d/D""#,
+        r#"has 4 names, 2 of them with a key that no name leads to; one is "d/B""#,
+        r#"has 4 names, 1 of its entries replaced by a later one with the same key; one is "d/c""#,
+    ] {
+        assert!(text.join(" ").contains(words), "{end:#?}");
+    }
+    assert_eq!(end.code, Some(0), "the others work: {end:#?}");
 }
 
 #[test]

@@ -276,12 +276,14 @@ fn wildcards_are_told() {
 #[test]
 fn misspelt_items_are_told() {
     let names = r#"{"d/a":{"ipp":"192.0.2.1","IP":"192.0.2.2","email":"a@b","i2p":"x",
-                           "_tor":{"txt":"x"}}}"#;
+                           "ipv4":"192.0.2.3","ipv6":"2001:db8::1","_tor":{"txt":"x"}}}"#;
     let end = explained(names, "a.bit");
     assert_eq!(end.code, Some(3), "{end:#?}");
     for words in [
         "a.bit: ipp: no item; is \"ip\" meant?",
         "a.bit: IP: no item; is \"ip\" meant?",
+        "a.bit: ipv4: no item; is \"ip\" meant?",
+        "a.bit: ipv6: no item; is \"ip6\" meant?",
         "a.bit: _tor: no item; subdomains stand in \"map\"",
     ] {
         assert!(end.says(words), "{words}: {end:#?}");

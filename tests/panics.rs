@@ -68,7 +68,8 @@ fn a_panic_costs_one_query() {
         &run.settings,
         Timekeeper::start().unwrap(),
         &Log::silent(),
-        || {},
+        None,
+        |_| {},
     )
     .unwrap();
     let written = output.0.lock().unwrap();

@@ -1,7 +1,6 @@
 //! The configuration file: TOML with the settings as top-level keys.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -10,6 +9,7 @@ use toml::{Table, Value};
 use super::draft::{Setting, push};
 use super::keys::{find, quoted};
 use super::upstream::{self, Collected};
+use crate::platform;
 
 /// The largest file in octets.
 const MAX_OCTETS: u64 = 1 << 20;
@@ -23,8 +23,8 @@ pub(super) fn read(path: &Path) -> Result<(Vec<Setting>, Vec<String>), String> {
 
 fn read_text(path: &Path) -> Result<String, String> {
     let mut octets = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_OCTETS + 1).read_to_end(&mut octets))
+    platform::open_to_read(path)
+        .and_then(|(file, _)| file.take(MAX_OCTETS + 1).read_to_end(&mut octets))
         .map_err(|error| error.to_string())?;
     if octets.len() as u64 > MAX_OCTETS {
         return Err(format!("it has more than {MAX_OCTETS} octets"));

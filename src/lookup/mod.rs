@@ -12,11 +12,11 @@ mod trouble;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::isolation::IsolationId;
 use crate::log::Log;
+use crate::platform;
 use crate::resolve::{Answer, Evaluation, Query, Step, Verdict};
 use crate::snapshot::{FailureKind, FetchFailure, Fetched};
 use crate::source::{Source, told};
@@ -166,9 +166,7 @@ impl Shared {
         state.spawn_again = None;
         while state.free < state.work.len() {
             let worker = Arc::clone(shared);
-            let spawned = thread::Builder::new()
-                .name("lookup".to_owned())
-                .spawn(move || Self::work(&worker));
+            let spawned = platform::thread("lookup").spawn(move || Self::work(&worker));
             if let Err(error) = spawned {
                 // A worker that exists may come to it before.
                 state.spawn_again = Some(now + SPAWN_AGAIN);

@@ -4,8 +4,9 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::platform;
 
 use super::Shared;
 
@@ -32,13 +33,11 @@ impl Timekeeper {
     /// The system has no thread left.
     pub fn start() -> io::Result<Self> {
         let (shared, lookups) = channel::<Arc<Shared>>();
-        thread::Builder::new()
-            .name("time".to_owned())
-            .spawn(move || {
-                if let Ok(shared) = lookups.recv() {
-                    Shared::time_passes(&shared);
-                }
-            })?;
+        platform::thread("time").spawn(move || {
+            if let Ok(shared) = lookups.recv() {
+                Shared::time_passes(&shared);
+            }
+        })?;
         Ok(Self { shared })
     }
 

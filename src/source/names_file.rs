@@ -22,108 +22,286 @@
 mod entry;
 #[doc(hidden)]
 pub mod fuzzing;
+mod names;
 mod stamp;
 
-use std::collections::HashMap;
 use std::fmt;
-use std::fs::File;
 use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
-
+use self::names::Names;
 use self::stamp::Stamp;
 use super::{Finding, Limit, Source};
 use crate::isolation::IsolationId;
+use crate::platform;
 use crate::snapshot::{Absence, FailureKind, FetchFailure, Fetched, NameKey};
 use crate::text::clip;
 
-/// The longest file that is read, in octets.
-const MAX_FILE: u64 = 64 << 20;
+/// The longest file that is read, in bytes.
+const MAX_FILE: usize = 64 << 20;
 
-/// Octets of a key that are shown.
+/// Characters of a key that are shown.
 const MAX_SHOWN: usize = 60;
+
+/// How often a fetch that waits for the file looks whether it is still wanted.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// What findings are about.
+const LABEL: &str = "names file";
 
 /// A file with names and their values.
 ///
-/// It is read at the first fetch and kept in memory. While it cannot be read
-/// every fetch fails, and reads it again.
+/// A thread of its own reads the file at the first fetch, and again at the
+/// first fetch after it has changed. Whether reading succeeds or fails, the
+/// result is kept until the file changes. No lock is held while it is read, so
+/// nobody waits but fetches, and these no longer than they may.
 #[derive(Debug)]
-pub struct NamesFile {
+pub struct NamesFile(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     path: PathBuf,
+    /// Locked for a moment only.
     state: Mutex<State>,
+    /// The file was read.
+    read: Condvar,
 }
 
 #[derive(Default)]
-struct State {
-    /// The names, if the last attempt to read them succeeded.
-    names: Option<Names>,
-    /// What the file looked like when it was last looked at; `None` before
-    /// that.
-    stamp: Option<Option<Stamp>>,
+enum State {
+    /// It was not read yet, or has changed since.
+    #[default]
+    Unread,
+    /// A thread is reading it.
+    Reading,
+    /// It was read.
+    Read {
+        /// What the file looked like just before; `None` if there was none.
+        stamp: Option<Stamp>,
+        result: Result<Arc<Names>, FetchFailure>,
+    },
 }
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Names are not shown, only how many there are.
-        f.debug_struct("State")
-            .field("names", &self.names.as_ref().map(|names| names.0.len()))
-            .field("stamp", &self.stamp)
-            .finish()
+        match self {
+            Self::Unread => f.write_str("Unread"),
+            Self::Reading => f.write_str("Reading"),
+            Self::Read { stamp, result } => f
+                .debug_struct("Read")
+                .field("stamp", stamp)
+                .field("names", &result.as_ref().map(|names| names.len()))
+                .finish(),
+        }
     }
 }
 
-/// What each name has, or why its entry is bad.
-struct Names(HashMap<Box<str>, Result<Fetched, &'static str>>);
+impl NamesFile {
+    /// Takes the path; the file is not looked at before the first fetch.
+    pub fn new(path: PathBuf) -> Self {
+        Self(Arc::new(Inner {
+            path,
+            state: Mutex::default(),
+            read: Condvar::new(),
+        }))
+    }
+}
 
-impl Names {
-    /// Reads a file's content. The error completes "names file …".
-    fn parse(content: &[u8]) -> Result<Self, String> {
-        // Some editors put a byte order mark first; JSON has none.
-        let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
-        if !content.trim_ascii_start().starts_with(b"{") {
-            return Err("is no JSON object: it must hold names and their values".into());
-        }
-        serde_json::from_slice(content).map_err(|error| {
-            // Not the whole text of the error, which may quote the file.
-            format!(
-                "is not valid JSON: the error is at line {}, column {}",
-                error.line(),
-                error.column()
-            )
-        })
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is whole at every moment, also after a panic elsewhere.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn finding(&self, path: &Path) -> Finding {
-        const LABEL: &str = "names file";
-        let path = path.display();
-        let has = match self.0.len() {
-            1 => format!("{path} has one name"),
-            count => format!("{path} has {count} names"),
+    fn failure(&self, kind: FailureKind, what: impl fmt::Display) -> FetchFailure {
+        FetchFailure::new(kind, format!("names file {} {what}", self.path.display()))
+    }
+
+    /// The names in the file, which is read now if it must be.
+    fn names(self: &Arc<Self>, limit: &Limit) -> Result<Arc<Names>, FetchFailure> {
+        self.unless_it_still_fails()?;
+        let mut state = self.lock();
+        loop {
+            match &*state {
+                State::Read { result, .. } => return result.clone(),
+                State::Unread => {
+                    let reader = Arc::clone(self);
+                    platform::thread("names")
+                        .spawn(move || reader.read())
+                        .map_err(|_| {
+                            let what = "no thread could be started";
+                            FetchFailure::new(FailureKind::Overloaded, what)
+                        })?;
+                    *state = State::Reading;
+                }
+                State::Reading => {}
+            }
+            let left = limit.deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || limit.cancel.is_set() {
+                return Err(self.failure(FailureKind::TimedOut, "is still being read"));
+            }
+            let waited = self.read.wait_timeout(state, left.min(GLANCE));
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// A failure is repeated while the file is as it was; otherwise the file is
+    /// to be read again, without waiting for the next poll.
+    fn unless_it_still_fails(&self) -> Result<(), FetchFailure> {
+        let (then, failure) = match &*self.lock() {
+            State::Read {
+                stamp,
+                result: Err(failure),
+            } => (stamp.clone(), failure.clone()),
+            _ => return Ok(()),
         };
-        let bad = self.0.iter().filter(|(_, entry)| entry.is_err());
-        let (bad, first_bad) = (bad.clone().count(), bad.map(|(key, _)| key).min());
-        if let Some(first) = first_bad {
-            let first = clip(first, MAX_SHOWN);
-            return Finding::warn(
-                LABEL,
-                format!("{has}, {bad} of them with a bad entry; one is {first:?}"),
-                "make each entry a string or an object by the rules of docs/names-file.md",
-            );
+        if self.drop_if_changed(then.as_ref()) {
+            Ok(())
+        } else {
+            Err(failure)
         }
-        let lost = self.0.keys().filter(|key| !is_of_use(key));
-        let (lost, first_lost) = (lost.clone().count(), lost.min());
-        if let Some(first) = first_lost {
-            let first = clip(first, MAX_SHOWN);
-            return Finding::warn(
-                LABEL,
-                format!("{has}, {lost} of them with a key that no name leads to; one is {first:?}"),
-                "write d/example for example.bit, in small letters",
-            );
+    }
+
+    /// Drops what was read if the file looks other than it did `then`; whether
+    /// it does.
+    fn drop_if_changed(&self, then: Option<&Stamp>) -> bool {
+        // Looking may take its time, so not under the lock.
+        if Stamp::of(&self.path).as_ref() == then {
+            return false;
         }
-        Finding::ok(LABEL, has)
+        let mut state = self.lock();
+        // Another may have noticed first.
+        if matches!(&*state, State::Read { stamp, .. } if stamp.as_ref() == then) {
+            *state = State::Unread;
+        }
+        true
+    }
+
+    /// Reads the file; the reading thread's work.
+    fn read(&self) {
+        // Looked at before it is read: if it changes in between, the next look
+        // notices that.
+        let stamp = Stamp::of(&self.path);
+        let read = || read_bounded(&self.path).and_then(Names::parse);
+        let result = match catch_unwind(AssertUnwindSafe(read)) {
+            Ok(result) => result.map_err(|what| self.failure(FailureKind::File, what)),
+            Err(_) => {
+                let what = "met a bug in ncprop279; please report it";
+                Err(self.failure(FailureKind::Internal, what))
+            }
+        };
+        let result = result.map(Arc::new);
+        *self.lock() = State::Read { stamp, result };
+        self.read.notify_all();
+    }
+}
+
+impl Source for NamesFile {
+    fn fetch(
+        &self,
+        _isolation: &IsolationId,
+        key: &NameKey,
+        limit: &Limit,
+    ) -> Result<Fetched, FetchFailure> {
+        match self.0.names(limit)?.get(key.as_str()) {
+            None => Ok(Fetched::Absent(Absence::NeverExisted)),
+            Some(Ok(fetched)) => Ok(fetched),
+            Some(Err(what)) => {
+                let what = format_args!("has a bad entry for the name that was asked: {what}");
+                Err(self.0.failure(FailureKind::File, what))
+            }
+        }
+    }
+
+    fn check(&self, limit: &Limit) -> Vec<Finding> {
+        match self.0.names(limit) {
+            Ok(names) => findings(&names, &self.0.path),
+            Err(failure) => {
+                let remedy = "give --names-file a readable file with a JSON object of names; \
+                              docs/names-file.md has its rules";
+                vec![Finding::fail(LABEL, failure.to_string(), remedy)]
+            }
+        }
+    }
+
+    /// Looks at the file's time, length and identity, not into it.
+    fn poll(&self) -> bool {
+        let then = match &*self.0.lock() {
+            State::Read { stamp, .. } => stamp.clone(),
+            // Nothing that could be out of date.
+            State::Unread | State::Reading => return false,
+        };
+        self.0.drop_if_changed(then.as_ref())
+    }
+
+    fn is_polled(&self) -> bool {
+        true
+    }
+}
+
+/// What is wrong with the members of a file, each kind by itself.
+fn findings(names: &Names, path: &Path) -> Vec<Finding> {
+    let path = path.display();
+    let has = match names.len() {
+        1 => format!("{path} has one name"),
+        count => format!("{path} has {count} names"),
+    };
+    let (mut bad, mut lost, mut repeated) = (Kind::default(), Kind::default(), Kind::default());
+    for (key, entry) in names.iter() {
+        if entry.is_err() {
+            bad.add(&key);
+        }
+        if !is_of_use(&key) {
+            lost.add(&key);
+        }
+    }
+    names.repeated().for_each(|key| repeated.add(&key));
+    let kinds = [
+        (
+            bad,
+            "of them with a bad entry; one is",
+            "make each entry a string or an object by the rules of docs/names-file.md",
+        ),
+        (
+            lost,
+            "of them with a key that no name leads to; one is",
+            "write d/example for example.bit, in small letters",
+        ),
+        (
+            repeated,
+            "of its entries replaced by a later one with the same key; one is",
+            "keep one entry for each key",
+        ),
+    ];
+    let warning = |(kind, what, remedy): (Kind, _, _)| {
+        let first = clip(&kind.first?, MAX_SHOWN);
+        let text = format!("{has}, {} {what} {first:?}", kind.count);
+        Some(Finding::warn(LABEL, text, remedy))
+    };
+    let warnings: Vec<_> = kinds.into_iter().filter_map(warning).collect();
+    if warnings.is_empty() {
+        return vec![Finding::ok(LABEL, has)];
+    }
+    warnings
+}
+
+/// Members that have one thing wrong: how many, and the first by its key.
+#[derive(Default)]
+struct Kind {
+    count: usize,
+    first: Option<String>,
+}
+
+impl Kind {
+    fn add(&mut self, key: &str) {
+        self.count += 1;
+        if self.first.as_deref().is_none_or(|first| key < first) {
+            self.first = Some(key.to_owned());
+        }
     }
 }
 
@@ -137,145 +315,30 @@ fn is_of_use(key: &str) -> bool {
     }
 }
 
-impl NamesFile {
-    /// Takes the path; the file is not looked at before the first fetch or
-    /// poll.
-    pub fn new(path: PathBuf) -> Self {
-        Self {
-            path,
-            state: Mutex::default(),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // The state is whole at every moment, also after a panic elsewhere.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn failure(&self, what: impl fmt::Display) -> FetchFailure {
-        FetchFailure::new(
-            FailureKind::File,
-            format!("names file {} {what}", self.path.display()),
-        )
-    }
-
-    fn read(&self) -> Result<Names, FetchFailure> {
-        read_bounded(&self.path)
-            .and_then(|content| Names::parse(&content))
-            .map_err(|what| self.failure(what))
-    }
-}
-
-impl Source for NamesFile {
-    fn fetch(
-        &self,
-        _isolation: &IsolationId,
-        key: &NameKey,
-        _limit: &Limit,
-    ) -> Result<Fetched, FetchFailure> {
-        // Reading under the lock keeps many fetches at once from reading the
-        // same file at once.
-        let mut state = self.lock();
-        let state = &mut *state;
-        let names = match &mut state.names {
-            Some(names) => names,
-            empty => {
-                // Looked at before it is read: if it changes in between, the
-                // next poll sees that.
-                let stamp = Stamp::of(&self.path);
-                let names = self.read();
-                let names = empty.insert(names?);
-                state.stamp = Some(stamp);
-                names
-            }
-        };
-        match names.0.get(key.as_str()) {
-            None => Ok(Fetched::Absent(Absence::NeverExisted)),
-            Some(Ok(fetched)) => Ok(fetched.clone()),
-            Some(Err(what)) => Err(self.failure(format_args!(
-                "has a bad entry for the name that was asked: {what}"
-            ))),
-        }
-    }
-
-    fn check(&self, limit: &Limit) -> Vec<Finding> {
-        // Any name does: what counts is that the file is read.
-        let probe = NameKey::new("d/ncprop279-check");
-        let read = probe.map(|key| self.fetch(&IsolationId::shared(), &key, limit));
-        match read {
-            Some(Err(failure)) => {
-                let remedy = "give --names-file a readable file with a JSON object of names; \
-                              docs/names-file.md has its rules";
-                vec![Finding::fail("names file", failure.to_string(), remedy)]
-            }
-            _ => match &self.lock().names {
-                Some(names) => vec![names.finding(&self.path)],
-                // The name to try with is a good one, and was looked up.
-                None => Vec::new(),
-            },
-        }
-    }
-
-    /// Looks at the file's time, length and identity, not into it.
-    fn poll(&self) -> bool {
-        let now = Stamp::of(&self.path);
-        let mut state = self.lock();
-        let Some(before) = state.stamp.replace(now) else {
-            // Nothing was read before, so nothing can be out of date.
-            return false;
-        };
-        let has_changed = state.stamp.as_ref() != Some(&before);
-        if has_changed {
-            state.names = None;
-        }
-        has_changed
-    }
-
-    fn is_polled(&self) -> bool {
-        true
-    }
-}
-
 /// Reads a file whole. The error completes "names file …".
 fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
     let unreadable = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => "not found: create it or correct its path".into(),
+        std::io::ErrorKind::InvalidInput => "is not a file: correct its path".into(),
         kind => format!("cannot be read: {kind}"),
     };
-    // Opening anything else, a named pipe say, could wait for ever.
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err("is not a file: correct its path".into());
-    }
+    let too_large = || format!("refused: larger than {} MiB", MAX_FILE >> 20);
+    let (file, metadata) = platform::open_to_read(path).map_err(unreadable)?;
+    let length = usize::try_from(metadata.len())
+        .ok()
+        .filter(|length| *length <= MAX_FILE)
+        .ok_or_else(too_large)?;
     let mut content = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut content))
+    content
+        .try_reserve_exact(length + 1)
+        .map_err(|_| "cannot be read: out of memory")?;
+    // It may grow while it is read.
+    let bound = MAX_FILE as u64 + 1;
+    file.take(bound)
+        .read_to_end(&mut content)
         .map_err(unreadable)?;
-    if u64::try_from(content.len()).map_or(true, |length| length > MAX_FILE) {
-        return Err(format!("is longer than {} MiB: shorten it", MAX_FILE >> 20));
+    if content.len() > MAX_FILE {
+        return Err(too_large());
     }
     Ok(content)
-}
-
-impl<'de> Deserialize<'de> for Names {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-
-        impl<'de> Visitor<'de> for Members {
-            type Value = Names;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of names")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Names, A::Error> {
-                let mut names = HashMap::new();
-                while let Some((key, value)) = map.next_entry::<Box<str>, &'de RawValue>()? {
-                    names.insert(key, entry::read(value.get()));
-                }
-                Ok(Names(names))
-            }
-        }
-
-        deserializer.deserialize_map(Members)
-    }
 }

@@ -148,7 +148,7 @@ mod tests {
     /// Of low order, with a right checksum.
     fn weak(n: usize) -> String {
         format!(
-            "{}aeaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaahmjqd.onion",
+            "{}aeaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaahmjqd.onion",
             "a.".repeat(n)
         )
     }

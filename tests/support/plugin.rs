@@ -301,12 +301,33 @@ impl Plugin {
         assert!(status.success());
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The most memory that was ever resident, in KiB.
     #[cfg(target_os = "linux")]
     pub fn peak_memory(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.child.id());
+        self.status_of("VmHWM:")
+    }
+
+    /// How much it has read, from files and streams, in bytes.
+    #[cfg(target_os = "linux")]
+    pub fn read_so_far(&self) -> u64 {
+        self.number_in("io", "rchar:")
+    }
+
+    /// What the kernel says of the child, as a number.
+    #[cfg(target_os = "linux")]
+    pub fn status_of(&self, label: &str) -> u64 {
+        self.number_in("status", label)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn number_in(&self, file: &str, label: &str) -> u64 {
+        let path = format!("/proc/{}/{file}", self.child.id());
         let status = std::fs::read_to_string(path).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let line = status.lines().find(|line| line.starts_with(label));
         let mut words = line.unwrap().split_whitespace();
         words.nth(1).unwrap().parse().unwrap()
     }

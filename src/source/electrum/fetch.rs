@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Shared;
@@ -12,6 +11,7 @@ use super::pool::Fault;
 use super::verdict::{Account, judge};
 use super::wire::Connection;
 use crate::isolation::IsolationId;
+use crate::platform;
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
 use crate::source::{Cancel, Limit};
 
@@ -56,8 +56,7 @@ pub(super) fn fetch(
             own.clone(),
         );
         let sender = sender.clone();
-        thread::Builder::new()
-            .name("ask".to_owned())
+        platform::thread("ask")
             .spawn(move || drop(sender.send(ask(&shared, &isolation, seat, &key, times, &own))))
             .map_err(|error| {
                 FetchFailure::new(

@@ -31,7 +31,6 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rand::SeedableRng;
@@ -53,6 +52,7 @@ use crate::chain::network::Network;
 use crate::config::settings::{ElectrumSettings, NodeAddress};
 use crate::isolation::IsolationId;
 use crate::log::Log;
+use crate::platform;
 use crate::snapshot::{FetchFailure, Fetched, NameKey};
 
 /// Electrum servers that are asked for names, each isolation id's on
@@ -136,9 +136,7 @@ impl Inner {
             random: StdRng::from_rng(&mut rand::rng()),
             next_survey: None,
         };
-        let spawned = thread::Builder::new()
-            .name("headers".to_owned())
-            .spawn(move || driver.run());
+        let spawned = platform::thread("headers").spawn(move || driver.run());
         if let Err(error) = spawned {
             ledger.trouble(format!("no thread can be started: {error}"));
         }
@@ -237,9 +235,7 @@ impl Source for ElectrumSource {
     fn start(&self) {
         // Reading what is kept takes a moment, for which nobody waits.
         let inner = Arc::clone(&self.0);
-        let _ = thread::Builder::new()
-            .name("electrum".to_owned())
-            .spawn(move || inner.shared().pool.start());
+        let _ = platform::thread("electrum").spawn(move || inner.shared().pool.start());
     }
 
     fn forget(&self, isolation: &IsolationId) {

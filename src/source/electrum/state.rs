@@ -65,7 +65,7 @@ impl State {
     /// The file cannot be read, or has more than `limit` octets.
     pub fn read(&self, name: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
         let path = self.path(name);
-        let file = match require_file(&path).and_then(|()| File::open(&path)) {
+        let (file, _) = match platform::open_to_read(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
@@ -105,10 +105,9 @@ impl State {
     /// `length` ([`ErrorKind::UnexpectedEof`]), or it cannot be written.
     pub fn append(&self, name: &str, length: u64, octets: &[u8]) -> io::Result<()> {
         self.check_writable()?;
-        let path = self.path(name);
-        require_file(&path)?;
-        let mut file = OpenOptions::new().write(true).open(path)?;
-        if file.metadata()?.len() < length {
+        let (mut file, metadata) =
+            platform::open_regular(&self.path(name), OpenOptions::new().write(true))?;
+        if metadata.len() < length {
             return Err(ErrorKind::UnexpectedEof.into());
         }
         file.set_len(length)?;
@@ -128,28 +127,9 @@ impl State {
     }
 }
 
-/// Refuses what is no file: opening a named pipe waits for its other end.
-fn require_file(path: &Path) -> io::Result<()> {
-    if fs::metadata(path)?.is_file() {
-        Ok(())
-    } else {
-        Err(Error::new(
-            ErrorKind::InvalidInput,
-            "it is not a regular file",
-        ))
-    }
-}
-
 fn lock(path: &Path) -> Result<File, ReadOnly> {
-    match require_file(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        result => result?,
-    }
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)?;
+    let mut options = OpenOptions::new();
+    let (file, _) = platform::open_regular(path, options.create(true).truncate(false).write(true))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(ReadOnly::Busy),

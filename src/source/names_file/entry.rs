@@ -1,8 +1,9 @@
 //! One member of a names file: which of the accepted forms it has.
 
-use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::snapshot::Fetched;
@@ -22,29 +23,76 @@ pub(super) fn read(json: &str) -> Result<Fetched, &'static str> {
     if !json.starts_with('{') {
         return Err("it is neither a string nor an object");
     }
-    let Ok(members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(json) else {
+    let Ok(members) = serde_json::from_str::<Members<'_>>(json) else {
         return Err("its object has a member with a bad escape sequence");
     };
-    let has = |name: &str| members.contains_key(name);
-    if has("result") && (has("error") || has("jsonrpc")) || has("error") && has("jsonrpc") {
-        let error = members.get("error").filter(|error| error.get() != "null");
-        return match (error, members.get("result")) {
+    let Members {
+        result,
+        error,
+        jsonrpc,
+        ..
+    } = members;
+    if result.is_some() && (error.is_some() || jsonrpc.is_some())
+        || error.is_some() && jsonrpc.is_some()
+    {
+        let error = error.filter(|error| error.get() != "null");
+        return match (error, result) {
             (Some(error), _) => saved_error(error.get()),
             (None, Some(result)) => saved_answer(result.get()),
             (None, None) => Err("its saved answer is empty"),
         };
     }
-    let is_text = |name: &str| {
-        members
-            .get(name)
-            .is_some_and(|value| value.get().starts_with('"'))
-    };
-    if has("value_encoding") || is_text("name") && is_text("value") {
+    let is_text = |member: Option<&RawValue>| member.is_some_and(|it| it.get().starts_with('"'));
+    if members.value_encoding.is_some() || is_text(members.name) && is_text(members.value) {
         return saved_answer(json);
     }
     Ok(Fetched::Value(Arc::from(json.as_bytes())))
 }
 
+/// The members of an object that tell which form it has; the last of each
+/// name. The others may be many, and are passed over.
+#[derive(Default)]
+struct Members<'a> {
+    result: Option<&'a RawValue>,
+    error: Option<&'a RawValue>,
+    jsonrpc: Option<&'a RawValue>,
+    value_encoding: Option<&'a RawValue>,
+    name: Option<&'a RawValue>,
+    value: Option<&'a RawValue>,
+}
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Telling;
+
+        impl<'de> Visitor<'de> for Telling {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Members::default();
+                while let Some((key, value)) = map.next_entry::<String, &'de RawValue>()? {
+                    let place = match key.as_str() {
+                        "result" => &mut members.result,
+                        "error" => &mut members.error,
+                        "jsonrpc" => &mut members.jsonrpc,
+                        "value_encoding" => &mut members.value_encoding,
+                        "name" => &mut members.name,
+                        "value" => &mut members.value,
+                        _ => continue,
+                    };
+                    *place = Some(value);
+                }
+                Ok(members)
+            }
+        }
+
+        deserializer.deserialize_map(Telling)
+    }
+}
 fn saved_answer(json: &str) -> Result<Fetched, &'static str> {
     if !json.starts_with('{') {
         return Err("its saved answer is no object");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Names;
+use super::names::Names;
 use crate::snapshot::Fetched;
 
 /// What each name of a file's content has, or why its entry is bad.
@@ -10,5 +10,11 @@ use crate::snapshot::Fetched;
 /// # Errors
 /// The content is no names file; the text completes "names file …".
 pub fn read(content: &[u8]) -> Result<BTreeMap<Box<str>, Result<Fetched, &'static str>>, String> {
-    Names::parse(content).map(|names| names.0.into_iter().collect())
+    let names = Names::parse(content.to_vec())?;
+    let entry = |(key, _): (std::borrow::Cow<'_, str>, _)| {
+        // As a lookup finds it.
+        let found = names.get(&key);
+        (Box::from(key), found.unwrap_or(Err("missing")))
+    };
+    Ok(names.iter().map(entry).collect())
 }

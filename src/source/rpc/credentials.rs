@@ -1,7 +1,6 @@
 //! What we prove ourselves with: a password, or the node's cookie file.
 
 use std::fmt;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +9,7 @@ use data_encoding::BASE64;
 use ureq::http::HeaderValue;
 
 use crate::config::settings::Credentials;
+use crate::platform;
 use crate::snapshot::{FailureKind, FetchFailure};
 
 /// The longest `user:password` that is sent, in octets. In base64 it fits into
@@ -162,15 +162,12 @@ fn read_cookie(path: &Path) -> Result<Secret, FetchFailure> {
         std::io::ErrorKind::PermissionDenied => failure(
             "cannot be read by this user: run this program as the node's user, or set a password",
         ),
+        std::io::ErrorKind::InvalidInput => failure("is not a file: check --rpc-cookie"),
         kind => failure(&format!("cannot be read: {kind}")),
     };
-    // Opening anything else, a named pipe say, could wait for ever.
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(failure("is not a file: check --rpc-cookie"));
-    }
     let mut content = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_COOKIE + 1).read_to_end(&mut content))
+    platform::open_to_read(path)
+        .and_then(|(file, _)| file.take(MAX_COOKIE + 1).read_to_end(&mut content))
         .map_err(unreadable)?;
     let no_cookie = || failure("holds no cookie: check --rpc-cookie");
     if u64::try_from(content.len()).map_or(true, |length| length > MAX_COOKIE) {

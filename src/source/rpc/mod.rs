@@ -33,6 +33,7 @@ use super::name_show::{NAME_ERROR, NameShow, RpcError};
 use super::{Cancel, Finding, Limit, Source};
 use crate::config::settings::RpcSettings;
 use crate::isolation::IsolationId;
+use crate::platform;
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
 
 /// A node that is asked with `name_show` over HTTP.
@@ -276,9 +277,7 @@ impl Node {
             // Asked again with the next name.
             Err(_) => looker.looked.store(false, Ordering::Relaxed),
         };
-        let spawned = std::thread::Builder::new()
-            .name("look".to_owned())
-            .spawn(look);
+        let spawned = platform::thread("look").spawn(look);
         if spawned.is_err() {
             node.looked.store(false, Ordering::Relaxed);
         }

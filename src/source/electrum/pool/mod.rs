@@ -21,6 +21,7 @@ use rand::{Rng, TryRng};
 use self::plan::{Plan, Task};
 use super::servers::Server;
 use crate::isolation::IsolationId;
+use crate::platform;
 use crate::snapshot::FetchFailure;
 use crate::source::Cancel;
 
@@ -116,9 +117,7 @@ impl<D: Dial> Pool<D> {
         self.0.plan().start(Instant::now());
         let shared = Arc::clone(&self.0);
         // Without the thread each id opens its own connections.
-        let _ = thread::Builder::new()
-            .name("pool".to_owned())
-            .spawn(move || keep(&shared));
+        let _ = platform::thread("pool").spawn(move || keep(&shared));
     }
 
     /// Connections that each isolation id has: 2, or 1 if all servers are of
@@ -212,16 +211,14 @@ enum Chore<L> {
 /// not read cannot hold up the clock. It ends when nobody sends any more.
 fn hand<L: Link>() -> mpsc::Sender<Chore<L>> {
     let (sender, chores) = mpsc::channel::<Chore<L>>();
-    let _ = thread::Builder::new()
-        .name("ping".to_owned())
-        .spawn(move || {
-            for chore in chores {
-                match chore {
-                    Chore::Ping(link) => link.keep_alive(),
-                    Chore::Close(link) => link.close(),
-                }
+    let _ = platform::thread("ping").spawn(move || {
+        for chore in chores {
+            match chore {
+                Chore::Ping(link) => link.keep_alive(),
+                Chore::Close(link) => link.close(),
             }
-        });
+        }
+    });
     sender
 }
 
@@ -234,9 +231,7 @@ fn open<D: Dial>(shared: &Arc<Shared<D>>, server: Server) {
         link: None,
     };
     // If there is no thread, that is the end of it, as of a failure.
-    let _ = thread::Builder::new()
-        .name("fill".to_owned())
-        .spawn(move || filling.dial());
+    let _ = platform::thread("fill").spawn(move || filling.dial());
 }
 
 /// A connection for the pool that is being opened. Whatever happens, the pool

@@ -8,6 +8,7 @@ use super::catch_up::{PATIENCE, adopt, begin, lie, tip};
 use super::ledger::Ledger;
 use super::peer::{Peer, PeerError};
 use crate::chain::sealed::SealedHeader;
+use crate::platform;
 
 /// A connection in a stride.
 pub(super) struct Lane<'a, P> {
@@ -91,15 +92,19 @@ fn fetch<P: Peer>(lanes: &[Lane<'_, P>], from: u32, batch: u32) -> Vec<(usize, u
             let count = batch.min(lane.target - start + 1);
             next = start.saturating_add(count);
             let peer = lane.peer;
-            let fetching = scope.spawn(move || peer.sealed(start, count, deadline));
+            let fetching = platform::thread("range")
+                .spawn_scoped(scope, move || peer.sealed(start, count, deadline));
             ranges.push((at, start, count, fetching));
         }
         ranges
             .into_iter()
             .map(|(at, start, count, fetching)| {
-                let fetched = fetching
-                    .join()
-                    .unwrap_or_else(|_| Err(PeerError::Broken("a thread failed".into())));
+                let fetched = match fetching {
+                    Ok(fetching) => fetching
+                        .join()
+                        .unwrap_or_else(|_| Err(PeerError::Broken("a thread failed".into()))),
+                    Err(_) => Err(PeerError::Broken("no thread could be started".into())),
+                };
                 (at, start, count, fetched)
             })
             .collect()

@@ -7,11 +7,11 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::error::CallError;
 use crate::config::settings::NodeAddress;
+use crate::platform;
 use crate::source::Cancel;
 
 /// How soon a flag that was set is noticed.
@@ -159,12 +159,10 @@ fn resolve(address: &NodeAddress, until: Until<'_>) -> io::Result<Vec<SocketAddr
     }
     let (sender, receiver) = sync_channel(1);
     let (host, port) = (address.host.clone(), address.port);
-    thread::Builder::new()
-        .name("resolve".to_owned())
-        .spawn(move || {
-            let found = (host.as_str(), port).to_socket_addrs();
-            let _ = sender.send(found.map(Iterator::collect::<Vec<_>>));
-        })?;
+    platform::thread("resolve").spawn(move || {
+        let found = (host.as_str(), port).to_socket_addrs();
+        let _ = sender.send(found.map(Iterator::collect::<Vec<_>>));
+    })?;
     loop {
         match receiver.recv_timeout(until.slice()?) {
             Ok(found) => return found,

@@ -1,0 +1,196 @@
+//! A limited address space (`ulimit -v`), which threads and the allocator
+//! reserve much of.
+
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+mod support;
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use support::electrum::chain::Chain;
+use support::electrum::{Electrum, Options, Version};
+use support::electrum_plugin;
+use support::node::{Flavour, Node};
+use support::plugin::{Plugin, Start};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_ncprop279");
+
+/// 400 MB, in the unit of `ulimit -v`.
+const LIMIT: &str = "ulimit -v 400000";
+
+/// A shell that does `steps` and becomes the plugin, which is `$0`.
+fn limited(steps: &str, binary: &Path, arguments: &[String]) -> Start {
+    let script = format!("{LIMIT}; {steps}");
+    let mut all = vec!["-c".to_owned(), script, binary.to_str().unwrap().to_owned()];
+    all.extend(arguments.iter().cloned());
+    Start::of(Path::new("/bin/sh"), &all)
+}
+
+/// The plugin under the limit.
+fn plugin(arguments: &[String]) -> Plugin {
+    limited(r#"exec "$0" "$@""#, Path::new(BINARY), arguments).ready()
+}
+
+/// The most address space that was ever reserved, in KiB.
+fn reserved(plugin: &Plugin) -> u64 {
+    plugin.status_of("VmPeak:")
+}
+
+/// As many lookups at once as there are slots, and more that wait.
+fn two_hundred_ids_at_once(node: &Node, plugin: &mut Plugin) {
+    for id in 0..200 {
+        node.set(&format!("d/n{id}"), r#"{"ip":"192.0.2.1"}"#);
+        node.hold(&format!("d/n{id}"));
+    }
+    for id in 0..200 {
+        plugin.send(&format!("RESOLVE {id} n{id}.bit i{id}"));
+    }
+    node.wait_for_names(64);
+    node.release_all();
+    for id in 0..200 {
+        assert_eq!(plugin.answer(&id.to_string()), "0 192.0.2.1");
+    }
+}
+
+#[test]
+fn two_hundred_ids_fit_into_400_mb() {
+    let node = Node::start(Flavour::Core);
+    let mut plugin = plugin(&node.arguments(&["--timeout", "60"]));
+    two_hundred_ids_at_once(&node, &mut plugin);
+    // Not by good luck: far from the limit.
+    let reserved = reserved(&plugin);
+    assert!(reserved < 200_000, "{reserved} KiB");
+    plugin.finish();
+}
+
+/// Two more threads for each lookup.
+#[test]
+fn two_hundred_ids_at_electrum_servers_fit_into_400_mb() {
+    let mut chain = Chain::new();
+    chain.register("d/a", electrum_plugin::ip("192.0.2.1"));
+    chain.mine(12);
+    let servers = [Version::V1_15, Version::V2_0b1].map(|version| {
+        let mut options = Options::new(version);
+        // Long enough for all slots to be taken.
+        options.delay = Duration::from_millis(300);
+        Electrum::start(chain.clone(), options)
+    });
+    let mut arguments = vec!["--network=regtest".to_owned(), "-v".to_owned()];
+    arguments.push("--timeout=60".to_owned());
+    for server in &servers {
+        arguments.push(format!("--electrum-server={}:t", server.address()));
+    }
+    let mut plugin = plugin(&arguments);
+    electrum_plugin::verified(&plugin, &chain);
+    for id in 0..200 {
+        plugin.send(&format!("RESOLVE {id} a.bit i{id}"));
+    }
+    for id in 0..200 {
+        assert_eq!(plugin.answer(&id.to_string()), "0 192.0.2.1");
+    }
+    plugin.finish();
+}
+
+/// A value nested as deeply as one may be, in every way that one can nest, and a
+/// name of as many labels. A thread that looks it up has a stack for that.
+#[test]
+fn stacks_are_large_enough_for_the_deepest_values() {
+    let depth = 130;
+    let labels = "a.".repeat(120);
+    let map = |label: &str| {
+        let open = format!(r#"{{"map":{{"{label}":"#);
+        format!(
+            r#"{}{{"ip":"192.0.2.1"}}{}"#,
+            open.repeat(depth),
+            "}}".repeat(depth)
+        )
+    };
+    let list = |item: &str| format!(r#"{{"{item}":{}{}}}"#, "[".repeat(259), "]".repeat(259));
+    let values = [
+        ("map", map("a")),
+        ("wildcard", map("*")),
+        ("ip", list("ip")),
+        ("import", list("import")),
+        ("txt", list("txt")),
+        ("tls", list("tls")),
+    ];
+    let node = Node::start(Flavour::Core);
+    let mut plugin = node.plugin(&[]);
+    for (label, value) in values {
+        node.set(&format!("d/{label}"), &value);
+        for name in [format!("{label}.bit"), format!("{labels}{label}.bit")] {
+            let answer = plugin.ask(&name, "i");
+            assert!(
+                answer.starts_with("3 ") || answer.starts_with("0 "),
+                "{answer}"
+            );
+        }
+    }
+    plugin.finish();
+}
+
+/// Every thread has the bounded stack: it starts through `platform::thread`.
+#[test]
+fn every_thread_starts_in_one_place() {
+    let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+            let is_exempt = path.ends_with("src/platform.rs")
+                || path.components().any(|part| part.as_os_str() == "tests")
+                || path.ends_with("tests.rs")
+                || path.ends_with("fuzzing.rs");
+            for call in ["thread::spawn(", "thread::Builder::new(", "scope.spawn("] {
+                assert!(is_exempt || !code.contains(call), "{path:?}: {call}");
+            }
+        }
+    }
+}
+
+/// Under the limit the program starts itself once more. Where that fails it
+/// goes on, and a closed stdout is still a clean end.
+#[test]
+fn a_program_that_cannot_start_again_goes_on() {
+    let node = Node::start(Flavour::Core);
+    node.set("d/a", r#"{"ip":"192.0.2.1"}"#);
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join("ncprop279");
+    std::fs::copy(BINARY, &copy).unwrap();
+    let steps = r#"exec 9<"$0"; rm "$0"; exec /proc/self/fd/9 "$@""#;
+    let mut plugin = limited(steps, &copy, &node.arguments(&[])).ready();
+    assert_eq!(plugin.resolve("1", "a.bit", "i"), "0 192.0.2.1");
+    plugin.finish();
+
+    std::fs::copy(BINARY, &copy).unwrap();
+    let mut plugin = limited(steps, &copy, &node.arguments(&[])).deaf().spawn();
+    plugin.close_stdout();
+    let mut stdin = plugin.take_stdin();
+    let _ = stdin.write_all(b"RESOLVE 1 foo.com i\n");
+    assert_eq!(plugin.wait().code(), Some(0), "{}", plugin.story());
+}
+
+/// Without a limit nothing is started again.
+#[test]
+fn the_environment_is_left_alone_without_a_limit() {
+    let node = Node::start(Flavour::Core);
+    let plugin = node.plugin(&[]);
+    let environment = std::fs::read(format!("/proc/{}/environ", plugin.id())).unwrap();
+    let environment = String::from_utf8_lossy(&environment);
+    assert!(!environment.contains("NCPROP279_STARTED_AGAIN"));
+    plugin.finish();
+}
