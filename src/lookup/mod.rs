@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 use crate::isolation::IsolationId;
 use crate::log::Log;
 use crate::resolve::{self, Answer, Query, Step, Verdict};
-use crate::snapshot::{FailureKind, FetchFailure, Fetched, Snapshot};
-use crate::source::{Source, told};
+use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
+use crate::source::{Heard, Source, told};
 
 use self::core::{Core, Effects, Job, Limits, Task, Ticket};
 use self::trouble::Troubles;
@@ -65,21 +65,29 @@ struct State {
 impl Lookups {
     /// Lookups that ask `source`. No thread is started before there is work.
     pub fn new(source: Arc<dyn Source>, limits: Limits, log: Log, deliver: Deliver) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                source,
-                deliver,
-                log,
-                troubles: Troubles::default(),
-                state: Mutex::new(State {
-                    core: Core::new(limits),
-                    jobs: VecDeque::new(),
-                    workers: 0,
-                    ended: false,
-                }),
-                work: Condvar::new(),
-                time: Condvar::new(),
+        let shared = Arc::new(Shared {
+            source,
+            deliver,
+            log,
+            troubles: Troubles::default(),
+            state: Mutex::new(State {
+                core: Core::new(limits),
+                jobs: VecDeque::new(),
+                workers: 0,
+                ended: false,
             }),
+            work: Condvar::new(),
+            time: Condvar::new(),
+        });
+        let listener = Arc::downgrade(&shared);
+        let learned = move |isolation: &IsolationId, key, fetched| {
+            if let Some(shared) = listener.upgrade() {
+                shared.learned(isolation, key, fetched);
+            }
+        };
+        shared.source.on_learned(Box::new(learned));
+        Self {
+            shared,
             timekeeper: Once::new(),
         }
     }
@@ -214,7 +222,13 @@ impl Shared {
         }
     }
 
-    fn ended(self: &Arc<Self>, job: Job, result: Result<Fetched, FetchFailure>) {
+    fn learned(&self, isolation: &IsolationId, key: NameKey, fetched: Fetched) {
+        let now = Instant::now();
+        let gone = self.lock().core.learned(isolation, key, fetched, now);
+        gone.iter().for_each(|id| self.forget(id));
+    }
+
+    fn ended(self: &Arc<Self>, job: Job, result: Result<Heard, FetchFailure>) {
         let pause_factor = rand::random_range(0.5..=1.0);
         let effects = self
             .lock()
@@ -229,9 +243,14 @@ impl Shared {
         while let Some(job) = shared.next_job() {
             let begin = Instant::now();
             told::begin(&shared.log, job.number(), &job.isolation, &job.key);
-            let fetch = || shared.source.fetch(&job.isolation, &job.key, &job.limit);
+            let fetch = || {
+                shared
+                    .source
+                    .fetch_to_keep(&job.isolation, &job.key, &job.limit)
+            };
             let result = catch_unwind(AssertUnwindSafe(fetch)).unwrap_or_else(|_| Err(bug()));
-            told::end(&shared.log, job.number(), &result, begin.elapsed());
+            let known = result.as_ref().map(|heard| &heard.fetched);
+            told::end(&shared.log, job.number(), known, begin.elapsed());
             shared.troubles.note(&shared.log, &result, Instant::now());
             shared.ended(job, result);
         }
