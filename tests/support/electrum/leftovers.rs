@@ -31,6 +31,14 @@ impl Leftover {
 }
 
 impl Chain {
+    /// Lists an operation on a name that is in no block yet, at the height that
+    /// servers give such: 0 or -1.
+    pub fn list_unconfirmed(&mut self, name: &str, height: i64) {
+        let txid = Txid::from_raw_hash(Hash::hash(&height.to_le_bytes()));
+        let list = self.unconfirmed.entry(script_hash(name)).or_default();
+        list.push((txid, height));
+    }
+
     /// Adds an entry at this height to the history of a name. The block there
     /// must hold an operation on another name, and payments.
     pub fn leave(&mut self, name: &str, height: usize, leftover: Leftover) {

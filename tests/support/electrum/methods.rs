@@ -241,11 +241,16 @@ impl Call<'_> {
     }
 
     fn get_history(&self) -> Answer {
-        let history = self.view().history(self.script_hash()?);
-        Ok(history
+        let hash = self.script_hash()?;
+        let history = self.view().history(hash);
+        let confirmed = history
             .iter()
-            .map(|entry| json!({ "tx_hash": entry.txid.to_string(), "height": entry.height }))
-            .collect())
+            .map(|entry| json!({ "tx_hash": entry.txid.to_string(), "height": entry.height }));
+        let unconfirmed = self.chain.unconfirmed.get(hash).into_iter().flatten();
+        let unconfirmed = unconfirmed.map(|(txid, height)| {
+            json!({ "tx_hash": txid.to_string(), "height": height, "fee": 10_000 })
+        });
+        Ok(confirmed.chain(unconfirmed).collect())
     }
 
     /// The hash over a history; it changes when an operation is mined.
