@@ -385,7 +385,7 @@ mod tests {
             heard(2, &[one.clone(), by("b", Ok(Account::Nothing))]),
             None
         );
-        assert_eq!(heard(2, &[one.clone()]), minute, "the other is silent");
+        assert_eq!(heard(2, std::slice::from_ref(&one)), minute, "silent");
         assert_eq!(heard(2, &[one.clone(), failure()]), minute, "or gone");
         assert_eq!(heard(2, &[one.clone(), by("a", value(1))]), minute);
         assert_eq!(heard(1, &[one]), None, "there is no other");
