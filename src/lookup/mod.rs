@@ -65,6 +65,7 @@ struct State {
 impl Lookups {
     /// Lookups that ask `source`. No thread is started before there is work.
     pub fn new(source: Arc<dyn Source>, limits: Limits, log: Log, deliver: Deliver) -> Self {
+        let keeps = !limits.ttl.is_zero() && limits.cache.entries > 0;
         let shared = Arc::new(Shared {
             source,
             deliver,
@@ -85,7 +86,10 @@ impl Lookups {
                 shared.learned(isolation, key, fetched);
             }
         };
-        shared.source.on_learned(Box::new(learned));
+        // Where nothing is kept there is nothing to be replaced.
+        if keeps {
+            shared.source.on_learned(Box::new(learned));
+        }
         Self {
             shared,
             timekeeper: Once::new(),
