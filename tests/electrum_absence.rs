@@ -1,5 +1,5 @@
 //! That a name has no value is said by two operators, whatever becomes of an
-//! isolation id's connections meanwhile (spec/electrum.md, section 4.8).
+//! isolation id's connections meanwhile (spec/electrum.md, section 4.9).
 
 #![allow(
     clippy::unwrap_used,

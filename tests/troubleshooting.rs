@@ -21,7 +21,7 @@ use std::path::Path;
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
 /// Literals that no user reads as a message, and why.
-const NOT_MESSAGES: [(&str, &str); 11] = [
+const NOT_MESSAGES: [(&str, &str); 12] = [
     ("Where values come from", "a heading of --help"),
     ("Electrum servers (electrum)", "a heading of --help"),
     ("Without a command, serves a naming client", "--help"),
@@ -33,6 +33,7 @@ const NOT_MESSAGES: [(&str, &str); 11] = [
         "unexpected keyword argument",
         "looked for in a node's answer",
     ),
+    ("not in block", "looked for in a server's answer"),
     ("no clean interface", "looked for in a node's answer"),
     (
         "an object of names",

@@ -216,16 +216,19 @@ fn check_servers(draft: &Draft, warnings: &mut Vec<String>) -> Result<(), String
             draft.named(why),
         ));
     }
-    if let Some(server) = servers
+    let readable: Vec<_> = servers
         .iter()
         .filter(is_remote)
-        .find(|server| !server.is_tls && !server.address.is_onion())
-    {
+        .filter(|server| !server.is_tls && !server.address.is_onion())
+        .map(|server| server.address.to_string())
+        .collect();
+    if !readable.is_empty() {
+        let plural = if readable.len() == 1 { "" } else { "s" };
         warnings.push(format!(
-            "{} has the server {} without TLS: the exit of the proxy sees every name that is looked up there; \
+            "{} has the server{plural} {} without TLS: the exit of the proxy sees every name that is looked up there; \
              use s instead of t, or an onion service",
             draft.named("electrum-server"),
-            server.address,
+            readable.join(", "),
         ));
     }
     if draft.proxy.is_none() && servers.iter().any(|server| server.address.is_onion()) {

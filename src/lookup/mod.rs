@@ -18,8 +18,8 @@ use crate::isolation::IsolationId;
 use crate::log::Log;
 use crate::platform;
 use crate::resolve::{Answer, Evaluation, Query, Step, Verdict};
-use crate::snapshot::{FailureKind, FetchFailure, Fetched};
-use crate::source::{Source, told};
+use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
+use crate::source::{Heard, Source, told};
 
 use self::core::{Core, Effects, Job, Limits, Task, Ticket};
 use self::trouble::Troubles;
@@ -80,6 +80,7 @@ impl Lookups {
         timekeeper: Timekeeper,
         deliver: Deliver,
     ) -> Self {
+        let keeps = !limits.ttl.is_zero() && limits.cache.entries > 0;
         let shared = Arc::new(Shared {
             source,
             deliver,
@@ -96,6 +97,16 @@ impl Lookups {
             work: Condvar::new(),
             time: Condvar::new(),
         });
+        let listener = Arc::downgrade(&shared);
+        let learned = move |isolation: &IsolationId, key, fetched| {
+            if let Some(shared) = listener.upgrade() {
+                shared.learned(isolation, key, fetched);
+            }
+        };
+        // Where nothing is kept there is nothing to be replaced.
+        if keeps {
+            shared.source.on_learned(Box::new(learned));
+        }
         timekeeper.keep(Arc::clone(&shared));
         Self { shared }
     }
@@ -178,6 +189,12 @@ impl Shared {
         }
     }
 
+    fn learned(&self, isolation: &IsolationId, key: NameKey, fetched: Fetched) {
+        let now = Instant::now();
+        let gone = self.lock().core.learned(isolation, key, fetched, now);
+        gone.iter().for_each(|id| self.forget(id));
+    }
+
     /// A worker's life.
     fn work(shared: &Arc<Self>) {
         while let Some(work) = shared.next_work() {
@@ -221,12 +238,14 @@ impl Shared {
         work
     }
 
-    fn fetch(&self, job: &Job) -> Result<Fetched, FetchFailure> {
+    fn fetch(&self, job: &Job) -> Result<Heard, FetchFailure> {
         let begin = Instant::now();
         told::begin(&self.log, job.number(), &job.isolation, &job.key);
-        let fetch = || self.source.fetch(&job.isolation, &job.key, &job.limit);
+        let source = &self.source;
+        let fetch = || source.fetch_to_keep(&job.isolation, &job.key, &job.limit);
         let result = catch_unwind(AssertUnwindSafe(fetch)).unwrap_or_else(|_| Err(bug()));
-        told::end(&self.log, job.number(), &result, begin.elapsed());
+        let known = result.as_ref().map(|heard| &heard.fetched);
+        told::end(&self.log, job.number(), known, begin.elapsed());
         self.troubles.note(&self.log, &result, Instant::now());
         result
     }

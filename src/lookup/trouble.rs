@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::log::Log;
-use crate::snapshot::{FailureKind, FetchFailure, Fetched};
+use crate::snapshot::{FailureKind, FetchFailure};
 
 /// The least time between two warnings. A source that works by turns is told
 /// of as often, and no more.
@@ -30,7 +30,7 @@ impl Troubles {
     /// Takes note of what came of a fetch, and warns when a new reason keeps
     /// fetches from working. Reasons of which the words are a node's or a
     /// server's are left to the answers: they might repeat a name.
-    pub fn note(&self, log: &Log, result: &Result<Fetched, FetchFailure>, now: Instant) {
+    pub fn note<T>(&self, log: &Log, result: &Result<T, FetchFailure>, now: Instant) {
         if let Some(text) = self.news(result, now) {
             log.warn(format_args!("lookups fail for now: {text}"));
         }
@@ -47,7 +47,7 @@ impl Troubles {
         }
     }
 
-    fn news<'r>(&self, result: &'r Result<Fetched, FetchFailure>, now: Instant) -> Option<&'r str> {
+    fn news<'r, T>(&self, result: &'r Result<T, FetchFailure>, now: Instant) -> Option<&'r str> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let failure = match result {
             Ok(_) => {
@@ -75,14 +75,14 @@ impl Troubles {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::Absence;
+    use crate::snapshot::{Absence, Fetched};
 
     #[test]
     fn a_reason_is_told_once_and_not_too_often() {
         let begin = Instant::now();
         let troubles = Troubles::default();
         let fails = |kind: FailureKind, after: u64| {
-            let result = Err(FetchFailure::new(kind, "why"));
+            let result: Result<Fetched, _> = Err(FetchFailure::new(kind, "why"));
             let news = troubles.news(&result, begin + Duration::from_secs(after));
             news.is_some()
         };

@@ -13,7 +13,7 @@ pub mod told;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::isolation::IsolationId;
 use crate::snapshot::{FetchFailure, Fetched, NameKey};
@@ -51,6 +51,30 @@ impl Cancel {
         self.0.load(Ordering::Relaxed)
     }
 }
+
+/// What a fetch brought, and how long that may be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// What is known of the name.
+    pub fetched: Fetched,
+    /// The longest time for which a cache may keep it, whatever the settings
+    /// say; without it, they decide.
+    pub keep_at_most: Option<Duration>,
+}
+
+impl From<Fetched> for Heard {
+    fn from(fetched: Fetched) -> Self {
+        Self {
+            fetched,
+            keep_at_most: None,
+        }
+    }
+}
+
+/// Called by a source that has learned more of a name than it knew when it
+/// answered a fetch, with the isolation id of that fetch. It must not block for
+/// long.
+pub type Learned = Box<dyn Fn(&IsolationId, NameKey, Fetched) + Send + Sync>;
 
 /// How well one part of a source works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,6 +147,26 @@ pub trait Source: Send + Sync {
         key: &NameKey,
         limit: &Limit,
     ) -> Result<Fetched, FetchFailure>;
+
+    /// As [`Source::fetch`], for a caller that keeps what it is given: also
+    /// says for how long. A source that has called for `keep_at_most` may learn
+    /// more of the name afterwards, and calls what [`Source::on_learned`] gave
+    /// it.
+    ///
+    /// # Errors
+    /// As for [`Source::fetch`].
+    fn fetch_to_keep(
+        &self,
+        isolation: &IsolationId,
+        key: &NameKey,
+        limit: &Limit,
+    ) -> Result<Heard, FetchFailure> {
+        self.fetch(isolation, key, limit).map(Heard::from)
+    }
+
+    /// Whom to call when more is learned of a name. Called at most once, before
+    /// the first fetch.
+    fn on_learned(&self, _learned: Learned) {}
 
     /// Begins with what can be prepared before the first fetch. Called once
     /// by a plugin, after its client knows that it is ready; nothing depends

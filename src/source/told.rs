@@ -18,7 +18,7 @@ pub fn begin(log: &Log, number: u64, isolation: &IsolationId, key: &NameKey) {
 }
 
 /// Tells how a request ended, and after which time.
-pub fn end(log: &Log, number: u64, result: &Result<Fetched, FetchFailure>, time: Duration) {
+pub fn end(log: &Log, number: u64, result: Result<&Fetched, &FetchFailure>, time: Duration) {
     if !log.tells(Level::Debug) {
         return;
     }
@@ -59,7 +59,7 @@ impl Source for Told {
         begin(&self.log, number, isolation, key);
         let begun = Instant::now();
         let result = self.source.fetch(isolation, key, limit);
-        end(&self.log, number, &result, begun.elapsed());
+        end(&self.log, number, result.as_ref(), begun.elapsed());
         result
     }
 

@@ -456,7 +456,15 @@ fn servers_that_see_or_decide_too_much_are_warned_of() {
     let onion = "--electrum-server=a.onion:1:t";
     assert_eq!(warnings(&[tls, onion]), [] as [String; 0]);
     let [text] = warnings(&[plain, onion]).try_into().unwrap();
-    assert!(text.contains("electrum.example:1 without TLS"), "{text}");
+    assert!(
+        text.contains("the server electrum.example:1 without TLS"),
+        "{text}"
+    );
+    // Every one of them is named.
+    let second = "--electrum-server=second.example:2:t";
+    let [text] = warnings(&[plain, tls, onion, second]).try_into().unwrap();
+    let both = "the servers electrum.example:1, second.example:2 without TLS";
+    assert!(text.contains(both), "{text}");
     let [text] = warnings(&[onion]).try_into().unwrap();
     assert!(text.contains("names a.onion:1 only"), "{text}");
 }

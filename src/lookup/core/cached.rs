@@ -1,7 +1,7 @@
 //! What is kept of values and answers, and what is had from it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::cache::Weigh;
 use crate::isolation::IsolationId;
@@ -70,6 +70,34 @@ impl Core {
             now,
         );
         self.idle(gone)
+    }
+
+    /// The source has learned more of a name than what is kept of it under an
+    /// isolation id, which this takes the place of; nothing is kept of a name
+    /// whose time has run out. Returns the isolation ids of which nothing is
+    /// left.
+    #[must_use]
+    pub fn learned(
+        &mut self,
+        isolation: &IsolationId,
+        key: NameKey,
+        fetched: Fetched,
+        now: Instant,
+    ) -> Vec<IsolationId> {
+        if self.cache.get(isolation, &key, now).is_none() {
+            return Vec::new();
+        }
+        let ttl = self.ttl(&fetched);
+        let gone = self.cache.insert(isolation, key, fetched, ttl, now);
+        self.idle(gone)
+    }
+
+    /// How long something is kept, as the settings have it.
+    pub(super) fn ttl(&self, fetched: &Fetched) -> Duration {
+        match fetched {
+            Fetched::Value(_) => self.limits.ttl,
+            Fetched::Absent(_) => self.limits.negative_ttl,
+        }
     }
 
     /// Drops cached entries that have outlived their time. Returns the

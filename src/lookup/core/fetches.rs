@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::snapshot::{Entry, FetchFailure, Fetched};
-use crate::source::{Cancel, Limit};
+use crate::snapshot::{Entry, FetchFailure};
+use crate::source::{Cancel, Heard, Limit};
 
 use super::{Core, Effects, FetchId, Job, Lookup, State, Timer};
 
@@ -76,20 +76,22 @@ impl Core {
     pub fn fetched(
         &mut self,
         job: Job,
-        result: Result<Fetched, FetchFailure>,
+        result: Result<impl Into<Heard>, FetchFailure>,
         pause_factor: f64,
         now: Instant,
     ) -> Effects {
         let mut effects = Effects::default();
+        let (result, keep_at_most) = match result.map(Into::into) {
+            Ok(heard) => (Ok(heard.fetched), heard.keep_at_most),
+            Err(failure) => (Err(failure), None),
+        };
         self.rota.ended(job.id, &job.isolation);
         self.lost.remove(&job.id);
         if let Ok(fetched) = &result
             && job.epoch == self.epoch
         {
-            let ttl = match fetched {
-                Fetched::Value(_) => self.limits.ttl,
-                Fetched::Absent(_) => self.limits.negative_ttl,
-            };
+            let ttl = self.ttl(fetched);
+            let ttl = keep_at_most.map_or(ttl, |most| ttl.min(most));
             let key = job.key.clone();
             let gone = self
                 .cache

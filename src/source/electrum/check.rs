@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::Shared;
 use super::servers::Server;
-use super::sync::{Ledger, Obstacle, Status};
+use super::sync::{Ledger, OPERATORS, Obstacle, Status};
 use crate::isolation::IsolationId;
-use crate::source::{Finding, Limit};
+use crate::source::{Finding, Health, Limit};
 
 /// How long it may take until anything comes from any server. Who asked for
 /// the time of a first synchronisation does not wait for it where nothing does.
@@ -17,11 +17,9 @@ pub(super) fn check(shared: &Shared, servers: &[Server], limit: &Limit) -> Vec<F
     // What keeps it from working is found below.
     let works = settles(&shared.ledger, limit, SILENCE);
     let status = shared.ledger.status();
-    let mut found = vec![
-        operators(&status, servers, works, shared.proxy.is_some()),
-        headers(&status),
-        state(shared),
-    ];
+    let operators = operators(&status, servers, works, shared.proxy.is_some());
+    let headers = headers(&status, operators.health == Health::Fail);
+    let mut found = vec![operators, headers, state(shared)];
     if works {
         found.push(lookups(shared, limit));
     }
@@ -63,6 +61,15 @@ fn operators(status: &Status, servers: &[Server], works: bool, is_proxied: bool)
     let known: std::collections::BTreeSet<_> =
         servers.iter().map(|server| &server.operator).collect();
     let heard = status.operators.join(", ");
+    if !works && let Some(missing) = missing(status, known.len()) {
+        return Finding::fail(
+            "servers",
+            missing,
+            "block headers count when servers of two operators have sent them: see that each \
+             server runs and that its address is right, try again later, or name another in its \
+             place with electrum-server",
+        );
+    }
     match (status.operators.len(), known.len()) {
         (0, _) if status.trouble.is_none() && is_heard(status) => Finding::ok(
             "servers",
@@ -73,7 +80,10 @@ fn operators(status: &Status, servers: &[Server], works: bool, is_proxied: bool)
             status
                 .trouble
                 .clone()
-                .unwrap_or_else(|| "none has answered yet".to_owned()),
+                .unwrap_or_else(|| match status.silent.join(", ") {
+                    silent if silent.is_empty() => "none has answered yet".to_owned(),
+                    silent => format!("{silent} does not answer"),
+                }),
             match is_proxied {
                 true => {
                     "is Tor running, and is proxy its SOCKS port (9050; Tor Browser: 9150)? \
@@ -100,14 +110,32 @@ fn operators(status: &Status, servers: &[Server], works: bool, is_proxied: bool)
     }
 }
 
-fn headers(status: &Status) -> Finding {
+/// Who answers and who does not, if too few operators do.
+fn missing(status: &Status, known: usize) -> Option<String> {
+    let needed = known.min(OPERATORS);
+    if status.met.is_empty() || status.met.len() >= needed || status.silent.is_empty() {
+        return None;
+    }
+    let (met, silent) = (status.met.join(", "), status.silent.join(", "));
+    let answers = match status.silent.len() {
+        1 => format!("{met} answers, {silent} does not"),
+        _ => format!("{met} answers, none of {silent} does"),
+    };
+    Some(match &status.trouble {
+        Some(trouble) => format!("{answers}. {trouble}"),
+        None => answers,
+    })
+}
+
+/// `is_short` if it was said already which servers are missing.
+fn headers(status: &Status, is_short: bool) -> Finding {
     let tip = status.tip.unwrap_or_default();
     match &status.obstacle {
         None => Finding::ok("headers", format!("verified up to block {tip}")),
         Some(Obstacle::Trouble(_)) => {
             Finding::fail("headers", "none can be fetched", "see the servers above")
         }
-        Some(obstacle) if !is_heard(status) => {
+        Some(obstacle) if is_short || !is_heard(status) => {
             Finding::fail("headers", obstacle.to_string(), "see the servers above")
         }
         Some(obstacle) => Finding::fail(

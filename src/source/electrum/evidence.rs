@@ -104,9 +104,19 @@ pub(super) enum ProofError {
 
 impl ProofError {
     /// Whether the server is to blame, rather than headers that we do not
-    /// have yet.
+    /// have yet, or a transaction that is in the chain and no operation on the
+    /// name: after a reorganisation an honest server's index lists such.
     pub fn is_servers_fault(self) -> bool {
-        self != Self::NoHeader
+        self != Self::NoHeader && !self.is_no_operation()
+    }
+
+    /// Whether the transaction is proven to be in the chain, and no operation
+    /// on the name.
+    pub fn is_no_operation(self) -> bool {
+        matches!(
+            self,
+            Self::Version | Self::NoName | Self::SeveralNames | Self::OtherName
+        )
     }
 }
 
@@ -114,8 +124,9 @@ impl ProofError {
 /// verified headers.
 ///
 /// # Errors
-/// The claim is not proven. Whatever can be said without a header is said
-/// before [`ProofError::NoHeader`].
+/// The claim is not proven. Whether the transaction is an operation on `key` is
+/// said last, so that it is said of what the chain holds only
+/// ([`ProofError::is_no_operation`]).
 pub(super) fn verify(
     key: &NameKey,
     claim: &Claim,
@@ -126,11 +137,11 @@ pub(super) fn verify(
     if claim.txid.is_some_and(|claimed| claimed != txid) {
         return Err(ProofError::OtherTransaction);
     }
-    let value = value_of(key, &transaction)?;
     let root = climb(txid, &claim.branch, claim.position)?;
     if root != root_at(claim.height).ok_or(ProofError::NoHeader)? {
         return Err(ProofError::OtherRoot);
     }
+    let value = value_of(key, &transaction)?;
     Ok(Operation {
         height: claim.height,
         position: claim.position,

@@ -13,7 +13,7 @@ use super::wire::Connection;
 use crate::isolation::IsolationId;
 use crate::platform;
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
-use crate::source::{Cancel, Limit};
+use crate::source::{Cancel, Heard, Limit};
 
 /// How often the waiting thread looks whether anybody still wants the answer.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -21,11 +21,33 @@ const GLANCE: Duration = Duration::from_millis(50);
 /// Servers that are tried for one of the two answers.
 const ATTEMPTS: usize = 3;
 
+/// How long a value may be kept that servers of one operator alone have given:
+/// it may be an old one, which that operator shows in place of the newest.
+const KEEP_ALONE: Duration = Duration::from_secs(60);
+
 /// What is known of a name.
 type Answer = Result<Account, FetchFailure>;
 
 /// What one server said, and its operator.
-type Said = Result<(Account, String), FetchFailure>;
+pub(super) type Said = Result<(Account, String), FetchFailure>;
+
+/// What servers have said of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// What is known.
+    pub account: Account,
+    /// The operator that alone has said so, though there are others.
+    pub alone: Option<String>,
+}
+
+impl From<&Outcome> for Heard {
+    fn from(outcome: &Outcome) -> Self {
+        Self {
+            fetched: Fetched::from(outcome.account.clone()),
+            keep_at_most: outcome.alone.is_some().then_some(KEEP_ALONE),
+        }
+    }
+}
 
 /// Asks both of an isolation id's servers, and settles on an answer.
 pub(super) fn fetch(
@@ -33,13 +55,9 @@ pub(super) fn fetch(
     isolation: &IsolationId,
     key: &NameKey,
     limit: &Limit,
-) -> Result<Fetched, FetchFailure> {
+) -> Result<Outcome, FetchFailure> {
     let begun = Instant::now();
-    let left = limit.due.saturating_duration_since(begun);
-    let times = Times {
-        half: begun + left / 2,
-        headers: begun + left * 9 / 10,
-    };
+    let times = Times::new(begun, limit);
     let (sender, answers) = mpsc::channel();
     // Set when this returns: a server that is still silent is not waited for.
     let own = Limit {
@@ -57,7 +75,10 @@ pub(super) fn fetch(
         );
         let sender = sender.clone();
         platform::thread("ask")
-            .spawn(move || drop(sender.send(ask(&shared, &isolation, seat, &key, times, &own))))
+            .spawn(move || {
+                let said = ask(&shared, &isolation, seat, &key, ATTEMPTS, times, &own);
+                drop(sender.send(said));
+            })
             .map_err(|error| {
                 FetchFailure::new(
                     FailureKind::Overloaded,
@@ -70,7 +91,8 @@ pub(super) fn fetch(
     loop {
         let now = Instant::now();
         if let Some(outcome) = tally.outcome(now >= times.half, now >= limit.deadline) {
-            return outcome.map(Fetched::from);
+            let alone = tally.alone();
+            return outcome.map(|account| Outcome { account, alone });
         }
         if limit.cancel.is_set() {
             return Err(too_late());
@@ -86,12 +108,22 @@ pub(super) fn fetch(
 
 /// Moments of a fetch.
 #[derive(Debug, Clone, Copy)]
-struct Times {
+pub(super) struct Times {
     /// When a value that one server has proven stands by itself.
     half: Instant,
     /// When headers are not waited for any more: shortly before the query's
     /// end, so that the user is told what is missing.
     headers: Instant,
+}
+
+impl Times {
+    pub fn new(begun: Instant, limit: &Limit) -> Self {
+        let left = limit.due.saturating_duration_since(begun);
+        Self {
+            half: begun + left / 2,
+            headers: begun + left * 9 / 10,
+        }
+    }
 }
 
 struct CancelOnDrop(Cancel);
@@ -104,6 +136,8 @@ impl Drop for CancelOnDrop {
 
 /// The answers so far.
 struct Tally {
+    /// Answers asked for: one, if all servers are of one operator.
+    seats: usize,
     /// Answers still to come.
     awaited: usize,
     /// Operators that have answered.
@@ -116,6 +150,7 @@ struct Tally {
 impl Tally {
     fn new(seats: usize) -> Self {
         Self {
+            seats,
             awaited: seats,
             heard: HashSet::new(),
             account: None,
@@ -141,6 +176,15 @@ impl Tally {
             Some(first) => judge(first, account),
             None => account,
         });
+    }
+
+    /// The operator that is the only one heard, if there are others.
+    fn alone(&self) -> Option<String> {
+        let mut heard = self.heard.iter();
+        match (heard.next(), heard.next()) {
+            (Some(only), None) if self.seats > 1 => Some(only.clone()),
+            _ => None,
+        }
     }
 
     /// No further answer will come.
@@ -187,11 +231,12 @@ fn one_operator() -> FetchFailure {
 }
 
 /// Asks the server in one of the seats; another one if that fails.
-fn ask(
+pub(super) fn ask(
     shared: &Shared,
     isolation: &IsolationId,
     seat: usize,
     key: &NameKey,
+    attempts: usize,
     times: Times,
     limit: &Limit,
 ) -> Said {
@@ -204,7 +249,7 @@ fn ask(
         patience: times.headers,
     };
     let mut last = None;
-    for _ in 0..ATTEMPTS {
+    for _ in 0..attempts {
         if last.is_some() && (Instant::now() >= limit.deadline || limit.cancel.is_set()) {
             break;
         }
@@ -256,7 +301,7 @@ mod tests {
         }))
     }
 
-    fn failure() -> Answer {
+    fn failure<T>() -> Result<T, FetchFailure> {
         Err(FetchFailure::new(FailureKind::BadReply, "x"))
     }
 
@@ -321,6 +366,28 @@ mod tests {
         assert_eq!(twice(absent(), absent()), Some(Err(one_operator())));
         assert_eq!(twice(absent(), value(1)), Some(value(1)));
         assert_eq!(twice(value(1), value(2)), Some(value(2)));
+    }
+
+    #[test]
+    fn what_one_operator_alone_says_is_kept_for_a_minute() {
+        let heard = |seats: usize, said: &[Said]| {
+            let mut tally = Tally::new(seats);
+            said.iter().for_each(|said| tally.add(said.clone()));
+            let account = tally.outcome(true, true).unwrap().unwrap();
+            let alone = tally.alone();
+            Heard::from(&Outcome { account, alone }).keep_at_most
+        };
+        let minute = Some(Duration::from_secs(60));
+        let (one, other) = (by("a", value(1)), by("b", value(2)));
+        assert_eq!(heard(2, &[one.clone(), other]), None);
+        assert_eq!(
+            heard(2, &[one.clone(), by("b", Ok(Account::Nothing))]),
+            None
+        );
+        assert_eq!(heard(2, std::slice::from_ref(&one)), minute, "silent");
+        assert_eq!(heard(2, &[one.clone(), failure()]), minute, "or gone");
+        assert_eq!(heard(2, &[one.clone(), by("a", value(1))]), minute);
+        assert_eq!(heard(1, &[one]), None, "there is no other");
     }
 
     #[test]

@@ -5,21 +5,30 @@ use std::time::Instant;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use super::evidence::{Claim, Operation, verify};
+use super::evidence::{Claim, Operation, ProofError, verify};
 use super::name_script::script_hash;
 use super::protocol::Protocol;
-use super::reply::{self, HistoryEntry, ReplyError, ValueProof};
+use super::reply::{self, HistoryEntry, ReplyError};
 use super::sync::Ledger;
 use super::verdict::{
-    Account, Selection, Terms, TooManyOperations, is_complete, newest, select, value_proof_height,
+    Account, Selection, Terms, TooManyOperations, USUAL_DEPTH, is_complete, newest, select,
+    value_proof_height,
 };
-use super::wire::{CallError, Connection, Reply, Request};
+use super::wire::{CallError, Connection, Reply, Request, ServerError};
 use crate::chain::network::Network;
 use crate::snapshot::{FetchFailure, NameKey};
 use crate::source::Limit;
 
 /// The JSON-RPC error of a server that does not know a method.
 const NO_SUCH_METHOD: i64 = -32601;
+
+/// The JSON-RPC error of a server that understood a request and cannot meet
+/// it, such as one for the proof of a transaction that is in no block.
+const BAD_REQUEST: i64 = 1;
+
+/// The most entries of a name's history that a lookup passes over because they
+/// are no operations on the name. Each costs two requests.
+const MAX_PASSED_OVER: usize = 8;
 
 /// Sent behind a request whose reply a server might hold back for a second to
 /// send it with another: the reply to this one is large enough to be sent at
@@ -77,6 +86,24 @@ impl From<CallError> for LookupError {
     }
 }
 
+/// What an entry of a name's history has turned out to be. Of honest servers
+/// only those whose index kept something of a block that was replaced list what
+/// is no operation (`spec/electrum.md`, 4.8).
+enum Entry {
+    /// An operation on the name, proven.
+    Operation(Operation),
+    /// None: it is proven to be something else, or the server itself says that
+    /// the block does not hold it.
+    None,
+    /// Not known: the server could not or did not prove it.
+    Unproven,
+}
+
+/// Whether an error says that a transaction is not where the history has it.
+fn is_retraction(error: &ServerError) -> bool {
+    error.code == BAD_REQUEST && error.message.contains("not in block")
+}
+
 /// What a lookup is about, and what it rests on.
 pub(super) struct Lookup<'a> {
     pub key: &'a NameKey,
@@ -121,37 +148,70 @@ impl Lookup<'_> {
                 Reply::Error(_) => return Ok(None),
             }
         };
-        let proofs = reply::value_proofs(text.get(), hash)?;
+        let mut proofs = reply::value_proofs(text.get(), hash)?;
         let terms = self.terms()?;
-        match select(proofs, terms)? {
+        let proofs = match select(&mut proofs, terms)? {
             Selection::Settled(_) if !is_complete(height, terms.tip, self.confirmations) => {
-                Err(LookupError::Changed)
+                return Err(LookupError::Changed);
             }
-            Selection::Settled(account) => Ok(Some(account)),
-            Selection::Prove(proofs) => {
-                let claims = proofs.into_iter().map(ValueProof::claim);
-                self.prove(claims.collect::<Result<_, _>>()?).map(Some)
+            Selection::Settled(account) => return Ok(Some(account)),
+            Selection::Prove(proofs) => proofs,
+        };
+        let mut operations = Vec::new();
+        for proof in proofs {
+            if let Entry::Operation(operation) = self.prove(&proof.claim()?, terms)? {
+                operations.push(operation);
             }
         }
+        // If there is none the list may have ended too soon.
+        Ok(newest(operations).map(Account::Value))
     }
 
-    /// In two round trips: which operations there are, then the newest.
+    /// In two round trips: which operations there are, then the newest; in one
+    /// more for each entry that is none.
     fn by_history(&self, server: &Connection, hash: &str) -> Result<Account, LookupError> {
         let params = format!("[\"{hash}\"]");
         let request = Request::new("blockchain.scripthash.get_history", params);
         let text = succeed(self.call(server, request)?)?;
-        let history = reply::history(text.get())?;
-        match select(history, self.terms()?)? {
-            Selection::Settled(account) => Ok(account),
-            Selection::Prove(entries) => {
-                let claims = entries.iter().map(|entry| self.claim(server, entry));
-                self.prove(claims.collect::<Result<_, _>>()?)
+        let mut history = reply::history(text.get())?;
+        let terms = self.terms()?;
+        let (mut passed_over, mut is_sure) = (0, true);
+        loop {
+            let entries = match select(&mut history, terms)? {
+                Selection::Settled(account) if is_sure => return Ok(account),
+                Selection::Settled(_) => {
+                    return Err(LookupError::Broken("it cannot prove what it lists".into()));
+                }
+                Selection::Prove(entries) => entries,
+            };
+            let mut operations = Vec::new();
+            for entry in &entries {
+                match self.look_at(server, entry, terms)? {
+                    Entry::Operation(operation) => operations.push(operation),
+                    Entry::None => passed_over += 1,
+                    Entry::Unproven => {
+                        passed_over += 1;
+                        is_sure = false;
+                    }
+                }
+                if passed_over > MAX_PASSED_OVER {
+                    let what = "it lists too much that is no operation on the name";
+                    return Err(LookupError::Broken(what.into()));
+                }
+            }
+            if let Some(operation) = newest(operations) {
+                return Ok(Account::Value(operation));
             }
         }
     }
 
     /// Fetches the transaction of an entry, and its place in the block.
-    fn claim(&self, server: &Connection, entry: &HistoryEntry) -> Result<Claim, LookupError> {
+    fn look_at(
+        &self,
+        server: &Connection,
+        entry: &HistoryEntry,
+        terms: Terms,
+    ) -> Result<Entry, LookupError> {
         let height = entry.height;
         let id = entry.txid;
         let merkle = Request::new(
@@ -165,14 +225,21 @@ impl Lookup<'_> {
         } else {
             self.call_both(server, [merkle, transaction])?
         };
-        let branch = reply::branch(succeed(merkle)?.get(), height)?;
-        Ok(Claim {
+        let merkle = match merkle {
+            Reply::Result(merkle) => merkle,
+            Reply::Error(error) if is_retraction(&error) => return Ok(Entry::None),
+            Reply::Error(error) if error.code == BAD_REQUEST => return Ok(Entry::Unproven),
+            error @ Reply::Error(_) => succeed(error)?,
+        };
+        let branch = reply::branch(merkle.get(), height)?;
+        let claim = Claim {
             txid: Some(entry.txid),
             tx: reply::transaction(succeed(transaction)?.get())?,
             height,
             branch: branch.hashes,
             position: branch.position,
-        })
+        };
+        self.prove(&claim, terms)
     }
 
     /// Sends two requests in one go and waits for both replies.
@@ -192,22 +259,20 @@ impl Lookup<'_> {
         }
     }
 
-    fn prove(&self, claims: Vec<Claim>) -> Result<Account, LookupError> {
-        let mut operations: Vec<Operation> = Vec::new();
-        for claim in &claims {
-            let root_at = |height| self.ledger.merkle_root(height);
-            match verify(self.key, claim, &root_at) {
-                Ok(operation) => operations.push(operation),
-                Err(error) if error.is_servers_fault() => {
-                    return Err(LookupError::Lied(error.to_string()));
-                }
-                // The chain has changed since the operation was chosen.
-                Err(_) => return Err(LookupError::Changed),
+    fn prove(&self, claim: &Claim, terms: Terms) -> Result<Entry, LookupError> {
+        let root_at = |height| self.ledger.merkle_root(height);
+        match verify(self.key, claim, &root_at) {
+            Ok(operation) => Ok(Entry::Operation(operation)),
+            Err(error) if error.is_no_operation() => Ok(Entry::None),
+            // Where fewer confirmations are wanted than usual, the server may
+            // have another block there for a while.
+            Err(ProofError::OtherRoot) if terms.tip < claim.height.saturating_add(USUAL_DEPTH) => {
+                Ok(Entry::Unproven)
             }
+            Err(error) if error.is_servers_fault() => Err(LookupError::Lied(error.to_string())),
+            // The chain has changed since the operation was chosen.
+            Err(_) => Err(LookupError::Changed),
         }
-        newest(operations)
-            .map(Account::Value)
-            .ok_or(LookupError::Changed)
     }
 
     /// The terms by which operations count, once there is a chain to judge by.

@@ -20,6 +20,7 @@ mod protocol;
 #[cfg(test)]
 mod recorded;
 mod reply;
+mod second;
 mod servers;
 mod state;
 mod store;
@@ -41,12 +42,13 @@ use self::header_peer::HeaderPeers;
 use self::links::LookupDialer;
 use self::pins::Pins;
 use self::pool::Pool;
+use self::second::{First, Waiting};
 use self::servers::{Server, servers};
 use self::state::{ReadOnly, State};
 use self::store::HeaderFile;
 use self::sync::{Driver, Ledger, OPERATORS};
 use self::wire::Dialer;
-use super::{Cancel, Finding, Limit, Source};
+use super::{Cancel, Finding, Heard, Learned, Limit, Source};
 use crate::chain::headers::Headers;
 use crate::chain::network::Network;
 use crate::config::settings::{ElectrumSettings, NodeAddress};
@@ -63,6 +65,10 @@ struct Inner {
     settings: ElectrumSettings,
     log: Log,
     shared: OnceLock<Arc<Shared>>,
+    /// Values that one operator alone has given.
+    waiting: Waiting,
+    /// Whom to tell what a second operator says of them.
+    learned: OnceLock<Learned>,
     /// Set when the source is dropped: its threads end.
     cancel: Cancel,
 }
@@ -93,6 +99,8 @@ impl ElectrumSource {
             settings: settings.clone(),
             log,
             shared: OnceLock::new(),
+            waiting: Waiting::default(),
+            learned: OnceLock::new(),
             cancel: Cancel::new(),
         }))
     }
@@ -219,6 +227,7 @@ impl Inner {
 impl Drop for ElectrumSource {
     fn drop(&mut self) {
         self.0.cancel.set();
+        self.0.waiting.end();
     }
 }
 
@@ -230,6 +239,31 @@ impl Source for ElectrumSource {
         limit: &Limit,
     ) -> Result<Fetched, FetchFailure> {
         fetch::fetch(self.0.shared(), isolation, key, limit)
+            .map(|outcome| Fetched::from(outcome.account))
+    }
+
+    fn fetch_to_keep(
+        &self,
+        isolation: &IsolationId,
+        key: &NameKey,
+        limit: &Limit,
+    ) -> Result<Heard, FetchFailure> {
+        let outcome = fetch::fetch(self.0.shared(), isolation, key, limit)?;
+        let heard = Heard::from(&outcome);
+        if let Some(operator) = outcome.alone {
+            let (key, account) = (key.clone(), outcome.account);
+            let first = First {
+                key,
+                account,
+                operator,
+            };
+            second::ask_later(&self.0, isolation, first);
+        }
+        Ok(heard)
+    }
+
+    fn on_learned(&self, learned: Learned) {
+        let _ = self.0.learned.set(learned);
     }
 
     fn start(&self) {
@@ -239,6 +273,7 @@ impl Source for ElectrumSource {
     }
 
     fn forget(&self, isolation: &IsolationId) {
+        self.0.waiting.forget(isolation);
         if let Some(shared) = self.0.shared.get() {
             shared.pool.forget(isolation);
         }

@@ -16,8 +16,8 @@ use crate::snapshot::{Absence, Fetched};
 pub(super) const MAX_OPERATIONS_OF_A_BLOCK: usize = 4;
 
 /// Blocks below the tip at which an operation has the 12 confirmations that
-/// are usual.
-const USUAL_DEPTH: u32 = 11;
+/// are usual. Above that, honest servers' chains may differ for a while.
+pub(super) const USUAL_DEPTH: u32 = 11;
 
 /// The step in which heights are told to servers.
 const STEP: u32 = 144;
@@ -105,13 +105,14 @@ pub(super) enum Selection<T> {
 #[error("the name has more than {MAX_OPERATIONS_OF_A_BLOCK} operations in one block")]
 pub(super) struct TooManyOperations;
 
-/// Takes from a server's list what has to be proven: all operations at the
-/// greatest height that is usable. The order of the list does not matter.
+/// Takes off a server's list what has to be proven: all operations at the
+/// greatest height that is usable. The order of the list does not matter. If
+/// none of them turns out to be one, the rest of the list is looked at.
 ///
 /// # Errors
 /// There are more than [`MAX_OPERATIONS_OF_A_BLOCK`].
 pub(super) fn select<T: Listed>(
-    list: Vec<T>,
+    list: &mut Vec<T>,
     terms: Terms,
 ) -> Result<Selection<T>, TooManyOperations> {
     let mut chosen = None;
@@ -127,8 +128,10 @@ pub(super) fn select<T: Listed>(
     let Some(height) = chosen else {
         return Ok(Selection::Settled(otherwise));
     };
-    let mut operations = list;
-    operations.retain(|operation| operation.height() == height);
+    let all = std::mem::take(list).into_iter();
+    let (operations, rest): (Vec<T>, Vec<T>) =
+        all.partition(|operation| operation.height() == height);
+    *list = rest;
     if operations.len() > MAX_OPERATIONS_OF_A_BLOCK {
         return Err(TooManyOperations);
     }

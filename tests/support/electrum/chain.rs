@@ -76,6 +76,9 @@ pub struct Chain {
     pub(super) placed: HashMap<Txid, Arc<Placed>>,
     /// Script hash to history, oldest first.
     pub(super) histories: BTreeMap<String, Vec<Entry>>,
+    /// Script hash to operations that are in no block yet, each with the
+    /// height that servers give it: 0, or -1 if its input is in none either.
+    pub(super) unconfirmed: BTreeMap<String, Vec<(Txid, i64)>>,
     /// Time of the next block, in seconds.
     pub(super) clock: u32,
     /// Seconds from block to block.
@@ -118,6 +121,7 @@ impl Chain {
             blocks,
             placed: HashMap::new(),
             histories: BTreeMap::new(),
+            unconfirmed: BTreeMap::new(),
             clock: u32::try_from(now.as_secs()).unwrap() - 86_400,
             step: 1,
             shape: None,

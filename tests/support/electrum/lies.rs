@@ -53,6 +53,8 @@ pub enum Lie {
     /// The last so many blocks are withheld.
     WithheldTip(usize),
 
+    /// An error with this code; that it is used too much ends the connection.
+    Refuse(i64),
     /// Says that 2^53 headers follow.
     HugeCount,
     /// A result that is 100,000 arrays in each other.

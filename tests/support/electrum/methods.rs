@@ -241,11 +241,16 @@ impl Call<'_> {
     }
 
     fn get_history(&self) -> Answer {
-        let history = self.view().history(self.script_hash()?);
-        Ok(history
+        let hash = self.script_hash()?;
+        let history = self.view().history(hash);
+        let confirmed = history
             .iter()
-            .map(|entry| json!({ "tx_hash": entry.txid.to_string(), "height": entry.height }))
-            .collect())
+            .map(|entry| json!({ "tx_hash": entry.txid.to_string(), "height": entry.height }));
+        let unconfirmed = self.chain.unconfirmed.get(hash).into_iter().flatten();
+        let unconfirmed = unconfirmed.map(|(txid, height)| {
+            json!({ "tx_hash": txid.to_string(), "height": height, "fee": 10_000 })
+        });
+        Ok(confirmed.chain(unconfirmed).collect())
     }
 
     /// The hash over a history; it changes when an operation is mined.
@@ -282,12 +287,16 @@ impl Call<'_> {
         let proof = self
             .view()
             .proof(&txid, height)
-            .ok_or_else(|| Fault::bad(format!("tx {txid} not in block at height {height}")))?;
+            .ok_or_else(|| Self::not_in_block(&txid, height))?;
         Ok(json!({
             "block_height": height,
             "merkle": hex_branch(&proof.branch),
             "pos": proof.position,
         }))
+    }
+
+    fn not_in_block(txid: &Txid, height: usize) -> Fault {
+        Fault::bad(format!("tx {txid} not in block at height {height}"))
     }
 
     /// Newest first. Ends at the first gap longer than the expiry and, with
@@ -309,8 +318,12 @@ impl Call<'_> {
             }
             above = Some(entry.height);
             let raw = self.view().transaction(&entry.txid).unwrap_or_default();
-            // An operation without proof comes with an empty branch.
             let proof = self.view().proof(&entry.txid, entry.height);
+            // What an honest server cannot prove spoils the whole reply; one
+            // that lies gives an empty branch.
+            if proof.is_none() && self.lie.is_none() {
+                return Err(Self::not_in_block(&entry.txid, entry.height));
+            }
             let (branch, position) =
                 proof.map_or((Vec::new(), 0), |proof| (proof.branch, proof.position));
             let mut item = json!({

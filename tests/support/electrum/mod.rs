@@ -4,6 +4,7 @@
 pub mod auxpow;
 pub mod chain;
 pub mod flaws;
+pub mod leftovers;
 pub mod lies;
 pub mod log;
 pub mod merkle;

@@ -16,6 +16,9 @@ use super::sending::{Item, Queue};
 use super::wire::Wire;
 use super::{Shared, Version};
 
+/// The error of a session that has used up what it may.
+const EXCESSIVE_RESOURCE_USAGE: i64 = -101;
+
 /// The longest line that is read.
 const LONGEST_LINE: usize = 1 << 20;
 
@@ -190,6 +193,10 @@ impl Session {
             return outcome;
         }
         let (lie, chain) = (self.shared.lie(method), self.shared.chain(method));
+        if let Some(Lie::Refuse(code)) = lie {
+            *closes = code == EXCESSIVE_RESOURCE_USAGE;
+            return Err(Fault::new(code, "not now"));
+        }
         let call = Call {
             options: &self.shared.options,
             trees: &self.shared.trees,

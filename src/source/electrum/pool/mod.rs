@@ -126,6 +126,12 @@ impl<D: Dial> Pool<D> {
         self.0.plan().seats()
     }
 
+    /// The seat of an isolation id that is not this operator's; `None` if the id
+    /// has no seats.
+    pub fn seat_beside(&self, isolation: &IsolationId, operator: &str) -> Option<usize> {
+        self.0.plan().seat_beside(isolation, operator)
+    }
+
     /// A connection was of no use to an isolation id.
     pub fn failed(&self, isolation: &IsolationId, link: &Arc<D::Link>, fault: Fault) {
         self.0.plan().failed(isolation, link, fault, Instant::now());

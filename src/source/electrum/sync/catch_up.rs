@@ -172,8 +172,16 @@ pub(super) fn push(
 ) -> Result<(), PeerError> {
     let now = ledger.now();
     let chain = ledger.headers();
-    for header in headers {
-        candidate.push(&chain, header, now).map_err(lie)?;
+    for (index, header) in headers.iter().enumerate() {
+        candidate
+            .push(&chain, header, now)
+            .map_err(|error| match error {
+                // Between two replies even an honest server's chain can change.
+                HeaderError::Link if index == 0 => {
+                    PeerError::Broken("its chain changed meanwhile".into())
+                }
+                error => lie(error),
+            })?;
     }
     Ok(())
 }

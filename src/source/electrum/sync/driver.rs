@@ -165,8 +165,10 @@ impl<P: Peers> Driver<P> {
 
     pub(super) fn open(&mut self, server: &Server, sessions: &mut Sessions<P::Peer>) {
         let deadline = Instant::now() + OPENING;
+        self.ledger.tries(&server.operator);
         match self.peers.open(server, deadline, &self.cancel) {
             Ok(peer) => {
+                self.ledger.met(&server.operator);
                 self.log
                     .debug(format_args!("{server}: connected for block headers"));
                 if let Ok(newest) = peer.newest() {
@@ -174,7 +176,10 @@ impl<P: Peers> Driver<P> {
                 }
                 sessions.open.push(Session::new(peer));
             }
-            Err(error) => self.blame(&mut sessions.liars, server, &error),
+            Err(error) => {
+                self.ledger.missed(&server.operator);
+                self.blame(&mut sessions.liars, server, &error);
+            }
         }
     }
 

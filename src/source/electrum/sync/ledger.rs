@@ -16,6 +16,9 @@ use crate::source::Limit;
 /// How long an operator's answer counts. Two are drawn every day.
 const FRESH: Duration = Duration::from_secs(30 * 3600);
 
+/// After so long an operator that has not answered is said not to.
+const SILENT: Duration = Duration::from_secs(10);
+
 /// How often a waiting lookup looks whether anybody still wants it.
 const GLANCE: Duration = Duration::from_millis(100);
 
@@ -36,6 +39,10 @@ struct State {
     /// work than ours.
     /// With the moment at which that was found.
     answered: BTreeMap<String, Instant>,
+    /// Operators to one of whose servers there was a connection.
+    met: BTreeSet<String>,
+    /// Other operators that were tried: since when, or none if that has failed.
+    tried: BTreeMap<String, Option<Instant>>,
     /// The height that servers say their chain has.
     target: u32,
     /// What went wrong last, if not enough operators have answered since.
@@ -51,6 +58,10 @@ pub(in super::super) struct Status {
     pub target: u32,
     /// Operators that have answered.
     pub operators: Vec<String>,
+    /// Operators to one of whose servers there was a connection.
+    pub met: Vec<String>,
+    /// Operators that were tried, and do not answer.
+    pub silent: Vec<String>,
     /// What went wrong last, if not enough operators have answered since.
     pub trouble: Option<String>,
     /// What keeps lookups from relying on the headers.
@@ -146,6 +157,29 @@ impl Ledger {
         self.notify();
     }
 
+    /// A server of an operator is being connected to.
+    pub fn tries(&self, operator: &str) {
+        let mut state = self.state();
+        if !state.met.contains(operator) {
+            let since = state.tried.entry(operator.to_owned());
+            since.or_insert_with(|| Some(Instant::now()));
+        }
+    }
+
+    /// There is a connection to a server of an operator.
+    pub fn met(&self, operator: &str) {
+        let mut state = self.state();
+        state.tried.remove(operator);
+        state.met.insert(operator.to_owned());
+    }
+
+    /// A server of an operator could not be connected to.
+    pub fn missed(&self, operator: &str) {
+        if let Some(since) = self.state().tried.get_mut(operator) {
+            *since = None;
+        }
+    }
+
     /// Forgets all operators but these, which were drawn anew.
     pub fn keep_only(&self, operators: &BTreeSet<String>) {
         self.state()
@@ -233,10 +267,14 @@ impl Ledger {
         let obstacle = self.settled().err();
         let tip = self.headers().tip().map(|(height, _)| height);
         let state = self.state();
+        let silent = state.tried.iter();
+        let silent = silent.filter(|(_, since)| since.is_none_or(|at| at.elapsed() >= SILENT));
         Status {
             tip,
             target: state.target,
             operators: state.answered.keys().cloned().collect(),
+            met: state.met.iter().cloned().collect(),
+            silent: silent.map(|(operator, _)| operator.clone()).collect(),
             trouble: state.trouble.clone(),
             obstacle,
         }

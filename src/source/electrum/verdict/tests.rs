@@ -53,7 +53,13 @@ fn the_newest_operation_that_is_deep_and_young_enough_counts() {
         (&[236; 5], Err(TooManyOperations)),
         (&[230, 230, 230, 230, 230, 236], prove(&[236])),
     ] {
-        assert_eq!(select(list.to_vec(), TERMS), expected, "{list:?}");
+        let mut rest = list.to_vec();
+        let selection = select(&mut rest, TERMS);
+        assert_eq!(selection, expected, "{list:?}");
+        if let Ok(Selection::Prove(taken)) = selection {
+            let others = list.iter().filter(|height| !taken.contains(height));
+            assert_eq!(rest, others.copied().collect::<Vec<_>>(), "{list:?}");
+        }
     }
 }
 
@@ -150,13 +156,17 @@ fn a_list_of_value_proofs_says_what_the_whole_history_says() {
         history.sort_unstable();
         history.dedup();
         let cp_height = value_proof_height(tip, terms.confirmations);
-        let whole = select(history.clone(), terms).unwrap();
-        let list = listed(&history, cp_height, terms.expiry);
-        assert_eq!(select(list, terms).unwrap(), whole, "{terms:?} {history:?}");
+        let whole = select(&mut history.clone(), terms).unwrap();
+        let mut list = listed(&history, cp_height, terms.expiry);
+        assert_eq!(
+            select(&mut list, terms).unwrap(),
+            whole,
+            "{terms:?} {history:?}"
+        );
 
         // The client may ask for another height, or the chain become shorter.
         let other = rng.random_range(0..=tip);
-        let list = select(listed(&history, other, terms.expiry), terms).unwrap();
+        let list = select(&mut listed(&history, other, terms.expiry), terms).unwrap();
         if is_complete(other, tip, terms.confirmations) || matches!(list, Selection::Prove(_)) {
             assert_eq!(list, whole, "{terms:?} {history:?} {other}");
         }

@@ -32,7 +32,7 @@ pub use self::certificate::KeyHash;
 pub use self::connection::{Connection, Request};
 pub use self::dial::Dialer;
 pub use self::error::{CallError, DialError};
-pub use self::message::Reply;
+pub use self::message::{Reply, ServerError};
 
 /// The method whose notifications are kept: new tips of the chain.
 pub const HEADERS_SUBSCRIBE: &str = "blockchain.headers.subscribe";

@@ -71,7 +71,7 @@ fn lookups_by_history_give_the_recorded_values() {
                 continue;
             }
             let history = reply::history(exchange.result.get()).unwrap();
-            let entries = match select(history, TERMS).unwrap() {
+            let entries = match select(&mut { history }, TERMS).unwrap() {
                 Selection::Prove(entries) => entries,
                 Selection::Settled(account) => {
                     assert_eq!((name, account), ("d/never-existed", Account::Nothing));
@@ -101,7 +101,7 @@ fn lookups_by_value_proof_give_the_recorded_values() {
                 continue;
             }
             let proofs = reply::value_proofs(exchange.result.get(), &hash).unwrap();
-            match select(proofs, TERMS).unwrap() {
+            match select(&mut { proofs }, TERMS).unwrap() {
                 Selection::Settled(account) => {
                     assert_eq!((name, account), ("d/never-existed", Account::Nothing));
                 }
@@ -194,18 +194,21 @@ fn a_header_that_is_not_there_yet_is_not_the_servers_fault() {
     assert_eq!(missing, ProofError::NoHeader);
     assert!(!missing.is_servers_fault());
 
-    // What is wrong without any header is told first.
-    let other = verify(&key("d/other"), &claim, &|_| None).unwrap_err();
+    // Nor is a transaction of the chain that is no operation on the name.
+    let other = verify(&key("d/other"), &claim, &root_at).unwrap_err();
     assert_eq!(other, ProofError::OtherName);
-    assert!(other.is_servers_fault());
+    assert!(other.is_no_operation() && !other.is_servers_fault());
 
+    // That it is one of the chain must be proven too.
     let elsewhere = Claim {
         height: claim.height - 1,
         ..claim
     };
-    let elsewhere = verify(&key("d/testls"), &elsewhere, &root_at).unwrap_err();
-    assert_eq!(elsewhere, ProofError::OtherRoot);
-    assert!(elsewhere.is_servers_fault());
+    for name in ["d/testls", "d/other"] {
+        let elsewhere = verify(&key(name), &elsewhere, &root_at).unwrap_err();
+        assert_eq!(elsewhere, ProofError::OtherRoot);
+        assert!(elsewhere.is_servers_fault() && !elsewhere.is_no_operation());
+    }
 }
 
 #[test]

@@ -105,6 +105,14 @@ impl<L: Link> Plan<L> {
         Seating::Dial(Leave { server, number })
     }
 
+    /// The seat of an isolation id that is not this operator's; `None` if the id
+    /// has no seats. To ask is no use of them.
+    pub fn seat_beside(&self, isolation: &IsolationId, operator: &str) -> Option<usize> {
+        let seats = &self.ids.peek(isolation)?.seats;
+        let taken = |seat: &Seat<L>| seat.operator() == Some(operator);
+        seats.iter().position(|seat| !taken(seat))
+    }
+
     /// Makes room for an isolation id.
     fn admit(&mut self, isolation: &IsolationId, now: Instant) {
         if self.ids.contains(isolation) {

@@ -61,6 +61,25 @@ fn what_extends_our_chain_is_kept_when_the_connection_breaks() {
 }
 
 #[test]
+fn a_server_whose_chain_changes_between_two_replies_does_not_lie() {
+    let before = trunk(1700);
+    let after = parted(&before, 900, 900, 1);
+    let host = Host::new("a", &before);
+    let later = after.clone();
+    host.play(move |_, _, start, count| {
+        let start = usize::try_from(start).unwrap();
+        let end = (start + usize::try_from(count).unwrap()).min(later.len());
+        (start > 1100).then(|| Ok(later[start..end].to_vec()))
+    });
+    let ledger = ledger_of(&before[..=100]);
+    assert!(matches!(compare(&ledger, &host), Err(PeerError::Broken(_))));
+    assert_eq!(tip(&ledger), before[1100].header);
+    host.set(&after);
+    compare(&ledger, &host).unwrap();
+    assert_eq!(tip(&ledger), after.last().unwrap().header);
+}
+
+#[test]
 fn another_genesis_is_a_lie() {
     let ours = trunk(20);
     let mut theirs = trunk(1);

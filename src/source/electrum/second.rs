@@ -1,0 +1,257 @@
+//! A second operator's word, when one alone was heard in time
+//! (`spec/electrum.md`, 4.10).
+//!
+//! A value that one operator alone has given is kept for a minute. Meanwhile
+//! the other seat of the same isolation id is asked again in the background,
+//! a few times at growing intervals, until another operator has answered. What
+//! comes of that takes the value's place in the cache, if it is still there.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::fetch::{Times, ask};
+use super::verdict::{Account, judge};
+use super::{Inner, Shared};
+use crate::isolation::IsolationId;
+use crate::platform;
+use crate::snapshot::{Fetched, NameKey};
+use crate::source::{Cancel, Limit};
+
+/// How long a value is asked for again: no longer than it is kept.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// The pause before the first attempt, in the mean; it doubles with each that
+/// fails. Long enough for the first operator's value to be in the cache.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long one attempt may take.
+const ATTEMPT: Duration = Duration::from_secs(20);
+
+/// How often it is looked whether anything is still wanted.
+const GLANCE: Duration = Duration::from_millis(250);
+
+/// Names of one isolation id that are asked for again at a time.
+const MOST_NAMES: usize = 8;
+
+/// Isolation ids for which names are asked for again: one thread each.
+const MOST_IDS: usize = 32;
+
+/// A value that one operator alone has given.
+#[derive(Debug, Clone)]
+pub(super) struct First {
+    pub key: NameKey,
+    pub account: Account,
+    pub operator: String,
+}
+
+/// The values for which a second operator is still to be asked.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(Mutex<HashMap<IsolationId, Of>>);
+
+/// Those of one isolation id.
+#[derive(Debug, Default)]
+struct Of {
+    /// With the moment at which each is given up, in the order in which they
+    /// are asked for.
+    names: Vec<(First, Instant)>,
+    /// Ends the thread that asks.
+    cancel: Cancel,
+}
+
+impl Waiting {
+    fn lock(&self) -> MutexGuard<'_, HashMap<IsolationId, Of>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a value, if there is room. The end of the thread that is to be
+    /// started, if there is none yet for the isolation id.
+    fn add(&self, isolation: &IsolationId, first: First, now: Instant) -> Option<Cancel> {
+        let mut ids = self.lock();
+        let is_new = !ids.contains_key(isolation);
+        if is_new && ids.len() >= MOST_IDS {
+            return None;
+        }
+        let of = ids.entry(isolation.clone()).or_default();
+        of.names.retain(|(other, _)| other.key != first.key);
+        if of.names.len() < MOST_NAMES {
+            of.names.push((first, now + PERIOD));
+        }
+        is_new.then(|| of.cancel.clone())
+    }
+
+    /// The value to be asked for next, which goes to the end of the line.
+    /// Without one nothing is left of the isolation id.
+    fn next(&self, isolation: &IsolationId, now: Instant) -> Option<(First, Instant)> {
+        let mut ids = self.lock();
+        let of = ids.get_mut(isolation)?;
+        of.names.retain(|(_, until)| *until > now);
+        if of.names.is_empty() {
+            ids.remove(isolation);
+            return None;
+        }
+        of.names.rotate_left(1);
+        of.names.last().cloned()
+    }
+
+    /// A second operator has been heard.
+    fn done(&self, isolation: &IsolationId, key: &NameKey) {
+        if let Some(of) = self.lock().get_mut(isolation) {
+            of.names.retain(|(first, _)| first.key != *key);
+        }
+    }
+
+    /// Asks nothing more for an isolation id.
+    pub fn forget(&self, isolation: &IsolationId) {
+        if let Some(of) = self.lock().remove(isolation) {
+            of.cancel.set();
+        }
+    }
+
+    /// Asks nothing more at all.
+    pub fn end(&self) {
+        self.lock().drain().for_each(|(_, of)| of.cancel.set());
+    }
+}
+
+/// Has a second operator asked in the background, if anybody is to learn of it.
+pub(super) fn ask_later(inner: &Arc<Inner>, isolation: &IsolationId, first: First) {
+    if inner.learned.get().is_none() {
+        return;
+    }
+    let Some(cancel) = inner.waiting.add(isolation, first, Instant::now()) else {
+        return;
+    };
+    let (asker, id) = (Arc::clone(inner), isolation.clone());
+    let spawned = platform::thread("second").spawn(move || keep_asking(&asker, &id, &cancel));
+    if spawned.is_err() {
+        // The value ends soon all the same, and the next query asks both.
+        inner.waiting.forget(isolation);
+    }
+}
+
+/// Asks until nothing is left to be asked for.
+fn keep_asking(inner: &Inner, isolation: &IsolationId, cancel: &Cancel) {
+    let shared = inner.shared();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        sleep(pause.mul_f64(rand::random_range(0.5..1.5)), cancel);
+        if cancel.is_set() {
+            return;
+        }
+        let Some((first, until)) = inner.waiting.next(isolation, Instant::now()) else {
+            return;
+        };
+        let Some(seat) = shared.pool.seat_beside(isolation, &first.operator) else {
+            // It has lost its connections, and gets none for this.
+            inner.waiting.forget(isolation);
+            return;
+        };
+        match attempt(shared, isolation, seat, &first, until, cancel) {
+            Some(account) => {
+                inner.waiting.done(isolation, &first.key);
+                if let Some(learned) = inner.learned.get() {
+                    learned(isolation, first.key, Fetched::from(account));
+                }
+                pause = FIRST_PAUSE;
+            }
+            None => pause *= 2,
+        }
+    }
+}
+
+/// What two operators have said, once the second has.
+fn attempt(
+    shared: &Shared,
+    isolation: &IsolationId,
+    seat: usize,
+    first: &First,
+    until: Instant,
+    cancel: &Cancel,
+) -> Option<Account> {
+    let now = Instant::now();
+    let deadline = until.min(now + ATTEMPT);
+    let limit = Limit {
+        due: deadline,
+        deadline,
+        cancel: cancel.clone(),
+    };
+    let times = Times::new(now, &limit);
+    let said = ask(shared, isolation, seat, &first.key, 1, times, &limit);
+    let (second, operator) = said.ok()?;
+    (operator != first.operator).then(|| judge(first.account.clone(), second))
+}
+
+/// Lets time pass until it is cancelled.
+fn sleep(time: Duration, cancel: &Cancel) {
+    let until = Instant::now() + time;
+    while !cancel.is_set() {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        thread::sleep(left.min(GLANCE));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first(name: &str) -> First {
+        First {
+            key: NameKey::new(name).unwrap(),
+            account: Account::Nothing,
+            operator: "a".to_owned(),
+        }
+    }
+
+    fn id(text: &str) -> IsolationId {
+        IsolationId::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn there_is_one_thread_for_an_id_and_a_bound_on_both() {
+        let (waiting, now) = (Waiting::default(), Instant::now());
+        let is_new = |isolation: &str, name: &str| {
+            let cancel = waiting.add(&id(isolation), first(name), now);
+            cancel.is_some()
+        };
+        assert!(is_new("0", "d/0"));
+        for name in 0..2 * MOST_NAMES {
+            assert!(!is_new("0", &format!("d/{name}")));
+        }
+        let names = || waiting.lock().get(&id("0")).map(|of| of.names.len());
+        assert_eq!(names(), Some(MOST_NAMES));
+        for isolation in 1..MOST_IDS {
+            assert!(is_new(&isolation.to_string(), "d/0"));
+        }
+        assert!(!is_new("more", "d/0"));
+        waiting.forget(&id("0"));
+        assert!(is_new("more", "d/0"));
+        waiting.end();
+        assert!(waiting.lock().is_empty());
+    }
+
+    #[test]
+    fn names_are_asked_for_in_turn_until_they_are_answered_or_over() {
+        let (waiting, now) = (Waiting::default(), Instant::now());
+        let cancel = waiting.add(&id("x"), first("d/a"), now).unwrap();
+        let later = now + PERIOD / 2;
+        waiting.add(&id("x"), first("d/b"), later);
+        let next = |now| {
+            let next = waiting.next(&id("x"), now);
+            next.map(|(first, _)| first.key.as_str().to_owned())
+        };
+        let names = [(); 3].map(|()| next(later).unwrap());
+        assert_eq!(names, ["d/a", "d/b", "d/a"]);
+        assert_eq!(next(now + PERIOD).as_deref(), Some("d/b"));
+        waiting.done(&id("x"), &NameKey::new("d/b").unwrap());
+        assert_eq!(next(now + PERIOD), None);
+        assert!(waiting.lock().is_empty() && !cancel.is_set());
+        let cancel = waiting.add(&id("x"), first("d/a"), now).unwrap();
+        waiting.forget(&id("x"));
+        assert!(cancel.is_set());
+    }
+}
