@@ -11,8 +11,12 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use support::node::{Flavour, Node, Reply, value};
+use support::plugin::Start;
 use support::run::{self, Outcome};
+use support::socks::{self, ONION};
 
 /// The health of each label, such as `reachable ok`.
 fn findings(end: &Outcome) -> Vec<String> {
@@ -210,4 +214,33 @@ fn a_full_disk_is_told() {
         .unwrap();
     assert_eq!(end.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&end.stderr).contains("stdout cannot be written"));
+}
+
+/// Whatever is wrong with the proxy is found out at the proxy, soon, and nothing
+/// is said about the node behind it.
+#[test]
+fn a_proxy_that_is_none_fails_within_two_seconds() {
+    let node = Node::start(Flavour::Core);
+    let config = node.path("config.toml");
+    for (proxy, words) in socks::useless() {
+        let arguments = [
+            "check",
+            "--proxy",
+            &proxy,
+            "--rpc-address",
+            ONION,
+            "--config",
+            &config,
+        ];
+        let begun = Instant::now();
+        let end = run::run(Start::new(&arguments));
+        let time = begun.elapsed();
+        assert_eq!(findings(&end), ["source ok", "proxy FAIL"], "{end:#?}");
+        let text = end.text();
+        assert!(text.contains(words), "{words}: {end:#?}");
+        assert!(text.contains("127.0.0.1:9050"), "{end:#?}");
+        assert!(text.contains("127.0.0.1:9150"), "{end:#?}");
+        assert!(time < Duration::from_secs(4), "{time:?}: {end:#?}");
+        assert_eq!(end.code, Some(1), "{end:#?}");
+    }
 }

@@ -18,7 +18,7 @@ use std::sync::LazyLock;
 use std::thread;
 
 use support::plugin::{Plugin, Start};
-use support::socks::{Manner, Socks};
+use support::socks::{Manner, ONION, Socks};
 use support::state::write_private;
 
 /// A node that gives every name the same address.
@@ -69,8 +69,6 @@ fn answer(mut stream: TcpStream, answers: usize) {
         }
     }
 }
-
-const ONION: &str = "nodenodenodenodenodenodenodenodenodenodenodenodenodenode.onion";
 
 /// The path of a file with credentials.
 fn config() -> &'static str {

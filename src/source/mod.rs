@@ -7,6 +7,7 @@
 pub mod electrum;
 mod name_show;
 pub mod names_file;
+mod proxy;
 pub mod rpc;
 mod socks;
 pub mod told;

@@ -12,7 +12,7 @@ use super::{Node, Question, shown};
 use crate::config::settings::{Credentials, DialectSetting};
 use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure, NameKey};
-use crate::source::{Finding, Health, Limit};
+use crate::source::{Finding, Health, Limit, proxy};
 use crate::text::clip;
 
 /// A name to try the call with. Namecoin Core looks it up in its own copy of
@@ -42,9 +42,14 @@ struct ChainInfo {
 
 /// Tries the node out. Later steps are left out after one that fails for good.
 pub fn check(source: &Node, limit: &Limit) -> Vec<Finding> {
+    if let Some(proxy) = &source.settings.proxy
+        && let Some(obstacle) = proxy::obstacle(proxy, limit)
+    {
+        return vec![obstacle];
+    }
     let mut found = Vec::new();
     steps(source, limit, &mut found);
-    found.push(proxy(source));
+    found.push(way(source));
     found
 }
 
@@ -142,9 +147,8 @@ fn unreachable(source: &Node, failure: &FetchFailure) -> Finding {
         ),
         _ if source.settings.proxy.is_some() => (
             "reachable",
-            "check that --proxy is the SOCKS port of a Tor that runs (and StemNS, with \
-             __LeaveStreamsUnattached 1 in torrc), that the node runs with its RPC server on, \
-             and --rpc-address",
+            "check that the node runs with its RPC server on, and --rpc-address; with \
+             __LeaveStreamsUnattached 1 in torrc StemNS must run too",
         ),
         _ => (
             "reachable",
@@ -246,7 +250,8 @@ fn electrum(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {
     });
 }
 
-fn proxy(source: &Node) -> Finding {
+/// How the node is reached.
+fn way(source: &Node) -> Finding {
     let address = &source.settings.address;
     if source.settings.proxy.is_some() && !address.is_onion() {
         return Finding::warn(
