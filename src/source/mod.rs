@@ -137,9 +137,6 @@ pub trait Source: Send + Sync {
     /// says how well each part of it works.
     fn check(&self, limit: &Limit) -> Vec<Finding>;
 
-    /// Closes what has been idle for long. Called about once a minute.
-    fn tidy(&self) {}
-
     /// Looks whether values may have changed behind the caches' back since
     /// the last call; true means that everything cached is to be dropped.
     /// Called from a background thread about once a second if

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use super::connections::Purpose;
 use super::dialect::{self, Dialect};
 use super::http::HttpReply;
 use super::reply::{NodeState, Reply, node_state};
@@ -69,7 +70,7 @@ fn steps(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {
         limit,
     };
     let request = probe.name_show(&isolation, &key);
-    let (secret, answer) = match source.call(&request, &isolation, limit) {
+    let (secret, answer) = match source.call(&request, &Purpose::Lookup(isolation.clone()), limit) {
         Ok(answered) => answered,
         Err(failure) => return found.push(unreachable(source, &failure)),
     };
@@ -108,7 +109,7 @@ fn steps(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {
 }
 
 fn call(source: &Node, request: &str, limit: &Limit) -> Result<HttpReply, FetchFailure> {
-    let (_, answer) = source.call(request, &IsolationId::shared(), limit)?;
+    let (_, answer) = source.call(request, &Purpose::Node, limit)?;
     Ok(answer)
 }
 

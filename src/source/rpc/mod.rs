@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use data_encoding::HEXLOWER;
 use serde_json::value::RawValue;
 
+use self::connections::Purpose;
 use self::credentials::{Keyring, Secret};
 use self::dialect::{Dialect, Recognition};
 use self::http::{Http, HttpReply};
@@ -44,7 +45,8 @@ use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
 ///
 /// Connections are kept. On the loopback interface they are shared by all
 /// isolation ids: a node that keeps its users apart does so by `streamID`.
-/// Through a proxy each isolation id has its own.
+/// Through a proxy each isolation id has its own, and so have questions about
+/// the node itself.
 pub struct RpcSource(Arc<Node>);
 
 /// The node, and what is known of it.
@@ -103,7 +105,8 @@ impl RpcSource {
 impl Node {
     fn ask(&self, dialect: Dialect, question: &Question<'_>) -> Result<Asked, FetchFailure> {
         let request = dialect.name_show(question.isolation, question.key);
-        let (secret, answer) = self.call(&request, question.isolation, question.limit)?;
+        let purpose = Purpose::Lookup(question.isolation.clone());
+        let (secret, answer) = self.call(&request, &purpose, question.limit)?;
         self.take(&answer, dialect, question, &secret)
     }
 
@@ -123,21 +126,20 @@ impl Node {
     }
 
     /// Sends a request with the credentials, and once more if the cookie has
-    /// changed since it was read. `isolation` chooses the connection; it is
-    /// sent only if it is in the request.
+    /// changed since it was read. `purpose` chooses the connection.
     fn call(
         &self,
         request: &str,
-        isolation: &IsolationId,
+        purpose: &Purpose,
         limit: &Limit,
     ) -> Result<(Arc<Secret>, HttpReply), FetchFailure> {
         let secret = self.keyring.current()?;
-        let mut answer = self.http.post(&secret, request, isolation, limit)?;
+        let mut answer = self.http.post(&secret, request, purpose, limit)?;
         if !refuses_credentials(&answer) {
             return Ok((secret, answer));
         }
         if let Some(renewed) = self.keyring.renewed(&secret) {
-            answer = self.http.post(&renewed, request, isolation, limit)?;
+            answer = self.http.post(&renewed, request, purpose, limit)?;
             if !refuses_credentials(&answer) {
                 return Ok((renewed, answer));
             }
@@ -245,8 +247,7 @@ impl Node {
     /// an isolation id.
     fn info(&self, limit: &Limit) -> Result<Info, FetchFailure> {
         self.sync.info(limit, || {
-            let nobody = IsolationId::shared();
-            let (_, answer) = self.call(&dialect::getinfo(), &nobody, limit)?;
+            let (_, answer) = self.call(&dialect::getinfo(), &Purpose::Node, limit)?;
             match Reply::parse(&answer.body) {
                 Some(reply) => Ok(Info::of(&reply)),
                 // Passing trouble is no answer; anything else means that
@@ -362,10 +363,6 @@ impl Source for RpcSource {
 
     fn check(&self, limit: &Limit) -> Vec<Finding> {
         check::check(&self.0, limit)
-    }
-
-    fn tidy(&self) {
-        self.0.http.connections().tidy(std::time::Instant::now());
     }
 }
 
