@@ -140,6 +140,23 @@ fn a_node_that_refuses_lookups_fails() {
 }
 
 #[test]
+fn a_core_too_old_for_ids_fails_with_a_way_out() {
+    let node = Node::start(Flavour::OldCore);
+    let end = check(&node, &[]);
+    assert!(
+        findings(&end).contains(&"isolation FAIL".to_owned()),
+        "{end:#?}"
+    );
+    let text = end.text();
+    assert!(text.contains("too old for isolation ids"), "{text}");
+    assert!(text.contains("--rpc-dialect consensusj"), "{text}");
+    assert!(!text.contains("a lookup needs no network"), "{text}");
+    assert_eq!(end.code, Some(1), "{end:#?}");
+    let end = check(&node, &["--rpc-dialect", "consensusj"]);
+    assert_eq!(end.code, Some(0), "{end:#?}");
+}
+
+#[test]
 fn a_node_that_ignores_isolation_ids_is_told_about_once() {
     for flavour in Flavour::RECORDED {
         let node = Node::start(flavour);

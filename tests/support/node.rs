@@ -27,6 +27,9 @@ pub enum Flavour {
     /// Core's dialect without the options object. Not recorded: the facts say
     /// only that it is not known to accept one.
     ConsensusJ,
+    /// A Core from before the options object: it answers a second argument with
+    /// its help text.
+    OldCore,
 }
 
 impl Flavour {
@@ -408,6 +411,9 @@ fn respond(flavour: Flavour, number: usize, request: &http::Request, shared: &Sh
         drop(state);
         return match &call.refusal {
             _ if !authorized => call.unauthorized(request.authorization.is_some()),
+            Some(refusal) if refusal == replies::HELP => {
+                call.reply(Reply::Error(-1, replies::HELP))
+            }
             Some(refusal) => call.recorded(refusal),
             None => call.getinfo(heights),
         };

@@ -9,7 +9,7 @@ use super::dialect::{self, Dialect};
 use super::http::HttpReply;
 use super::reply::{NodeState, Reply, node_state};
 use super::sync::{Info, MAX_WORD};
-use super::{Node, Question, shown};
+use super::{NEWER, Node, Question, TOO_OLD, shown};
 use crate::config::settings::{Credentials, DialectSetting};
 use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure, NameKey};
@@ -95,7 +95,8 @@ fn steps(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {
         Reply::Error(error) => {
             let state = node_state(&error);
             core(source, Some(state), limit, found);
-            if state == NodeState::Unknown && error.absence().is_none() {
+            if matches!(state, NodeState::Unknown | NodeState::Refuses) && error.absence().is_none()
+            {
                 let message = shown(&error, &question, &secret);
                 found.push(Finding::fail(
                     "lookups",
@@ -200,7 +201,10 @@ fn core(source: &Node, state: Option<NodeState>, limit: &Limit, found: &mut Vec<
             "see in the node itself whether it is synced",
         ),
     });
-    found.push(Finding::ok("isolation", "a lookup needs no network"));
+    found.push(match state {
+        Some(NodeState::TooOld) => Finding::fail("isolation", format!("the node {TOO_OLD}"), NEWER),
+        _ => Finding::ok("isolation", "a lookup needs no network"),
+    });
 }
 
 fn electrum(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {

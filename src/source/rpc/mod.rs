@@ -70,6 +70,13 @@ impl fmt::Debug for RpcSource {
     }
 }
 
+/// What is said of a Namecoin Core from before the options of `name_show`, and
+/// what to do. It looks names up in its own chain, so that asking it without the
+/// isolation id links nothing outside the machine.
+const TOO_OLD: &str = "is too old for isolation ids";
+const NEWER: &str = "use a newer Namecoin Core, or --rpc-dialect consensusj, which asks without \
+                     them: a Namecoin Core needs no network for a lookup";
+
 /// What became of asking in one dialect.
 enum Asked {
     /// The node knows.
@@ -232,9 +239,17 @@ impl Node {
                 FailureKind::NotReady,
                 format_args!("is not ready: {message}"),
             ),
+            // These are in our words, and so they can be logged.
             NodeState::NoSuchMethod => self.failure(
-                FailureKind::BadReply,
+                FailureKind::Unsuitable,
                 "knows no names: is it a Namecoin node?",
+            ),
+            NodeState::TooOld => {
+                self.failure(FailureKind::Unsuitable, format_args!("{TOO_OLD}: {NEWER}"))
+            }
+            NodeState::Refuses => self.failure(
+                FailureKind::Unsuitable,
+                format_args!("does not take our requests (error {code}): check --rpc-dialect"),
             ),
             NodeState::Unknown => self.failure(
                 FailureKind::BadReply,
@@ -300,7 +315,7 @@ impl Node {
 
     fn wrong_dialect(&self, refused: Dialect) -> FetchFailure {
         self.failure(
-            FailureKind::BadReply,
+            FailureKind::Unsuitable,
             format_args!(
                 "does not understand the dialect of {}: check --rpc-dialect",
                 refused.title()

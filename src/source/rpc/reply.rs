@@ -57,6 +57,11 @@ pub(super) enum NodeState {
     NotReady,
     /// It knows no method `name_show`.
     NoSuchMethod,
+    /// It knows the method, but from before its options, one of which is the
+    /// isolation id: it answers with its help text.
+    TooOld,
+    /// It does not take requests of this form.
+    Refuses,
     /// Anything else.
     Unknown,
 }
@@ -66,12 +71,19 @@ pub(super) fn node_state(error: &RpcError) -> NodeState {
     const NOT_CONNECTED: i64 = -9;
     const IN_INITIAL_DOWNLOAD: i64 = -10;
     const IN_WARM_UP: i64 = -28;
+    const MISCELLANEOUS: i64 = -1;
+    const TYPE_ERROR: i64 = -3;
+    const INVALID_PARAMETER: i64 = -8;
+    const INVALID_REQUEST: i64 = -32600;
     const METHOD_NOT_FOUND: i64 = -32601;
+    const INVALID_PARAMS: i64 = -32602;
     const ELECTRUM: i64 = 1;
     const PASSING: [&str; 3] = ["still syncing", "no interface", "no clean interface"];
     match error.code {
         NOT_CONNECTED | IN_INITIAL_DOWNLOAD | IN_WARM_UP => NodeState::NotReady,
         METHOD_NOT_FOUND => NodeState::NoSuchMethod,
+        MISCELLANEOUS if error.message.trim_start().starts_with("name_show") => NodeState::TooOld,
+        TYPE_ERROR | INVALID_PARAMETER | INVALID_REQUEST | INVALID_PARAMS => NodeState::Refuses,
         ELECTRUM => {
             let message = error.message.to_ascii_lowercase();
             if PASSING.iter().any(|words| message.contains(words)) {

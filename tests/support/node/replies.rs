@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 use super::http::{Request, Response};
 use super::{Flavour, Reply};
 
+/// How a Core from before the options object begins its help text.
+pub const HELP: &str = "name_show \"name\"\n\nLook up the current data for the given name.";
+
 /// A reply in `tests/data/`.
 #[derive(Deserialize)]
 struct Recording {
@@ -29,7 +32,7 @@ fn recordings(flavour: Flavour) -> &'static HashMap<String, Recording> {
         .map(|text| serde_json::from_str(text).unwrap())
     });
     match flavour {
-        Flavour::Core | Flavour::ConsensusJ => &all[0],
+        Flavour::Core | Flavour::ConsensusJ | Flavour::OldCore => &all[0],
         Flavour::Electrum406 => &all[1],
         Flavour::Electrum410 => &all[2],
     }
@@ -95,6 +98,9 @@ impl Call {
         let has = |key: &str| !self.params[key].is_null();
         if path != "/" || !body.is_object() {
             return Some("invalid request");
+        }
+        if self.flavour == Flavour::OldCore && self.method == "name_show" && length != 1 {
+            return Some(HELP);
         }
         match (self.flavour.is_electrum(), self.method.as_str()) {
             (true, "getinfo") => None,
