@@ -7,6 +7,7 @@ use serde_json::json;
 use super::connections::Purpose;
 use super::dialect::{self, Dialect};
 use super::http::HttpReply;
+use super::isolating::Isolating;
 use super::reply::{NodeState, Reply, node_state};
 use super::sync::{Info, MAX_WORD};
 use super::{NEWER, Node, Question, TOO_OLD, shown};
@@ -241,17 +242,10 @@ fn electrum(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {
             "see in the node itself whether it is synced",
         ),
     });
-    found.push(if info.isolates() {
-        Finding::ok(
-            "isolation",
-            "each isolation id has a server connection of its own",
-        )
-    } else {
-        Finding::warn(
-            "isolation",
-            info.unisolated(),
-            "use Namecoin Core, or Electrum-NMC 4.0.6",
-        )
+    found.push(match Isolating::of(source, &info, limit) {
+        Ok(Isolating::Yes) => Finding::ok("isolation", Isolating::Yes.text(&info)),
+        Ok(other) => Finding::warn("isolation", other.text(&info), other.remedy()),
+        Err(failure) => unreachable(source, &failure),
     });
 }
 

@@ -13,6 +13,7 @@ mod dialect;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
+mod isolating;
 mod redact;
 mod reply;
 mod sync;
@@ -28,12 +29,14 @@ use self::connections::Purpose;
 use self::credentials::{Keyring, Secret};
 use self::dialect::{Dialect, Recognition};
 use self::http::{Http, HttpReply};
+use self::isolating::Isolating;
 use self::reply::{NodeState, Reply};
 use self::sync::{Info, SyncCheck};
 use super::name_show::{NAME_ERROR, NameShow, RpcError};
 use super::{Cancel, Finding, Limit, Source};
 use crate::config::settings::RpcSettings;
 use crate::isolation::IsolationId;
+use crate::log::Log;
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
 
 /// A node that is asked with `name_show` over HTTP.
@@ -57,7 +60,7 @@ struct Node {
     sync: SyncCheck<Info>,
     /// Whether it was looked into that the node honours isolation ids.
     looked: AtomicBool,
-    warn: Box<dyn Fn(&str) + Send + Sync>,
+    log: Log,
     settings: RpcSettings,
 }
 
@@ -94,16 +97,15 @@ struct Question<'a> {
 
 impl RpcSource {
     /// Prepares; nothing is connected, looked up or read before the first
-    /// fetch. `warn` is called, once at most, if the node turns out to ignore
-    /// isolation ids.
-    pub fn new(settings: &RpcSettings, warn: impl Fn(&str) + Send + Sync + 'static) -> Self {
+    /// fetch. `log` hears, once, whether an Electrum-NMC node isolates.
+    pub fn new(settings: &RpcSettings, log: Log) -> Self {
         Self(Arc::new(Node {
             http: Http::new(&settings.address, settings.proxy.as_ref()),
             keyring: Keyring::new(&settings.credentials),
             recognition: Recognition::new(settings.dialect),
             sync: SyncCheck::default(),
             looked: AtomicBool::new(false),
-            warn: Box::new(warn),
+            log,
             settings: settings.clone(),
         }))
     }
@@ -273,9 +275,8 @@ impl Node {
         })
     }
 
-    /// Says once if an Electrum-NMC node ignores isolation ids. Finding out
-    /// takes a thread of its own: the value that was just found does not wait.
-    fn warn_once(node: &Arc<Self>, limit: &Limit) {
+    /// Says once whether an Electrum-NMC node isolates. Finding out takes a thread of its own: the value that was just found does not wait.
+    fn say_once(node: &Arc<Self>, limit: &Limit) {
         if node.looked.swap(true, Ordering::Relaxed) {
             return;
         }
@@ -286,11 +287,20 @@ impl Node {
             deadline: limit.deadline,
             cancel: Cancel::new(),
         };
-        let look = move || match looker.info(&limit) {
-            Ok(info) if info.isolates() => {}
-            Ok(info) => (looker.warn)(&info.unisolated()),
-            // Asked again with the next name.
-            Err(_) => looker.looked.store(false, Ordering::Relaxed),
+        let look = move || {
+            let found = looker.info(&limit).and_then(|info| {
+                let isolating = Isolating::of(&looker, &info, &limit)?;
+                Ok((isolating, isolating.text(&info)))
+            });
+            match found {
+                Ok((Isolating::Yes, text)) => looker.log.info(text),
+                Ok((other, text)) => {
+                    let remedy = other.remedy();
+                    looker.log.warn(format_args!("{text}; {remedy}"));
+                }
+                // Asked again with the next name.
+                Err(_) => looker.looked.store(false, Ordering::Relaxed),
+            }
         };
         let spawned = std::thread::Builder::new()
             .name("look".to_owned())
@@ -353,7 +363,7 @@ impl Node {
         match asked {
             Asked::Fetched(fetched) => {
                 if dialect == Dialect::ElectrumNmc {
-                    Self::warn_once(self, limit);
+                    Self::say_once(self, limit);
                 }
                 Ok(fetched)
             }

@@ -1,6 +1,7 @@
 //! What a node answered, taken apart.
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::source::name_show::RpcError;
@@ -42,6 +43,28 @@ impl<'a> Reply<'a> {
             .filter(|result| is_object(result.get().as_bytes()))
             .map(Self::Result)
     }
+}
+
+/// The result of a method that returns a setting: null, a truth value, a number
+/// or a text. `None` for anything else, an error included.
+pub(super) fn plain_result(body: &[u8]) -> Option<Value> {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        // Null is a result, and the member has to be there.
+        #[serde(borrow)]
+        result: &'a RawValue,
+        #[serde(borrow)]
+        error: Option<&'a RawValue>,
+    }
+    if !is_object(body) {
+        return None;
+    }
+    let Body { result, error } = serde_json::from_slice(body).ok()?;
+    let is_plain = !result.get().starts_with(['{', '[']);
+    if !is_plain || error.is_some_and(|error| error.get() != "null") {
+        return None;
+    }
+    serde_json::from_str(result.get()).ok()
 }
 
 /// Whether JSON text is an object. Without this, a list would be taken for
@@ -144,6 +167,24 @@ mod tests {
             assert!(Reply::parse(body.as_bytes()).is_none(), "{body}");
         }
         assert!(Reply::parse(b"{\"result\":{\"a\":\"\xff\"}}").is_none());
+    }
+
+    #[test]
+    fn settings_are_plain() {
+        for (body, expected) in [
+            (r#"{"result":null}"#, Some(Value::Null)),
+            (r#"{"id":1,"result":true,"error":null}"#, Some(true.into())),
+            (r#"{"result":"socks5:h:1"}"#, Some("socks5:h:1".into())),
+            (r#"{"result":[1]}"#, None),
+            (r#"{"result":{"a":1}}"#, None),
+            (r#"{"result":null,"error":{"code":1}}"#, None),
+            (r#"{"error":{"code":1}}"#, None),
+            ("{}", None),
+            ("[null]", None),
+            ("", None),
+        ] {
+            assert_eq!(plain_result(body.as_bytes()), expected, "{body}");
+        }
     }
 
     #[test]
