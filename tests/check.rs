@@ -157,9 +157,11 @@ fn a_core_too_old_for_ids_fails_with_a_way_out() {
     assert_eq!(end.code, Some(0), "{end:#?}");
 }
 
-/// Settings of Electrum-NMC, and a word of what is said of them if it does not
-/// isolate with them. 4.1.0 does not isolate whatever they are.
-fn settings() -> Vec<(Flavour, Vec<(&'static str, Value)>, Option<&'static str>)> {
+/// A node with settings, and what is said of them if it does not isolate.
+type Case = (Flavour, Vec<(&'static str, Value)>, Option<&'static str>);
+
+/// Settings of Electrum-NMC. 4.1.0 does not isolate whatever they are.
+fn settings() -> Vec<Case> {
     use Flavour::{Electrum406, Electrum410};
     let socks = || ("proxy", json!("socks5:127.0.0.1:9050"));
     vec![
