@@ -64,7 +64,7 @@ fn main() -> ExitCode {
 
 fn source(settings: &Settings, log: Log) -> Arc<dyn Source> {
     match &settings.source {
-        SourceSettings::Rpc(rpc) => Arc::new(RpcSource::new(rpc, move |text| log.warn(text))),
+        SourceSettings::Rpc(rpc) => Arc::new(RpcSource::new(rpc, log)),
         SourceSettings::Electrum(electrum) => Arc::new(ElectrumSource::new(electrum, log)),
         SourceSettings::NamesFile(path) => Arc::new(NamesFile::new(path.clone())),
     }

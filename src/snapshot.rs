@@ -103,6 +103,9 @@ pub enum FailureKind {
     Credentials,
     /// The source answered with something that is no answer.
     BadReply,
+    /// The source does not take what it is asked, whatever the name, and says so.
+    /// The user can choose another; this one would refuse again.
+    Unsuitable,
     /// The file with names or credentials cannot be read.
     File,
     /// No attempt ended before the deadline.
@@ -120,6 +123,7 @@ impl FailureKind {
             Self::Overloaded => "overloaded",
             Self::Credentials => "credentials refused",
             Self::BadReply => "bad reply",
+            Self::Unsuitable => "unsuitable source",
             Self::File => "file trouble",
             Self::TimedOut => "timed out",
             Self::Internal => "internal",
@@ -128,7 +132,7 @@ impl FailureKind {
 
     /// Whether trying again within the same query can help.
     pub fn is_retried(self) -> bool {
-        !matches!(self, Self::Credentials | Self::Internal)
+        !matches!(self, Self::Credentials | Self::Unsuitable | Self::Internal)
     }
 }
 

@@ -11,8 +11,13 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
 use support::node::{Flavour, Node, Reply, value};
+use support::plugin::Start;
 use support::run::{self, Outcome};
+use support::socks::{self, ONION};
 
 /// The health of each label, such as `reachable ok`.
 fn findings(end: &Outcome) -> Vec<String> {
@@ -136,31 +141,124 @@ fn a_node_that_refuses_lookups_fails() {
 }
 
 #[test]
+fn a_core_too_old_for_ids_fails_with_a_way_out() {
+    let node = Node::start(Flavour::OldCore);
+    let end = check(&node, &[]);
+    assert!(
+        findings(&end).contains(&"isolation FAIL".to_owned()),
+        "{end:#?}"
+    );
+    let text = end.text();
+    assert!(text.contains("too old for isolation ids"), "{text}");
+    assert!(text.contains("--rpc-dialect consensusj"), "{text}");
+    assert!(!text.contains("a lookup needs no network"), "{text}");
+    assert_eq!(end.code, Some(1), "{end:#?}");
+    let end = check(&node, &["--rpc-dialect", "consensusj"]);
+    assert_eq!(end.code, Some(0), "{end:#?}");
+}
+
+/// A node with settings, and what is said of them if it does not isolate.
+type Case = (Flavour, Vec<(&'static str, Value)>, Option<&'static str>);
+
+/// Settings of Electrum-NMC. 4.1.0 does not isolate whatever they are.
+fn settings() -> Vec<Case> {
+    use Flavour::{Electrum406, Electrum410};
+    let socks = || ("proxy", json!("socks5:127.0.0.1:9050"));
+    vec![
+        (Electrum406, vec![socks()], None),
+        (
+            Electrum406,
+            vec![socks(), ("oneserver", json!(false))],
+            None,
+        ),
+        (
+            Electrum406,
+            vec![socks(), ("oneserver", json!(true))],
+            Some("asks one server only"),
+        ),
+        (
+            Electrum406,
+            vec![("proxy", json!(null))],
+            Some("has no proxy"),
+        ),
+        (
+            Electrum406,
+            vec![("proxy", json!("none"))],
+            Some("has no proxy"),
+        ),
+        (
+            Electrum406,
+            vec![("proxy", json!(null)), ("oneserver", json!(true))],
+            Some("has no proxy"),
+        ),
+        (
+            Electrum406,
+            vec![("proxy", json!({"unheard": "of"}))],
+            Some("does not say"),
+        ),
+        (
+            Electrum410,
+            vec![socks()],
+            Some("(4.1.0) ignores isolation ids"),
+        ),
+    ]
+}
+
+fn electrum(flavour: Flavour, settings: &[(&'static str, Value)]) -> Node {
+    let node = Node::start(flavour);
+    for (key, value) in settings {
+        node.set_config(key, value.clone());
+    }
+    node
+}
+
+#[test]
+fn check_says_whether_electrum_isolates_with_its_settings() {
+    for (flavour, settings, words) in settings() {
+        let node = electrum(flavour, &settings);
+        let end = check(&node, &[]);
+        let health = if words.is_some() { "warn" } else { "ok" };
+        let found = format!("isolation {health}");
+        assert!(findings(&end).contains(&found), "{settings:?} {end:#?}");
+        assert!(end.text().contains(words.unwrap_or_default()), "{end:#?}");
+        assert_eq!(end.code, Some(0), "a warning is no failure: {end:#?}");
+        assert!(!end.says("9050::"), "a proxy may have a password: {end:#?}");
+    }
+}
+
+#[test]
 fn a_node_that_ignores_isolation_ids_is_told_about_once() {
-    for flavour in Flavour::RECORDED {
-        let node = Node::start(flavour);
+    let core = (Flavour::Core, Vec::new(), None);
+    for (flavour, settings, words) in settings().into_iter().chain([core]) {
+        let node = electrum(flavour, &settings);
         for name in ["d/a", "d/b", "d/c"] {
             node.script(name, [value(r#"{"ip":"192.0.2.1"}"#)]);
         }
-        let mut plugin = node.plugin(&[]);
+        let mut plugin = node.plugin(&["-v"]);
         for name in ["a.bit", "b.bit", "c.bit"] {
             assert_eq!(plugin.ask(name, name), "0 192.0.2.1");
         }
-        if flavour == Flavour::Electrum410 {
-            // It is found out beside the answers, and may come after them.
-            plugin.complaint("ignores isolation ids");
+        // It is found out beside the answers, and may come after them.
+        match words {
+            Some(words) => drop(plugin.complaint(words)),
+            None if flavour.is_electrum() => {
+                let told = plugin.complaint("a server connection of its own");
+                assert!(told.contains(" info: "), "{told}");
+            }
+            None => {}
         }
         plugin.close_stdin();
         assert_eq!(plugin.wait().code(), Some(0));
         let complaints = plugin.all_complaints();
         let told = complaints
             .iter()
-            .filter(|line| line.contains("ignores isolation ids"));
-        assert_eq!(
-            told.count(),
-            usize::from(flavour == Flavour::Electrum410),
-            "{complaints:?}"
-        );
+            .filter(|line| line.contains("warning: ") && line.contains("ignores isolation ids"));
+        assert_eq!(told.count(), usize::from(words.is_some()), "{complaints:?}");
+        // It is about the node, and carries no id.
+        for request in node.requests() {
+            let is_asked_for = request.key.is_some();
+            assert_eq!(request.stream.is_some(), is_asked_for, "{request:?}");
+        }
     }
 }
 
@@ -240,4 +338,33 @@ fn a_full_disk_is_told() {
         .unwrap();
     assert_eq!(end.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&end.stderr).contains("stdout cannot be written"));
+}
+
+/// Whatever is wrong with the proxy is found out at the proxy, soon, and nothing
+/// is said about the node behind it.
+#[test]
+fn a_proxy_that_is_none_fails_within_two_seconds() {
+    let node = Node::start(Flavour::Core);
+    let config = node.path("config.toml");
+    for (proxy, words) in socks::useless() {
+        let arguments = [
+            "check",
+            "--proxy",
+            &proxy,
+            "--rpc-address",
+            ONION,
+            "--config",
+            &config,
+        ];
+        let begun = Instant::now();
+        let end = run::run(Start::new(&arguments));
+        let time = begun.elapsed();
+        assert_eq!(findings(&end), ["source ok", "proxy FAIL"], "{end:#?}");
+        let text = end.text();
+        assert!(text.contains(words), "{words}: {end:#?}");
+        assert!(text.contains("127.0.0.1:9050"), "{end:#?}");
+        assert!(text.contains("127.0.0.1:9150"), "{end:#?}");
+        assert!(time < Duration::from_secs(4), "{time:?}: {end:#?}");
+        assert_eq!(end.code, Some(1), "{end:#?}");
+    }
 }

@@ -12,7 +12,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::circuits::{Circuit, Circuits, Use};
 use support::electrum::chain::Chain;
@@ -20,7 +20,7 @@ use support::electrum::lies::Lie;
 use support::electrum::{Electrum, Options, Version};
 use support::plugin::Start;
 use support::run::{self, Outcome};
-use support::socks::{Manner, Socks};
+use support::socks::{self, Manner, Socks, nobody};
 
 const TARGETS: [&str; 2] = ["one.example:50001", "two.example:50001"];
 
@@ -30,11 +30,6 @@ fn server() -> Electrum {
     chain.mine(11);
     chain.register("d/fresh", r#"{"ip":"192.0.2.2"}"#);
     Electrum::start(chain, Options::new(Version::V1_15))
-}
-
-/// An address at which nobody listens, and that no other test is given.
-fn nobody() -> SocketAddr {
-    ([127, 0, 0, 1], 1).into()
 }
 
 /// The health of each label. Whatever it says fits a terminal.
@@ -52,12 +47,6 @@ fn findings(end: &Outcome) -> BTreeMap<String, String> {
         }
     }
     found
-}
-
-/// What stands on stdout, without the breaks of lines.
-fn text(end: &Outcome) -> String {
-    let words = end.stdout.iter().flat_map(|line| line.split_whitespace());
-    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Runs `check`, and compares servers, headers, state and proxy.
@@ -94,7 +83,7 @@ fn all_is_well_with_two_servers_and_a_proxy() {
         assert!(end.says(target), "{end:#?}");
     }
     assert!(end.says("verified up to block 13"), "{end:#?}");
-    let words = text(&end);
+    let words = end.text();
     assert!(
         words.contains("lookups ok an isolation id can ask"),
         "{words}"
@@ -120,7 +109,7 @@ fn a_server_that_lets_no_lookup_connect_is_told() {
     let circuits = to([one.address(), other.address()]);
     let end = run::run(circuits.prepare('t', &SHORT));
     assert_eq!(end.code, Some(1), "{end:#?}");
-    assert!(text(&end).contains("lookups FAIL"), "{end:#?}");
+    assert!(end.text().contains("lookups FAIL"), "{end:#?}");
 }
 
 #[test]
@@ -131,21 +120,42 @@ fn a_server_alone_and_no_proxy_are_warnings() {
     check(start, ["warn", "ok", "ok", "warn"], 0);
 }
 
+/// A `check` of servers behind a proxy.
+fn through(proxy: &str, arguments: &[&str]) -> Start {
+    let proxy = format!("--proxy={proxy}");
+    let servers = TARGETS.map(|target| format!("--electrum-server={target}:t"));
+    let mut all = [arguments, &["--network=regtest", &proxy]].concat();
+    all.extend(servers.iter().map(String::as_str));
+    Start::new(&all)
+}
+
+/// Whatever is wrong with the proxy is found out at the proxy, soon, and no
+/// server is blamed.
 #[test]
-fn a_proxy_that_is_dead_or_refuses_is_named() {
-    let refusing = Socks::start(nobody(), Manner::Refusing);
-    for (proxy, words) in [
-        (nobody().to_string(), "is it running?"),
-        (refusing.address(), "cannot be reached"),
-    ] {
-        let proxy = format!("--proxy={proxy}");
-        let mut arguments = SHORT.to_vec();
-        arguments.extend(["--network=regtest", &proxy]);
-        let servers = TARGETS.map(|target| format!("--electrum-server={target}:t"));
-        arguments.extend(servers.iter().map(String::as_str));
-        let end = check(Start::new(&arguments), ["FAIL", "FAIL", "ok", "warn"], 1);
-        assert!(text(&end).contains(words), "{end:#?}");
+fn a_proxy_that_is_none_fails_within_two_seconds() {
+    for (proxy, words) in socks::useless() {
+        let begun = Instant::now();
+        let end = run::run(through(&proxy, &["check"]));
+        let time = begun.elapsed();
+        let found = findings(&end).into_iter();
+        let found: Vec<_> = found.filter(|(label, _)| label != "source").collect();
+        assert_eq!(found, [("proxy".into(), "FAIL".into())], "{end:#?}");
+        let text = end.text();
+        assert!(text.contains(words), "{words}: {end:#?}");
+        assert!(text.contains("127.0.0.1:9050"), "{end:#?}");
+        assert!(text.contains("127.0.0.1:9150"), "{end:#?}");
+        assert!(!text.contains("one.example"), "{end:#?}");
+        assert!(time < Duration::from_secs(4), "{time:?}: {end:#?}");
+        assert_eq!(end.code, Some(1), "{end:#?}");
     }
+}
+
+#[test]
+fn a_proxy_that_reaches_no_server_is_not_to_blame_alone() {
+    let refusing = Socks::start(nobody(), Manner::Refusing);
+    let start = through(&refusing.address(), &SHORT);
+    let end = check(start, ["FAIL", "FAIL", "ok", "warn"], 1);
+    assert!(end.text().contains("cannot be reached"), "{end:#?}");
 }
 
 #[test]
@@ -173,7 +183,7 @@ fn a_server_that_lies_about_headers_is_named() {
     let start = circuits.prepare('t', &SHORT);
     let end = check(start, ["FAIL", "FAIL", "ok", "ok"], 1);
     let words = format!("{}: it sent a header that is refused", TARGETS[1]);
-    assert!(text(&end).contains(&words), "{end:#?}");
+    assert!(end.text().contains(&words), "{end:#?}");
 }
 
 /// The first synchronisation, cut short: neither the servers nor the proxy are
@@ -189,7 +199,7 @@ fn headers_that_are_on_the_way_are_no_trouble() {
     let circuits = to(servers.each_ref().map(Electrum::address));
     let start = circuits.prepare('t', &["check", "--timeout=5"]);
     let end = check(start, ["ok", "FAIL", "ok", "ok"], 1);
-    let words = text(&end);
+    let words = end.text();
     assert!(words.contains("still being fetched"), "{words}");
     assert!(words.contains("of 2500)"), "{words}");
 }
@@ -233,7 +243,7 @@ fn a_state_directory_that_cannot_be_used_is_a_warning() {
     let start = within(circuits.prepare('t', &["check"]));
     let end = check(start, ["ok", "ok", "warn", "ok"], 0);
     assert!(end.says("cannot be locked"), "{end:#?}");
-    assert!(text(&end).contains("let this user write there"), "{end:#?}");
+    assert!(end.text().contains("let this user write there"), "{end:#?}");
 }
 
 #[test]

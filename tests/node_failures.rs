@@ -11,6 +11,8 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 use support::node::{Flavour, Node, Reply, value};
 use support::plugin::Plugin;
@@ -158,6 +160,96 @@ fn what_does_not_pass_in_time_is_status_1_and_is_not_kept() {
             assert_eq!(answer, "0 192.0.2.1", "{flavour:?}, {what}");
         }
         plugin.finish();
+    }
+}
+
+/// Refusals of the request, whatever the name: asking again would be refused
+/// again. The node's words are its help text, or worse.
+#[test]
+fn a_node_that_refuses_for_good_is_asked_once() {
+    for (code, words) in [
+        (-3, "does not take our requests (error -3)"),
+        (-8, "does not take our requests (error -8)"),
+        (-32600, "does not take our requests (error -32600)"),
+        (-32601, "knows no names"),
+        (-32602, "does not take our requests (error -32602)"),
+    ] {
+        let node = Node::start(Flavour::Core);
+        node.script("d/a", [Reply::Error(code, "d/a under me")]);
+        let mut plugin = node.plugin(&[]);
+        let begun = Instant::now();
+        let answer = plugin.ask("a.bit", "me");
+        assert!(answer.starts_with("1 \""), "{answer}");
+        assert!(answer.contains(words), "{answer}");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{answer}");
+        plugin.complaint(words);
+        assert_eq!(node.requests().len(), 1);
+        // It may have been replaced: the next query asks.
+        node.set("d/a", IP);
+        assert_eq!(plugin.ask("a.bit", "me"), "0 192.0.2.1");
+        plugin.finish();
+    }
+}
+
+/// It could not be told the id, and is not asked without it.
+#[test]
+fn a_core_too_old_for_ids_is_recognised_at_once() {
+    let node = Node::start(Flavour::OldCore);
+    node.set("d/a", IP);
+    let mut plugin = node.plugin(&[]);
+    let begun = Instant::now();
+    for name in ["a.bit", "b.bit"] {
+        let answer = plugin.ask(name, "me");
+        assert!(answer.starts_with("1 \""), "{answer}");
+        assert!(answer.contains("too old for isolation ids"), "{answer}");
+        assert!(answer.contains("--rpc-dialect consensusj"), "{answer}");
+        assert!(!answer.contains("name_show"), "{answer}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert_eq!(node.requests().len(), 2);
+    for request in node.requests() {
+        assert_eq!(request.stream.as_deref(), Some("me"), "{request:#?}");
+    }
+    plugin.close_stdin();
+    assert_eq!(plugin.wait().code(), Some(0));
+    let complaints = plugin.all_complaints();
+    assert_eq!(complaints.len(), 1, "{complaints:#?}");
+    assert!(complaints[0].contains("too old for isolation ids"));
+
+    // What the message says, it does.
+    let mut plugin = node.plugin(&["--rpc-dialect", "consensusj"]);
+    assert_eq!(plugin.ask("a.bit", "me"), "0 192.0.2.1");
+    plugin.finish();
+}
+
+/// Hours may pass until it has the chain. The node's words might repeat a name.
+#[test]
+fn a_node_that_is_not_ready_is_warned_about_once() {
+    for (flavour, reply) in [
+        (Flavour::Core, Reply::Recorded("downloading")),
+        (Flavour::Core, Reply::Recorded("verifying")),
+        (Flavour::Core, Reply::Error(-10, "d/a0 is not there")),
+        (Flavour::Electrum406, Reply::Recorded("syncing")),
+        (Flavour::Electrum410, Reply::Recorded("never existed")),
+    ] {
+        let node = Node::start(flavour);
+        if flavour == Flavour::Electrum410 {
+            node.set_heights(Some((-1, 250)));
+        }
+        let mut plugin = node.plugin(&["--timeout", "0.3"]);
+        for n in 0..3 {
+            node.script(&format!("d/a{n}"), [reply.clone()]);
+            let answer = plugin.ask(&format!("a{n}.bit"), "me");
+            assert!(support::is_transient(&answer), "{answer}");
+        }
+        plugin.close_stdin();
+        assert_eq!(plugin.wait().code(), Some(0));
+        let complaints = plugin.all_complaints();
+        assert_eq!(complaints.len(), 1, "{flavour:?} {complaints:#?}");
+        let text = &complaints[0];
+        assert!(text.contains("warning: lookups fail for now"), "{text}");
+        assert!(text.contains("starting or synchronising"), "{text}");
+        assert!(!text.contains("d/a"), "{text}");
     }
 }
 

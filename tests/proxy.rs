@@ -17,8 +17,9 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::LazyLock;
 use std::thread;
 
+use support::node::{Flavour, Node};
 use support::plugin::{Plugin, Start};
-use support::socks::{Manner, Socks};
+use support::socks::{Manner, ONION, Seen, Socks};
 use support::state::write_private;
 
 /// A node that gives every name the same address.
@@ -69,8 +70,6 @@ fn answer(mut stream: TcpStream, answers: usize) {
         }
     }
 }
-
-const ONION: &str = "nodenodenodenodenodenodenodenodenodenodenodenodenodenode.onion";
 
 /// The path of a file with credentials.
 fn config() -> &'static str {
@@ -155,18 +154,77 @@ fn a_new_connection_of_an_id_has_new_credentials() {
     plugin.finish();
 }
 
+/// `getinfo` and `getconfig` travel with no query, whatever caused them: a query
+/// without an id must find no connection that another id's query opened.
 #[test]
-fn an_evicted_id_loses_its_connection() {
+fn questions_about_the_node_have_a_connection_of_their_own() {
+    let node = Node::start(Flavour::Electrum406);
+    node.set("d/known", r#"{"ip":"192.0.2.1"}"#);
+    let upstream = node.address().parse().unwrap();
+    let proxy = Socks::start(upstream, Manner::Honest);
+    let (address, file) = (proxy.address(), node.path("config.toml"));
+    let arguments = [
+        "--proxy",
+        &address,
+        "--rpc-address",
+        ONION,
+        "--config",
+        &file,
+    ];
+    let mut plugin = Plugin::start(&arguments);
+    // An absence is believed when the node says that it has caught up.
+    assert!(plugin.resolve("1", "absent.bit", "red").starts_with("3 "));
+    node.wait_for_method("getinfo");
+    assert_eq!(plugin.resolve("2", "known.bit", "red"), "0 192.0.2.1");
+    plugin.send("RESOLVE 3 known.bit");
+    assert_eq!(plugin.answer("3"), "0 192.0.2.1");
+    assert!(plugin.resolve("4", "absent.bit", "blue").starts_with("3 "));
+    plugin.finish();
+    let mut kinds = Vec::new();
+    for connection in proxy.seen() {
+        let sent = String::from_utf8_lossy(&connection.sent).into_owned();
+        let kind = ["red", "blue"].map(|id| sent.contains(&format!("\"streamID\":\"{id}\"")));
+        let asks_names = sent.contains("name_show");
+        let asks_node = sent.contains("getinfo") || sent.contains("getconfig");
+        assert_ne!(asks_names, asks_node, "{sent}");
+        kinds.push((asks_node, kind));
+    }
+    kinds.sort_unstable();
+    let expected = [
+        (false, [false, false]),
+        (false, [false, true]),
+        (false, [true, false]),
+        (true, [false, false]),
+    ];
+    assert_eq!(kinds, expected);
+}
+
+/// An id that was evicted and comes back is a new one to the proxy.
+#[test]
+fn an_evicted_id_gets_another_connection() {
     let proxy = Socks::start(node(), Manner::Honest);
-    let mut plugin = plugin(
-        &proxy,
-        &format!("{ONION}:8336"),
-        &["--cache-isolations", "1"],
-    );
-    assert_eq!(plugin.resolve("1", "one.bit", "a"), "0 192.0.2.1");
-    assert_eq!(plugin.resolve("2", "two.bit", "b"), "0 192.0.2.1");
-    proxy.wait("the connection of a is closed", |seen| seen[0].closed);
-    assert!(!proxy.seen()[1].closed);
+    let mut plugin = plugin(&proxy, ONION, &["--cache-isolations", "1"]);
+    for (name, id) in [("one.bit", "a"), ("two.bit", "b"), ("three.bit", "a")] {
+        assert_eq!(plugin.ask(name, id), "0 192.0.2.1");
+    }
+    assert_eq!(proxy.seen().len(), 3);
+    plugin.finish();
+}
+
+/// Each evicted id's connection stays for up to a minute. Of thirty the first
+/// is gone soon, and not all at once.
+#[test]
+fn connections_of_evicted_ids_close_one_by_one() {
+    let proxy = Socks::start(node(), Manner::Honest);
+    let mut plugin = plugin(&proxy, ONION, &["--cache-isolations", "1"]);
+    for id in 0..31 {
+        assert_eq!(plugin.ask("one.bit", &id.to_string()), "0 192.0.2.1");
+    }
+    let closed = |seen: &[Seen]| seen.iter().filter(|one| one.closed).count();
+    proxy.wait("the end of a connection", |seen| closed(seen) > 0);
+    let seen = proxy.seen();
+    assert_eq!(seen.len(), 31);
+    assert!(closed(&seen) < 15, "{}", closed(&seen));
     plugin.finish();
 }
 

@@ -90,10 +90,10 @@ class Rpc:
         self.port = port
         self.credentials = credentials
 
-    def __call__(self, method, *params):
+    def __call__(self, method, *params, **named):
         basic = base64.b64encode(self.credentials().encode()).decode()
         headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/json"}
-        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": named or params})
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("POST", "/", body, headers)
@@ -192,6 +192,8 @@ class ElectrumX:
         index.mkdir()
         environment = {
             "COIN": "Namecoin",
+            # ElectrumX 2.0 has no default; older ones take this one.
+            "DB_ENGINE": "leveldb",
             "NET": "regtest",
             "DAEMON_URL": node.url(),
             "DB_DIRECTORY": str(index),
@@ -223,14 +225,15 @@ class ElectrumX:
 
 
 class ElectrumNmc:
-    """Electrum-NMC as a daemon in the foreground, on one of the servers."""
+    """Electrum-NMC as a daemon in the foreground, with a server or more."""
 
-    def __init__(self, running, path, server, height):
+    def __init__(self, running, name, path, server_port, one_server=True, proxy=None):
+        self.name = name
         self.port = free_port()
-        self.config = running.place / "electrum-nmc.toml"
+        self.config = running.place / f"{name}.toml"
         password = secrets.token_hex(16)
         self.config.write_text(f'rpc-user = "regtest"\nrpc-password = "{password}"\n')
-        data = running.place / "electrum-nmc"
+        data = running.place / name
         common = ["--regtest", "-D", str(data)]
         settings = {
             "rpchost": "127.0.0.1",
@@ -241,12 +244,28 @@ class ElectrumNmc:
         for key, value in settings.items():
             command = [path, "setconfig", "-o", *common, key, str(value)]
             subprocess.run(command, check=True, timeout=60, stdout=subprocess.DEVNULL)
-        command = [path, "daemon", *common, "--oneserver", "-s", f"127.0.0.1:{server.port}:t"]
-        running.start("electrum-nmc", command)
-        rpc = Rpc(self.port, lambda: f"regtest:{password}")
+        command = [path, "daemon", *common, "-s", f"127.0.0.1:{server_port}:t"]
+        if one_server:
+            command.append("--oneserver")
+        if proxy:
+            command += ["--proxy", f"socks5:127.0.0.1:{proxy.port}"]
+        running.start(name, command)
+        self.rpc = Rpc(self.port, lambda: f"regtest:{password}")
+        until(name, lambda: running.alive() and self.rpc("getinfo"))
 
+    def arguments(self):
+        address = f"--rpc-address=127.0.0.1:{self.port}"
+        return ["--backend=rpc", address, f"--config={self.config}"]
+
+    def wait(self, running, height):
         def synced():
-            info = rpc("getinfo")
+            info = self.rpc("getinfo")
             return info["blockchain_height"] == info["server_height"] == height
 
-        until("Electrum-NMC", lambda: running.alive() and synced())
+        until(self.name, lambda: running.alive() and synced())
+
+    def isolates(self):
+        """Whether version and settings are those with which it heeds ids."""
+        proxy, one_server = (self.rpc("getconfig", key=key) for key in ("proxy", "oneserver"))
+        is_4_0 = self.rpc("getinfo")["version"].startswith("4.0.")
+        return is_4_0 and bool(proxy) and not one_server

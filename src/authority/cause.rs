@@ -56,6 +56,7 @@ impl Cause {
                     FailureKind::File => 21,
                     FailureKind::TimedOut => 22,
                     FailureKind::Internal => 23,
+                    FailureKind::Unsuitable => 24,
                 },
             }
     }
@@ -109,6 +110,7 @@ impl Cause {
             21 => failed(FailureKind::File),
             22 => failed(FailureKind::TimedOut),
             23 => failed(FailureKind::Internal),
+            24 => failed(FailureKind::Unsuitable),
             _ => return None,
         })
     }
@@ -138,6 +140,7 @@ mod tests {
             FailureKind::File,
             FailureKind::TimedOut,
             FailureKind::Internal,
+            FailureKind::Unsuitable,
         ];
         let failed = kinds.map(|kind| Cause::Failed(FetchFailure::new(kind, "why")));
         let causes = absences.map(Cause::Absent).into_iter().chain(failed);

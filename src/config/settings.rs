@@ -1,5 +1,6 @@
 //! The settings themselves, checked and ready to use.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -128,12 +129,29 @@ impl NodeAddress {
         self.host.eq_ignore_ascii_case("localhost")
             || self
                 .host
-                .parse::<std::net::IpAddr>()
+                .parse::<IpAddr>()
                 .is_ok_and(|address| address.is_loopback())
     }
 }
 
 impl NodeAddress {
+    /// The addresses of the host that are known without asking DNS: those of a
+    /// literal and of `localhost`. None if DNS has to be asked.
+    pub fn known(&self) -> Vec<SocketAddr> {
+        let hosts = if self.host.eq_ignore_ascii_case("localhost") {
+            vec![
+                IpAddr::from(Ipv4Addr::LOCALHOST),
+                IpAddr::from(Ipv6Addr::LOCALHOST),
+            ]
+        } else {
+            self.host.parse().into_iter().collect()
+        };
+        hosts
+            .into_iter()
+            .map(|host| SocketAddr::new(host, self.port))
+            .collect()
+    }
+
     /// Whether the host is an onion service.
     pub fn is_onion(&self) -> bool {
         let host = self.host.trim_end_matches('.');
@@ -229,5 +247,27 @@ impl Default for CacheSettings {
             ttl: Duration::from_secs(600),
             negative_ttl: Duration::from_secs(60),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(host: &str) -> Vec<String> {
+        let address = NodeAddress {
+            host: host.into(),
+            port: 8336,
+        };
+        address.known().iter().map(SocketAddr::to_string).collect()
+    }
+
+    #[test]
+    fn localhost_and_literals_need_no_dns() {
+        assert_eq!(known("localhost"), ["127.0.0.1:8336", "[::1]:8336"]);
+        assert_eq!(known("LocalHost"), ["127.0.0.1:8336", "[::1]:8336"]);
+        assert_eq!(known("192.0.2.1"), ["192.0.2.1:8336"]);
+        assert_eq!(known("2001:db8::1"), ["[2001:db8::1]:8336"]);
+        assert!(known("node.example").is_empty());
     }
 }

@@ -94,7 +94,6 @@ impl Shared {
                 next_sweep = now + SWEEP;
                 let gone = shared.lock().core.sweep(now);
                 gone.iter().for_each(|id| shared.forget(id));
-                shared.source.tidy();
             }
         }
     }

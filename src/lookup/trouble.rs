@@ -11,6 +11,10 @@ use crate::snapshot::{FailureKind, FetchFailure};
 /// of as often, and no more.
 const LEAST: Duration = Duration::from_secs(60);
 
+/// What is said of a source that is not ready. Its own words might repeat a name.
+const NOT_READY: &str = "what is asked for names is still starting or synchronising; \
+                         ncprop279 check says how far it is";
+
 /// Warns when lookups begin to fail.
 #[derive(Debug, Default)]
 pub(super) struct Troubles(Mutex<Last>);
@@ -28,8 +32,8 @@ struct Last {
 
 impl Troubles {
     /// Takes note of what came of a fetch, and warns when a new reason keeps
-    /// fetches from working. Reasons of which the words are a node's or a
-    /// server's are left to the answers: they might repeat a name.
+    /// fetches from working. A node's or a server's words are left to the
+    /// answers: they might repeat a name.
     pub fn note<T>(&self, log: &Log, result: &Result<T, FetchFailure>, now: Instant) {
         if let Some(text) = self.news(result, now) {
             log.warn(format_args!("lookups fail for now: {text}"));
@@ -56,19 +60,26 @@ impl Troubles {
             }
             Err(failure) => failure,
         };
-        let is_ours = matches!(
-            failure.kind,
-            FailureKind::Unreachable | FailureKind::Credentials | FailureKind::File
-        );
+        let text: &str = match failure.kind {
+            FailureKind::Unreachable
+            | FailureKind::Credentials
+            | FailureKind::Unsuitable
+            | FailureKind::File => &failure.message,
+            FailureKind::NotReady => NOT_READY,
+            FailureKind::Overloaded
+            | FailureKind::BadReply
+            | FailureKind::TimedOut
+            | FailureKind::Internal => return None,
+        };
         let is_early = last
             .at
             .is_some_and(|at| now.saturating_duration_since(at) < LEAST);
-        if !is_ours || is_early || last.now == Some(failure.kind) {
+        if is_early || last.now == Some(failure.kind) {
             return None;
         }
         last.now = Some(failure.kind);
         last.at = Some(now);
-        Some(&failure.message)
+        Some(text)
     }
 }
 
@@ -101,5 +112,13 @@ mod tests {
         assert!(!fails(FailureKind::Credentials, 602), "too early");
         assert!(!fails(FailureKind::File, 659), "too early");
         assert!(fails(FailureKind::Credentials, 660));
+    }
+
+    #[test]
+    fn a_nodes_words_are_not_repeated() {
+        let failure = FetchFailure::new(FailureKind::NotReady, "loading d/secret");
+        let result: Result<(), _> = Err(failure);
+        let troubles = Troubles::default();
+        assert_eq!(troubles.news(&result, Instant::now()), Some(NOT_READY));
     }
 }

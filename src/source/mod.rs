@@ -7,6 +7,7 @@
 pub mod electrum;
 mod name_show;
 pub mod names_file;
+mod proxy;
 pub mod rpc;
 mod socks;
 pub mod told;
@@ -179,9 +180,6 @@ pub trait Source: Send + Sync {
     /// Tries the source out without looking a name up at anybody else, and
     /// says how well each part of it works.
     fn check(&self, limit: &Limit) -> Vec<Finding>;
-
-    /// Closes what has been idle for long. Called about once a minute.
-    fn tidy(&self) {}
 
     /// Looks whether values may have changed behind the caches' back since
     /// the last call; true means that everything cached is to be dropped.

@@ -43,16 +43,7 @@ pub(super) fn handshake(
     user: &str,
     password: &str,
 ) -> io::Result<()> {
-    // One method is offered: user name and password.
-    stream.write_all(&[5, 1, 2])?;
-    let [version, method] = take(stream)?;
-    if version != 5 {
-        return Err(Error::new(ErrorKind::InvalidData, NOT_SOCKS));
-    }
-    if method != 2 {
-        let what = "the proxy does not take credentials, without which it cannot isolate";
-        return Err(Error::new(ErrorKind::PermissionDenied, what));
-    }
+    offer(stream)?;
     let mut message = vec![1];
     put(&mut message, user)?;
     put(&mut message, password)?;
@@ -95,6 +86,25 @@ pub(super) fn handshake(
     };
     let mut address = vec![0; rest + 2];
     stream.read_exact(&mut address)
+}
+
+/// Begins a handshake: offers a proxy credentials, and nothing else.
+///
+/// # Errors
+/// The proxy does not take credentials ([`ErrorKind::PermissionDenied`]), or
+/// says something else than SOCKS5 ([`ErrorKind::InvalidData`]).
+pub(super) fn offer(stream: &mut (impl Read + Write)) -> io::Result<()> {
+    // One method is offered: user name and password.
+    stream.write_all(&[5, 1, 2])?;
+    let [version, method] = take(stream)?;
+    if version != 5 {
+        return Err(Error::new(ErrorKind::InvalidData, NOT_SOCKS));
+    }
+    if method != 2 {
+        let what = "the proxy does not take credentials, without which it cannot isolate";
+        return Err(Error::new(ErrorKind::PermissionDenied, what));
+    }
+    Ok(())
 }
 
 fn take<const N: usize>(stream: &mut impl Read) -> io::Result<[u8; N]> {

@@ -126,11 +126,16 @@ fn a_full_queue_is_overload() {
 }
 
 #[test]
+fn a_node_without_names_is_unsuitable() {
+    for case in ["unknown-method", "unknown-method-2.0"] {
+        assert_eq!(kind(core(case, NAME)), FailureKind::Unsuitable, "{case}");
+    }
+}
+
+#[test]
 fn what_is_no_answer_is_a_bad_reply() {
     for case in [
         "bad-encoding",
-        "unknown-method",
-        "unknown-method-2.0",
         "value-error",
         "batch",
         "not-json",
@@ -219,7 +224,7 @@ fn electrums_absences_need_a_node_that_has_caught_up() {
             .iter()
             .filter(|request| request.method() == "getinfo")
             .collect();
-        assert_eq!((infos.len(), requests.len()), (1, 4));
+        assert_eq!((infos.len(), node.name_requests().len()), (1, 3));
         assert!(!infos[0].body.to_string().contains("stream"));
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use ncprop279::config::settings::{Credentials, DialectSetting, NodeAddress, RpcSettings};
 use ncprop279::isolation::IsolationId;
+use ncprop279::log::Log;
 use ncprop279::snapshot::{FetchFailure, Fetched, NameKey};
 use ncprop279::source::rpc::RpcSource;
 use ncprop279::source::{Cancel, Limit, Source};
@@ -112,8 +113,8 @@ impl Node {
         self.requests.lock().unwrap().clone()
     }
 
-    /// The requests about names so far; `getinfo`, which tells once whether the
-    /// node isolates, is left out.
+    /// The requests about names so far; `getinfo` and `getconfig`, which tell once
+    /// whether the node isolates, are left out.
     pub fn name_requests(&self) -> Vec<Request> {
         let mut requests = self.requests();
         requests.retain(|request| request.method() == "name_show");
@@ -245,7 +246,7 @@ pub fn source(
             dialect,
             proxy: None,
         },
-        |_| {},
+        Log::silent(),
     )
 }
 

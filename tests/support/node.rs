@@ -27,6 +27,9 @@ pub enum Flavour {
     /// Core's dialect without the options object. Not recorded: the facts say
     /// only that it is not known to accept one.
     ConsensusJ,
+    /// A Core from before the options object: it answers a second argument with
+    /// its help text.
+    OldCore,
 }
 
 impl Flavour {
@@ -91,6 +94,8 @@ struct State {
     held: HashSet<String>,
     /// `blockchain_height` and `server_height`; `None`: it does not tell.
     heights: Option<(i64, i64)>,
+    /// What Electrum-NMC's `getconfig` says of its keys; null for others.
+    config: HashMap<String, Value>,
     log: Vec<Request>,
     open: HashMap<usize, TcpStream>,
     busy: HashSet<usize>,
@@ -124,6 +129,7 @@ impl Node {
                 script: HashMap::new(),
                 held: HashSet::new(),
                 heights: Some((250, 250)),
+                config: HashMap::from([("proxy".into(), "socks5:127.0.0.1:9050::".into())]),
                 log: Vec::new(),
                 open: HashMap::new(),
                 busy: HashSet::new(),
@@ -215,6 +221,11 @@ impl Node {
 
     pub fn set_heights(&self, heights: Option<(i64, i64)>) {
         self.state().heights = heights;
+    }
+
+    /// A setting of Electrum-NMC.
+    pub fn set_config(&self, key: &str, value: Value) {
+        self.state().config.insert(key.into(), value);
     }
 
     /// `user:password` that it takes; `None`: anything.
@@ -404,11 +415,17 @@ fn respond(flavour: Flavour, number: usize, request: &http::Request, shared: &Sh
     });
     shared.1.notify_all();
     let heights = state.heights;
-    if !authorized || call.refusal.is_some() || call.method == "getinfo" {
+    if !authorized || call.refusal.is_some() || call.method != "name_show" {
+        let key = call.params["key"].as_str().unwrap_or_default();
+        let setting = state.config.get(key).cloned().unwrap_or_default();
         drop(state);
         return match &call.refusal {
             _ if !authorized => call.unauthorized(request.authorization.is_some()),
+            Some(refusal) if refusal == replies::HELP => {
+                call.reply(Reply::Error(-1, replies::HELP))
+            }
             Some(refusal) => call.recorded(refusal),
+            None if call.method == "getconfig" => call.getconfig(setting),
             None => call.getinfo(heights),
         };
     }

@@ -17,6 +17,12 @@ impl Outcome {
         lines.any(|line| line.contains(part))
     }
 
+    /// What stands on stdout, without the breaks of lines.
+    pub fn text(&self) -> String {
+        let words = self.stdout.iter().flat_map(|line| line.split_whitespace());
+        words.collect::<Vec<_>>().join(" ")
+    }
+
     pub fn says_on_stderr(&self, part: &str) -> bool {
         self.stderr.iter().any(|line| line.contains(part))
     }

@@ -41,6 +41,43 @@ pub enum Manner {
     Refusing,
 }
 
+/// An onion service for a node; nothing connects to it but through a proxy.
+pub const ONION: &str = "nodenodenodenodenodenodenodenodenodenodenodenodenodenode.onion";
+
+/// An address at which nobody listens, and that no other test is given.
+pub fn nobody() -> SocketAddr {
+    ([127, 0, 0, 1], 1).into()
+}
+
+/// Addresses at which there is no proxy that would do, and a piece of what
+/// `check` is to say of each.
+pub fn useless() -> Vec<(String, &'static str)> {
+    vec![
+        (nobody().to_string(), "nothing listens"),
+        (
+            Socks::start(nobody(), Manner::Silent).address(),
+            "does not answer",
+        ),
+        (says(b"HTTP/1.1 400 Bad Request\r\n"), "not speak SOCKS5"),
+        (says(&[5, 0]), "does not take credentials"),
+        (says(&[5, 255]), "does not take credentials"),
+        (says(b""), "closed the connection"),
+    ]
+}
+
+/// Says the same to everybody after their first bytes, and goes.
+fn says(words: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 64]);
+            let _ = stream.write_all(words);
+        }
+    });
+    address.to_string()
+}
+
 /// Where connections lead.
 enum Upstreams {
     One(SocketAddr),
@@ -90,14 +127,7 @@ impl Socks {
                         let _ = (&stream).read_to_end(&mut Vec::new());
                         return;
                     }
-                    let at = {
-                        let mut seen = log.0.lock().unwrap();
-                        seen.push(Seen::default());
-                        seen.len() - 1
-                    };
-                    let _ = serve(stream, &upstreams, manner, &log, at);
-                    log.0.lock().unwrap()[at].closed = true;
-                    log.1.notify_all();
+                    let _ = serve(stream, &upstreams, manner, &log);
                 });
             }
         });
@@ -142,13 +172,13 @@ fn take_counted(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     Ok(octets)
 }
 
-/// RFC 1928 and RFC 1929.
+/// RFC 1928 and RFC 1929. A client that leaves before it asks for a target, as
+/// `check` does, is not written down.
 fn serve(
     mut client: TcpStream,
     upstreams: &Upstreams,
     manner: Manner,
     log: &Log,
-    at: usize,
 ) -> std::io::Result<()> {
     let [version] = take::<1>(&mut client)?;
     assert_eq!(version, 5);
@@ -168,16 +198,34 @@ fn serve(
         _ => String::from_utf8(take_counted(&mut client)?).unwrap(),
     };
     let port = u16::from_be_bytes(take::<2>(&mut client)?);
-    {
+    let at = {
         let mut seen = log.0.lock().unwrap();
-        let seen = &mut seen[at];
-        (seen.user, seen.password) = (user, password);
-        seen.target = format!("{host}:{port}");
-        seen.kind = kind;
-    }
+        seen.push(Seen {
+            user,
+            password,
+            target: format!("{host}:{port}"),
+            kind,
+            ..Seen::default()
+        });
+        seen.len() - 1
+    };
     log.1.notify_all();
     let upstream = upstreams.of(&host, port);
-    let Some(upstream) = upstream.filter(|_| manner != Manner::Refusing) else {
+    let upstream = upstream.filter(|_| manner != Manner::Refusing);
+    let passed = pass(client, upstream, log, at);
+    log.0.lock().unwrap()[at].closed = true;
+    log.1.notify_all();
+    passed
+}
+
+/// Passes on what both sides say, and writes down what the client does.
+fn pass(
+    mut client: TcpStream,
+    upstream: Option<SocketAddr>,
+    log: &Log,
+    at: usize,
+) -> std::io::Result<()> {
+    let Some(upstream) = upstream else {
         return client.write_all(&[5, 4, 0, 1, 0, 0, 0, 0, 0, 0]);
     };
     let mut server = TcpStream::connect(upstream)?;

@@ -2,6 +2,7 @@
 
 use ncprop279::config::settings::{Credentials, DialectSetting, NodeAddress, RpcSettings};
 use ncprop279::isolation::IsolationId;
+use ncprop279::log::Log;
 use ncprop279::snapshot::{FetchFailure, Fetched, NameKey};
 use ncprop279::source::rpc::{RpcSource, fuzzing};
 
@@ -34,7 +35,7 @@ pub(super) fn source(port: u16, dialect: DialectSetting) -> RpcSource {
         dialect,
         proxy: None,
     };
-    RpcSource::new(&settings, |_| {})
+    RpcSource::new(&settings, Log::silent())
 }
 
 /// What is asked, and on whose behalf.
@@ -86,7 +87,10 @@ pub fn rpc(data: &[u8]) {
         }
     }
     if let Some((_, _, words)) = fuzzing::info(body) {
-        assert!(words.chars().count() < 250, "{words}");
+        assert!(words.chars().count() < 300, "{words}");
+    }
+    if let Some(setting) = fuzzing::setting(body) {
+        assert!(!setting.is_object() && !setting.is_array(), "{setting}");
     }
 }
 

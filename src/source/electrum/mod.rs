@@ -48,7 +48,7 @@ use self::state::{ReadOnly, State};
 use self::store::HeaderFile;
 use self::sync::{Driver, Ledger, OPERATORS};
 use self::wire::Dialer;
-use super::{Cancel, Finding, Heard, Learned, Limit, Source};
+use super::{Cancel, Finding, Heard, Learned, Limit, Source, proxy};
 use crate::chain::headers::Headers;
 use crate::chain::network::Network;
 use crate::config::settings::{ElectrumSettings, NodeAddress};
@@ -280,6 +280,11 @@ impl Source for ElectrumSource {
     }
 
     fn check(&self, limit: &Limit) -> Vec<Finding> {
+        if let Some(proxy) = &self.0.settings.proxy
+            && let Some(obstacle) = proxy::obstacle(proxy, limit)
+        {
+            return vec![obstacle];
+        }
         check::check(self.0.shared(), &self.0.servers(), limit)
     }
 }

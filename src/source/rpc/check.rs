@@ -4,15 +4,17 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use super::connections::Purpose;
 use super::dialect::{self, Dialect};
 use super::http::HttpReply;
+use super::isolating::Isolating;
 use super::reply::{NodeState, Reply, node_state};
 use super::sync::{Info, MAX_WORD};
-use super::{Node, Question, shown};
+use super::{NEWER, Node, Question, TOO_OLD, shown};
 use crate::config::settings::{Credentials, DialectSetting};
 use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure, NameKey};
-use crate::source::{Finding, Health, Limit};
+use crate::source::{Finding, Health, Limit, proxy};
 use crate::text::clip;
 
 /// A name to try the call with. Namecoin Core looks it up in its own copy of
@@ -42,9 +44,14 @@ struct ChainInfo {
 
 /// Tries the node out. Later steps are left out after one that fails for good.
 pub fn check(source: &Node, limit: &Limit) -> Vec<Finding> {
+    if let Some(proxy) = &source.settings.proxy
+        && let Some(obstacle) = proxy::obstacle(proxy, limit)
+    {
+        return vec![obstacle];
+    }
     let mut found = Vec::new();
     steps(source, limit, &mut found);
-    found.push(proxy(source));
+    found.push(way(source));
     found
 }
 
@@ -64,7 +71,7 @@ fn steps(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {
         limit,
     };
     let request = probe.name_show(&isolation, &key);
-    let (secret, answer) = match source.call(&request, &isolation, limit) {
+    let (secret, answer) = match source.call(&request, &Purpose::Lookup(isolation.clone()), limit) {
         Ok(answered) => answered,
         Err(failure) => return found.push(unreachable(source, &failure)),
     };
@@ -89,7 +96,8 @@ fn steps(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {
         Reply::Error(error) => {
             let state = node_state(&error);
             core(source, Some(state), limit, found);
-            if state == NodeState::Unknown && error.absence().is_none() {
+            if matches!(state, NodeState::Unknown | NodeState::Refuses) && error.absence().is_none()
+            {
                 let message = shown(&error, &question, &secret);
                 found.push(Finding::fail(
                     "lookups",
@@ -103,7 +111,7 @@ fn steps(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {
 }
 
 fn call(source: &Node, request: &str, limit: &Limit) -> Result<HttpReply, FetchFailure> {
-    let (_, answer) = source.call(request, &IsolationId::shared(), limit)?;
+    let (_, answer) = source.call(request, &Purpose::Node, limit)?;
     Ok(answer)
 }
 
@@ -142,9 +150,8 @@ fn unreachable(source: &Node, failure: &FetchFailure) -> Finding {
         ),
         _ if source.settings.proxy.is_some() => (
             "reachable",
-            "check that --proxy is the SOCKS port of a Tor that runs (and StemNS, with \
-             __LeaveStreamsUnattached 1 in torrc), that the node runs with its RPC server on, \
-             and --rpc-address",
+            "check that the node runs with its RPC server on, and --rpc-address; with \
+             __LeaveStreamsUnattached 1 in torrc StemNS must run too",
         ),
         _ => (
             "reachable",
@@ -195,7 +202,10 @@ fn core(source: &Node, state: Option<NodeState>, limit: &Limit, found: &mut Vec<
             "see in the node itself whether it is synced",
         ),
     });
-    found.push(Finding::ok("isolation", "a lookup needs no network"));
+    found.push(match state {
+        Some(NodeState::TooOld) => Finding::fail("isolation", format!("the node {TOO_OLD}"), NEWER),
+        _ => Finding::ok("isolation", "a lookup needs no network"),
+    });
 }
 
 fn electrum(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {
@@ -232,21 +242,15 @@ fn electrum(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {
             "see in the node itself whether it is synced",
         ),
     });
-    found.push(if info.isolates() {
-        Finding::ok(
-            "isolation",
-            "each isolation id has a server connection of its own",
-        )
-    } else {
-        Finding::warn(
-            "isolation",
-            info.unisolated(),
-            "use Namecoin Core, or Electrum-NMC 4.0.6",
-        )
+    found.push(match Isolating::of(source, &info, limit) {
+        Ok(Isolating::Yes) => Finding::ok("isolation", Isolating::Yes.text(&info)),
+        Ok(other) => Finding::warn("isolation", other.text(&info), other.remedy()),
+        Err(failure) => unreachable(source, &failure),
     });
 }
 
-fn proxy(source: &Node) -> Finding {
+/// How the node is reached.
+fn way(source: &Node) -> Finding {
     let address = &source.settings.address;
     if source.settings.proxy.is_some() && !address.is_onion() {
         return Finding::warn(

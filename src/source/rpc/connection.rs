@@ -1,7 +1,7 @@
 //! How connections to a node are opened, and what became of the last one.
 
 use std::cell::Cell;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use ureq::config::Config;
@@ -153,19 +153,8 @@ pub(super) struct NodeResolver {
 impl NodeResolver {
     /// A resolver for the node at `address`.
     pub fn new(address: &NodeAddress) -> Self {
-        let hosts = if address.host.eq_ignore_ascii_case("localhost") {
-            vec![
-                IpAddr::from(Ipv4Addr::LOCALHOST),
-                IpAddr::from(Ipv6Addr::LOCALHOST),
-            ]
-        } else {
-            address.host.parse().into_iter().collect()
-        };
         Self {
-            known: hosts
-                .into_iter()
-                .map(|host| SocketAddr::new(host, address.port))
-                .collect(),
+            known: address.known(),
             dns: DefaultResolver::default(),
         }
     }
@@ -186,31 +175,5 @@ impl Resolver for NodeResolver {
             addresses.push(*address);
         }
         Ok(addresses)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn known(host: &str) -> Vec<String> {
-        let address = NodeAddress {
-            host: host.into(),
-            port: 8336,
-        };
-        NodeResolver::new(&address)
-            .known
-            .iter()
-            .map(SocketAddr::to_string)
-            .collect()
-    }
-
-    #[test]
-    fn localhost_and_literals_need_no_dns() {
-        assert_eq!(known("localhost"), ["127.0.0.1:8336", "[::1]:8336"]);
-        assert_eq!(known("LocalHost"), ["127.0.0.1:8336", "[::1]:8336"]);
-        assert_eq!(known("192.0.2.1"), ["192.0.2.1:8336"]);
-        assert_eq!(known("2001:db8::1"), ["[2001:db8::1]:8336"]);
-        assert!(known("node.example").is_empty());
     }
 }

@@ -81,6 +81,11 @@ pub(super) fn getinfo() -> String {
     request("getinfo", &json!([]))
 }
 
+/// The body of a request for one of Electrum-NMC's settings.
+pub(super) fn getconfig(key: &str) -> String {
+    request("getconfig", &json!({"key": key}))
+}
+
 /// The body of a request.
 pub(super) fn request(method: &str, params: &Value) -> String {
     // The id is constant: one connection carries one request at a time, and a

@@ -2,7 +2,8 @@
 
 use super::dialect::Recognition;
 use super::http::HttpReply;
-use super::reply::Reply;
+use super::isolating::Isolating;
+use super::reply::{self, Reply};
 use super::sync::Info;
 use super::{Asked, Question, RpcSource};
 use crate::config::settings::DialectSetting;
@@ -42,8 +43,14 @@ pub fn take(
 }
 
 /// What the answer to `getinfo` says: whether the node has caught up, whether
-/// it isolates, and the words if it does not.
+/// it is of the line that can isolate, and the longest words if it does not.
 pub fn info(body: &[u8]) -> Option<(bool, bool, String)> {
     let info = Info::of(&Reply::parse(body)?);
-    Some((info.is_synced(), info.isolates(), info.unisolated()))
+    let words = Isolating::OneServer.text(&info);
+    Some((info.is_synced(), info.is_of_4_0(), words))
+}
+
+/// The answer to `getconfig`.
+pub fn setting(body: &[u8]) -> Option<serde_json::Value> {
+    reply::plain_result(body)
 }

@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE};
 
 use super::connection::Trace;
-use super::connections::{Connections, MAX_IDLE_AGE};
+use super::connections::{Connections, MAX_IDLE_AGE, Purpose};
 use super::credentials::Secret;
 use crate::config::settings::NodeAddress;
-use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure};
 use crate::source::Limit;
 
@@ -70,15 +69,15 @@ impl Http {
         &self,
         secret: &Secret,
         body: &str,
-        isolation: &IsolationId,
+        purpose: &Purpose,
         limit: &Limit,
     ) -> Result<HttpReply, FetchFailure> {
-        match self.attempt(secret, body, isolation, limit, MAX_IDLE_AGE)? {
+        match self.attempt(secret, body, purpose, limit, MAX_IDLE_AGE)? {
             Ok(reply) => Ok(reply),
             Err(error) if was_closed_while_idle(&error, Trace::taken()) => {
                 // The other kept connections are likely closed as well. An
                 // age of zero drops them all and opens a new one.
-                self.attempt(secret, body, isolation, limit, Duration::ZERO)?
+                self.attempt(secret, body, purpose, limit, Duration::ZERO)?
                     .map_err(|error| self.failure(&error, limit))
             }
             Err(error) => Err(self.failure(&error, limit)),
@@ -89,7 +88,7 @@ impl Http {
         &self,
         secret: &Secret,
         body: &str,
-        isolation: &IsolationId,
+        purpose: &Purpose,
         limit: &Limit,
         max_idle_age: Duration,
     ) -> Result<Result<HttpReply, ureq::Error>, FetchFailure> {
@@ -104,8 +103,9 @@ impl Http {
             return Err(self.timed_out());
         }
         Trace::begin();
-        let agent = self.connections.of(isolation, Instant::now());
-        let reply = agent
+        let carrier = self.connections.of(purpose);
+        let reply = carrier
+            .agent
             .post(&self.url)
             .config()
             .timeout_global(Some(left))
@@ -123,6 +123,7 @@ impl Http {
                     .read_to_vec()?;
                 Ok(HttpReply { status, body })
             });
+        self.connections.carried(purpose, carrier);
         Ok(reply)
     }
 

@@ -13,6 +13,7 @@ mod dialect;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
+mod isolating;
 mod redact;
 mod reply;
 mod sync;
@@ -24,15 +25,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use data_encoding::HEXLOWER;
 use serde_json::value::RawValue;
 
+use self::connections::Purpose;
 use self::credentials::{Keyring, Secret};
 use self::dialect::{Dialect, Recognition};
 use self::http::{Http, HttpReply};
+use self::isolating::Isolating;
 use self::reply::{NodeState, Reply};
 use self::sync::{Info, SyncCheck};
 use super::name_show::{NAME_ERROR, NameShow, RpcError};
 use super::{Cancel, Finding, Limit, Source};
 use crate::config::settings::RpcSettings;
 use crate::isolation::IsolationId;
+use crate::log::Log;
 use crate::platform;
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
 
@@ -45,7 +49,8 @@ use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
 ///
 /// Connections are kept. On the loopback interface they are shared by all
 /// isolation ids: a node that keeps its users apart does so by `streamID`.
-/// Through a proxy each isolation id has its own.
+/// Through a proxy each isolation id has its own, and so have questions about
+/// the node itself.
 pub struct RpcSource(Arc<Node>);
 
 /// The node, and what is known of it.
@@ -56,7 +61,7 @@ struct Node {
     sync: SyncCheck<Info>,
     /// Whether it was looked into that the node honours isolation ids.
     looked: AtomicBool,
-    warn: Box<dyn Fn(&str) + Send + Sync>,
+    log: Log,
     settings: RpcSettings,
 }
 
@@ -68,6 +73,13 @@ impl fmt::Debug for RpcSource {
             .finish_non_exhaustive()
     }
 }
+
+/// What is said of a Namecoin Core from before the options of `name_show`, and
+/// what to do. It looks names up in its own chain, so that asking it without the
+/// isolation id links nothing outside the machine.
+const TOO_OLD: &str = "is too old for isolation ids";
+const NEWER: &str = "use a newer Namecoin Core, or --rpc-dialect consensusj, which asks without \
+                     them: a Namecoin Core needs no network for a lookup";
 
 /// What became of asking in one dialect.
 enum Asked {
@@ -86,16 +98,15 @@ struct Question<'a> {
 
 impl RpcSource {
     /// Prepares; nothing is connected, looked up or read before the first
-    /// fetch. `warn` is called, once at most, if the node turns out to ignore
-    /// isolation ids.
-    pub fn new(settings: &RpcSettings, warn: impl Fn(&str) + Send + Sync + 'static) -> Self {
+    /// fetch. `log` hears, once, whether an Electrum-NMC node isolates.
+    pub fn new(settings: &RpcSettings, log: Log) -> Self {
         Self(Arc::new(Node {
             http: Http::new(&settings.address, settings.proxy.as_ref()),
             keyring: Keyring::new(&settings.credentials),
             recognition: Recognition::new(settings.dialect),
             sync: SyncCheck::default(),
             looked: AtomicBool::new(false),
-            warn: Box::new(warn),
+            log,
             settings: settings.clone(),
         }))
     }
@@ -104,7 +115,8 @@ impl RpcSource {
 impl Node {
     fn ask(&self, dialect: Dialect, question: &Question<'_>) -> Result<Asked, FetchFailure> {
         let request = dialect.name_show(question.isolation, question.key);
-        let (secret, answer) = self.call(&request, question.isolation, question.limit)?;
+        let purpose = Purpose::Lookup(question.isolation.clone());
+        let (secret, answer) = self.call(&request, &purpose, question.limit)?;
         self.take(&answer, dialect, question, &secret)
     }
 
@@ -124,21 +136,20 @@ impl Node {
     }
 
     /// Sends a request with the credentials, and once more if the cookie has
-    /// changed since it was read. `isolation` chooses the connection; it is
-    /// sent only if it is in the request.
+    /// changed since it was read. `purpose` chooses the connection.
     fn call(
         &self,
         request: &str,
-        isolation: &IsolationId,
+        purpose: &Purpose,
         limit: &Limit,
     ) -> Result<(Arc<Secret>, HttpReply), FetchFailure> {
         let secret = self.keyring.current()?;
-        let mut answer = self.http.post(&secret, request, isolation, limit)?;
+        let mut answer = self.http.post(&secret, request, purpose, limit)?;
         if !refuses_credentials(&answer) {
             return Ok((secret, answer));
         }
         if let Some(renewed) = self.keyring.renewed(&secret) {
-            answer = self.http.post(&renewed, request, isolation, limit)?;
+            answer = self.http.post(&renewed, request, purpose, limit)?;
             if !refuses_credentials(&answer) {
                 return Ok((renewed, answer));
             }
@@ -231,9 +242,17 @@ impl Node {
                 FailureKind::NotReady,
                 format_args!("is not ready: {message}"),
             ),
+            // These are in our words, and so they can be logged.
             NodeState::NoSuchMethod => self.failure(
-                FailureKind::BadReply,
+                FailureKind::Unsuitable,
                 "knows no names: is it a Namecoin node?",
+            ),
+            NodeState::TooOld => {
+                self.failure(FailureKind::Unsuitable, format_args!("{TOO_OLD}: {NEWER}"))
+            }
+            NodeState::Refuses => self.failure(
+                FailureKind::Unsuitable,
+                format_args!("does not take our requests (error {code}): check --rpc-dialect"),
             ),
             NodeState::Unknown => self.failure(
                 FailureKind::BadReply,
@@ -246,8 +265,7 @@ impl Node {
     /// an isolation id.
     fn info(&self, limit: &Limit) -> Result<Info, FetchFailure> {
         self.sync.info(limit, || {
-            let nobody = IsolationId::shared();
-            let (_, answer) = self.call(&dialect::getinfo(), &nobody, limit)?;
+            let (_, answer) = self.call(&dialect::getinfo(), &Purpose::Node, limit)?;
             match Reply::parse(&answer.body) {
                 Some(reply) => Ok(Info::of(&reply)),
                 // Passing trouble is no answer; anything else means that
@@ -258,9 +276,8 @@ impl Node {
         })
     }
 
-    /// Says once if an Electrum-NMC node ignores isolation ids. Finding out
-    /// takes a thread of its own: the value that was just found does not wait.
-    fn warn_once(node: &Arc<Self>, limit: &Limit) {
+    /// Says once whether an Electrum-NMC node isolates. Finding out takes a thread of its own: the value that was just found does not wait.
+    fn say_once(node: &Arc<Self>, limit: &Limit) {
         if node.looked.swap(true, Ordering::Relaxed) {
             return;
         }
@@ -271,11 +288,20 @@ impl Node {
             deadline: limit.deadline,
             cancel: Cancel::new(),
         };
-        let look = move || match looker.info(&limit) {
-            Ok(info) if info.isolates() => {}
-            Ok(info) => (looker.warn)(&info.unisolated()),
-            // Asked again with the next name.
-            Err(_) => looker.looked.store(false, Ordering::Relaxed),
+        let look = move || {
+            let found = looker.info(&limit).and_then(|info| {
+                let isolating = Isolating::of(&looker, &info, &limit)?;
+                Ok((isolating, isolating.text(&info)))
+            });
+            match found {
+                Ok((Isolating::Yes, text)) => looker.log.info(text),
+                Ok((other, text)) => {
+                    let remedy = other.remedy();
+                    looker.log.warn(format_args!("{text}; {remedy}"));
+                }
+                // Asked again with the next name.
+                Err(_) => looker.looked.store(false, Ordering::Relaxed),
+            }
         };
         let spawned = platform::thread("look").spawn(look);
         if spawned.is_err() {
@@ -298,7 +324,7 @@ impl Node {
 
     fn wrong_dialect(&self, refused: Dialect) -> FetchFailure {
         self.failure(
-            FailureKind::BadReply,
+            FailureKind::Unsuitable,
             format_args!(
                 "does not understand the dialect of {}: check --rpc-dialect",
                 refused.title()
@@ -336,7 +362,7 @@ impl Node {
         match asked {
             Asked::Fetched(fetched) => {
                 if dialect == Dialect::ElectrumNmc {
-                    Self::warn_once(self, limit);
+                    Self::say_once(self, limit);
                 }
                 Ok(fetched)
             }
@@ -361,10 +387,6 @@ impl Source for RpcSource {
 
     fn check(&self, limit: &Limit) -> Vec<Finding> {
         check::check(&self.0, limit)
-    }
-
-    fn tidy(&self) {
-        self.0.http.connections().tidy(std::time::Instant::now());
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a node answered, taken apart.
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::source::name_show::RpcError;
@@ -44,6 +45,28 @@ impl<'a> Reply<'a> {
     }
 }
 
+/// The result of a method that returns a setting: null, a truth value, a number
+/// or a text. `None` for anything else, an error included.
+pub(super) fn plain_result(body: &[u8]) -> Option<Value> {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        // Null is a result, and the member has to be there.
+        #[serde(borrow)]
+        result: &'a RawValue,
+        #[serde(borrow)]
+        error: Option<&'a RawValue>,
+    }
+    if !is_object(body) {
+        return None;
+    }
+    let Body { result, error } = serde_json::from_slice(body).ok()?;
+    let is_plain = !result.get().starts_with(['{', '[']);
+    if !is_plain || error.is_some_and(|error| error.get() != "null") {
+        return None;
+    }
+    serde_json::from_str(result.get()).ok()
+}
+
 /// Whether JSON text is an object. Without this, a list would be taken for
 /// the members of an object in their order.
 fn is_object(json: &[u8]) -> bool {
@@ -57,6 +80,11 @@ pub(super) enum NodeState {
     NotReady,
     /// It knows no method `name_show`.
     NoSuchMethod,
+    /// It knows the method, but from before its options, one of which is the
+    /// isolation id: it answers with its help text.
+    TooOld,
+    /// It does not take requests of this form.
+    Refuses,
     /// Anything else.
     Unknown,
 }
@@ -66,12 +94,19 @@ pub(super) fn node_state(error: &RpcError) -> NodeState {
     const NOT_CONNECTED: i64 = -9;
     const IN_INITIAL_DOWNLOAD: i64 = -10;
     const IN_WARM_UP: i64 = -28;
+    const MISCELLANEOUS: i64 = -1;
+    const TYPE_ERROR: i64 = -3;
+    const INVALID_PARAMETER: i64 = -8;
+    const INVALID_REQUEST: i64 = -32600;
     const METHOD_NOT_FOUND: i64 = -32601;
+    const INVALID_PARAMS: i64 = -32602;
     const ELECTRUM: i64 = 1;
     const PASSING: [&str; 3] = ["still syncing", "no interface", "no clean interface"];
     match error.code {
         NOT_CONNECTED | IN_INITIAL_DOWNLOAD | IN_WARM_UP => NodeState::NotReady,
         METHOD_NOT_FOUND => NodeState::NoSuchMethod,
+        MISCELLANEOUS if error.message.trim_start().starts_with("name_show") => NodeState::TooOld,
+        TYPE_ERROR | INVALID_PARAMETER | INVALID_REQUEST | INVALID_PARAMS => NodeState::Refuses,
         ELECTRUM => {
             let message = error.message.to_ascii_lowercase();
             if PASSING.iter().any(|words| message.contains(words)) {
@@ -132,6 +167,24 @@ mod tests {
             assert!(Reply::parse(body.as_bytes()).is_none(), "{body}");
         }
         assert!(Reply::parse(b"{\"result\":{\"a\":\"\xff\"}}").is_none());
+    }
+
+    #[test]
+    fn settings_are_plain() {
+        for (body, expected) in [
+            (r#"{"result":null}"#, Some(Value::Null)),
+            (r#"{"id":1,"result":true,"error":null}"#, Some(true.into())),
+            (r#"{"result":"socks5:h:1"}"#, Some("socks5:h:1".into())),
+            (r#"{"result":[1]}"#, None),
+            (r#"{"result":{"a":1}}"#, None),
+            (r#"{"result":null,"error":{"code":1}}"#, None),
+            (r#"{"error":{"code":1}}"#, None),
+            ("{}", None),
+            ("[null]", None),
+            ("", None),
+        ] {
+            assert_eq!(plain_result(body.as_bytes()), expected, "{body}");
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What an Electrum-NMC node says of itself: whether it has caught up with its
-//! server, and whether it honours isolation ids.
+//! server, and of which version it is.
 //!
 //! Before it has caught up, it says of names it cannot know that they never
 //! existed.
@@ -160,21 +160,11 @@ impl Info {
         }
     }
 
-    /// Whether the node asks its servers for each isolation id separately: the
-    /// 4.0 line does.
-    pub fn isolates(&self) -> bool {
+    /// Whether the node is of the line that knows isolation ids.
+    pub fn is_of_4_0(&self) -> bool {
         self.version
             .as_ref()
             .is_some_and(|version| version.starts_with("4.0."))
-    }
-
-    /// What it means that the node does not isolate.
-    pub fn unisolated(&self) -> String {
-        let version = self.version.as_deref().unwrap_or("of unknown version");
-        format!(
-            "this Electrum-NMC ({version}) ignores isolation ids: it looks up names of different \
-             activities over the same server connections, which links them"
-        )
     }
 }
 

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 use super::http::{Request, Response};
 use super::{Flavour, Reply};
 
+/// How a Core from before the options object begins its help text.
+pub const HELP: &str = "name_show \"name\"\n\nLook up the current data for the given name.";
+
 /// A reply in `tests/data/`.
 #[derive(Deserialize)]
 struct Recording {
@@ -29,7 +32,7 @@ fn recordings(flavour: Flavour) -> &'static HashMap<String, Recording> {
         .map(|text| serde_json::from_str(text).unwrap())
     });
     match flavour {
-        Flavour::Core | Flavour::ConsensusJ => &all[0],
+        Flavour::Core | Flavour::ConsensusJ | Flavour::OldCore => &all[0],
         Flavour::Electrum406 => &all[1],
         Flavour::Electrum410 => &all[2],
     }
@@ -96,8 +99,12 @@ impl Call {
         if path != "/" || !body.is_object() {
             return Some("invalid request");
         }
+        if self.flavour == Flavour::OldCore && self.method == "name_show" && length != 1 {
+            return Some(HELP);
+        }
         match (self.flavour.is_electrum(), self.method.as_str()) {
             (true, "getinfo") => None,
+            (true, "getconfig") if has("key") => None,
             (false, "name_show") => match &body["jsonrpc"] {
                 Value::Null => None,
                 version if version == "1.0" || version == "2.0" => None,
@@ -184,6 +191,11 @@ impl Call {
                 result.remove("server_height");
             }
         })
+    }
+
+    /// The value of a setting, in the form of the recorded replies.
+    pub fn getconfig(&self, value: Value) -> Response {
+        self.changed("getinfo", |body| body["result"] = value)
     }
 
     fn found(&self, value: &[u8], change: impl FnOnce(&mut Value)) -> Response {

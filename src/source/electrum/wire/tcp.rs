@@ -5,7 +5,7 @@
 //! what is left until the deadline.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -133,21 +133,11 @@ pub(super) fn connect(address: &NodeAddress, until: Until<'_>) -> io::Result<Tcp
 }
 
 fn addresses(address: &NodeAddress, until: Until<'_>) -> io::Result<Vec<SocketAddr>> {
-    let known = if address.host.eq_ignore_ascii_case("localhost") {
-        vec![
-            IpAddr::from(Ipv4Addr::LOCALHOST),
-            IpAddr::from(Ipv6Addr::LOCALHOST),
-        ]
-    } else {
-        address.host.parse().into_iter().collect()
-    };
+    let known = address.known();
     if known.is_empty() {
         return resolve(address, until);
     }
-    Ok(known
-        .into_iter()
-        .map(|host| SocketAddr::new(host, address.port))
-        .collect())
+    Ok(known)
 }
 
 /// Asks the system. It knows no time limits, so a thread waits for it and may
