@@ -11,6 +11,7 @@ use crate::prop279::session::text;
 use crate::resolve::{Query, Verdict};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
+use crate::text::ascii_json;
 use crate::value::error::ItemError;
 use crate::value::object::{Root, Stop};
 use crate::zone::{self, Listing, Located, TTL, Traced, Unanswered, listing, present};
@@ -26,7 +27,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// One JSON object: `records` with `owner`, `ttl`, `class`, `type` and
+    /// One JSON object in printable ASCII: `records` with `owner`, `ttl`, `class`, `type` and
     /// `data` in the form of a zone file, and `errors` with `owner`, `item` and
     /// `reason`. Where a wildcard stands for the name, `wildcard` is its name.
     pub fn to_json(&self) -> String {
@@ -48,9 +49,7 @@ impl Report {
                 json!({"records": records, "errors": errors, "wildcard": wildcard})
             }
         };
-        let mut text = object.to_string();
-        text.push('\n');
-        text
+        ascii_json(&object.to_string()) + "\n"
     }
 }
 
