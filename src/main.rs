@@ -150,7 +150,11 @@ fn resolve(
     let source = told(settings, level);
     let only_onion = settings.only_onion;
     let report = commands::resolve::run(name, isolation, only_onion, settings.timeout, &source);
-    print(&report.answer());
+    match report.status() {
+        Status::Success => print(&(text::printable(&report.answer()) + "\n")),
+        // A script must not take a failure for an address.
+        _ => complain(&report.answer()),
+    }
     if explain {
         print(&commands::explain::text(&report, &settings.source));
     }

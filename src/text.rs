@@ -97,7 +97,10 @@ mod tests {
         let escaped = ascii_json(&json.to_string());
         assert!(escaped.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
         assert!(escaped.contains("\\u007f\\u0085\\u009b31m"), "{escaped}");
-        assert!(escaped.contains("\\u202e\\ufeff\\ud83d\\ude00"), "{escaped}");
+        assert!(
+            escaped.contains("\\u202e\\ufeff\\ud83d\\ude00"),
+            "{escaped}"
+        );
         let read: serde_json::Value = serde_json::from_str(&escaped).unwrap();
         assert_eq!(read, json);
     }

@@ -1,5 +1,6 @@
 //! `ncprop279 resolve`: the answer to one query.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::isolation::IsolationId;
@@ -8,7 +9,6 @@ use crate::prop279::session::{status, text};
 use crate::resolve::{self, Looked, Query, Step, Verdict};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
-use crate::text::printable;
 
 use super::Fetch;
 
@@ -33,9 +33,9 @@ impl Report {
         status(&self.verdict)
     }
 
-    /// The answer, or why there is none: one line.
-    pub fn answer(&self) -> String {
-        printable(&text(&self.verdict)) + "\n"
+    /// The answer, or why there is none, in words that may hold anything.
+    pub fn answer(&self) -> Cow<'_, str> {
+        text(&self.verdict)
     }
 }
 
