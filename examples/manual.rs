@@ -108,6 +108,7 @@ fn commands() -> Roff {
     for command in ncprop279::config::command_line().get_subcommands() {
         let arguments: String = command
             .get_positionals()
+            .filter(|argument| !argument.is_hide_set())
             .map(|argument| match argument.is_required_set() {
                 true => format!(" {}", argument.get_id()),
                 false => format!(" [{}]", argument.get_id()),
@@ -122,7 +123,16 @@ fn commands() -> Roff {
                 continue;
             };
             section.control("br", []);
-            section.text([bold(format!("--{long}")), roman(format!(": {help}"))]);
+            let value = option
+                .get_value_names()
+                .filter(|_| option.get_action().takes_values());
+            let value: String = value
+                .iter()
+                .copied()
+                .flatten()
+                .map(|name| format!(" {name}"))
+                .collect();
+            section.text([bold(format!("--{long}")), roman(format!("{value}: {help}"))]);
         }
     }
     section

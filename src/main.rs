@@ -55,7 +55,11 @@ fn main() -> ExitCode {
             isolation,
             explain,
         } => resolve(&settings, level, &name, isolation.as_deref(), explain),
-        Command::Records { name, json } => records(&settings, level, &name, json),
+        Command::Records {
+            name,
+            isolation,
+            json,
+        } => records(&settings, level, &name, isolation.as_deref(), json),
         Command::Check => check(&settings, level),
     }
 }
@@ -139,13 +143,9 @@ fn resolve(
     isolation: Option<&str>,
     explain: bool,
 ) -> ExitCode {
-    let isolation = match isolation.map(|id| IsolationId::parse(id.as_bytes())) {
-        None => IsolationId::shared(),
-        Some(Ok(isolation)) => isolation,
-        Some(Err(error)) => {
-            complain(&error.to_string());
-            return ExitCode::from(Status::NotRegistered.code());
-        }
+    let isolation = match under(isolation) {
+        Ok(isolation) => isolation,
+        Err(status) => return status,
     };
     let source = told(settings, level);
     let only_onion = settings.only_onion;
@@ -161,9 +161,31 @@ fn resolve(
     ExitCode::from(report.status().code())
 }
 
-fn records(settings: &Settings, level: Level, name: &str, json: bool) -> ExitCode {
+/// The isolation id that a subcommand asks under, or how it ends if it is none.
+fn under(written: Option<&str>) -> Result<IsolationId, ExitCode> {
+    match written.map(|id| IsolationId::parse(id.as_bytes())) {
+        None => Ok(IsolationId::shared()),
+        Some(Ok(isolation)) => Ok(isolation),
+        Some(Err(error)) => {
+            complain(&error.to_string());
+            Err(ExitCode::from(Status::NotRegistered.code()))
+        }
+    }
+}
+
+fn records(
+    settings: &Settings,
+    level: Level,
+    name: &str,
+    isolation: Option<&str>,
+    json: bool,
+) -> ExitCode {
+    let isolation = match under(isolation) {
+        Ok(isolation) => isolation,
+        Err(status) => return status,
+    };
     let source = told(settings, level);
-    match commands::records::run(name, settings.timeout, &source) {
+    match commands::records::run(name, isolation, settings.timeout, &source) {
         Ok(report) if json => {
             print(&report.to_json());
             ExitCode::SUCCESS

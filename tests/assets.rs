@@ -42,7 +42,7 @@ fn the_manual_page_has_every_option_and_command() {
     for command in ["resolve NAME", "records NAME", "check", "completions SHELL"] {
         assert!(page.contains(&format!(".TP\n{command}")), "{command}");
     }
-    for option in ["--explain: Tell", "--json: Print"] {
+    for option in ["--explain: Tell", "--json: Print", "--isolation ID: Ask"] {
         assert!(page.contains(option), "{option}");
     }
     for section in ["EXIT STATUS", "ENVIRONMENT", "FILES"] {
@@ -63,6 +63,37 @@ fn completions_know_every_option_and_command() {
         }
     }
 }
+
+/// What follows `ncprop279 completions` is one of a few words.
+#[test]
+fn completions_know_the_shells() {
+    for (shell, offer) in [
+        ("bash", "bash elvish fish powershell zsh\""),
+        ("zsh", "(bash elvish fish powershell zsh)"),
+        (
+            "fish",
+            "using_subcommand completions\" -f -a \"bash elvish fish powershell zsh\"",
+        ),
+    ] {
+        let script = completions(shell);
+        assert!(script.contains(offer), "{shell}: {script}");
+    }
+    // Of what the others generate no part names the words after a command.
+    let Ok(output) = Command::new("bash").args(["-c", COMPLETE]).output() else {
+        return println!("there is no bash here to try it with");
+    };
+    let words = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(words.trim(), "powershell");
+}
+
+/// Completes `ncprop279 completions p` as an interactive bash does.
+const COMPLETE: &str = "\
+source contrib/completions/ncprop279.bash
+COMP_WORDS=(ncprop279 completions p)
+COMP_CWORD=2
+_ncprop279 ncprop279 p completions
+echo \"${COMPREPLY[@]}\"
+";
 
 #[test]
 fn bash_takes_its_completions() {

@@ -96,6 +96,70 @@ fn resolve_tells_what_it_looked_at_if_asked() {
     }
 }
 
+/// Of a client: where it waits for a line, the message stands there too.
+#[test]
+fn a_bad_command_line_of_a_plugin_says_what_to_write() {
+    for (arguments, message) in [
+        (
+            &["-version"][..],
+            "-version (command line) has one hyphen; write --version",
+        ),
+        (
+            &["-verbose"],
+            "-verbose (command line) has one hyphen; write --verbose",
+        ),
+        (
+            &["--only-onion", "true"],
+            "--only-onion (command line) takes its value after an equals sign; \
+             write --only-onion=true",
+        ),
+        (
+            &["onion.bit"],
+            "unknown command (command line); commands are resolve, records, check, completions, \
+             help; to look a name up write ncprop279 resolve NAME",
+        ),
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status, Some(1), "{arguments:?}");
+        assert_eq!(output.stderr, [format!("ncprop279: {message}")]);
+        assert_eq!(output.stdout, [format!("INIT 1 1 \"{message}\"")]);
+    }
+    // The values of options are no options.
+    let options = ["--config", "-version", "--rpc-password", "--only-onion"];
+    let output = run(&[&options[..], &["true"]].concat());
+    assert!(
+        output.stderr[0].contains("unknown command"),
+        "{:?}",
+        output.stderr
+    );
+}
+
+/// A value with a hyphen in front is one all the same.
+#[test]
+fn the_isolation_id_is_an_option() {
+    for id in ["some-id", "AAAA", "a.bit", "-x", "--json", "yes"] {
+        let output = on_examples(&["resolve", "example.bit", "--isolation", id, "--explain"]);
+        assert_eq!(output.stdout[0], "192.0.2.1", "{:?}", output.stderr);
+        let way = output.stdout.join(" ");
+        assert!(
+            way.contains(&format!("under the isolation id {id},")),
+            "{way}"
+        );
+        let output = on_examples(&["records", &format!("--isolation={id}"), "example.bit"]);
+        assert_eq!(output.status, Some(0), "{:?}", output.stderr);
+    }
+    for command in ["resolve", "records"] {
+        let output = on_examples(&[command, "example.bit", "--isolation", "two words"]);
+        assert_eq!(output.status, Some(3), "{:?}", output.stderr);
+        assert!(output.stdout.is_empty(), "{:?}", output.stdout);
+        assert!(
+            output.stderr[0].contains("isolation"),
+            "{:?}",
+            output.stderr
+        );
+    }
+}
+
 #[test]
 fn resolve_takes_an_isolation_id() {
     assert_eq!(
@@ -175,9 +239,64 @@ fn a_bad_command_line_of_a_subcommand_is_told_on_stderr_only() {
         (&["resolve", "a.bit", "i", "more", "-v"], "word"),
         (&["records", "a.bit", "more"], "word"),
         (&["resolve", "a.bit", "--nope"], "nope"),
-        (&["resolve", "-explain", "a.bit"], "two hyphens"),
-        (&["--explain", "resolve", "a.bit"], "behind its command"),
-        (&["--json", "records", "a.bit"], "behind its command"),
+        (
+            &["resolve", "-explain", "a.bit"],
+            "-explain (command line) has one hyphen; write --explain",
+        ),
+        (
+            &["resolve", "a.bit", "-timeout", "5"],
+            "-timeout (command line) has one hyphen; write --timeout",
+        ),
+        (&["resolve", "-nope", "a.bit"], "two hyphens"),
+        (
+            &["--explain", "resolve", "a.bit"],
+            "--explain (command line) is an option of resolve; write it after the command",
+        ),
+        (
+            &["records", "--explain", "a.bit"],
+            "--explain (command line) is an option of resolve;",
+        ),
+        (
+            &["--json", "records", "a.bit"],
+            "--json (command line) is an option of records; write it after the command",
+        ),
+        (
+            &["resolve", "a.bit", "--json"],
+            "--json (command line) is an option of records;",
+        ),
+        (
+            &["--isolation", "i", "resolve", "a.bit"],
+            "--isolation (command line) is an option of resolve and records;",
+        ),
+        (&["check", "--isolation=i"], "of resolve and records;"),
+        // A word of its own would be taken for the name or the isolation id.
+        (
+            &["resolve", "--only-onion", "yes", "onion.bit"],
+            "--only-onion (command line) takes its value after an equals sign; \
+             write --only-onion=true",
+        ),
+        (
+            &["resolve", "onion.bit", "--only-onion", "0"],
+            "write --only-onion=false",
+        ),
+        (
+            &["resolve", "--log-names", "on", "onion.bit"],
+            "write --log-names=true",
+        ),
+        (&["resolve", "a.bit", "AAAA"], "no type of record"),
+        (&["resolve", "a.bit", "txt"], "see records NAME"),
+        (&["resolve", "a.bit", "b.bit"], "--isolation=ID"),
+        (&["resolve", "a.bit", "d/b"], "takes one name"),
+        (
+            &["resolve", "a.bit", "i", "--isolation=i"],
+            "a word after the name",
+        ),
+        (
+            &["resolve", "a.bit", "--isolation=i", "--isolation=i"],
+            "more than once",
+        ),
+        (&["resolve", "a.bit", "--isolation"], "needs a value"),
+        (&["records", "a.bit", "AAAA"], "a word too many"),
         (&["resolve", "-vx", "a.bit"], "\"-x\""),
         (
             &["resolve", "-x", "a.bit"],

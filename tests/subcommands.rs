@@ -149,7 +149,7 @@ fn resolve_does_not_try_again() {
 }
 
 #[test]
-fn resolve_asks_every_kind_of_node_under_the_id() {
+fn they_ask_every_kind_of_node_under_the_id() {
     for flavour in Flavour::RECORDED {
         let node = Node::start(flavour);
         node.set("d/a", r#"{"ip":"192.0.2.1"}"#);
@@ -157,6 +157,9 @@ fn resolve_asks_every_kind_of_node_under_the_id() {
         assert_eq!(end.code, Some(0), "{flavour:?}: {end:#?}");
         assert_eq!(end.stdout[0], "192.0.2.1", "{flavour:?}: {end:#?}");
         assert_eq!(node.streams("d/a"), ["my-id"], "{flavour:?}");
+        let end = owned(&["records", "a.bit", "--isolation", "other-id"], &node);
+        assert_eq!(end.code, Some(0), "{flavour:?}: {end:#?}");
+        assert_eq!(node.streams("d/a"), ["my-id", "other-id"], "{flavour:?}");
     }
 }
 

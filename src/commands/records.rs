@@ -76,12 +76,17 @@ impl From<Verdict> for Failure {
 /// # Errors
 /// The name cannot be registered, has no domain object or no such subdomain,
 /// or could not be fetched.
-pub fn run(name: &str, timeout: Duration, source: &dyn Source) -> Result<Report, Failure> {
+pub fn run(
+    name: &str,
+    isolation: IsolationId,
+    timeout: Duration,
+    source: &dyn Source,
+) -> Result<Report, Failure> {
     let written = super::dns_name(name);
     let query = Query::parse(written.as_bytes(), false)?;
     let domain = query.name().trim_to(2);
     let deadline = super::deadline(timeout);
-    let mut snapshot = Snapshot::new(IsolationId::shared());
+    let mut snapshot = Snapshot::new(isolation);
     let mut fetches = Vec::new();
     loop {
         match listing::list(&domain, &snapshot) {
