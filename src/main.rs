@@ -1,13 +1,14 @@
 //! The `ncprop279` command: reads the configuration, puts the rooms together,
 //! and turns what comes of it into an exit status.
 
-use std::io::Write;
+use std::io::{IsTerminal, Read, Write};
 use std::process::{ExitCode, exit};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ncprop279::commands;
+use ncprop279::commands::typed::{self, Typed};
 use ncprop279::config::settings::{Settings, SourceSettings};
 use ncprop279::config::{self, Command, ConfigError, Invocation, Outcome};
 use ncprop279::isolation::IsolationId;
@@ -128,6 +129,14 @@ fn run_plugin(settings: &Settings, warnings: &[String], level: Level) -> ExitCod
     })
     .with_names(settings.log_names);
     let source = source(settings, log.clone());
+    let stdin: Box<dyn Read> = match std::io::stdin().is_terminal() {
+        true => {
+            notices.line(typed::WELCOME);
+            let hints = Arc::clone(&notices);
+            Box::new(Typed::new(stdin, move |hint| hints.line(hint)))
+        }
+        false => Box::new(stdin),
+    };
     let served = plugin::serve(stdin, stdout, source, settings, &log, || exit(0));
     if let Err(error) = served {
         notices.line(&format!("stdin cannot be read: {error}"));

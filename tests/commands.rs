@@ -478,6 +478,98 @@ fn a_bad_name_to_resolve_fails() {
     }
 }
 
+/// The status is the plugin's; what to write instead is for a person.
+#[test]
+fn a_name_that_was_pasted_leads_to_what_to_write() {
+    for (name, message, status) in [
+        ("", "the name is empty; write one such as example.bit", 2),
+        (
+            "https://example.bit/x",
+            "https://example.bit/x is a URL; write example.bit",
+            2,
+        ),
+        (
+            "example.bit:80",
+            "example.bit:80 has a port; write example.bit",
+            2,
+        ),
+        (
+            "m\u{fc}nchen.bit",
+            "m\\u{fc}nchen.bit is not ASCII; write xn--mnchen-3ya.bit",
+            3,
+        ),
+        (
+            "d/m\u{fc}nchen",
+            "d/m\\u{fc}nchen is not ASCII; write xn--mnchen-3ya.bit",
+            3,
+        ),
+        ("example", "example lacks an ending; write example.bit", 2),
+        ("example.com", "example.com is not a Namecoin domain", 2),
+    ] {
+        for command in ["resolve", "records"] {
+            let output = on_examples(&[command, name]);
+            assert_eq!(output.status, Some(status), "{command} {name}");
+            assert!(output.stdout.is_empty(), "{:?}", output.stdout);
+            assert_eq!(output.stderr, [format!("ncprop279: {message}")]);
+        }
+    }
+    // A naming client gets the protocol's words.
+    let mut plugin = Plugin::start(&EXAMPLES);
+    assert_eq!(
+        plugin.resolve("1", "https://example.bit/x", "i"),
+        "2 \"https://example.bit/x is not a Namecoin domain\""
+    );
+    plugin.finish();
+}
+
+/// A person at a terminal, typed for by Python: a line is written when the last
+/// words of what came before are there.
+#[cfg(target_os = "linux")]
+const TERMINAL: &str = r#"
+import os, pty, select, sys
+child, terminal = pty.fork()
+if child == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+said = b""
+def until(words):
+    global said
+    while words not in said:
+        if not select.select([terminal], [], [], 60)[0]:
+            sys.exit("not said: %r in %r" % (words, said))
+        said += os.read(terminal, 4096)
+    said = said[said.index(words) + len(words):]
+until(b"ncprop279 resolve NAME")
+for word in [b"help", b"onion.bit"]:
+    os.write(terminal, word + b"\n")
+    until(b"that line is no request and was ignored; write RESOLVE 1 NAME")
+    until(b"ncprop279 --help")
+os.write(terminal, b"\nRESOLVE 1 example.bit i\n")
+until(b"RESOLVED 1 0 192.0.2.1")
+if b"ignored" in said:
+    sys.exit(1)
+os.write(terminal, b"\x04")
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"#;
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_plugin_on_a_terminal_says_what_to_write() {
+    let output = std::process::Command::new("python3")
+        .args(["-c", TERMINAL, env!("CARGO_BIN_EXE_ncprop279")])
+        .args(EXAMPLES)
+        .env_remove("TOR_NS_PROTO_VERSION")
+        .output()
+        .expect("python3 is needed for this test");
+    assert!(output.status.success(), "{output:?}");
+    // Through a pipe nobody is at a terminal.
+    let mut plugin = Plugin::start(&EXAMPLES);
+    plugin.send("help\nonion.bit");
+    assert_eq!(plugin.resolve("1", "example.bit", "i"), "0 192.0.2.1");
+    plugin.close_stdin();
+    plugin.wait();
+    assert!(plugin.all_complaints().is_empty());
+}
+
 // The names file.
 
 /// Every form that a value may have.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use hickory_proto::rr::{Name, RData, RecordType};
 use serde_json::json;
 
+use super::written::{self, Refused};
 use crate::authority::cause::Cause;
 use crate::isolation::IsolationId;
 use crate::prop279::session::text;
@@ -61,6 +62,12 @@ pub struct Failure {
     pub message: String,
 }
 
+impl From<Refused> for Failure {
+    fn from(Refused { verdict, message }: Refused) -> Self {
+        Self { verdict, message }
+    }
+}
+
 impl From<Verdict> for Failure {
     fn from(verdict: Verdict) -> Self {
         Self {
@@ -82,8 +89,7 @@ pub fn run(
     timeout: Duration,
     source: &dyn Source,
 ) -> Result<Report, Failure> {
-    let written = super::dns_name(name);
-    let query = Query::parse(written.as_bytes(), false)?;
+    let (written, query) = written::query(name, false)?;
     let domain = query.name().trim_to(2);
     let deadline = super::deadline(timeout);
     let mut snapshot = Snapshot::new(isolation);
