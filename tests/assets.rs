@@ -1,12 +1,15 @@
 //! What packages install beside the program: the manual page and shell
 //! completions, made from the definition of the command line.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../examples/manual.rs"]
 #[allow(dead_code, clippy::unwrap_used)]
 mod manual;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use ncprop279::config::command_line;
@@ -108,6 +111,94 @@ fn bash_takes_its_completions() {
         .write_all(script.as_bytes())
         .unwrap();
     assert!(bash.wait().unwrap().success());
+}
+
+/// The files of the Debian package: where each is installed, and where it is
+/// here.
+fn packaged() -> BTreeMap<PathBuf, PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let assets = &manifest["package"]["metadata"]["deb"]["assets"];
+    let mut files = BTreeMap::new();
+    for asset in assets.as_array().unwrap() {
+        let [source, target] = [0, 1].map(|at| asset[at].as_str().unwrap());
+        let sources = match source.split_once('*') {
+            None => vec![root.join(source)],
+            Some((folder, end)) => {
+                let entries = fs::read_dir(root.join(folder)).unwrap();
+                let paths = entries.map(|entry| entry.unwrap().path());
+                paths
+                    .filter(|path| path.to_str().unwrap().ends_with(end))
+                    .collect()
+            }
+        };
+        for source in sources {
+            let name = source.file_name().unwrap();
+            let target = match target.ends_with('/') {
+                true => Path::new(target).join(name),
+                false => target.into(),
+            };
+            files.insert(target, source);
+        }
+    }
+    files
+}
+
+/// The anchors of a page's headings, as forges make them.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| {
+            let text = line.trim_start_matches('#').trim().to_lowercase();
+            let kept = text
+                .chars()
+                .filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
+}
+
+/// Who installs the package has no other files.
+#[test]
+fn links_in_packaged_pages_are_alive() {
+    let files = packaged();
+    let folder = Path::new("usr/share/doc/ncprop279");
+    for file in ["README.md", "examples/names.json", "SECURITY.md"] {
+        assert!(files.contains_key(&folder.join(file)), "{file}");
+    }
+    let mut links = 0;
+    for (target, source) in &files {
+        if target.extension().is_none_or(|end| end != "md") {
+            continue;
+        }
+        let page = fs::read_to_string(source).unwrap();
+        for link in page.split("](").skip(1) {
+            let link = link.split(')').next().unwrap();
+            if link.starts_with("https://") {
+                continue;
+            }
+            links += 1;
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let mut leads_to = target.clone();
+            if !path.is_empty() {
+                leads_to = target.parent().unwrap().to_owned();
+                for part in path.split('/') {
+                    match part {
+                        ".." => assert!(leads_to.pop()),
+                        part => leads_to.push(part),
+                    }
+                }
+            }
+            let there = files.get(&leads_to);
+            let there = there.unwrap_or_else(|| panic!("{}: {link}", target.display()));
+            if !anchor.is_empty() {
+                let headings = anchors(&fs::read_to_string(there).unwrap());
+                assert!(headings.contains(anchor), "{}: {link}", target.display());
+            }
+        }
+    }
+    assert!(links > 50, "{links}");
 }
 
 #[test]
