@@ -167,6 +167,12 @@ fn links_in_packaged_pages_are_alive() {
     for file in ["README.md", "examples/names.json", "SECURITY.md"] {
         assert!(files.contains_key(&folder.join(file)), "{file}");
     }
+    let changes = ["changelog.gz", "changelog.Debian.gz"];
+    assert!(
+        changes
+            .iter()
+            .all(|file| files.contains_key(&folder.join(file)))
+    );
     let mut links = 0;
     for (target, source) in &files {
         if target.extension().is_none_or(|end| end != "md") {
