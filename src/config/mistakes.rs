@@ -41,7 +41,7 @@ pub(super) fn explain(error: &clap::Error, words: &[OsString]) -> String {
                 format!("{option:?} (command line) is an unknown option; see --help")
             })
         }
-        ErrorKind::UnknownArgument => "the command line has a word too many; see --help".to_owned(),
+        ErrorKind::UnknownArgument => "unexpected argument (command line); see --help".to_owned(),
         ErrorKind::InvalidSubcommand => {
             format!(
                 "unknown command (command line); commands are {}; to look a name up write \
