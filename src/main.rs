@@ -129,20 +129,23 @@ fn run_plugin(settings: &Settings, warnings: &[String], level: Level) -> ExitCod
     })
     .with_names(settings.log_names);
     let source = source(settings, log.clone());
-    let stdin: Box<dyn Read> = match std::io::stdin().is_terminal() {
-        true => {
-            notices.line(typed::WELCOME);
-            let hints = Arc::clone(&notices);
-            Box::new(Typed::new(stdin, move |hint| hints.line(hint)))
-        }
-        false => Box::new(stdin),
-    };
-    let served = plugin::serve(stdin, stdout, source, settings, &log, || exit(0));
+    let requests = requests(stdin, &notices);
+    let served = plugin::serve(requests, stdout, source, settings, &log, || exit(0));
     if let Err(error) = served {
         notices.line(&format!("stdin cannot be read: {error}"));
     }
     notices.flush(LAST_WORDS);
     ExitCode::SUCCESS
+}
+
+/// What the client writes; a person at a terminal gets hints.
+fn requests(stdin: Stream, notices: &Arc<Notices>) -> Box<dyn Read> {
+    if !std::io::stdin().is_terminal() {
+        return Box::new(stdin);
+    }
+    notices.line(typed::WELCOME);
+    let hints = Arc::clone(notices);
+    Box::new(Typed::new(stdin, move |hint| hints.line(hint)))
 }
 
 fn resolve(
