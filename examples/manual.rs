@@ -28,7 +28,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
         &[
             "As a plugin: 0, also when it is told to end by its client or a signal; 1 if its configuration cannot be used, \
              which it tells in its INIT line too.",
-            "resolve: the status of the protocol: 0 for an answer, 1 if it is not known for now, 2 for a name outside .bit, \
+            "resolve prints the answer on standard output, and why there is none on standard error. Its status is that of the protocol: 0 for an answer, 1 if it is not known for now, 2 for a name outside .bit, \
              3 for one that is not registered, 4 if the time was over.",
             "records: as resolve. check: 0 if lookups would work, else 1.",
         ],
@@ -108,6 +108,7 @@ fn commands() -> Roff {
     for command in ncprop279::config::command_line().get_subcommands() {
         let arguments: String = command
             .get_positionals()
+            .filter(|argument| !argument.is_hide_set())
             .map(|argument| match argument.is_required_set() {
                 true => format!(" {}", argument.get_id()),
                 false => format!(" [{}]", argument.get_id()),
@@ -122,7 +123,16 @@ fn commands() -> Roff {
                 continue;
             };
             section.control("br", []);
-            section.text([bold(format!("--{long}")), roman(format!(": {help}"))]);
+            let value = option
+                .get_value_names()
+                .filter(|_| option.get_action().takes_values());
+            let value: String = value
+                .iter()
+                .copied()
+                .flatten()
+                .map(|name| format!(" {name}"))
+                .collect();
+            section.text([bold(format!("--{long}")), roman(format!("{value}: {help}"))]);
         }
     }
     section

@@ -1,13 +1,14 @@
 //! The `ncprop279` command: reads the configuration, puts the rooms together,
 //! and turns what comes of it into an exit status.
 
-use std::io::Write;
+use std::io::{IsTerminal, Read, Write};
 use std::process::{ExitCode, exit};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ncprop279::commands;
+use ncprop279::commands::typed::{self, Typed};
 use ncprop279::config::settings::{Settings, SourceSettings};
 use ncprop279::config::{self, Command, ConfigError, Invocation, Outcome};
 use ncprop279::isolation::IsolationId;
@@ -57,7 +58,11 @@ fn main() -> ExitCode {
             isolation,
             explain,
         } => resolve(&settings, level, &name, isolation.as_deref(), explain),
-        Command::Records { name, json } => records(&settings, level, &name, json),
+        Command::Records {
+            name,
+            isolation,
+            json,
+        } => records(&settings, level, &name, isolation.as_deref(), json),
         Command::Check => check(&settings, level),
     }
 }
@@ -140,6 +145,7 @@ fn run_plugin(settings: &Settings, warnings: &[String], level: Level) -> ExitCod
     .with_names(settings.log_names);
     let source = source(settings, log.clone());
     let hang_up = stdin.hang_up();
+    let input = requests(stdin, &notices);
     let last = Arc::clone(&notices);
     let closed = move |why: std::io::Result<()>| {
         let Err(error) = why else { exit(0) };
@@ -147,14 +153,28 @@ fn run_plugin(settings: &Settings, warnings: &[String], level: Level) -> ExitCod
         last.flush(LAST_WORDS);
         exit(1)
     };
-    let served = plugin::serve(
-        stdin, stdout, source, settings, timekeeper, &log, hang_up, closed,
-    );
+    let client = plugin::Streams {
+        input,
+        output: stdout,
+        hang_up,
+        closed,
+    };
+    let served = plugin::serve(client, source, settings, timekeeper, &log);
     if let Err(error) = served {
         notices.line(&format!("stdin cannot be read: {error}"));
     }
     notices.flush(LAST_WORDS);
     ExitCode::SUCCESS
+}
+
+/// What the client writes; a person at a terminal gets hints.
+fn requests(stdin: Stream, notices: &Arc<Notices>) -> Box<dyn Read> {
+    if !std::io::stdin().is_terminal() {
+        return Box::new(stdin);
+    }
+    notices.line(typed::WELCOME);
+    let hints = Arc::clone(notices);
+    Box::new(Typed::new(stdin, move |hint| hints.line(hint)))
 }
 
 fn resolve(
@@ -164,27 +184,49 @@ fn resolve(
     isolation: Option<&str>,
     explain: bool,
 ) -> ExitCode {
-    let isolation = match isolation.map(|id| IsolationId::parse(id.as_bytes())) {
-        None => IsolationId::shared(),
-        Some(Ok(isolation)) => isolation,
-        Some(Err(error)) => {
-            complain(&error.to_string());
-            return ExitCode::from(Status::NotRegistered.code());
-        }
+    let isolation = match under(isolation) {
+        Ok(isolation) => isolation,
+        Err(status) => return status,
     };
     let source = told(settings, level);
     let only_onion = settings.only_onion;
     let report = commands::resolve::run(name, isolation, only_onion, settings.timeout, &source);
-    print(&report.answer());
+    match report.status() {
+        Status::Success => print(&(text::printable(&report.answer()) + "\n")),
+        // A script must not take a failure for an address.
+        _ => complain(&report.answer()),
+    }
     if explain {
         print(&commands::explain::text(&report, &settings.source));
     }
     ExitCode::from(report.status().code())
 }
 
-fn records(settings: &Settings, level: Level, name: &str, json: bool) -> ExitCode {
+/// The isolation id that a subcommand asks under, or how it ends if it is none.
+fn under(written: Option<&str>) -> Result<IsolationId, ExitCode> {
+    match written.map(|id| IsolationId::parse(id.as_bytes())) {
+        None => Ok(IsolationId::shared()),
+        Some(Ok(isolation)) => Ok(isolation),
+        Some(Err(error)) => {
+            complain(&error.to_string());
+            Err(ExitCode::from(Status::NotRegistered.code()))
+        }
+    }
+}
+
+fn records(
+    settings: &Settings,
+    level: Level,
+    name: &str,
+    isolation: Option<&str>,
+    json: bool,
+) -> ExitCode {
+    let isolation = match under(isolation) {
+        Ok(isolation) => isolation,
+        Err(status) => return status,
+    };
     let source = told(settings, level);
-    match commands::records::run(name, settings.timeout, &source) {
+    match commands::records::run(name, isolation, settings.timeout, &source) {
         Ok(report) if json => {
             print(&report.to_json());
             ExitCode::SUCCESS

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_keys_that_tor_refuses() {
+    fn refuses_keys_that_no_service_can_have() {
         use InvalidOnion::*;
         // Right checksum, but no point; and a point of low order.
         assert_eq!(
@@ -238,6 +238,16 @@ mod tests {
         assert_eq!(
             error("aeaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaahmjqd.onion"),
             WeakKey
+        );
+        // The sum of a good point and one of order 8; and a second encoding of
+        // the identity, which Tor 0.4.9 accepts but nobody can have as a key.
+        assert_eq!(
+            error("2y6acirri5kb35hbob3d5hrhrcul6wlr6uvjhrmctw7g6x7wxou6uwqd.onion"),
+            WeakKey
+        );
+        assert_eq!(
+            error("537777777777777777777777777777777777777777777777757vndid.onion"),
+            NotAPoint
         );
         for torsion in EIGHT_TORSION {
             assert_eq!(error(&address(torsion.compress().0)), WeakKey);

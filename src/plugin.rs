@@ -66,28 +66,44 @@ impl Limits {
     }
 }
 
+/// A client's streams.
+pub struct Streams<R, W, C> {
+    /// Where its requests come from.
+    pub input: R,
+    /// Where its answers go.
+    pub output: W,
+    /// Waits until nobody can write to the input any more, if that can be
+    /// noticed without reading it: the thread that reads does not do so while
+    /// it waits for the client to take its answers.
+    pub hang_up: Option<HangUp>,
+    /// Called, from any thread, when no more can be written: because the client
+    /// is gone, because it does not read its answers for a query's time and two
+    /// seconds after it closed the input, or with the error of writing.
+    pub closed: C,
+}
+
 /// Serves a client until its input ends and every query is answered.
-///
-/// `hang_up` waits until nobody can write to the input any more, if that can be
-/// noticed without reading it: this thread does not read while it waits for the
-/// client to take its answers.
-///
-/// `closed` is called, from any thread, when no more can be written: because
-/// the client is gone, because it does not read its answers for a query's time
-/// and two seconds after it closed the input, or with the error of writing.
 ///
 /// # Errors
 /// The input could not be read.
-pub fn serve<W: Write + Send + 'static>(
-    input: impl Read,
-    output: W,
+pub fn serve<R, W, C>(
+    streams: Streams<R, W, C>,
     source: Arc<dyn Source>,
     settings: &Settings,
     timekeeper: Timekeeper,
     log: &Log,
-    hang_up: Option<HangUp>,
-    closed: impl Fn(io::Result<()>) + Send + Sync + 'static,
-) -> io::Result<()> {
+) -> io::Result<()>
+where
+    R: Read,
+    W: Write + Send + 'static,
+    C: Fn(io::Result<()>) + Send + Sync + 'static,
+{
+    let Streams {
+        input,
+        output,
+        hang_up,
+        closed,
+    } = streams;
     let client = Arc::new(Client {
         session: Mutex::new(Session::new(Options {
             only_onion: settings.only_onion,

@@ -1,6 +1,6 @@
 //! Text for people: hostile parts made harmless, and lines that fit.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::time::Duration;
 
 /// A text with everything outside printable ASCII escaped. Values come from
@@ -12,6 +12,23 @@ pub fn printable(text: &str) -> String {
             escaped.push(c);
         } else {
             escaped.extend(c.escape_unicode());
+        }
+    }
+    escaped
+}
+
+/// A JSON text in printable ASCII: everything else is written as `\\uXXXX`. It
+/// means the same, as such characters stand only inside strings.
+pub fn ascii_json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c == ' ' || c.is_ascii_graphic() {
+            escaped.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // Writing to a String does not fail.
+            let _ = write!(escaped, "\\u{unit:04x}");
         }
     }
     escaped
@@ -72,6 +89,21 @@ pub fn wrap(text: &str, at: usize, indent: usize, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_is_ascii_and_means_the_same() {
+        let text = "a\u{1}\u{7f}\u{85}\u{9b}31m\u{fc}\u{202e}\u{feff}\u{1f600}\"\\ z";
+        let json = serde_json::json!({ text: [text] });
+        let escaped = ascii_json(&json.to_string());
+        assert!(escaped.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+        assert!(escaped.contains("\\u007f\\u0085\\u009b31m"), "{escaped}");
+        assert!(
+            escaped.contains("\\u202e\\ufeff\\ud83d\\ude00"),
+            "{escaped}"
+        );
+        let read: serde_json::Value = serde_json::from_str(&escaped).unwrap();
+        assert_eq!(read, json);
+    }
 
     #[test]
     fn times_are_short() {

@@ -11,13 +11,15 @@
 
 mod support;
 
+use ncprop279::onion::{InvalidOnion, OnionAddress};
 use support::plugin::Plugin;
 
 const ONION: &str = "7fa6xlti5joarlmkuhjaifa47ukgcwz6tfndgax45ocyn4rixm632jid.onion";
 const OTHER_ONION: &str = "dhflg7a7etr77hwt4eerwoovhg7b5bivt2jem4366dt4psgnl5diyiyd.onion";
 
-/// Onions that Tor refuses, and with them its naming client dies.
-const BAD_ONIONS: [(&str, &str); 9] = [
+/// Onions that nobody can connect to. Tor refuses all but the last of the keys,
+/// and with a refusal its naming client dies.
+const BAD_ONIONS: [(&str, &str); 11] = [
     (
         "wrong checksum",
         "7fa6xlti5joarlmkuhjaifa47ukgcwz6tfndgax45ocyn4rixm63qjid.onion",
@@ -32,7 +34,15 @@ const BAD_ONIONS: [(&str, &str); 9] = [
     ),
     (
         "low order",
-        "aeaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaahmjqd.onion",
+        "aeaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaahmjqd.onion",
+    ),
+    (
+        "a good point with torsion added",
+        "2y6acirri5kb35hbob3d5hrhrcul6wlr6uvjhrmctw7g6x7wxou6uwqd.onion",
+    ),
+    (
+        "not canonical",
+        "537777777777777777777777777777777777777777777777757vndid.onion",
     ),
     ("version 2", "expyuzz4wqqyqhjn.onion"),
     (
@@ -148,6 +158,20 @@ fn onions_in_every_form_are_answered() {
                 ("a.bit.onion", is(format!("0 {expected}"))),
             ],
         );
+    }
+}
+
+/// Those that stand for keys must fail for the key, not for a digit too few.
+#[test]
+fn bad_keys_are_refused_for_the_key() {
+    for (why, reason) in [
+        ("no point", InvalidOnion::NotAPoint),
+        ("low order", InvalidOnion::WeakKey),
+        ("a good point with torsion added", InvalidOnion::WeakKey),
+        ("not canonical", InvalidOnion::NotAPoint),
+    ] {
+        let (_, onion) = BAD_ONIONS.iter().find(|(name, _)| *name == why).unwrap();
+        assert_eq!(OnionAddress::parse(onion), Err(reason), "{why}");
     }
 }
 

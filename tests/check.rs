@@ -332,7 +332,12 @@ fn a_full_disk_is_told() {
         .open("/dev/full")
         .unwrap();
     let end = std::process::Command::new(env!("CARGO_BIN_EXE_ncprop279"))
-        .args(["resolve", "foo.com"])
+        .args([
+            "resolve",
+            "example.bit",
+            "--names-file",
+            "examples/names.json",
+        ])
         .stdout(full)
         .output()
         .unwrap();

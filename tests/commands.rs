@@ -65,9 +65,14 @@ fn resolve_prints_the_answer_first_and_exits_with_the_status() {
         ),
     ] {
         let output = on_examples(&["resolve", name]);
-        assert_eq!(output.stdout[0], answer, "{name}");
+        // A script takes what is on stdout for an address.
+        let (stdout, stderr) = match status {
+            0 => (vec![answer.to_owned()], vec![]),
+            _ => (vec![], vec![format!("ncprop279: {answer}")]),
+        };
+        assert_eq!(output.stdout, stdout, "{name}");
+        assert_eq!(output.stderr, stderr, "{name}");
         assert_eq!(output.status, Some(status), "{name}");
-        assert!(output.stderr.is_empty(), "{name}: {:?}", output.stderr);
     }
 }
 
@@ -88,6 +93,70 @@ fn resolve_tells_what_it_looked_at_if_asked() {
     let rest = output.stdout[1..].join("\n");
     for part in ["d/imported", "dd/shared", "TXT", "_tor.imported.bit"] {
         assert!(rest.contains(part), "{rest} lacks {part}");
+    }
+}
+
+/// Of a client: where it waits for a line, the message stands there too.
+#[test]
+fn a_bad_command_line_of_a_plugin_says_what_to_write() {
+    for (arguments, message) in [
+        (
+            &["-version"][..],
+            "-version (command line) has one hyphen; write --version",
+        ),
+        (
+            &["-verbose"],
+            "-verbose (command line) has one hyphen; write --verbose",
+        ),
+        (
+            &["--only-onion", "true"],
+            "--only-onion (command line) takes its value after an equals sign; \
+             write --only-onion=true",
+        ),
+        (
+            &["onion.bit"],
+            "unknown command (command line); commands are resolve, records, check, completions, \
+             help; to look a name up write ncprop279 resolve NAME",
+        ),
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status, Some(1), "{arguments:?}");
+        assert_eq!(output.stderr, [format!("ncprop279: {message}")]);
+        assert_eq!(output.stdout, [format!("INIT 1 1 \"{message}\"")]);
+    }
+    // The values of options are no options.
+    let options = ["--config", "-version", "--rpc-password", "--only-onion"];
+    let output = run(&[&options[..], &["true"]].concat());
+    assert!(
+        output.stderr[0].contains("unknown command"),
+        "{:?}",
+        output.stderr
+    );
+}
+
+/// A value with a hyphen in front is one all the same.
+#[test]
+fn the_isolation_id_is_an_option() {
+    for id in ["some-id", "AAAA", "a.bit", "-x", "--json", "yes"] {
+        let output = on_examples(&["resolve", "example.bit", "--isolation", id, "--explain"]);
+        assert_eq!(output.stdout[0], "192.0.2.1", "{:?}", output.stderr);
+        let way = output.stdout.join(" ");
+        assert!(
+            way.contains(&format!("under the isolation id {id},")),
+            "{way}"
+        );
+        let output = on_examples(&["records", &format!("--isolation={id}"), "example.bit"]);
+        assert_eq!(output.status, Some(0), "{:?}", output.stderr);
+    }
+    for command in ["resolve", "records"] {
+        let output = on_examples(&[command, "example.bit", "--isolation", "two words"]);
+        assert_eq!(output.status, Some(3), "{:?}", output.stderr);
+        assert!(output.stdout.is_empty(), "{:?}", output.stdout);
+        assert!(
+            output.stderr[0].contains("isolation"),
+            "{:?}",
+            output.stderr
+        );
     }
 }
 
@@ -124,11 +193,8 @@ fn resolve_does_not_retry() {
         "3600",
     ]);
     assert_eq!(output.status, Some(1), "{:?}", output.stdout);
-    assert!(
-        output.stdout[0].contains("127.0.0.1:1"),
-        "{:?}",
-        output.stdout
-    );
+    let message = output.stderr.last().unwrap();
+    assert!(message.contains("127.0.0.1:1"), "{message}");
 }
 
 #[test]
@@ -169,13 +235,71 @@ fn a_bad_command_line_of_a_subcommand_is_told_on_stderr_only() {
     for (arguments, part) in [
         (&["resolve"][..], "name"),
         (&["records"], "name"),
-        (&["resolve", "a.bit", "i", "more"], "word"),
-        (&["resolve", "a.bit", "i", "more", "-v"], "word"),
-        (&["records", "a.bit", "more"], "word"),
+        (&["resolve", "a.bit", "i", "more"], "unexpected argument"),
+        (
+            &["resolve", "a.bit", "i", "more", "-v"],
+            "unexpected argument",
+        ),
+        (&["records", "a.bit", "more"], "unexpected argument"),
         (&["resolve", "a.bit", "--nope"], "nope"),
-        (&["resolve", "-explain", "a.bit"], "two hyphens"),
-        (&["--explain", "resolve", "a.bit"], "behind its command"),
-        (&["--json", "records", "a.bit"], "behind its command"),
+        (
+            &["resolve", "-explain", "a.bit"],
+            "-explain (command line) has one hyphen; write --explain",
+        ),
+        (
+            &["resolve", "a.bit", "-timeout", "5"],
+            "-timeout (command line) has one hyphen; write --timeout",
+        ),
+        (&["resolve", "-nope", "a.bit"], "two hyphens"),
+        (
+            &["--explain", "resolve", "a.bit"],
+            "--explain (command line) is an option of resolve; write it after the command",
+        ),
+        (
+            &["records", "--explain", "a.bit"],
+            "--explain (command line) is an option of resolve;",
+        ),
+        (
+            &["--json", "records", "a.bit"],
+            "--json (command line) is an option of records; write it after the command",
+        ),
+        (
+            &["resolve", "a.bit", "--json"],
+            "--json (command line) is an option of records;",
+        ),
+        (
+            &["--isolation", "i", "resolve", "a.bit"],
+            "--isolation (command line) is an option of resolve and records;",
+        ),
+        (&["check", "--isolation=i"], "of resolve and records;"),
+        // A word of its own would be taken for the name or the isolation id.
+        (
+            &["resolve", "--only-onion", "yes", "onion.bit"],
+            "--only-onion (command line) takes its value after an equals sign; \
+             write --only-onion=true",
+        ),
+        (
+            &["resolve", "onion.bit", "--only-onion", "0"],
+            "write --only-onion=false",
+        ),
+        (
+            &["resolve", "--log-names", "on", "onion.bit"],
+            "write --log-names=true",
+        ),
+        (&["resolve", "a.bit", "AAAA"], "no type of record"),
+        (&["resolve", "a.bit", "txt"], "see records NAME"),
+        (&["resolve", "a.bit", "b.bit"], "--isolation=ID"),
+        (&["resolve", "a.bit", "d/b"], "takes one name"),
+        (
+            &["resolve", "a.bit", "i", "--isolation=i"],
+            "a word after the name",
+        ),
+        (
+            &["resolve", "a.bit", "--isolation=i", "--isolation=i"],
+            "more than once",
+        ),
+        (&["resolve", "a.bit", "--isolation"], "needs a value"),
+        (&["records", "a.bit", "AAAA"], "unexpected argument"),
         (&["resolve", "-vx", "a.bit"], "\"-x\""),
         (
             &["resolve", "-x", "a.bit"],
@@ -352,8 +476,101 @@ fn a_bad_name_to_resolve_fails() {
     ] {
         let output = on_examples(&["resolve", name]);
         assert_eq!(output.status, Some(status), "{name:?}: {:?}", output.stdout);
-        assert!(!output.stdout[0].is_empty(), "{name:?}");
+        assert!(output.stdout.is_empty(), "{name:?}: {:?}", output.stdout);
+        assert_eq!(output.stderr.len(), 1, "{name:?}: {:?}", output.stderr);
     }
+}
+
+/// The status is the plugin's; what to write instead is for a person.
+#[test]
+fn a_name_that_was_pasted_leads_to_what_to_write() {
+    for (name, message, status) in [
+        ("", "the name is empty; write one such as example.bit", 2),
+        (
+            "https://example.bit/x",
+            "https://example.bit/x is a URL; write example.bit",
+            2,
+        ),
+        (
+            "example.bit:80",
+            "example.bit:80 has a port; write example.bit",
+            2,
+        ),
+        (
+            "m\u{fc}nchen.bit",
+            "m\\u{fc}nchen.bit is not ASCII; write xn--mnchen-3ya.bit",
+            3,
+        ),
+        (
+            "d/m\u{fc}nchen",
+            "d/m\\u{fc}nchen is not ASCII; write xn--mnchen-3ya.bit",
+            3,
+        ),
+        ("example", "example lacks an ending; write example.bit", 2),
+        ("example.com", "example.com is not a Namecoin domain", 2),
+    ] {
+        for command in ["resolve", "records"] {
+            let output = on_examples(&[command, name]);
+            assert_eq!(output.status, Some(status), "{command} {name}");
+            assert!(output.stdout.is_empty(), "{:?}", output.stdout);
+            assert_eq!(output.stderr, [format!("ncprop279: {message}")]);
+        }
+    }
+    // A naming client gets the protocol's words.
+    let mut plugin = Plugin::start(&EXAMPLES);
+    assert_eq!(
+        plugin.resolve("1", "https://example.bit/x", "i"),
+        "2 \"https://example.bit/x is not a Namecoin domain\""
+    );
+    plugin.finish();
+}
+
+/// A person at a terminal, typed for by Python: a line is written when the last
+/// words of what came before are there.
+#[cfg(target_os = "linux")]
+const TERMINAL: &str = r#"
+import os, pty, select, sys
+child, terminal = pty.fork()
+if child == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+said = b""
+def until(words):
+    global said
+    while words not in said:
+        if not select.select([terminal], [], [], 60)[0]:
+            sys.exit("not said: %r in %r" % (words, said))
+        said += os.read(terminal, 4096)
+    said = said[said.index(words) + len(words):]
+until(b"ncprop279 resolve NAME")
+for word in [b"help", b"onion.bit"]:
+    os.write(terminal, word + b"\n")
+    until(b"that line is no request and was ignored; write RESOLVE 1 NAME")
+    until(b"ncprop279 --help")
+os.write(terminal, b"\nRESOLVE 1 example.bit i\n")
+until(b"RESOLVED 1 0 192.0.2.1")
+if b"ignored" in said:
+    sys.exit(1)
+os.write(terminal, b"\x04")
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"#;
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_plugin_on_a_terminal_says_what_to_write() {
+    let output = std::process::Command::new("python3")
+        .args(["-c", TERMINAL, env!("CARGO_BIN_EXE_ncprop279")])
+        .args(EXAMPLES)
+        .env_remove("TOR_NS_PROTO_VERSION")
+        .output()
+        .expect("python3 is needed for this test");
+    assert!(output.status.success(), "{output:?}");
+    // Through a pipe nobody is at a terminal.
+    let mut plugin = Plugin::start(&EXAMPLES);
+    plugin.send("help\nonion.bit");
+    assert_eq!(plugin.resolve("1", "example.bit", "i"), "0 192.0.2.1");
+    plugin.close_stdin();
+    plugin.wait();
+    assert!(plugin.all_complaints().is_empty());
 }
 
 // The names file.

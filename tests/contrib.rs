@@ -282,6 +282,16 @@ fn port_files_give_the_port_to_old_and_new_versions() {
     }
 }
 
+/// Without it StemNS outlives Tor and is of no use any more.
+#[test]
+fn the_guide_has_the_exit_file_renamed() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let guide = fs::read_to_string(root.join("docs/stemns-and-tor.md")).unwrap();
+    let line = "mv ~/StemNS/config/exit_self.py.example ~/StemNS/config/exit_self.py";
+    assert!(guide.lines().any(|one| one.trim() == line));
+    assert!(guide.contains("ControlPortWriteToFile /var/lib/tor/controlport"));
+}
+
 #[test]
 fn the_service_file_starts_the_plugin() {
     for spelling in ["service_to_command", "_service_to_command"] {

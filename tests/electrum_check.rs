@@ -260,8 +260,10 @@ fn resolve_and_records_answer_once() {
     ] {
         let end = run::run(circuits.prepare('t', arguments));
         assert_eq!(end.code, Some(code), "{arguments:?}: {end:#?}");
-        let said = end.stdout.first().map_or("", String::as_str);
+        let said = if code == 0 { &end.stdout } else { &end.stderr };
+        let said = said.last().map_or("", String::as_str);
         assert!(said.contains(first), "{arguments:?}: {end:#?}");
+        assert_eq!(end.stdout.is_empty(), code != 0, "{arguments:?}: {end:#?}");
     }
 }
 

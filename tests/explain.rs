@@ -77,21 +77,32 @@ fn assert_way(outcome: &Outcome, expected: &[&str]) {
 #[test]
 fn without_explain_the_answer_stands_alone() {
     let names = r#"{"d/a":{"ip":"192.0.2.1"}}"#;
-    for (name, line, code) in [
-        ("a.bit", "192.0.2.1", 0),
-        ("none.bit", "none.bit is not registered", 3),
-        ("a.com", "a.com is not a Namecoin domain", 2),
+    for (name, answer, message, code) in [
+        ("a.bit", Some("192.0.2.1"), None, 0),
+        (
+            "none.bit",
+            None,
+            Some("ncprop279: none.bit is not registered"),
+            3,
+        ),
+        (
+            "a.com",
+            None,
+            Some("ncprop279: a.com is not a Namecoin domain"),
+            2,
+        ),
     ] {
         let end = on(names, &[name]);
-        assert_eq!(end.stdout, [line], "{end:#?}");
+        assert_eq!(end.stdout, Vec::from_iter(answer), "{end:#?}");
+        assert_eq!(end.stderr, Vec::from_iter(message), "{end:#?}");
         assert_eq!(end.code, Some(code), "{end:#?}");
-        assert!(end.stderr.is_empty(), "{end:#?}");
-        // The first line and the status are the same with the explanation.
+        // Answer, message and status are the same with the explanation.
         let end = explained(names, name);
-        assert_eq!(end.stdout[0], line, "{end:#?}");
-        assert!(end.stdout.len() > 3, "{end:#?}");
+        let way = end.stdout.iter().position(String::is_empty).unwrap();
+        assert_eq!(end.stdout[..way], Vec::from_iter(answer), "{end:#?}");
+        assert!(end.stdout.len() > way + 2, "{end:#?}");
+        assert_eq!(end.stderr, Vec::from_iter(message), "{end:#?}");
         assert_eq!(end.code, Some(code), "{end:#?}");
-        assert!(end.stderr.is_empty(), "{end:#?}");
     }
 }
 
@@ -308,17 +319,18 @@ fn absent_names_and_delegations_are_told() {
     assert!(end.says("Nothing was looked up"), "{end:#?}");
 }
 
-/// The failure's words stand once, on the first line.
+/// The failure's words appear once, on stderr.
 #[test]
 fn a_node_that_fails_is_told_with_its_time() {
     let node = Node::start(Flavour::Core);
     node.script("d/a", [Reply::Recorded("loading")]);
     let end = run::run(node.prepare(&["resolve", "--explain", "a.bit", "my-id"]));
     assert_eq!(end.code, Some(1), "{end:#?}");
-    let message = end.stdout[0].clone();
-    assert!(message.contains(&node.address()), "{end:#?}");
-    let repeated = end.stdout.iter().filter(|line| line.contains("not ready:"));
-    assert_eq!(repeated.count(), 1, "{end:#?}");
+    assert_eq!(end.stderr.len(), 1, "{end:#?}");
+    assert!(end.says_on_stderr(&node.address()), "{end:#?}");
+    assert!(end.says_on_stderr("not ready:"), "{end:#?}");
+    let mut lines = end.stdout.iter();
+    assert!(!lines.any(|line| line.contains("not ready:")), "{end:#?}");
     assert!(
         end.says("How a.bit was resolved under the isolation id my-id,"),
         "{end:#?}"
@@ -329,7 +341,7 @@ fn a_node_that_fails_is_told_with_its_time() {
         &end,
         &[
             "1. TXT _tor.a.bit: not known for now",
-            "   fetched d/a from the node in TIME: not ready, see the first line",
+            "   fetched d/a from the node in TIME: not ready; see the message on stderr",
         ],
     );
     for line in &end.stdout {
@@ -350,7 +362,7 @@ fn everything_is_printable_and_fits() {
     for name in ["a.bit", &format!("{long}.{long}.a.bit")] {
         let end = explained(&names, name);
         assert!(end.stdout.len() > 8, "{end:#?}");
-        for line in &end.stdout[1..] {
+        for line in &end.stdout {
             assert!(line.len() <= 80, "{line}");
             assert!(
                 line.bytes().all(|octet| (b' '..=b'~').contains(&octet)),
@@ -360,9 +372,9 @@ fn everything_is_printable_and_fits() {
     }
 }
 
-/// Each reason has words of its own on the first line.
+/// Each reason has words of its own.
 #[test]
-fn the_first_line_says_why_there_is_no_answer() {
+fn the_message_says_why_there_is_no_answer() {
     let names = r#"{
         "d/circle": {"alias":"ring.bit."},
         "d/ring": {"alias":"circle.bit."},
@@ -373,7 +385,7 @@ fn the_first_line_says_why_there_is_no_answer() {
         ("www.plain.bit", "www.plain.bit has no such subdomain"),
         ("none.bit", "none.bit is not registered"),
     ] {
-        assert_eq!(on(names, &[name]).stdout, [why]);
+        assert_eq!(on(names, &[name]).stderr, [format!("ncprop279: {why}")]);
     }
 }
 

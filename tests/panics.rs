@@ -15,7 +15,7 @@ use ncprop279::config::{self, Outcome};
 use ncprop279::isolation::IsolationId;
 use ncprop279::log::Log;
 use ncprop279::lookup::Timekeeper;
-use ncprop279::plugin::serve;
+use ncprop279::plugin::{Streams, serve};
 use ncprop279::snapshot::{FetchFailure, Fetched, NameKey};
 use ncprop279::source::{Finding, Limit, Source};
 
@@ -61,15 +61,18 @@ fn a_panic_costs_one_query() {
     let input = "RESOLVE 1 one.bit a\nRESOLVE 2 bug.bit a\nRESOLVE 3 bug.bit b\n\
                  RESOLVE 4 two.bit a\n";
     let output = Written::default();
+    let streams = Streams {
+        input: input.as_bytes(),
+        output: output.clone(),
+        hang_up: None,
+        closed: |_| {},
+    };
     serve(
-        input.as_bytes(),
-        output.clone(),
+        streams,
         Arc::new(Fragile),
         &run.settings,
         Timekeeper::start().unwrap(),
         &Log::silent(),
-        None,
-        |_| {},
     )
     .unwrap();
     let written = output.0.lock().unwrap();

@@ -78,11 +78,20 @@ fn resolve_prints_the_answer_first_and_exits_with_its_status() {
 /// Whatever an owner wrote does not drive the terminal.
 #[test]
 fn the_commands_print_printable_ascii_only() {
-    let names = r#"{"d/a":{"ip":"192.0.2.1","txt":"\u001b[31m\u0007 \u00fc \" \\ \n x",
-        "map":{"\u001b[31m":{"ip":"192.0.2.2"}},"alias\u001b":7,"ip6":"\u001b[0m",
-        "import":"dd/\u001b[31m"}}"#;
-    for command in ["resolve", "records"] {
-        let end = on(names, &[command, "a.bit"]);
+    let names = r#"{"d/a":{"ip":"192.0.2.1","txt":"\u001b[31m\u0007 \u00fc \" \\ \n x \u009b \u007f",
+        "map":{"\u001b[31m":{"ip":"192.0.2.2"}},"alias\u001b":7,"ip6":"\u001b[0m\u202e\u009b",
+        "import":"dd/\u001b[31m\u202e"},"d/\u009b\u202e":[]}"#;
+    for arguments in [
+        &["resolve", "a.bit"][..],
+        &["resolve", "--explain", "a.bit"],
+        &["resolve", "a\u{9b}\u{202e}.bit"],
+        &["records", "a.bit"],
+        &["records", "--json", "a.bit"],
+        &["records", "a\u{9b}\u{202e}.bit"],
+        &["check"],
+    ] {
+        let command = arguments[0];
+        let end = on(names, arguments);
         for line in end.stdout.iter().chain(&end.stderr) {
             assert!(
                 line.bytes()
@@ -91,6 +100,33 @@ fn the_commands_print_printable_ascii_only() {
             );
         }
     }
+}
+
+/// Programs show what they read, and some terminals obey C1 control characters.
+#[test]
+fn json_is_printable_ascii_and_says_the_same() {
+    let hostile = "\u{7f}\u{85}\u{9b}31m\u{fc}\u{202e}\u{2066}\u{feff}\u{1f600}";
+    let value = serde_json::json!({
+        "ip": ["192.0.2.1", hostile], "ip6": hostile, "txt": hostile, "ns1": hostile,
+        "import": format!("dd/{hostile}"), "alias": hostile, hostile: 7, "IP": 1,
+        "map": {hostile: {"ip": "192.0.2.2"}, "www": {"ip": hostile}}
+    });
+    let end = on(
+        &serde_json::json!({"d/a": value}).to_string(),
+        &["records", "--json", "a.bit"],
+    );
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    assert_eq!(end.stdout.len(), 1, "{end:#?}");
+    let line = &end.stdout[0];
+    assert!(
+        line.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+        "{line:?}"
+    );
+    let json: serde_json::Value = serde_json::from_str(line).unwrap();
+    let reasons: Vec<_> = json["errors"].as_array().unwrap().iter().collect();
+    let reason = reasons.iter().find(|error| error["item"] == "ip6").unwrap();
+    let reason = reason["reason"].as_str().unwrap();
+    assert!(reason.contains('\u{fc}'), "{reason:?}");
 }
 
 /// Somebody waits at the terminal.
@@ -113,7 +149,7 @@ fn resolve_does_not_try_again() {
 }
 
 #[test]
-fn resolve_asks_every_kind_of_node_under_the_id() {
+fn they_ask_every_kind_of_node_under_the_id() {
     for flavour in Flavour::RECORDED {
         let node = Node::start(flavour);
         node.set("d/a", r#"{"ip":"192.0.2.1"}"#);
@@ -121,6 +157,9 @@ fn resolve_asks_every_kind_of_node_under_the_id() {
         assert_eq!(end.code, Some(0), "{flavour:?}: {end:#?}");
         assert_eq!(end.stdout[0], "192.0.2.1", "{flavour:?}: {end:#?}");
         assert_eq!(node.streams("d/a"), ["my-id"], "{flavour:?}");
+        let end = owned(&["records", "a.bit", "--isolation", "other-id"], &node);
+        assert_eq!(end.code, Some(0), "{flavour:?}: {end:#?}");
+        assert_eq!(node.streams("d/a"), ["my-id", "other-id"], "{flavour:?}");
     }
 }
 

@@ -26,7 +26,7 @@ const NOT_MESSAGES: [(&str, &str); 12] = [
     ("Electrum servers (electrum)", "a heading of --help"),
     ("Without a command, serves a naming client", "--help"),
     ("a name in .bit", "--help"),
-    ("the isolation id to ask under", "--help"),
+    ("the same as --isolation", "--help"),
     ("bash, elvish, fish, powershell or zsh", "--help"),
     ("is not a valid Encoding", "looked for in a node's answer"),
     (
@@ -39,6 +39,7 @@ const NOT_MESSAGES: [(&str, &str); 12] = [
         "an object of names",
         "of an error of which line and column are told only",
     ),
+    ("complete -c ncprop279 -n", "of a script for fish"),
     ("Namecoin TLS Certificate", "stands in certificates"),
 ];
 

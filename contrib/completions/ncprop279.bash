@@ -409,7 +409,7 @@ _ncprop279() {
             return 0
             ;;
         ncprop279__subcmd__completions)
-            opts="-v -h --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help"
+            opts="-v -h --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -671,12 +671,19 @@ _ncprop279() {
             return 0
             ;;
         ncprop279__subcmd__records)
-            opts="-v -h --json --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help"
+            opts="-v -h --isolation --json --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --isolation)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
                 --backend)
                     COMPREPLY=($(compgen -W "rpc electrum file" -- "${cur}"))
                     return 0
@@ -849,12 +856,19 @@ _ncprop279() {
             return 0
             ;;
         ncprop279__subcmd__resolve)
-            opts="-v -h --explain --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help"
+            opts="-v -h --explain --isolation --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --isolation)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
                 --backend)
                     COMPREPLY=($(compgen -W "rpc electrum file" -- "${cur}"))
                     return 0

@@ -66,6 +66,7 @@ complete -c ncprop279 -n "__fish_ncprop279_needs_command" -f -a "records" -d 'Pr
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -f -a "check" -d 'Try the configuration out'
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -f -a "completions" -d 'Print completions for a shell'
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l isolation -d 'Ask under this isolation id' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l backend -d 'rpc, electrum or file [as the other settings say, else rpc]' -r -f -a "rpc\t''
 electrum\t''
 file\t''"
@@ -103,6 +104,7 @@ complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l config -
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l explain -d 'Tell after the answer how it was found'
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -s v -l verbose -d 'Tell on stderr what goes on; -vv more'
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -s h -l help -d 'Print help'
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l isolation -d 'Ask under this isolation id' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l backend -d 'rpc, electrum or file [as the other settings say, else rpc]' -r -f -a "rpc\t''
 electrum\t''
 file\t''"
@@ -217,3 +219,4 @@ complete -c ncprop279 -n "__fish_ncprop279_using_subcommand help; and not __fish
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand help; and not __fish_seen_subcommand_from resolve records check completions help" -f -a "check" -d 'Try the configuration out'
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand help; and not __fish_seen_subcommand_from resolve records check completions help" -f -a "completions" -d 'Print completions for a shell'
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand help; and not __fish_seen_subcommand_from resolve records check completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -f -a "bash elvish fish powershell zsh"

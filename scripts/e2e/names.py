@@ -11,13 +11,19 @@ INTERNAL = [
     *("192.168.1.1", "::", "::1", "fc00::1", "fe80::1", "fec0::1", "::ffff:10.0.0.1"),
 ]
 INTERNAL_HOSTS = ["localhost", "local", "foo.local"]
-BAD_ONIONS = [
-    # Not a point of the curve, of low order, a wrong checksum, an old version.
-    "aiaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab3did.onion",
-    "aeaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaahmjqd.onion",
-    ONION.replace("7f", "7g", 1),
-    "expyuzz4wqqyqhjn.onion",
+# Not a point of the curve, of low order, the sum of a good point and one of
+# order 8. The checksums are right, so that nothing but the key can be what tor
+# refuses.
+BAD_KEYS = [
+    "aiaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab3did.onion",
+    "aeaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaahmjqd.onion",
+    "2y6acirri5kb35hbob3d5hrhrcul6wlr6uvjhrmctw7g6x7wxou6uwqd.onion",
 ]
+# The identity in an encoding that is not canonical: this tor accepts it, but
+# nobody can have that key, so the plugin must not answer it either.
+NOT_CANONICAL = "537777777777777777777777777777777777777777777777757vndid.onion"
+# And a wrong checksum, an old version.
+BAD_ONIONS = BAD_KEYS + [ONION.replace("7f", "7g", 1), "expyuzz4wqqyqhjn.onion"]
 REFUSED_BY_TOR = INTERNAL + INTERNAL_HOSTS + BAD_ONIONS
 
 MANY = 40
@@ -47,7 +53,7 @@ ORDINARY = {
 HOSTILE = (
     {f"internal{n}": addresses(address) for n, address in enumerate(INTERNAL)}
     | {f"host{n}": {"alias": f"{host}."} for n, host in enumerate(INTERNAL_HOSTS)}
-    | {f"onion{n}": at_tor(onion) for n, onion in enumerate(BAD_ONIONS)}
+    | {f"onion{n}": at_tor(onion) for n, onion in enumerate([*BAD_ONIONS, NOT_CANONICAL])}
     | {
         "two-lines": at_tor(f"x\nRESOLVED 1 0 {ONION}\n.onion"),
         "two-words": at_tor(f"{ONION} 192.0.2.66"),

@@ -13,7 +13,7 @@ use super::{Fetch, WIDTH};
 /// Columns before what belongs to a question.
 const INDENT: usize = 3;
 
-/// The way in lines of at most 80 columns, to follow the answer: an empty line,
+/// The way in lines of at most 80 columns, to follow the answer or the message: an empty line,
 /// what was asked, the questions in their order, and the errors met.
 pub fn text(report: &Report, source: &SourceSettings) -> String {
     let mut page = Page::default();
@@ -85,7 +85,7 @@ impl Page {
             let result = match entry {
                 Entry::Known(fetched) => fetched.summary(),
                 Entry::Failed(failure) if *failure.message == *verdict_text(&report.verdict) => {
-                    format!("{}, see the first line", failure.kind.words())
+                    format!("{}; see the message on stderr", failure.kind.words())
                 }
                 Entry::Failed(failure) => failure.to_string(),
             };

@@ -1,9 +1,12 @@
-//! The subcommands for people: one name, one answer, from the source directly.
+//! What people use: the subcommands, which ask the source directly, and the
+//! plugin on a terminal.
 
 pub mod check;
 pub mod explain;
 pub mod records;
 pub mod resolve;
+pub mod typed;
+pub mod written;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -46,14 +49,6 @@ fn fetch(
         let time = begin.elapsed();
         snapshot.insert(key.clone(), entry.clone());
         log.push(Fetch { key, entry, time });
-    }
-}
-
-/// The name that a user wrote, as a name in `.bit` if it was a name key.
-fn dns_name(written: &str) -> String {
-    match written.strip_prefix("d/") {
-        Some(label) => format!("{label}.bit"),
-        None => written.to_owned(),
     }
 }
 

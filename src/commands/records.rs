@@ -5,12 +5,14 @@ use std::time::Duration;
 use hickory_proto::rr::{Name, RData, RecordType};
 use serde_json::json;
 
+use super::written::{self, Refused};
 use crate::authority::cause::Cause;
 use crate::isolation::IsolationId;
 use crate::prop279::session::text;
 use crate::resolve::{Query, Verdict};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
+use crate::text::ascii_json;
 use crate::value::error::ItemError;
 use crate::value::object::{Root, Stop};
 use crate::zone::{self, Listing, Located, TTL, Traced, Unanswered, listing, present};
@@ -26,7 +28,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// One JSON object: `records` with `owner`, `ttl`, `class`, `type` and
+    /// One JSON object in printable ASCII: `records` with `owner`, `ttl`, `class`, `type` and
     /// `data` in the form of a zone file, and `errors` with `owner`, `item` and
     /// `reason`. Where a wildcard stands for the name, `wildcard` is its name.
     pub fn to_json(&self) -> String {
@@ -48,9 +50,7 @@ impl Report {
                 json!({"records": records, "errors": errors, "wildcard": wildcard})
             }
         };
-        let mut text = object.to_string();
-        text.push('\n');
-        text
+        ascii_json(&object.to_string()) + "\n"
     }
 }
 
@@ -60,6 +60,12 @@ pub struct Failure {
     pub verdict: Verdict,
     /// The same in words.
     pub message: String,
+}
+
+impl From<Refused> for Failure {
+    fn from(Refused { verdict, message }: Refused) -> Self {
+        Self { verdict, message }
+    }
 }
 
 impl From<Verdict> for Failure {
@@ -77,12 +83,16 @@ impl From<Verdict> for Failure {
 /// # Errors
 /// The name cannot be registered, has no domain object or no such subdomain,
 /// or could not be fetched.
-pub fn run(name: &str, timeout: Duration, source: &dyn Source) -> Result<Report, Failure> {
-    let written = super::dns_name(name);
-    let query = Query::parse(written.as_bytes(), false)?;
+pub fn run(
+    name: &str,
+    isolation: IsolationId,
+    timeout: Duration,
+    source: &dyn Source,
+) -> Result<Report, Failure> {
+    let (written, query) = written::query(name, false)?;
     let domain = query.name().trim_to(2);
     let deadline = super::deadline(timeout);
-    let mut snapshot = Snapshot::new(IsolationId::shared());
+    let mut snapshot = Snapshot::new(isolation);
     let mut fetches = Vec::new();
     loop {
         match listing::list(&domain, &snapshot) {

@@ -1,5 +1,6 @@
 //! `ncprop279 resolve`: the answer to one query.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::isolation::IsolationId;
@@ -8,9 +9,9 @@ use crate::prop279::session::{status, text};
 use crate::resolve::{self, Looked, Query, Step, Verdict};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
-use crate::text::printable;
 
 use super::Fetch;
+use super::written::{self, Refused};
 
 /// What became of a query.
 pub struct Report {
@@ -20,6 +21,8 @@ pub struct Report {
     pub isolation: IsolationId,
     /// The verdict, as the plugin would send it.
     pub verdict: Verdict,
+    /// What to say in the place of the verdict's text.
+    pub advice: Option<String>,
     /// The names fetched, each with the number of questions that were answered
     /// before one needed it.
     pub fetches: Vec<(usize, Fetch)>,
@@ -33,9 +36,12 @@ impl Report {
         status(&self.verdict)
     }
 
-    /// The answer, or why there is none: one line.
-    pub fn answer(&self) -> String {
-        printable(&text(&self.verdict)) + "\n"
+    /// The answer, or why there is none, in words that may hold anything.
+    pub fn answer(&self) -> Cow<'_, str> {
+        match &self.advice {
+            Some(advice) => advice.into(),
+            None => text(&self.verdict),
+        }
     }
 }
 
@@ -48,18 +54,24 @@ pub fn run(
     timeout: Duration,
     source: &dyn Source,
 ) -> Report {
-    let name = super::dns_name(name);
     let mut report = Report {
-        verdict: Verdict::NotInZone(name.clone()),
-        name,
+        name: name.to_owned(),
         isolation,
+        verdict: Verdict::NotInZone(name.to_owned()),
+        advice: None,
         fetches: Vec::new(),
         looked: Vec::new(),
     };
-    report.verdict = match Query::parse(report.name.as_bytes(), only_onion) {
-        Ok(query) => report.walk(&query, timeout, source),
-        Err(verdict) => verdict,
-    };
+    match written::query(name, only_onion) {
+        Ok((name, query)) => {
+            report.name = name;
+            report.verdict = report.walk(&query, timeout, source);
+        }
+        Err(Refused { verdict, message }) => {
+            report.verdict = verdict;
+            report.advice = Some(message);
+        }
+    }
     report
 }
 

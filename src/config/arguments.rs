@@ -3,16 +3,20 @@
 use std::ffi::OsString;
 
 use clap::builder::{OsStringValueParser, PossibleValuesParser};
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, ValueHint};
 use clap_complete::Shell;
 
 use super::draft::{Setting, push};
 use super::keys::{KEYS, Key, quoted};
+use super::mistakes::{self, explain};
 use super::{Command, upstream};
 
 /// The subcommands; without one the process is a plugin.
-const COMMANDS: [&str; 5] = ["resolve", "records", "check", "completions", "help"];
+pub(super) const COMMANDS: [&str; 5] = ["resolve", "records", "check", "completions", "help"];
+
+/// The shells that `completions` knows.
+const SHELLS: [&str; 5] = ["bash", "elvish", "fish", "powershell", "zsh"];
 
 const AFTER_HELP: &str = "\
 Without a command, serves a naming client on stdin and stdout (proposal 279).
@@ -64,6 +68,9 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, String> {
     } = upstream::extract(arguments)?;
     let words = std::iter::once(OsString::from(env!("CARGO_PKG_NAME"))).chain(rest);
     let words: Vec<_> = words.collect();
+    if let Some(reason) = mistakes::split_switch(&words) {
+        return Err(reason);
+    }
     let matches = match definition().try_get_matches_from(&words) {
         Ok(matches) => matches,
         Err(error) => {
@@ -79,7 +86,7 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, String> {
         Some(("resolve", inner)) => (
             Command::Resolve {
                 name: text(inner, "NAME")?.unwrap_or_default(),
-                isolation: text(inner, "ISOLATION_ID")?,
+                isolation: isolation(inner)?,
                 explain: inner.get_flag("explain"),
             },
             inner,
@@ -89,6 +96,7 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, String> {
         Some((_, inner)) => (
             Command::Records {
                 name: text(inner, "NAME")?.unwrap_or_default(),
+                isolation: text(inner, "isolation")?,
                 json: inner.get_flag("json"),
             },
             inner,
@@ -117,6 +125,24 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, String> {
     }))
 }
 
+/// The isolation id of `resolve`: an option, or the word after the name, as it
+/// was written before there was the option.
+fn isolation(matches: &ArgMatches) -> Result<Option<String>, String> {
+    let word = text(matches, "ISOLATION_ID")?;
+    if let Some(reason) = word.as_deref().and_then(mistakes::meant_otherwise) {
+        return Err(reason.to_owned());
+    }
+    let option = text(matches, "isolation")?;
+    if word.is_some() && option.is_some() {
+        return Err(
+            "--isolation (command line) is given, and a word after the name too; \
+                    keep one"
+                .to_owned(),
+        );
+    }
+    Ok(option.or(word))
+}
+
 /// A shell's rules for completing our command line.
 fn completions(matches: &ArgMatches) -> Result<Parsed, String> {
     let shell = text(matches, "SHELL")?.unwrap_or_default();
@@ -135,8 +161,24 @@ fn completions(matches: &ArgMatches) -> Result<Parsed, String> {
             values => arg.value_parser(PossibleValuesParser::new(values)),
         })
     });
+    definition = definition.mut_subcommand("completions", |command| {
+        command.mut_arg("SHELL", |arg| {
+            arg.value_parser(PossibleValuesParser::new(SHELLS))
+        })
+    });
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut definition, env!("CARGO_PKG_NAME"), &mut script);
+    if shell == Shell::Fish {
+        // clap_complete leaves out words that are no options.
+        let words = SHELLS.join(" ");
+        script.extend_from_slice(
+            format!(
+                "complete -c ncprop279 -n \"__fish_ncprop279_using_subcommand completions\" \
+                 -f -a \"{words}\"\n"
+            )
+            .as_bytes(),
+        );
+    }
     Ok(Parsed::Print(String::from_utf8_lossy(&script).into_owned()))
 }
 
@@ -189,9 +231,19 @@ pub(super) fn definition() -> clap::Command {
     let positional = |name: &'static str, help: &'static str| {
         Arg::new(name)
             .help(help)
+            .value_hint(ValueHint::Other)
             .value_parser(OsStringValueParser::new())
     };
     let name = || positional("NAME", "a name in .bit").required(true);
+    let isolation = || {
+        Arg::new("isolation")
+            .long("isolation")
+            .value_name("ID")
+            .help("Ask under this isolation id")
+            .value_hint(ValueHint::Other)
+            .allow_hyphen_values(true)
+            .value_parser(OsStringValueParser::new())
+    };
     clap::Command::new(env!("CARGO_PKG_NAME"))
         .version(env!("CARGO_PKG_VERSION"))
         .about("Resolves Namecoin .bit names for Tor's naming clients.")
@@ -215,12 +267,14 @@ pub(super) fn definition() -> clap::Command {
                         .help("Tell after the answer how it was found")
                         .action(ArgAction::SetTrue),
                 )
-                .arg(positional("ISOLATION_ID", "the isolation id to ask under")),
+                .arg(isolation())
+                .arg(positional("ISOLATION_ID", "the same as --isolation").hide(true)),
         )
         .subcommand(
             clap::Command::new("records")
                 .about("Print the records of one name")
                 .arg(name())
+                .arg(isolation())
                 .arg(
                     Arg::new("json")
                         .long("json")
@@ -243,62 +297,4 @@ fn text(matches: &ArgMatches, name: &str) -> Result<Option<String>, String> {
         .map(OsString::into_string)
         .transpose()
         .map_err(|_| format!("{name} (command line) is not UTF-8"))
-}
-
-/// One line about a command line that is wrong. Words that are no options are
-/// not repeated: they could be names or a part of a password.
-fn explain(error: &clap::Error, words: &[OsString]) -> String {
-    let option = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(text)) => Some(text.as_str()),
-        Some(ContextValue::Strings(texts)) => texts.first().map(String::as_str),
-        _ => None,
-    }
-    // The context may go on with a value or what stands for one.
-    .and_then(|text| text.split(['=', ' ', '[']).next())
-    .unwrap_or_default();
-    let is_option = option.starts_with('-');
-    match error.kind() {
-        ErrorKind::UnknownArgument if is_among_letters(option, words) => format!(
-            "{option:?} (command line) is an unknown option; long ones begin with two hyphens"
-        ),
-        ErrorKind::UnknownArgument if matches!(option, "--explain" | "--json") => {
-            format!("{option} (command line) belongs behind its command, resolve or records")
-        }
-        ErrorKind::UnknownArgument if is_option => {
-            format!("{option:?} (command line) is an unknown option; see --help")
-        }
-        ErrorKind::UnknownArgument => "the command line has a word too many; see --help".to_owned(),
-        ErrorKind::InvalidSubcommand => {
-            format!(
-                "unknown command (command line); commands are {}",
-                COMMANDS.join(", ")
-            )
-        }
-        ErrorKind::InvalidValue if is_option => {
-            format!("{option} (command line) needs a value; write {option}=value")
-        }
-        ErrorKind::ArgumentConflict if is_option => {
-            format!("{option} (command line) is given more than once; keep one")
-        }
-        ErrorKind::MissingRequiredArgument => {
-            let what = match option {
-                "<SHELL>" => "a shell: bash, elvish, fish, powershell or zsh",
-                _ => "a name",
-            };
-            format!("the command (command line) needs {what}; see --help")
-        }
-        kind => format!("the command line cannot be used: {kind}; see --help"),
-    }
-}
-
-/// Whether an option of one letter stands in a longer word, which may be meant
-/// as one option or as the option with its value.
-fn is_among_letters(option: &str, words: &[OsString]) -> bool {
-    let Some(letter) = option.strip_prefix('-') else {
-        return false;
-    };
-    words.iter().filter_map(|word| word.to_str()).any(|word| {
-        let letters = word.strip_prefix('-').unwrap_or_default();
-        !letters.starts_with('-') && letters.len() > letter.len() && letters.contains(letter)
-    })
 }

@@ -14,6 +14,7 @@ mod arguments;
 mod draft;
 mod file;
 mod keys;
+mod mistakes;
 mod options;
 pub mod settings;
 mod sources;
@@ -79,6 +80,8 @@ pub enum Command {
     Records {
         /// The name as the user wrote it.
         name: String,
+        /// The isolation id as the user wrote it, not yet checked.
+        isolation: Option<String>,
         /// Print JSON for programs instead of lines.
         json: bool,
     },

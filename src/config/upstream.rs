@@ -135,8 +135,9 @@ pub(super) fn takes_next(argument: &OsStr) -> bool {
     argument
         .to_str()
         .and_then(|text| text.strip_prefix("--"))
-        .and_then(find)
-        .is_some_and(|key| key.value_name.is_some())
+        .is_some_and(|name| {
+            name == "isolation" || find(name).is_some_and(|key| key.value_name.is_some())
+        })
 }
 
 /// Our setting for an option without its prefix.

@@ -290,6 +290,21 @@ fn reads_commands_with_options_on_either_side() {
             vec!["records", "a.bit"],
             Command::Records {
                 name: "a.bit".into(),
+                isolation: None,
+                json: false,
+            },
+            20,
+        ),
+        (
+            vec!["resolve", "--isolation", "resolve", "a.bit"],
+            resolve(Some("resolve")),
+            20,
+        ),
+        (
+            vec!["records", "a.bit", "--isolation=-x"],
+            Command::Records {
+                name: "a.bit".into(),
+                isolation: Some("-x".into()),
                 json: false,
             },
             20,
@@ -298,6 +313,7 @@ fn reads_commands_with_options_on_either_side() {
             vec!["records", "--json", "a.bit"],
             Command::Records {
                 name: "a.bit".into(),
+                isolation: None,
                 json: true,
             },
             20,

@@ -323,17 +323,17 @@ fn command_line_errors_are_one_line_without_words_of_the_user() {
         (vec!["completions"], "needs a shell: bash", false),
         (
             vec!["resolve", "a.bit", "x", "hunter2"],
-            "a word too many",
+            "unexpected argument",
             false,
         ),
         (
             vec!["records", "a.bit", "hunter2"],
-            "a word too many",
+            "unexpected argument",
             false,
         ),
         (
             vec!["records", "a.bit", "hunter2", "-vv"],
-            "a word too many",
+            "unexpected argument",
             false,
         ),
         (vec!["-vv", "hunter2"], "unknown command", true),

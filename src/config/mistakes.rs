@@ -1,0 +1,154 @@
+//! What to say about a command line that is wrong.
+//!
+//! Words that are no options are not repeated: they could be names or a part
+//! of a password.
+
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::arguments::{COMMANDS, definition};
+use super::keys::find;
+use super::upstream;
+
+/// The types of DNS records that somebody may ask for.
+const TYPES: [&str; 18] = [
+    "A", "AAAA", "ANY", "CAA", "CNAME", "DNAME", "DS", "HTTPS", "LOC", "MX", "NS", "PTR", "SOA",
+    "SRV", "SSHFP", "SVCB", "TLSA", "TXT",
+];
+
+/// One line about what `clap` refused.
+pub(super) fn explain(error: &clap::Error, words: &[OsString]) -> String {
+    let option = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        Some(ContextValue::Strings(texts)) => texts.first().map(String::as_str),
+        _ => None,
+    }
+    // The context may go on with a value or what stands for one.
+    .and_then(|text| text.split(['=', ' ', '[']).next())
+    .unwrap_or_default();
+    let is_option = option.starts_with('-');
+    match error.kind() {
+        ErrorKind::UnknownArgument if is_among_letters(option, words) => with_one_hyphen(words)
+            .unwrap_or_else(|| {
+                format!(
+                    "{option:?} (command line) is an unknown option; long ones begin with two \
+                     hyphens"
+                )
+            }),
+        ErrorKind::UnknownArgument if is_option => {
+            of_another_command(option).unwrap_or_else(|| {
+                format!("{option:?} (command line) is an unknown option; see --help")
+            })
+        }
+        ErrorKind::UnknownArgument => "unexpected argument (command line); see --help".to_owned(),
+        ErrorKind::InvalidSubcommand => {
+            format!(
+                "unknown command (command line); commands are {}; to look a name up write \
+                 ncprop279 resolve NAME",
+                COMMANDS.join(", ")
+            )
+        }
+        ErrorKind::InvalidValue if is_option => {
+            format!("{option} (command line) needs a value; write {option}=value")
+        }
+        ErrorKind::ArgumentConflict if is_option => {
+            format!("{option} (command line) is given more than once; keep one")
+        }
+        ErrorKind::MissingRequiredArgument => {
+            let what = match option {
+                "<SHELL>" => "a shell: bash, elvish, fish, powershell or zsh",
+                _ => "a name",
+            };
+            format!("the command (command line) needs {what}; see --help")
+        }
+        kind => format!("the command line cannot be used: {kind}; see --help"),
+    }
+}
+
+/// What to say of an option that other commands have.
+fn of_another_command(option: &str) -> Option<String> {
+    let long = option.strip_prefix("--")?;
+    let definition = definition();
+    let commands = definition.get_subcommands();
+    let owners: Vec<_> = commands
+        .filter(|command| command.get_opts().any(|own| own.get_long() == Some(long)))
+        .map(|command| command.get_name())
+        .collect();
+    (!owners.is_empty()).then(|| {
+        format!(
+            "{option} (command line) is an option of {}; write it after the command",
+            owners.join(" and ")
+        )
+    })
+}
+
+/// Whether an option of one letter stands in a longer word, which may be meant
+/// as one option or as the option with its value.
+fn is_among_letters(option: &str, words: &[OsString]) -> bool {
+    let Some(letter) = option.strip_prefix('-') else {
+        return false;
+    };
+    words.iter().filter_map(|word| word.to_str()).any(|word| {
+        let letters = word.strip_prefix('-').unwrap_or_default();
+        !letters.starts_with('-') && letters.len() > letter.len() && letters.contains(letter)
+    })
+}
+
+/// What to say of a long option with one hyphen in front, if there is one.
+fn with_one_hyphen(words: &[OsString]) -> Option<String> {
+    let names = options(words).filter_map(|(word, _)| {
+        let name = word.strip_prefix('-')?.split('=').next()?;
+        let is_long = matches!(name, "help" | "version" | "verbose");
+        (is_long || find(name).is_some() || of_another_command(&format!("--{name}")).is_some())
+            .then(|| name.to_owned())
+    });
+    let name = names.into_iter().next()?;
+    Some(format!(
+        "-{name} (command line) has one hyphen; write --{name}"
+    ))
+}
+
+/// What to say of a switch whose value is a word of its own, which would be
+/// taken for a name.
+pub(super) fn split_switch(words: &[OsString]) -> Option<String> {
+    options(words).find_map(|(word, next)| {
+        let key = find(word.strip_prefix("--")?).filter(|key| key.value_name.is_none())?;
+        let value = match next?.to_str()? {
+            "true" | "yes" | "on" | "1" => true,
+            "false" | "no" | "off" | "0" => false,
+            _ => return None,
+        };
+        let name = key.name;
+        Some(format!(
+            "--{name} (command line) takes its value after an equals sign; write --{name}={value}"
+        ))
+    })
+}
+
+/// The words that may be options, each with the word after it: not the values
+/// of other options, nor what follows `--`.
+fn options(words: &[OsString]) -> impl Iterator<Item = (&str, Option<&OsString>)> {
+    let mut words = words.iter().peekable();
+    std::iter::from_fn(move || {
+        let word = words.next().filter(|word| *word != "--")?;
+        if upstream::takes_next(word) {
+            words.next();
+        }
+        Some((word.to_str().unwrap_or_default(), words.peek().copied()))
+    })
+}
+
+/// Why the word after a name may be meant as something else than an isolation
+/// id.
+pub(super) fn meant_otherwise(word: &str) -> Option<&'static str> {
+    if TYPES.iter().any(|kind| word.eq_ignore_ascii_case(kind)) {
+        return Some(
+            "resolve (command line) takes no type of record: it prints the one answer that a \
+             naming client would get; see records NAME for all records, and write an isolation \
+             id as --isolation=ID",
+        );
+    }
+    word.contains(['.', '/'])
+        .then_some("resolve (command line) takes one name; write an isolation id as --isolation=ID")
+}
