@@ -21,7 +21,7 @@ use std::path::Path;
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
 /// Literals that no user reads as a message, and why.
-const NOT_MESSAGES: [(&str, &str); 12] = [
+const NOT_MESSAGES: [(&str, &str); 13] = [
     ("Where values come from", "a heading of --help"),
     ("Electrum servers (electrum)", "a heading of --help"),
     ("Without a command, serves a naming client", "--help"),
