@@ -1,5 +1,5 @@
-//! A limited address space (`ulimit -v`), which threads and the allocator
-//! reserve much of.
+//! What the system grants: address space (`ulimit -v`), which threads and the
+//! allocator reserve much of, and threads themselves (`ulimit -u`).
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -12,7 +12,9 @@
 
 mod support;
 
+use std::fs::Permissions;
 use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -192,5 +194,69 @@ fn the_environment_is_left_alone_without_a_limit() {
     let environment = std::fs::read(format!("/proc/{}/environ", plugin.id())).unwrap();
     let environment = String::from_utf8_lossy(&environment);
     assert!(!environment.contains("NCPROP279_STARTED_AGAIN"));
+    plugin.finish();
+}
+
+/// A user that has no other process; only root can become one.
+const NOBODY_ELSE: &str = "61279";
+
+/// The plugin as a user who may have so many threads. `None` if this cannot be
+/// arranged here.
+fn with_threads(threads: u32, home: &Path, names: &Path) -> Option<Start> {
+    let can_be_arranged = ["setpriv", "prlimit"].iter().all(|tool| {
+        let tried = std::process::Command::new(tool).arg("--version").output();
+        tried.is_ok_and(|output| output.status.success())
+    });
+    let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
+    if !is_root || !can_be_arranged {
+        println!("skipped: not root, or without setpriv and prlimit of util-linux");
+        return None;
+    }
+    // The test's own folders may be closed to that user.
+    let binary = home.join("ncprop279");
+    std::fs::copy(BINARY, &binary).unwrap();
+    for path in [home, &binary] {
+        std::fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    }
+    std::fs::set_permissions(names, Permissions::from_mode(0o644)).unwrap();
+    let setpriv = ["setpriv", "--reuid", NOBODY_ELSE, "--clear-groups"];
+    let limit = format!("--nproc={threads}");
+    let arguments = setpriv.into_iter().chain(["prlimit", &limit]).chain([
+        binary.to_str().unwrap(),
+        "--names-file",
+        names.to_str().unwrap(),
+        "--timeout=2",
+    ]);
+    let arguments: Vec<&str> = arguments.collect();
+    Some(Start::of(Path::new("/usr/bin/env"), &arguments))
+}
+
+/// Deadlines hold without a single thread for lookups, and once there may be
+/// some, lookups go on.
+#[test]
+fn threads_that_cannot_be_started_cost_no_deadline_and_are_tried_again() {
+    let home = tempfile::tempdir().unwrap();
+    let names = home.path().join("names.json");
+    std::fs::write(&names, r#"{"d/a":"{\"ip\":\"192.0.2.1\"}"}"#).unwrap();
+    // Without one for the timekeeper nothing is promised.
+    let Some(start) = with_threads(1, home.path(), &names) else {
+        return;
+    };
+    let mut plugin = start.spawn();
+    let said = plugin.line();
+    assert!(said.starts_with("INIT 1 1 \"no thread can be started"), "{said}");
+    // The first is the main thread, the second the timekeeper.
+    let mut plugin = with_threads(2, home.path(), &names).unwrap().ready();
+    for id in 0..20 {
+        plugin.send(&format!("RESOLVE {id} a.bit i{id}"));
+    }
+    for id in 0..20 {
+        assert!(support::is_transient(&plugin.answer(&id.to_string())));
+    }
+    let mut grant = std::process::Command::new("prlimit");
+    let grant = grant.args(["--nproc=100:100", "--pid", &plugin.id().to_string()]);
+    assert!(grant.status().unwrap().success());
+    plugin.send("RESOLVE 100 a.bit i");
+    assert_eq!(plugin.answer("100"), "0 192.0.2.1");
     plugin.finish();
 }

@@ -1,9 +1,12 @@
 //! Values and DNS messages: what the engine makes of them.
 
+use std::time::{Duration, Instant};
+
 use hickory_proto::op::Message;
 use hickory_proto::rr::{Name, Record};
 use ncprop279::authority::{self, Outcome, isolation_option};
 use ncprop279::isolation::IsolationId;
+use ncprop279::resolve::{self, Evaluation, Step};
 use ncprop279::snapshot::{Absence, Entry, Fetched, NameKey, Snapshot};
 use ncprop279::value::object::MAX_NAMES;
 use ncprop279::zone::{TTL, Unanswered, listing, present};
@@ -98,4 +101,58 @@ pub fn engine(data: &[u8]) {
             Outcome::Need(keys) => supply(&mut snapshot, keys, &known),
         }
     }
+}
+
+/// The time within which every query is resolved, whatever its values are
+/// (`spec/resolution.md`, "Work").
+const LONGEST: Duration = Duration::from_millis(20);
+
+/// A subdomain and values, of which the first is that of `d/example`, and the
+/// one at place N that of `dd/N` and of `d/xN`: one query, from the first name
+/// it needs to its verdict. Only a fuzzer measures the time.
+pub fn work(data: &[u8]) {
+    let mut parts = data.split(|byte| *byte == 0);
+    let subdomain = parts.next().unwrap_or_default();
+    let values: Vec<&[u8]> = parts.take(20).collect();
+    if values.iter().any(|value| value.len() > 1023) {
+        return;
+    }
+    let name = [subdomain, b"example.bit"].concat();
+    let Ok(query) = resolve::Query::parse(&name, false) else {
+        return;
+    };
+    let fetch = |key: &NameKey| {
+        let place = match key.as_str() {
+            "d/example" => Some(0),
+            key => {
+                let place = key.strip_prefix("dd/").or(key.strip_prefix("d/x"));
+                place.and_then(|place| place.parse().ok())
+            }
+        };
+        match place.and_then(|place: usize| values.get(place)) {
+            Some(value) => Fetched::Value((*value).into()),
+            None => Fetched::Absent(Absence::NeverExisted),
+        }
+    };
+    let resolved = || {
+        let mut evaluation = Evaluation::new(query.clone(), IsolationId::shared());
+        let mut spent = Duration::ZERO;
+        loop {
+            let begun = Instant::now();
+            let step = evaluation.step();
+            spent += begun.elapsed();
+            match step {
+                Step::Done(_) => return spent,
+                Step::Need(keys) => {
+                    for key in keys {
+                        let fetched = fetch(&key);
+                        evaluation.learn(key, Entry::Known(fetched));
+                    }
+                }
+            }
+        }
+    };
+    // Other programs on the machine make some runs longer.
+    let is_in_time = (0..5).any(|_| resolved() < LONGEST || !cfg!(fuzzing));
+    assert!(is_in_time, "a query takes more than {LONGEST:?}");
 }

@@ -14,7 +14,7 @@ mod session;
 pub use auxpow::auxpow;
 pub use config::config;
 pub use electrum::electrum;
-pub use engine::{engine, value};
+pub use engine::{engine, value, work};
 pub use evidence::evidence;
 pub use http::http;
 pub use names_file::names_file;
