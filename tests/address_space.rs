@@ -16,6 +16,7 @@ use std::fs::Permissions;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use support::electrum::chain::Chain;
@@ -198,11 +199,15 @@ fn the_environment_is_left_alone_without_a_limit() {
 }
 
 /// A user that has no other process; only root can become one.
-const NOBODY_ELSE: &str = "61279";
+fn nobody_else() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    (1_000_000 + std::process::id() * 8 + count).to_string()
+}
 
 /// The plugin as a user who may have so many threads. `None` if this cannot be
 /// arranged here.
-fn with_threads(threads: u32, home: &Path, names: &Path) -> Option<Start> {
+fn with_threads(threads: u32, user: &str, home: &Path, names: &Path) -> Option<Start> {
     let can_be_arranged = ["setpriv", "prlimit"].iter().all(|tool| {
         let tried = std::process::Command::new(tool).arg("--version").output();
         tried.is_ok_and(|output| output.status.success())
@@ -219,8 +224,8 @@ fn with_threads(threads: u32, home: &Path, names: &Path) -> Option<Start> {
         std::fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
     }
     std::fs::set_permissions(names, Permissions::from_mode(0o644)).unwrap();
-    let setpriv = ["setpriv", "--reuid", NOBODY_ELSE, "--clear-groups"];
-    let limit = format!("--nproc={threads}");
+    let setpriv = ["setpriv", "--reuid", user, "--clear-groups"];
+    let limit = format!("--nproc={threads}:100");
     let arguments = setpriv.into_iter().chain(["prlimit", &limit]).chain([
         binary.to_str().unwrap(),
         "--names-file",
@@ -239,23 +244,29 @@ fn threads_that_cannot_be_started_cost_no_deadline_and_are_tried_again() {
     let names = home.path().join("names.json");
     std::fs::write(&names, r#"{"d/a":"{\"ip\":\"192.0.2.1\"}"}"#).unwrap();
     // Without one for the timekeeper nothing is promised.
-    let Some(start) = with_threads(1, home.path(), &names) else {
+    let Some(start) = with_threads(1, &nobody_else(), home.path(), &names) else {
         return;
     };
     let mut plugin = start.spawn();
     let said = plugin.line();
-    assert!(said.starts_with("INIT 1 1 \"no thread can be started"), "{said}");
+    assert!(
+        said.starts_with("INIT 1 1 \"no thread can be started"),
+        "{said}"
+    );
     // The first is the main thread, the second the timekeeper.
-    let mut plugin = with_threads(2, home.path(), &names).unwrap().ready();
+    let user = nobody_else();
+    let start = with_threads(2, &user, home.path(), &names);
+    let mut plugin = start.unwrap().ready();
     for id in 0..20 {
         plugin.send(&format!("RESOLVE {id} a.bit i{id}"));
     }
     for id in 0..20 {
         assert!(support::is_transient(&plugin.answer(&id.to_string())));
     }
-    let mut grant = std::process::Command::new("prlimit");
-    let grant = grant.args(["--nproc=100:100", "--pid", &plugin.id().to_string()]);
-    assert!(grant.status().unwrap().success());
+    let grant = ["--reuid", &user, "prlimit", "--nproc=100:100", "--pid"];
+    let mut granted = std::process::Command::new("setpriv");
+    granted.args(grant).arg(plugin.id().to_string());
+    assert!(granted.status().unwrap().success());
     plugin.send("RESOLVE 100 a.bit i");
     assert_eq!(plugin.answer("100"), "0 192.0.2.1");
     plugin.finish();
