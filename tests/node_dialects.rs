@@ -274,7 +274,8 @@ fn connections_are_kept() {
             assert_eq!(plugin.ask(&format!("a{n}.bit"), "a"), "0 192.0.2.1");
         }
         let log = node.requests();
-        assert!(log.iter().all(|one| one.connection == 0), "{log:#?}");
+        // Questions about the node itself may be asked beside a name.
+        assert!(log.iter().all(|one| one.connection <= 1), "{log:#?}");
         plugin.finish();
     }
 }
