@@ -125,7 +125,7 @@ fn a_bad_command_line_of_a_plugin_says_what_to_write() {
         assert_eq!(output.stdout, [format!("INIT 1 1 \"{message}\"")]);
     }
     // The values of options are no options.
-    let options = ["--config", "-version", "--rpc-password", "--only-onion"];
+    let options = ["--config", "-version", "--rpc-password", "--other"];
     let output = run(&[&options[..], &["true"]].concat());
     assert!(
         output.stderr[0].contains("unknown command"),
@@ -137,7 +137,7 @@ fn a_bad_command_line_of_a_plugin_says_what_to_write() {
 /// A value with a hyphen in front is one all the same.
 #[test]
 fn the_isolation_id_is_an_option() {
-    for id in ["some-id", "AAAA", "a.bit", "-x", "--json", "yes"] {
+    for id in ["some-id", "AAAA", "a.bit", "-x", "--other", "yes"] {
         let output = on_examples(&["resolve", "example.bit", "--isolation", id, "--explain"]);
         assert_eq!(output.stdout[0], "192.0.2.1", "{:?}", output.stderr);
         let way = output.stdout.join(" ");
@@ -158,6 +158,31 @@ fn the_isolation_id_is_an_option() {
             output.stderr
         );
     }
+}
+
+/// Not even as a value of the one before it.
+#[test]
+fn no_option_is_swallowed() {
+    for (option, next) in [
+        ("--isolation", "--only-onion"),
+        ("--isolation", "--explain"),
+        ("--timeout", "--explain"),
+        ("--rpc-password", "--rpc-user=me"),
+        ("--config", "--names-file"),
+    ] {
+        let output = on_examples(&["resolve", "example.bit", option, next]);
+        assert_eq!(
+            output.status,
+            Some(1),
+            "{option} {next}: {:?}",
+            output.stdout
+        );
+        let expected = format!("{option} (command line) needs a value; write {option}=value");
+        assert!(output.stderr[0].ends_with(&expected), "{:?}", output.stderr);
+        assert!(output.stdout.is_empty(), "{:?}", output.stdout);
+    }
+    let output = on_examples(&["resolve", "example.bit", "--isolation=--json"]);
+    assert_eq!(output.status, Some(0), "{:?}", output.stderr);
 }
 
 #[test]

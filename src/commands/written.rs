@@ -60,6 +60,9 @@ fn advice(written: &str) -> Option<String> {
             // A user name comes before the host, and may have a colon.
             if let Some((_, after)) = host.rsplit_once('@') {
                 host = after;
+                if reason.starts_with("has spaces") {
+                    reason = "has a user name; write";
+                }
             }
         }
     }
@@ -106,6 +109,7 @@ mod tests {
             ("example.bit:80", "has a port; write example.bit"),
             ("example.bit:80/x", "has a port; write example.bit"),
             (" example.bit", "has spaces around it; write example.bit"),
+            ("user@example.bit", "has a user name; write example.bit"),
             ("m\u{fc}nchen.bit", "is not ASCII; write xn--mnchen-3ya.bit"),
             (
                 "M\u{dc}NCHEN.bit.",

@@ -68,7 +68,7 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, String> {
     } = upstream::extract(arguments)?;
     let words = std::iter::once(OsString::from(env!("CARGO_PKG_NAME"))).chain(rest);
     let words: Vec<_> = words.collect();
-    if let Some(reason) = mistakes::split_switch(&words) {
+    if let Some(reason) = mistakes::split_switch(&words).or(mistakes::missing_value(&words)) {
         return Err(reason);
     }
     let matches = match definition().try_get_matches_from(&words) {

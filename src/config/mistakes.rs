@@ -126,6 +126,22 @@ pub(super) fn split_switch(words: &[OsString]) -> Option<String> {
     })
 }
 
+/// What to say of an option whose value would be the option after it. A value
+/// may begin with hyphens, but one that is an option's name is a value
+/// forgotten, and the option after it would silently mean nothing.
+pub(super) fn missing_value(words: &[OsString]) -> Option<String> {
+    words.windows(2).find_map(|pair| {
+        let [option, next] = pair else { return None };
+        let name = option.to_str()?.strip_prefix("--")?;
+        let next = next.to_str()?.strip_prefix("--")?.split('=').next()?;
+        let is_option = matches!(next, "help" | "version" | "verbose")
+            || find(next).is_some()
+            || of_another_command(&format!("--{next}")).is_some();
+        (upstream::takes_next(option) && is_option)
+            .then(|| format!("--{name} (command line) needs a value; write --{name}=value"))
+    })
+}
+
 /// The words that may be options, each with the word after it: not the values
 /// of other options, nor what follows `--`.
 fn options(words: &[OsString]) -> impl Iterator<Item = (&str, Option<&OsString>)> {
