@@ -24,7 +24,7 @@ const MAX_LISTING_STEPS: u32 = 1_000_000;
 
 /// Bytes that the parser may visit for one query, one byte for each level of
 /// nesting that it lies in.
-const MAX_PARSED: usize = 1 << 20;
+const MAX_PARSED: usize = 512 << 10;
 
 /// Distinct onion addresses whose key is checked for one query. A check takes
 /// as long as several hundred steps.
