@@ -9,7 +9,7 @@ mod journal;
 
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -134,7 +134,7 @@ where
         Box::new(move |ticket, verdict| {
             noted.answered(ticket, &verdict, Found::Lookup);
             answered.session().answer(ticket, &verdict);
-            answered.flush();
+            answered.flush_or_leave();
             answered.idle.notify_all();
         }),
     );
@@ -261,11 +261,31 @@ impl<W: Write + Send + 'static> Client<W> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes out what the session has for the client. When it returns, all
-    /// that was in the buffer before has been written, by this thread or by
-    /// another.
+    /// Writes out what the session has for the client, and waits for the client
+    /// to take it. When it returns, all that was in the buffer before has been
+    /// written, by this thread or by another.
     fn flush(&self) {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let writer = self.writer.lock();
+        self.write(writer.unwrap_or_else(PoisonError::into_inner));
+        self.flush_or_leave();
+    }
+
+    /// Writes out what the session has for the client, unless another thread is
+    /// writing, which then writes this too: one thread at most waits for a
+    /// client that does not read.
+    fn flush_or_leave(&self) {
+        // Whoever writes looks again after it has let the writer go, so that
+        // nothing stays behind.
+        while !self.session().out.is_empty() {
+            match self.writer.try_lock() {
+                Ok(writer) => self.write(writer),
+                Err(TryLockError::Poisoned(error)) => self.write(error.into_inner()),
+                Err(TryLockError::WouldBlock) => return,
+            }
+        }
+    }
+
+    fn write(&self, mut writer: MutexGuard<'_, Writer<W>>) {
         let Writer { output, octets } = &mut *writer;
         std::mem::swap(&mut self.session().out, octets);
         if octets.is_empty() {

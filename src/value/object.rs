@@ -44,25 +44,38 @@ pub struct Branch {
 }
 
 impl Branch {
-    /// How many members and subdomains are to be merged.
+    /// How many members, subdomains and operations are to be looked at.
     fn size(&self) -> usize {
+        members_of(&self.tree) + self.map().map_or(0, map_size)
+    }
+
+    fn map(&self) -> Option<&Arc<Tree>> {
         match &*self.tree {
-            Tree::Object(members) => members.len() + members.get("map").map_or(0, map_size),
-            _ => 1,
+            Tree::Object(members) => members.get("map"),
+            _ => None,
         }
+    }
+}
+
+/// The members of an object, and the operations in them.
+fn members_of(tree: &Tree) -> usize {
+    let Tree::Object(members) = tree else {
+        return 1;
+    };
+    let part = |key: &str| members.get(key).map_or(0, elements);
+    members.len() + part("import") + part("delegate")
+}
+
+fn elements(tree: &Arc<Tree>) -> usize {
+    match &**tree {
+        Tree::Array(elements) => elements.len(),
+        _ => 1,
     }
 }
 
 fn map_size(map: &Arc<Tree>) -> usize {
     match &**map {
-        Tree::Object(labels) => labels.len() + labels.get("").map_or(0, members),
-        _ => 0,
-    }
-}
-
-fn members(tree: &Arc<Tree>) -> usize {
-    match &**tree {
-        Tree::Object(members) => members.len(),
+        Tree::Object(labels) => labels.len() + labels.get("").map_or(0, |empty| members_of(empty)),
         _ => 0,
     }
 }

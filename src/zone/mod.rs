@@ -4,7 +4,7 @@
 pub mod listing;
 pub mod present;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use hickory_proto::rr::{Name, RData, RecordType};
 
@@ -390,10 +390,11 @@ fn mail_service(
     place: &Place,
     reader: &mut Reader<'_>,
 ) -> Result<Vec<RData>, Stop> {
-    let mut at = (object.clone(), place.clone());
+    let mut below: Option<(Object, Place)> = None;
     let mut records = Vec::new();
     for label in ["_tcp", "_smtp"] {
-        let (Some(branch), Ok(place)) = (at.0.branch(label), at.1.child(label)) else {
+        let (object, place) = below.as_ref().map_or((object, place), |(o, p)| (o, p));
+        let (Some(branch), Ok(place)) = (object.branch(label), place.child(label)) else {
             return Ok(Vec::new());
         };
         let Some(object) = reader.merge(branch, place.owner())? else {
@@ -405,7 +406,7 @@ fn mail_service(
             return Ok(Vec::new());
         }
         records = level.records();
-        at = (object, place);
+        below = Some((object, place));
     }
     Ok(records)
 }
@@ -418,9 +419,15 @@ fn glue(
     servers: &[Name],
     reader: &mut Reader<'_>,
 ) -> Result<Vec<(Name, RData)>, Stop> {
+    let part = match reader.errors.are_kept() {
+        true => Part::All,
+        false => Part::Addresses,
+    };
     let mut found = Vec::new();
+    let mut seen = HashSet::new();
     for server in servers {
-        if !place.owner().zone_of(server) {
+        reader.work.take(LABEL_STEPS);
+        if !place.owner().zone_of(server) || !seen.insert(server) {
             continue;
         }
         let depth = server
@@ -428,26 +435,29 @@ fn glue(
             .count()
             .saturating_sub(place.owner().iter().count());
         let labels: Vec<&[u8]> = server.iter().take(depth).collect();
-        let mut object = cut.clone();
+        let mut below: Option<Object> = None;
         let mut at = Some(place.clone());
         for label in labels.into_iter().rev() {
             let label = String::from_utf8_lossy(label).into_owned();
+            let object = below.as_ref().unwrap_or(cut);
             at = match at.take().map(|place| place.child(&label)) {
-                Some(Ok(place)) => descend(&object, &label, &place, reader)?.map(|(next, _)| {
-                    object = next;
+                Some(Ok(place)) => descend(object, &label, &place, reader)?.map(|(next, _)| {
+                    below = Some(next);
                     place
                 }),
-                _ => None,
+                _ => break,
             };
         }
         if let Some(at) = at {
-            let level = Level::read(&object, &at, Part::All, reader);
+            let object = below.as_ref().unwrap_or(cut);
+            let level = Level::read(object, &at, part, reader);
             let addresses = level
                 .data
                 .into_iter()
                 .filter(|data| matches!(data.record_type(), RecordType::A | RecordType::AAAA));
             found.extend(addresses.map(|data| (server.clone(), data)));
         }
+        reader.work.check()?;
     }
     Ok(found)
 }

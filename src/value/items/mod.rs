@@ -55,15 +55,26 @@ pub enum Part {
     All,
     /// Those that end the way to a subdomain: a delegation or a translation.
     Way,
+    /// Addresses only, for glue.
+    Addresses,
     /// Those that a question for this type needs.
     Asked(RecordType),
 }
 
 impl Part {
+    /// The only type of records that is wanted, if there is one.
+    fn asked(self) -> Option<RecordType> {
+        match self {
+            Self::Asked(asked) if asked != RecordType::ANY => Some(asked),
+            _ => None,
+        }
+    }
+
     fn has(self, item: &str) -> bool {
         let asked = match self {
             Self::All | Self::Asked(RecordType::ANY) => return true,
             Self::Way => return matches!(item, "dns" | "ns" | "ds" | "translate"),
+            Self::Addresses => return matches!(item, "ip" | "ip6"),
             Self::Asked(asked) => asked,
         };
         match item {
@@ -104,7 +115,9 @@ impl Level {
                 "tls" => tls::tls(&mut reader, tree, &mut level.data),
                 "loc" => reader.each("loc", tree, &mut level.data, loc::loc),
                 "sshfp" => reader.elements("sshfp", tree, &mut level.data, sshfp::sshfp),
-                "o" => reader.elements("o", tree, &mut level.data, opaque::opaque),
+                "o" => reader.elements("o", tree, &mut level.data, |reader, fields| {
+                    opaque::opaque(reader, fields, part.asked())
+                }),
                 "tor" => reader.each("tor", tree, &mut level.tor, tor::tor),
                 "ds" => reader.elements("ds", tree, &mut level.ds, ds::ds),
                 "alias" => level.alias = reader.target("alias", tree),

@@ -1,7 +1,7 @@
 //! `o`: records of any type but a few, from their octets.
 
 use hickory_proto::op::{Message, MessageType, OpCode};
-use hickory_proto::rr::{Name, RData, Record};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::data_from_octets;
 use super::reader::ItemReader;
@@ -12,10 +12,24 @@ use crate::value::tree::Tree;
 /// NS, CNAME, SOA, DNAME, DS, RRSIG, NSEC, NSEC3.
 const PROHIBITED: [u16; 8] = [2, 5, 6, 39, 43, 46, 47, 50];
 
-/// Type number and data in base64.
-pub fn opaque(reader: &mut ItemReader<'_, '_>, fields: &[Tree]) -> Option<RData> {
+/// Steps that a byte of data takes: it is read, written and read again.
+const BYTE_STEPS: usize = 2;
+
+/// Type number and data in base64. Records of other types than the one that is
+/// asked for are not read, as their data can be costly.
+pub fn opaque(
+    reader: &mut ItemReader<'_, '_>,
+    fields: &[Tree],
+    asked: Option<RecordType>,
+) -> Option<RData> {
     let kind: u16 = reader.integer(fields.first(), "the type")?;
+    if asked.is_some_and(|asked| u16::from(asked) != kind) {
+        return None;
+    }
     let octets = reader.base64(fields.get(1), "the data")?;
+    if !reader.take(octets.len() * BYTE_STEPS) {
+        return None;
+    }
     if PROHIBITED.contains(&kind) {
         return reader.error(format!("type {kind} is prohibited"));
     }

@@ -155,6 +155,7 @@ impl<'a, 'w> ItemReader<'a, 'w> {
     /// Octets in base64 of RFC 4648 section 4, in canonical form (section 3.5).
     pub fn base64(&mut self, tree: Option<&Tree>, what: &str) -> Option<Vec<u8>> {
         match tree {
+            Some(Tree::Text(text)) if !self.take(text.len() / 64) => None,
             Some(Tree::Text(text)) => match data_encoding::BASE64.decode(text.as_bytes()) {
                 Ok(octets) => Some(octets),
                 Err(_) => self.error(format!("{what} is no canonical base64")),

@@ -15,6 +15,7 @@ pub fn txt(reader: &mut ItemReader<'_, '_>, tree: &Tree) -> Option<RData> {
     let strings: Vec<&[u8]> = match tree {
         Tree::Text(text) if text.is_empty() => vec![b""],
         Tree::Text(text) => text.as_bytes().chunks(MAX_STRING).collect(),
+        Tree::Array(parts) if !reader.take(parts.len()) => return None,
         Tree::Array(parts) => {
             let mut strings = Vec::new();
             for part in parts {

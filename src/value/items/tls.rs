@@ -24,6 +24,9 @@ const COMPRESSED_POINT: usize = 33;
 const ELEMENT_STEPS: usize = 8;
 const POINT_STEPS: usize = 400;
 
+/// Steps that rebuilding a certificate takes.
+const CERTIFICATE_STEPS: usize = 400;
+
 /// How many certificates one item may hold. Each becomes several times as
 /// long as it is in the value, and they share one message.
 const MAX_CERTIFICATES: usize = 16;
@@ -106,6 +109,9 @@ fn encoded(
             *certificates += 1;
             if *certificates > MAX_CERTIFICATES {
                 return reader.error(format!("more than {MAX_CERTIFICATES} certificates"));
+            }
+            if !reader.take(CERTIFICATE_STEPS) {
+                return None;
             }
             dehydrated(reader, fields).map(|data| vec![data])
         }
