@@ -231,3 +231,48 @@ fn a_closed_stdout_is_no_failure() {
         assert!(end.stderr.is_empty(), "{arguments:?}: {end:?}");
     }
 }
+
+/// Answers that nobody reads hold up one thread, not one each.
+#[test]
+fn answers_that_wait_to_be_read_take_no_threads() {
+    const MANY: usize = 6_000;
+    let mut plugin = Running::start(Stdio::piped());
+    let mut stdin = plugin.0.stdin.take().unwrap();
+    let mut output = plugin.output();
+    let asking = thread::spawn(move || {
+        for id in 0..MANY {
+            writeln!(stdin, "RESOLVE {id} example.bit i{id}").unwrap();
+        }
+        // Kept open: nothing is given up.
+        stdin
+    });
+    let threads = || {
+        let path = format!("/proc/{}/status", plugin.0.id());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("Threads:"));
+        line.unwrap().trim().parse::<u32>().unwrap()
+    };
+    // Until nothing happens any more, as the pipe is full.
+    let (mut most, mut last, mut quiet) = (0, 0, 0);
+    let begun = Instant::now();
+    while quiet < 40 && begun.elapsed() < PATIENCE {
+        let now = threads();
+        quiet = if now == last { quiet + 1 } else { 0 };
+        (last, most) = (now, most.max(now));
+        thread::sleep(Duration::from_millis(5));
+    }
+    // Then all are answered.
+    let mut answers = Vec::new();
+    let mut part = [0; 65_536];
+    let is_whole = |answers: &[u8]| answers.iter().filter(|byte| **byte == b'\n').count() > MANY;
+    while !is_whole(&answers) {
+        let count = output.read(&mut part).unwrap();
+        assert!(count > 0, "the output ended");
+        answers.extend_from_slice(&part[..count]);
+    }
+    drop(asking.join().unwrap());
+    // 132 workers and a few others (spec/isolation.md).
+    assert!(most <= 140, "{most} threads");
+}
