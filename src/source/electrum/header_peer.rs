@@ -43,7 +43,11 @@ impl HeaderPeers {
     /// Tells the user of a changed key, once for each server.
     fn warn(&self, server: &Server, error: &DialError) {
         let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(error, DialError::PinChanged { .. }) && changed.insert(server.to_string()) {
+        let is_changed = matches!(
+            error,
+            DialError::PinChanged { .. } | DialError::OtherIdentity { .. }
+        );
+        if is_changed && changed.insert(server.to_string()) {
             self.log.warn(error);
         }
     }

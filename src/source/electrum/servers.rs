@@ -1,6 +1,10 @@
 //! The servers that can be asked, and who runs them.
 
 use std::fmt;
+use std::sync::OnceLock;
+
+use data_encoding::HEXLOWER;
+use serde::Deserialize;
 
 use crate::config::settings::{NodeAddress, ServerAddress};
 
@@ -13,6 +17,31 @@ pub(super) struct Server {
     pub is_tls: bool,
     /// Who runs it. Servers of one operator are believed like one server.
     pub operator: String,
+    /// Whether it is known to answer.
+    pub standing: Standing,
+    /// What it has to show, if that is known beforehand.
+    pub identity: Option<Identity>,
+}
+
+/// What reports say of a server, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Standing {
+    /// It answers, or the user named it.
+    Alive,
+    /// Nobody has tried it lately, or reports differ.
+    Unknown,
+    /// It does not answer. It may come back.
+    Dead,
+}
+
+/// What shows that a server is the one that its operator runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Identity {
+    /// The SHA-256 of the SubjectPublicKeyInfo.
+    Key([u8; 32]),
+    /// The SHA-256 of the certificate in DER.
+    Certificate([u8; 32]),
 }
 
 impl fmt::Display for Server {
@@ -22,10 +51,10 @@ impl fmt::Display for Server {
 }
 
 /// The servers to use: those that the user names, each counted as an operator
-/// of its own, or the bundled ones.
+/// of its own, or the bundled ones, the best first.
 pub(super) fn servers(named: &[ServerAddress]) -> Vec<Server> {
     if named.is_empty() {
-        return bundled();
+        return bundled().to_vec();
     }
     named
         .iter()
@@ -33,115 +62,177 @@ pub(super) fn servers(named: &[ServerAddress]) -> Vec<Server> {
             address: server.address.clone(),
             is_tls: server.is_tls,
             operator: server.address.to_string(),
+            standing: Standing::Alive,
+            identity: None,
         })
         .collect()
 }
 
-/// The public servers known in 2025. Their operators were told from their
-/// names, networks and software, as nobody publishes a list.
-fn bundled() -> Vec<Server> {
-    LIST.iter()
-        .flat_map(|(operator, hosts)| {
-            hosts.iter().map(|&(host, port, is_tls)| Server {
-                address: NodeAddress {
-                    host: host.to_owned(),
-                    port,
-                },
-                is_tls,
-                operator: (*operator).to_owned(),
-            })
-        })
-        .collect()
+/// The list that is compiled in.
+const LIST: &str = include_str!("../../../data/electrum-servers.toml");
+
+/// The servers of [`LIST`], read once, and only where Electrum servers are
+/// asked.
+fn bundled() -> &'static [Server] {
+    static SERVERS: OnceLock<Vec<Server>> = OnceLock::new();
+    // A test reads the list, so it can be read.
+    SERVERS.get_or_init(|| read(LIST).unwrap_or_default())
 }
 
-type Entry = (&'static str, u16, bool);
+#[derive(Deserialize)]
+struct File {
+    server: Vec<Entry>,
+}
 
-const LIST: &[(&str, &[Entry])] = &[
-    (
-        "bitcoins.sk",
-        &[
-            ("188.167.144.126", 50002, true),
-            ("46.229.238.187", 57002, true),
-            ("82.119.233.36", 50002, true),
-            ("nmc.bitcoins.sk", 50002, true),
-            ("nmc2.bitcoins.sk", 57002, true),
-        ],
-    ),
-    (
-        "dotbit.zone",
-        &[
-            ("198.50.223.25", 50002, true),
-            ("198.50.223.26", 50002, true),
-            ("198.50.223.27", 50002, true),
-            ("198.50.223.28", 50002, true),
-            ("2607:5300:203:7ac5:198:50:223:25", 50002, true),
-            ("2607:5300:203:7ac5:198:50:223:26", 50002, true),
-            ("2607:5300:203:7ac5:198:50:223:27", 50002, true),
-            ("2607:5300:203:7ac5:198:50:223:28", 50002, true),
-            (
-                "h6qrnwxtwiaahsw4qhk2nbutswwb54vnqso6jrxeuk6nwtfbos7jkoqd.onion",
-                50002,
-                true,
-            ),
-            ("electrumx1.nmc.dotbit.zone", 50002, true),
-            ("electrumx2.nmc.dotbit.zone", 50002, true),
-            ("electrumx3.nmc.dotbit.zone", 50002, true),
-            ("electrumx4.nmc.dotbit.zone", 50002, true),
-            (
-                "mqhok2edqcxdpklwovquuvvl2q5or4g2o777qwrinydgzfxjbixq76yd.onion",
-                50002,
-                true,
-            ),
-            (
-                "wirg2tsto7rme7n26lkd3ivbvxmjyy2pktlozwjuep22jcsfsghfqbqd.onion",
-                50002,
-                true,
-            ),
-            (
-                "quuzpffsddq3aim3gk4oiczzyt5okjjzf4zpe6okzo6qidao6rshynqd.onion",
-                50002,
-                true,
-            ),
-        ],
-    ),
-    ("namebrow.se", &[("electrum.namebrow.se", 50002, true)]),
-    ("le-space.de", &[("electrum-nmc.le-space.de", 50002, true)]),
-    ("ulrichard.ch", &[("ulrichard.ch", 50006, true)]),
-    (
-        "bitclc.net",
-        &[
-            ("195.135.194.10", 50002, true),
-            ("195.135.194.11", 50002, true),
-            ("195.135.194.12", 50002, true),
-            ("195.135.194.13", 50002, true),
-            ("2001:678:7dc:10::2", 50002, true),
-            ("2001:678:7dc:11::2", 50002, true),
-            ("2001:678:7dc:12::2", 50002, true),
-            ("2001:678:7dc:13::2", 50002, true),
-            (
-                "7mqrrbm6xgdle4bau3s3vo63eqilxetjshahtx5z44nhvcrepbfiwtyd.onion",
-                50002,
-                true,
-            ),
-            ("electrumx1.nmc.bitclc.net", 50002, true),
-            ("electrumx2.nmc.bitclc.net", 50002, true),
-            ("electrumx3.nmc.bitclc.net", 50002, true),
-            ("electrumx4.nmc.bitclc.net", 50002, true),
-            (
-                "mhgghnh4rpgu5ohjzo2atoz4fmcvxglddpz4q265hamkaifhnndjhoyd.onion",
-                50002,
-                true,
-            ),
-            (
-                "t3ts346cpsdbqjkcvyveqfgldtipoco5yzxqs6sted6y4fgsgasnp3ad.onion",
-                50002,
-                true,
-            ),
-            (
-                "yo4ip6gfnddyt6pyjkgoovnscai2xu6nzkoaa7hzbun6crm2o65aljid.onion",
-                50002,
-                true,
-            ),
-        ],
-    ),
-];
+/// What the program needs of an entry; who reported it is for people.
+#[derive(Deserialize)]
+struct Entry {
+    operator: String,
+    host: String,
+    port: u16,
+    tls: bool,
+    state: Standing,
+    key: Option<String>,
+    certificate: Option<String>,
+}
+
+/// `None` if it is not a list of servers.
+fn read(text: &str) -> Option<Vec<Server>> {
+    let file: File = toml::from_str(text).ok()?;
+    file.server.into_iter().map(Entry::into_server).collect()
+}
+
+impl Entry {
+    fn into_server(self) -> Option<Server> {
+        let identity = match (&self.key, &self.certificate) {
+            (None, None) => None,
+            (Some(key), None) => Some(Identity::Key(hash(key)?)),
+            (None, Some(certificate)) => Some(Identity::Certificate(hash(certificate)?)),
+            (Some(_), Some(_)) => return None,
+        };
+        Some(Server {
+            address: NodeAddress {
+                host: self.host,
+                port: self.port,
+            },
+            is_tls: self.tls,
+            operator: self.operator,
+            standing: self.state,
+            identity,
+        })
+    }
+}
+
+fn hash(text: &str) -> Option<[u8; 32]> {
+    HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::net::IpAddr;
+
+    use toml::Table;
+
+    use super::*;
+    use crate::onion::OnionAddress;
+
+    #[test]
+    fn the_bundled_list_can_be_read() {
+        let servers = read(LIST).unwrap();
+        assert_eq!(servers, bundled());
+        let addresses: BTreeSet<_> = servers.iter().map(Server::to_string).collect();
+        assert_eq!(addresses.len(), servers.len(), "each is listed once");
+        assert!(servers.is_sorted_by_key(|server| server.standing));
+        for server in &servers {
+            let host = &server.address.host;
+            assert!(server.address.port > 0 && !server.operator.is_empty());
+            assert!(!host.ends_with(".bit"), "{host}");
+            assert!(!server.address.is_loopback(), "{host}");
+            let is_address = host.parse::<IpAddr>().is_ok();
+            assert!(is_address || host.contains('.'), "{host}");
+            if server.address.is_onion() {
+                assert!(OnionAddress::parse(host).is_ok(), "{host}");
+            }
+            // Anything else would show names to an exit of Tor.
+            assert!(server.is_tls || server.address.is_onion(), "{host}");
+        }
+        let alive = |server: &&Server| server.standing == Standing::Alive;
+        let operators: BTreeSet<_> = servers
+            .iter()
+            .filter(alive)
+            .map(|server| &server.operator)
+            .collect();
+        assert!(operators.len() >= 2, "absence needs two: {operators:?}");
+    }
+
+    /// A misspelt key would be passed over.
+    #[test]
+    fn the_bundled_list_says_who_reported_what() {
+        let table: Table = LIST.parse().unwrap();
+        let known = [
+            "operator",
+            "host",
+            "port",
+            "tls",
+            "state",
+            "seen",
+            "reported",
+            "key",
+            "certificate",
+        ];
+        for server in table["server"].as_array().unwrap() {
+            let server = server.as_table().unwrap();
+            for key in server.keys() {
+                assert!(known.contains(&key.as_str()), "{key}: {server:?}");
+            }
+            assert!(!server["reported"].as_str().unwrap().is_empty());
+            let is_alive = server["state"].as_str() == Some("alive");
+            let Some(seen) = server.get("seen") else {
+                assert!(!is_alive, "{server:?}");
+                continue;
+            };
+            let (year, month) = match seen.as_str().unwrap().split_once('-') {
+                Some((year, month)) => (year, month.parse().unwrap()),
+                None => (seen.as_str().unwrap(), 1),
+            };
+            assert!((2020..2100).contains(&year.parse::<u32>().unwrap()));
+            assert!((1..=12).contains(&month), "{server:?}");
+        }
+    }
+
+    #[test]
+    fn an_identity_is_one_hash() {
+        let entry = |more: &str| {
+            let text = "[[server]]\noperator='o'\nhost='h.example'\nport=1\ntls=true\nstate='dead'";
+            read(&format!("{text}\n{more}")).map(|mut servers| servers.remove(0).identity)
+        };
+        let a = "aa".repeat(32);
+        assert_eq!(entry(""), Some(None));
+        let key = entry(&format!("key='{a}'"));
+        assert_eq!(key, Some(Some(Identity::Key([0xaa; 32]))));
+        let certificate = entry(&format!("certificate='{a}'"));
+        assert_eq!(certificate, Some(Some(Identity::Certificate([0xaa; 32]))));
+        assert_eq!(entry(&format!("key='{a}'\ncertificate='{a}'")), None);
+        assert_eq!(entry("key='aa'"), None);
+        assert_eq!(entry("state='asleep'"), None);
+    }
+
+    #[test]
+    fn named_servers_take_the_place_of_the_list() {
+        let named = ServerAddress {
+            address: NodeAddress {
+                host: "a.example".to_owned(),
+                port: 50002,
+            },
+            is_tls: true,
+        };
+        let servers = servers(std::slice::from_ref(&named));
+        let [server] = servers.as_slice() else {
+            panic!("{servers:?}")
+        };
+        assert_eq!(server.address, named.address);
+        assert_eq!(server.operator, "a.example:50002");
+        assert_eq!(server.standing, Standing::Alive);
+    }
+}

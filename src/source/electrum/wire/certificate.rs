@@ -38,9 +38,9 @@ pub(super) fn public_key(certificate: &[u8]) -> der::Result<&[u8]> {
     parts.tlv_bytes()
 }
 
-/// The hash by which a key is pinned.
-pub(super) fn hash(public_key: &[u8]) -> KeyHash {
-    sha256::Hash::hash(public_key).to_byte_array()
+/// The hash by which a key, or a certificate, is known.
+pub(super) fn hash(der: &[u8]) -> KeyHash {
+    sha256::Hash::hash(der).to_byte_array()
 }
 
 /// Whether `signed` is a signature of `message` by this key, by an algorithm

@@ -78,7 +78,7 @@ impl Dialer {
         let (session, proof) = if server.is_tls {
             let made = self
                 .tls
-                .handshake(&tcp, &server.address, purpose, &self.pins, until)?;
+                .handshake(&tcp, server, purpose, &self.pins, until)?;
             (Some(made.session), made.proof)
         } else {
             (None, Proof::Known)
@@ -100,7 +100,10 @@ impl Dialer {
 
     /// Whether a server can prove who it is, as far as is known.
     pub fn trusts(&self, server: &Server) -> bool {
-        !server.is_tls || server.address.is_onion() || self.pins.is_known(&server.address)
+        !server.is_tls
+            || server.address.is_onion()
+            || server.identity.is_some()
+            || self.pins.is_known(&server.address)
     }
 
     /// The way to a server as far as TCP goes.

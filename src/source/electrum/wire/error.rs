@@ -63,6 +63,16 @@ pub enum DialError {
         /// The server's address.
         server: String,
     },
+    /// The server shows another key or certificate than the bundled list has.
+    #[error(
+        "the server at {server} shows another certificate than the one in the bundled list: \
+         somebody may be in between; if its operator changed it, a newer version of this \
+         program may know the new one"
+    )]
+    OtherIdentity {
+        /// The server's address.
+        server: String,
+    },
     /// The server says something else than the Electrum protocol.
     #[error("the server at {server} does not speak the Electrum protocol")]
     NotElectrum {

@@ -25,6 +25,7 @@ use super::tcp::{Bounded, Until};
 use super::{Purpose, lock};
 use crate::config::settings::NodeAddress;
 use crate::source::electrum::pins::Pins;
+use crate::source::electrum::servers::{Identity, Server};
 
 /// What all sessions have in common: algorithms and authorities, no state.
 pub(super) struct Tls {
@@ -42,7 +43,8 @@ pub(super) struct Session {
 /// How a server proved who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Proof {
-    /// By the pinned key, or because it is an onion service.
+    /// By the pinned key, by what the bundled list says, or because it is an
+    /// onion service.
     Known,
     /// An authority vouches for it.
     Authority,
@@ -72,26 +74,29 @@ impl Tls {
     pub fn handshake(
         &self,
         tcp: &TcpStream,
-        address: &NodeAddress,
+        target: &Server,
         purpose: Purpose,
         pins: &Pins,
         until: Until<'_>,
     ) -> Result<Session, DialError> {
-        let server = || address.to_string();
+        let server = || target.to_string();
         let verifier = Arc::new(Verifier {
             authorities: self.authorities.clone(),
             provider: Arc::clone(&self.provider),
-            rule: Rule::of(address, purpose, pins),
+            rule: Rule::of(target, purpose, pins),
             verdict: Mutex::new(None),
         });
         let mut session = self
-            .session(address, &verifier)
+            .session(&target.address, &verifier)
             .ok_or_else(|| DialError::Tls { server: server() })?;
         let result = session.complete_io(&mut Bounded { tcp, until });
         let verdict = *lock(&verifier.verdict);
         match (result, verdict) {
             (Ok(_), Some(Verdict::Good(proof))) => Ok(Session { session, proof }),
             (_, Some(Verdict::NotTrusted)) => Err(DialError::NotTrusted { server: server() }),
+            (_, Some(Verdict::Changed)) if target.identity.is_some() => {
+                Err(DialError::OtherIdentity { server: server() })
+            }
             (_, Some(Verdict::Changed)) => Err(DialError::PinChanged { server: server() }),
             (Err(error), _) if error.kind() == ErrorKind::InvalidData => {
                 Err(DialError::Tls { server: server() })
@@ -121,9 +126,12 @@ impl Tls {
 enum Rule {
     /// The address of an onion service is its key.
     Onion,
-    /// By this key and no other: an authority that vouches for another one may
-    /// have been deceived.
-    Pinned(KeyHash),
+    /// By the pinned key, or by what the bundled list says, and by nothing else:
+    /// an authority that vouches for another key may have been deceived.
+    Known {
+        pinned: Option<KeyHash>,
+        listed: Option<Identity>,
+    },
     /// By an authority; else any key is taken and noted.
     Learn,
     /// By an authority.
@@ -131,14 +139,14 @@ enum Rule {
 }
 
 impl Rule {
-    fn of(address: &NodeAddress, purpose: Purpose, pins: &Pins) -> Self {
-        if address.is_onion() {
+    fn of(server: &Server, purpose: Purpose, pins: &Pins) -> Self {
+        if server.address.is_onion() {
             return Self::Onion;
         }
-        match (pins.confirmed(address), purpose) {
-            (Some(key), _) => Self::Pinned(key),
-            (None, Purpose::Headers) => Self::Learn,
-            (None, Purpose::Lookups) => Self::Authority,
+        match (pins.confirmed(&server.address), server.identity, purpose) {
+            (None, None, Purpose::Headers) => Self::Learn,
+            (None, None, Purpose::Lookups) => Self::Authority,
+            (pinned, listed, _) => Self::Known { pinned, listed },
         }
     }
 }
@@ -175,11 +183,25 @@ impl Verifier {
         })
     }
 
-    fn judge(&self, key: KeyHash, is_vouched_for: impl Fn() -> bool) -> Verdict {
+    fn judge(
+        &self,
+        key: KeyHash,
+        certificate: &[u8],
+        is_vouched_for: impl Fn() -> bool,
+    ) -> Verdict {
         match self.rule {
             Rule::Onion => Verdict::Good(Proof::Known),
-            Rule::Pinned(pin) if pin == key => Verdict::Good(Proof::Known),
-            Rule::Pinned(_) => Verdict::Changed,
+            Rule::Known { pinned, listed } => {
+                let is_listed = listed.is_some_and(|identity| match identity {
+                    Identity::Key(hash) => hash == key,
+                    Identity::Certificate(hash) => hash == certificate::hash(certificate),
+                });
+                if is_listed || pinned == Some(key) {
+                    Verdict::Good(Proof::Known)
+                } else {
+                    Verdict::Changed
+                }
+            }
             Rule::Learn | Rule::Authority if is_vouched_for() => Verdict::Good(Proof::Authority),
             Rule::Learn => Verdict::Good(Proof::New(key)),
             Rule::Authority => Verdict::NotTrusted,
@@ -199,7 +221,7 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let key = certificate::public_key(certificate).map_err(|_| MALFORMED)?;
-        let verdict = self.judge(certificate::hash(key), || {
+        let verdict = self.judge(certificate::hash(key), certificate, || {
             self.is_vouched_for(certificate, intermediates, name, now)
         });
         *lock(&self.verdict) = Some(verdict);

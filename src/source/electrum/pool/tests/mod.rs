@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use super::plan::{Plan, Seating, Task};
 use super::*;
 use crate::config::settings::NodeAddress;
+use crate::source::electrum::servers::Standing;
 
 /// A connection that is none.
 #[derive(Debug)]
@@ -76,6 +77,8 @@ fn server(operator: &str, number: usize, top: &str) -> Server {
         },
         is_tls: true,
         operator: operator.to_owned(),
+        standing: Standing::Alive,
+        identity: None,
     }
 }
 

@@ -27,7 +27,7 @@ use crate::chain::testing;
 use crate::config::settings::NodeAddress;
 use crate::log::{Level, Log};
 use crate::source::Cancel;
-use crate::source::electrum::servers::Server;
+use crate::source::electrum::servers::{Server, Standing};
 
 /// Late enough for every header.
 fn clock() -> u64 {
@@ -67,6 +67,8 @@ fn server(operator: &str) -> Server {
         },
         is_tls: false,
         operator: operator.to_owned(),
+        standing: Standing::Alive,
+        identity: None,
     }
 }
 

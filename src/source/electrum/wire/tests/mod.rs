@@ -21,7 +21,7 @@ use crate::config::settings::NodeAddress;
 use crate::source::Cancel;
 use crate::source::electrum::pins::Pins;
 use crate::source::electrum::protocol::Protocol;
-use crate::source::electrum::servers::Server;
+use crate::source::electrum::servers::{Server, Standing};
 use peer::Peer;
 use socks::{Manner, Socks};
 
@@ -42,6 +42,8 @@ fn server(host: &str, port: u16, is_tls: bool) -> Server {
         address: address(host, port),
         is_tls,
         operator: "operator".to_owned(),
+        standing: Standing::Alive,
+        identity: None,
     }
 }
 

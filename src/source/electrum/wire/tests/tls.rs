@@ -9,6 +9,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 use super::*;
+use crate::source::electrum::servers::Identity;
 use crate::source::electrum::wire::certificate;
 
 const HOST: &str = "electrum.example";
@@ -212,6 +213,37 @@ fn an_authority_that_vouched_for_a_server_is_remembered() {
         assert_eq!(dialer.trusts(&target), is_trusted);
     }
     assert_eq!(pins.confirmed(&target.address), None, "no pin is needed");
+}
+
+/// What the bundled list knows need not be learned, and nothing else will do.
+#[test]
+fn a_server_of_the_list_shows_what_its_operator_published() {
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec![HOST.to_owned()]).unwrap();
+    let shown = params.self_signed(&key).unwrap();
+    let way = Way::to(config(shown.der().clone(), key.serialize_der(), &[&TLS13]));
+    let other = Way::to(self_signed(&[&TLS13]).0);
+    for identity in [
+        Identity::Key(certificate::hash(&key.subject_public_key_info())),
+        Identity::Certificate(certificate::hash(shown.der())),
+    ] {
+        let target = Server {
+            identity: Some(identity),
+            ..server(HOST, 50002, true)
+        };
+        let pins = no_pins();
+        for purpose in [Purpose::Lookups, Purpose::Headers] {
+            let dial = |way: &Way| {
+                way.dialer(&pins)
+                    .dial(&target, purpose, soon(), &Cancel::new())
+            };
+            works(&dial(&way).unwrap());
+            let error = dial(&other).unwrap_err();
+            assert_eq!(error, named(|server| DialError::OtherIdentity { server }));
+        }
+        assert!(way.dialer(&pins).trusts(&target));
+        assert_eq!(pins.confirmed(&target.address), None);
+    }
 }
 
 /// Authorities can be deceived; a pin is what two circuits saw.
