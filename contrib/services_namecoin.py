@@ -8,12 +8,12 @@
 # Tor Browser's proxy is 127.0.0.1:9150.
 _options = []
 
+# Electrum servers only: StemNS has the plugin keep block headers in
+# /var/lib/tor/ns_state. If the user who runs StemNS cannot write there:
+# _options += ["--state-directory", "/home/you/.local/state/ncprop279"]
+
 # Give the whole path if ncprop279 is not in one of the folders of PATH.
 _command = ["ncprop279"] + _options
-
-# StemNS has the plugin keep its state in /var/lib/tor/ns_state. If the user who
-# runs StemNS cannot write there, this keeps it in that user's home instead:
-# _command = ["env", "-u", "TOR_NS_STATE_LOCATION"] + _command
 
 # Names in .bit get whatever their owner has set; names in .bit.onion get onion
 # services only.

@@ -39,14 +39,16 @@ const SECTIONS: &[(&str, &[&str])] = &[
             "TOR_NS_PROTO_VERSION: the versions of the naming protocol that the client speaks; must contain 1.",
             "TOR_NS_PLUGIN_OPTIONS: settings, key=value;key=value. A semicolon or backslash in a value has a backslash in \
              front.",
-            "TOR_NS_STATE_LOCATION: the directory in which block headers and keys of servers may be kept.",
+            "TOR_NS_STATE_LOCATION: the directory in which block headers and keys of servers are kept, unless \
+             state-directory names another.",
         ],
     ),
     (
         "FILES",
         &[
             "~/.namecoin/.cookie: the cookie by which Namecoin Core knows its user.",
-            "~/.local/state/ncprop279: block headers and keys of Electrum servers, unless TOR_NS_STATE_LOCATION is set. \
+            "~/.local/state/ncprop279: block headers and keys of Electrum servers, unless state-directory or \
+             TOR_NS_STATE_LOCATION names another directory. \
              Names are never written anywhere.",
         ],
     ),

@@ -100,21 +100,31 @@ fn names(directory: &Path) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_naming_client_the_user_and_the_home_directory_say_where() {
+fn a_setting_the_naming_client_the_user_and_the_home_directory_say_where() {
     let servers = servers();
     let root = tempfile::tempdir().unwrap();
-    let [client, user, home] = ["client", "user", "home"].map(|name| root.path().join(name));
+    let places = ["setting", "client", "user", "home"].map(|name| root.path().join(name));
+    let [setting, client, user, home] = places;
+    let option = format!("--state-directory={}", setting.display());
     let variables = [
         ("TOR_NS_STATE_LOCATION", &client, client.clone()),
         ("XDG_STATE_HOME", &user, user.join("ncprop279")),
         ("HOME", &home, home.join(".local/state/ncprop279")),
     ];
-    for first in 0..3 {
-        let mut start = start(&servers, &[]);
+    let with = |more: &[&str], first: usize| {
+        let mut start = start(&servers, more);
         for (variable, value, _) in &variables[first..] {
             start = start.env(variable, value.to_str().unwrap());
         }
         works(start.ready());
+    };
+    with(&[&option], 0);
+    assert!(setting.join(HEADERS).exists());
+    for (_, value, _) in &variables {
+        assert!(!value.exists(), "{value:?}");
+    }
+    for first in 0..3 {
+        with(&[], first);
         let here: &PathBuf = &variables[first].2;
         assert!(here.join(HEADERS).exists(), "{here:?}");
         for (_, value, _) in &variables[first + 1..] {
@@ -246,7 +256,12 @@ fn a_state_directory_that_cannot_be_used_is_told_and_done_without() {
         (obstructed(HEADERS), "cannot be kept"),
     ] {
         let said = works(in_state(start(&servers, &[]), &state).ready());
-        let is_warning = |line: &&String| line.contains("warning: ") && line.contains(words);
+        let is_warning = |line: &&String| {
+            line.contains("warning: ")
+                && line.contains(words)
+                && line.contains(state.to_str().unwrap())
+                && line.contains("set state-directory to")
+        };
         assert_eq!(said.iter().filter(is_warning).count(), 1, "{said:#?}");
     }
 }

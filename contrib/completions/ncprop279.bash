@@ -53,7 +53,7 @@ _ncprop279() {
 
     case "${cmd}" in
         ncprop279)
-            opts="-v -h -V --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help --version resolve records check completions help"
+            opts="-v -h -V --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --state-directory --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help --version resolve records check completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -154,6 +154,21 @@ _ncprop279() {
                     fi
                     return 0
                     ;;
+                --state-directory)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
                 --timeout)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -231,7 +246,7 @@ _ncprop279() {
             return 0
             ;;
         ncprop279__subcmd__check)
-            opts="-v -h --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help"
+            opts="-v -h --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --state-directory --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -329,6 +344,21 @@ _ncprop279() {
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --state-directory)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
                     fi
                     return 0
                     ;;
@@ -409,7 +439,7 @@ _ncprop279() {
             return 0
             ;;
         ncprop279__subcmd__completions)
-            opts="-v -h --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help bash elvish fish powershell zsh"
+            opts="-v -h --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --state-directory --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -507,6 +537,21 @@ _ncprop279() {
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --state-directory)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
                     fi
                     return 0
                     ;;
@@ -671,7 +716,7 @@ _ncprop279() {
             return 0
             ;;
         ncprop279__subcmd__records)
-            opts="-v -h --isolation --json --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help"
+            opts="-v -h --isolation --json --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --state-directory --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -776,6 +821,21 @@ _ncprop279() {
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --state-directory)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
                     fi
                     return 0
                     ;;
@@ -856,7 +916,7 @@ _ncprop279() {
             return 0
             ;;
         ncprop279__subcmd__resolve)
-            opts="-v -h --explain --isolation --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help"
+            opts="-v -h --explain --isolation --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --state-directory --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -961,6 +1021,21 @@ _ncprop279() {
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --state-directory)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
                     fi
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_ncprop279_global_optspecs
-    string join \n v/verbose backend= proxy= allow-unproxied-node= names-file= rpc-address= rpc-user= rpc-password= rpc-cookie= rpc-dialect= electrum-server= network= checkpoint= confirmations= timeout= max-lookups= only-onion= missing-isolation= cache-entries= cache-isolations= cache-ttl= cache-negative-ttl= log-names= config= h/help V/version
+    string join \n v/verbose backend= proxy= allow-unproxied-node= names-file= rpc-address= rpc-user= rpc-password= rpc-cookie= rpc-dialect= electrum-server= network= checkpoint= confirmations= state-directory= timeout= max-lookups= only-onion= missing-isolation= cache-entries= cache-isolations= cache-ttl= cache-negative-ttl= log-names= config= h/help V/version
 end
 
 function __fish_ncprop279_needs_command
@@ -44,6 +44,7 @@ complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l network -d 'mainnet
 regtest\t''"
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l checkpoint -d 'the block to start from' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l confirmations -d 'blocks that must confirm a value [12]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l state-directory -d 'where block headers and keys are kept' -r -F
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l timeout -d 'time for a query, decimal [20]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l max-lookups -d 'requests under way at once [64]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l only-onion -d 'answer with onion services only' -r -f -a "true\t''
@@ -87,6 +88,7 @@ complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l network 
 regtest\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l checkpoint -d 'the block to start from' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l confirmations -d 'blocks that must confirm a value [12]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l state-directory -d 'where block headers and keys are kept' -r -F
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l timeout -d 'time for a query, decimal [20]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l max-lookups -d 'requests under way at once [64]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l only-onion -d 'answer with onion services only' -r -f -a "true\t''
@@ -125,6 +127,7 @@ complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l network 
 regtest\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l checkpoint -d 'the block to start from' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l confirmations -d 'blocks that must confirm a value [12]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l state-directory -d 'where block headers and keys are kept' -r -F
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l timeout -d 'time for a query, decimal [20]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l max-lookups -d 'requests under way at once [64]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l only-onion -d 'answer with onion services only' -r -f -a "true\t''
@@ -162,6 +165,7 @@ complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l network -d
 regtest\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l checkpoint -d 'the block to start from' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l confirmations -d 'blocks that must confirm a value [12]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l state-directory -d 'where block headers and keys are kept' -r -F
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l timeout -d 'time for a query, decimal [20]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l max-lookups -d 'requests under way at once [64]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l only-onion -d 'answer with onion services only' -r -f -a "true\t''
@@ -198,6 +202,7 @@ complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l netw
 regtest\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l checkpoint -d 'the block to start from' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l confirmations -d 'blocks that must confirm a value [12]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l state-directory -d 'where block headers and keys are kept' -r -F
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l timeout -d 'time for a query, decimal [20]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l max-lookups -d 'requests under way at once [64]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l only-onion -d 'answer with onion services only' -r -f -a "true\t''

@@ -209,6 +209,16 @@ pub(super) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "state-directory",
+        value_name: Some("PATH"),
+        heading: ELECTRUM,
+        help: "where block headers and keys are kept",
+        set: |draft, value| {
+            draft.state_directory = Some(absolute(value)?);
+            Ok(())
+        },
+    },
+    Key {
         name: "timeout",
         value_name: Some("SECONDS"),
         heading: ANSWERS,
@@ -332,6 +342,19 @@ fn path(value: &OsStr) -> Result<PathBuf, String> {
         return Err("is empty, but must be a path".into());
     }
     Ok(PathBuf::from(OsString::from(value)))
+}
+
+/// A path that means the same wherever the program starts. It may be created,
+/// so a `~` that no shell has replaced must not name a directory.
+fn absolute(value: &OsStr) -> Result<PathBuf, String> {
+    let path = path(value)?;
+    if path.is_absolute() {
+        return Ok(path);
+    }
+    let value = quoted(value);
+    Err(format!(
+        "is {value} but must be an absolute path; ~ and $HOME mean nothing here"
+    ))
 }
 
 /// A user name or password (RFC 7617 has no control characters in them).

@@ -20,7 +20,9 @@ type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 fn owner(name: &str) -> Option<Backend> {
     match name {
         "names-file" => Some(Backend::File),
-        "electrum-server" | "network" | "checkpoint" | "confirmations" => Some(Backend::Electrum),
+        "electrum-server" | "network" | "checkpoint" | "confirmations" | "state-directory" => {
+            Some(Backend::Electrum)
+        }
         _ if name.starts_with("rpc-") => Some(Backend::Rpc),
         _ => None,
     }
@@ -188,7 +190,10 @@ fn electrum(
             .checkpoint
             .unwrap_or_else(|| draft.network.checkpoint()),
         confirmations: draft.confirmations,
-        state: state(Platform::CURRENT, environment),
+        state: draft
+            .state_directory
+            .take()
+            .or_else(|| state(Platform::CURRENT, environment)),
     })
 }
 
@@ -276,8 +281,8 @@ pub(super) fn default_cookie(platform: Platform, environment: Environment<'_>) -
     below(environment, variable, directories)
 }
 
-/// The directory that state is kept in: the one the naming client gives, else
-/// the platform's usual one.
+/// The directory that state is kept in where no setting says which: the one the
+/// naming client gives, else the platform's usual one.
 pub(super) fn state(platform: Platform, environment: Environment<'_>) -> Option<PathBuf> {
     let own = env!("CARGO_PKG_NAME");
     below(environment, STATE_VARIABLE, &[]).or_else(|| match platform {

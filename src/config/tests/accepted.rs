@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// An absolute path.
+const ABSOLUTE: &str = if cfg!(windows) { "C:/state" } else { "/state" };
+
 const HASH: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const HIGH: &str = "830000:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
@@ -84,6 +87,10 @@ fn samples() -> Vec<(Vec<(&'static str, &'static str)>, Settings)> {
                 electrum.servers = vec![server("::1", 50002, true)];
                 electrum.proxy = None;
             }),
+        ),
+        (
+            vec![("state-directory", ABSOLUTE), ("proxy", "127.0.0.1:9050")],
+            changed_electrum(|electrum| electrum.state = Some(ABSOLUTE.into())),
         ),
         (
             vec![

@@ -155,6 +155,8 @@ fn bad_values_name_the_key_its_source_and_what_is_right() {
         ),
         ("confirmations", "0", "from 1 to 10000"),
         ("confirmations", "10001", "from 1 to 10000"),
+        ("state-directory", "", "is empty"),
+        ("state-directory", "~/state", "absolute path"),
     ] {
         let argument = format!("--{name}={value}");
         let message = arguments(&[&argument]).fails(&[name, "(command line)", part]);

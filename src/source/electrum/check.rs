@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Shared;
 use super::servers::Server;
+use super::state::ELSEWHERE;
 use super::sync::{Ledger, OPERATORS, Obstacle, Status};
 use crate::isolation::IsolationId;
 use crate::source::{Finding, Health, Limit};
@@ -184,14 +185,12 @@ fn state(shared: &Shared) -> Finding {
         Kept::ReadOnly(path, why) => Finding::warn(
             "state",
             format!("nothing is written to {}: {why}", path.display()),
-            "block headers are not kept: let this user write there, or set \
-             TOR_NS_STATE_LOCATION to another directory",
+            "block headers are not kept: let this user write there, or set state-directory to \
+             another directory",
         ),
-        Kept::Nowhere(why) => Finding::warn(
-            "state",
-            format!("headers are not kept: {why}"),
-            "set TOR_NS_STATE_LOCATION to a directory that can be written",
-        ),
+        Kept::Nowhere(why) => {
+            Finding::warn("state", format!("headers are not kept: {why}"), ELSEWHERE)
+        }
     }
 }
 

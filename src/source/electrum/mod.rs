@@ -44,7 +44,7 @@ use self::pins::Pins;
 use self::pool::Pool;
 use self::second::{First, Waiting};
 use self::servers::{Server, servers};
-use self::state::{ReadOnly, State};
+use self::state::{ELSEWHERE, ReadOnly, State};
 use self::store::HeaderFile;
 use self::sync::{Driver, Ledger, OPERATORS};
 use self::wire::Dialer;
@@ -187,7 +187,7 @@ impl Inner {
             Err(error) => {
                 self.log.warn(format_args!(
                     "the state directory {path:?} cannot be used ({error}); block headers \
-                     will be fetched anew each time"
+                     will be fetched anew each time; {ELSEWHERE}"
                 ));
                 (None, Kept::Nowhere(format!("{path:?}: {error}")))
             }
@@ -200,7 +200,7 @@ impl Inner {
         let words = why.map(ToString::to_string).unwrap_or_default();
         let text = format!("the state directory {path:?} is only read: {words}");
         match why {
-            Some(ReadOnly::Denied(_)) => self.log.warn(text),
+            Some(ReadOnly::Denied(_)) => self.log.warn(format_args!("{text}; {ELSEWHERE}")),
             // That is nobody's mistake.
             _ => self.log.info(text),
         }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use data_encoding::HEXLOWER;
 
-use super::state::State;
+use super::state::{ELSEWHERE, State};
 use super::wire::KeyHash;
 use crate::config::settings::NodeAddress;
 
@@ -114,7 +114,7 @@ impl Pins {
         let result = state.replace(FILE, text(&known).as_bytes());
         *lock(&self.trouble) = result
             .err()
-            .map(|error| format!("the file {FILE} cannot be written: {error}"));
+            .map(|error| format!("the file {FILE} cannot be written: {error}; {ELSEWHERE}"));
     }
 
     /// Takes the reason why the last change could not be written. Pins are

@@ -12,6 +12,9 @@ use thiserror::Error as ThisError;
 
 use crate::platform;
 
+/// What to do where the directory is of no use.
+pub(super) const ELSEWHERE: &str = "set state-directory to a directory that can be written";
+
 /// The file that is locked. It stays empty.
 const LOCK: &str = "lock";
 
@@ -92,7 +95,7 @@ impl State {
         if replaced.is_err() {
             let _ = fs::remove_file(&temporary);
         }
-        replaced?;
+        replaced.map_err(|error| at(&self.path(name), &error))?;
         platform::sync_directory(&self.directory);
         Ok(())
     }
@@ -105,14 +108,8 @@ impl State {
     /// `length` ([`ErrorKind::UnexpectedEof`]), or it cannot be written.
     pub fn append(&self, name: &str, length: u64, octets: &[u8]) -> io::Result<()> {
         self.check_writable()?;
-        let (mut file, metadata) =
-            platform::open_regular(&self.path(name), OpenOptions::new().write(true))?;
-        if metadata.len() < length {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        file.set_len(length)?;
-        file.seek(SeekFrom::Start(length))?;
-        file.write_all(octets)
+        let path = self.path(name);
+        append(&path, length, octets).map_err(|error| at(&path, &error))
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -135,6 +132,21 @@ fn lock(path: &Path) -> Result<File, ReadOnly> {
         Err(TryLockError::WouldBlock) => Err(ReadOnly::Busy),
         Err(TryLockError::Error(error)) => Err(error.into()),
     }
+}
+
+fn append(path: &Path, length: u64, octets: &[u8]) -> io::Result<()> {
+    let (mut file, metadata) = platform::open_regular(path, OpenOptions::new().write(true))?;
+    if metadata.len() < length {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    file.set_len(length)?;
+    file.seek(SeekFrom::Start(length))?;
+    file.write_all(octets)
+}
+
+/// The error, which also names the file.
+fn at(path: &Path, error: &io::Error) -> io::Error {
+    Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 fn write_durably(path: &Path, octets: &[u8]) -> io::Result<()> {

@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
 use super::super::servers::Server;
+use super::super::state::ELSEWHERE;
 use super::super::store::HeaderFile;
 use super::backward;
 use super::bulk::fewer;
@@ -329,7 +330,7 @@ impl<P: Peers> Driver<P> {
         let Some(file) = &mut self.file else { return 0 };
         file.save(&self.ledger.headers()).unwrap_or_else(|error| {
             self.log.warn(format_args!(
-                "block headers cannot be kept in the state directory: {error}"
+                "block headers cannot be kept in the state directory: {error}; {ELSEWHERE}"
             ));
             self.file = None;
             0
