@@ -153,8 +153,36 @@ fn the_second_run_fetches_the_last_hundred_headers() {
     let again: BTreeSet<u64> = again.flat_map(|(one, skip)| fetched(one, skip)).collect();
     assert_eq!(again, (201..=300).collect());
     assert_eq!(fs::read(state.path().join(HEADERS)).unwrap(), file);
-    let expected = ["lock", HEADERS].map(str::to_owned);
+    let expected = ["lock", HEADERS, "servers"].map(str::to_owned);
     assert_eq!(names(state.path()), expected.into());
+}
+
+/// Of four servers, the two that a first run has met give the headers again.
+#[test]
+fn servers_that_answered_before_are_tried_first() {
+    let [one, other] = servers();
+    let [third, fourth] = servers();
+    let known = [one, other];
+    let state = filled(&known);
+    let all = [&third, &fourth, &known[0], &known[1]];
+    let mut arguments = vec!["--network=regtest".to_owned()];
+    arguments.extend(all.map(|server| format!("--electrum-server={}:t", server.address())));
+    works(in_state(Start::new(&arguments), state.path()).ready());
+    for server in [&third, &fourth] {
+        let connections = server.connections();
+        let requests = connections.iter().flat_map(|one| &one.requests);
+        let headers = requests.filter(|one| one.method == "blockchain.headers.subscribe");
+        assert_eq!(headers.count(), 0);
+    }
+    let text = fs::read_to_string(state.path().join("servers")).unwrap();
+    let words: Vec<_> = text.split_whitespace().collect();
+    assert_eq!(words.len(), 3 + 2 * 4, "{text}");
+    for server in &known {
+        assert!(
+            words.contains(&server.address().to_string().as_str()),
+            "{text}"
+        );
+    }
 }
 
 /// Wherever it ends, what is left is used and the rest comes back.
@@ -299,7 +327,7 @@ fn two_plugins_on_one_directory() {
 #[test]
 fn pipes_in_the_state_directory_hold_up_nothing() {
     let servers = servers();
-    for name in ["lock", "pins", HEADERS, "headers-regtest.new"] {
+    for name in ["lock", "pins", "servers", HEADERS, "headers-regtest.new"] {
         let state = tempfile::tempdir().unwrap();
         let mut make = std::process::Command::new("mkfifo");
         assert!(

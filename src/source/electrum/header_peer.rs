@@ -11,6 +11,8 @@ use rand::RngExt;
 use serde_json::value::RawValue;
 
 use super::links::LookupDialer;
+use super::memory::Memory;
+use super::now;
 use super::pins::Pins;
 use super::pool::Pool;
 use super::protocol::Protocol;
@@ -33,6 +35,7 @@ const PINGS: std::ops::Range<u64> = 60..240;
 pub(super) struct HeaderPeers {
     pub dialer: Arc<Dialer>,
     pub pins: Arc<Pins>,
+    pub memory: Memory,
     pub log: Log,
     pub pool: Arc<Pool<LookupDialer>>,
     /// Servers of whose changed keys the user has been told.
@@ -53,6 +56,13 @@ impl HeaderPeers {
     }
 }
 
+impl HeaderPeers {
+    /// Notes that a server is of no use for now.
+    fn failed(&self, server: &Server) {
+        self.memory.failed(&server.address, now(), &mut rand::rng());
+    }
+}
+
 impl Peers for HeaderPeers {
     type Peer = HeaderPeer;
 
@@ -67,13 +77,24 @@ impl Peers for HeaderPeers {
             .dial(server, Purpose::Headers, deadline, cancel)
             .map_err(|error| {
                 self.warn(server, &error);
+                if error.is_of_server() {
+                    self.failed(server);
+                }
                 PeerError::Broken(error.to_string())
             })?;
         if let Some(trouble) = self.pins.trouble() {
             self.log.warn(trouble);
         }
         self.pool.met(server);
-        HeaderPeer::new(connection, cancel.clone())
+        let peer = HeaderPeer::new(connection, cancel.clone());
+        match &peer {
+            Ok(_) => self.memory.answered(&server.address, now()),
+            Err(_) => self.failed(server),
+        }
+        if let Some(trouble) = self.memory.trouble() {
+            self.log.warn(trouble);
+        }
+        peer
     }
 
     fn condemn(&self, server: &Server) {
@@ -81,7 +102,11 @@ impl Peers for HeaderPeers {
     }
 
     fn rests(&self, server: &Server) -> bool {
-        self.pool.rests(server)
+        self.pool.rests(server) || self.memory.rests(&server.address, now())
+    }
+
+    fn is_good(&self, server: &Server) -> bool {
+        self.memory.is_good(&server.address)
     }
 
     fn trusts(&self, server: &Server) -> bool {

@@ -13,6 +13,7 @@ pub mod fuzzing;
 mod header_peer;
 mod links;
 mod lookup;
+mod memory;
 mod name_script;
 mod pins;
 mod pool;
@@ -40,6 +41,7 @@ use rand::rngs::StdRng;
 use self::check::Kept;
 use self::header_peer::HeaderPeers;
 use self::links::LookupDialer;
+use self::memory::Memory;
 use self::pins::Pins;
 use self::pool::Pool;
 use self::second::{First, Waiting};
@@ -119,6 +121,8 @@ impl Inner {
         let (state, kept) = self.open_state();
         let (pins, notes) = Pins::open(state.clone());
         notes.iter().for_each(|note| self.log.warn(note));
+        let (memory, note) = Memory::open(state.clone(), now());
+        note.iter().for_each(|note| self.log.warn(note));
         let (file, headers) = self.load_headers(state);
         let pins = Arc::new(pins);
         let dialer = Arc::new(Dialer::new(settings.proxy.clone(), Arc::clone(&pins)));
@@ -132,6 +136,7 @@ impl Inner {
             peers: Arc::new(HeaderPeers {
                 dialer,
                 pins,
+                memory,
                 log: self.log.clone(),
                 pool: Arc::clone(&pool),
                 changed: Mutex::default(),

@@ -152,7 +152,12 @@ fn at(path: &Path, error: &io::Error) -> io::Error {
 fn write_durably(path: &Path, octets: &[u8]) -> io::Result<()> {
     // What an earlier process left, or somebody put there.
     let _ = fs::remove_file(path);
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    // The directory may be one that others can enter.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
     file.write_all(octets)?;
     file.sync_all()
 }

@@ -147,10 +147,12 @@ impl<P: Peers> Driver<P> {
         let mut servers = self.servers.clone();
         servers.shuffle(&mut self.random);
         // A stable sort: at random among onion services and among the others.
-        // Those that lied or could not be reached come last.
+        // Those that lied or could not be reached come last, those that answered
+        // in an earlier run first.
         servers.sort_by_key(|server| {
             let is_shunned = sessions.liars.contains(server) || self.peers.rests(server);
-            (is_shunned, !server.address.is_onion())
+            let is_good = self.peers.is_good(server);
+            (is_shunned, !is_good, !server.address.is_onion())
         });
         let mut tried = sessions.operators();
         for server in servers {

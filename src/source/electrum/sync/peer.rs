@@ -102,6 +102,12 @@ pub(in super::super) trait Peers: Send + Sync {
     /// Whether a server is to be left alone for a while, if there are others.
     fn rests(&self, server: &Server) -> bool;
 
+    /// Whether a server answered in an earlier run, and was not tried in this
+    /// one.
+    fn is_good(&self, _server: &Server) -> bool {
+        false
+    }
+
     /// Whether a server can prove who it is, as far as is known.
     fn trusts(&self, server: &Server) -> bool;
 }

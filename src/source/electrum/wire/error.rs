@@ -102,6 +102,21 @@ pub enum DialError {
     Random,
 }
 
+impl DialError {
+    /// Whether it says something of the server: neither the proxy nor this
+    /// program was the reason.
+    pub fn is_of_server(&self) -> bool {
+        !matches!(
+            self,
+            Self::Proxy { .. }
+                | Self::NoProxy { .. }
+                | Self::ProxyRefuses { .. }
+                | Self::Cancelled { .. }
+                | Self::Random
+        )
+    }
+}
+
 /// Why a call brought no reply. The text goes on a sentence that begins with
 /// the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

@@ -1,0 +1,373 @@
+//! Which servers have answered on connections for headers, and which have not.
+//!
+//! Most public servers are dead, so a start that forgot everything would try
+//! them all again. Only connections for headers are noted: the file says
+//! nothing of which servers were asked about names.
+//!
+//! The file `servers` begins with a line that names its version. Each other
+//! line has a server's host and port, when it last answered (the hour, in
+//! seconds of Unix time, or 0), how often it has failed since then, and until
+//! when it rests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rand::{Rng, RngExt};
+
+use super::state::{ELSEWHERE, State};
+use crate::config::settings::NodeAddress;
+
+/// The file in the state directory, and its first line.
+const FILE: &str = "servers";
+const VERSION: &str = "ncprop279 servers 1";
+
+/// The most that is read of the file, in bytes.
+const MAX_FILE: usize = 1 << 18;
+
+/// Servers that are remembered, and the longest host and port, in bytes.
+const MAX_SERVERS: usize = 500;
+const MAX_SERVER: usize = 300;
+
+/// How long a server rests after its first failure, in seconds. The time
+/// doubles with each failure, up to the longest, and is then drawn between half
+/// and one and a half of that.
+const FIRST_REST: u64 = 60;
+const LONGEST_REST: u64 = 24 * HOUR;
+
+/// A server that has not answered for longer than this does not go first.
+const FRESH: u64 = 30 * 24 * HOUR;
+
+const HOUR: u64 = 3600;
+
+/// Which servers have answered.
+#[derive(Debug)]
+pub(super) struct Memory {
+    /// By host and port.
+    records: Mutex<BTreeMap<String, Record>>,
+    /// Servers that answered in an earlier run and have not been tried in this
+    /// one.
+    good: Mutex<BTreeSet<String>>,
+    /// Where changes are written; `None` to keep them in memory.
+    state: Option<Arc<State>>,
+    /// Why the last change was not written.
+    trouble: Mutex<Option<String>>,
+}
+
+/// What is known of one server, in seconds of Unix time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Record {
+    /// The hour in which it last answered, or 0.
+    answered: u64,
+    /// How often it has failed since.
+    failures: u32,
+    /// It rests until then.
+    rests_until: u64,
+}
+
+impl Memory {
+    /// Reads the file in the state directory, if there is one, and returns a
+    /// warning if it cannot be used. Changes are written only if the directory
+    /// is this process's to write to.
+    pub fn open(state: Option<Arc<State>>, now: u64) -> (Self, Option<String>) {
+        let loaded = state.as_deref().map_or(Ok(BTreeMap::new()), load);
+        let (records, warning) = match loaded {
+            Ok(records) => (records, None),
+            Err(warning) => (BTreeMap::new(), Some(warning)),
+        };
+        let is_good =
+            |record: &Record| record.failures == 0 && record.answered.saturating_add(FRESH) > now;
+        let good = records.iter().filter(|(_, record)| is_good(record));
+        let memory = Self {
+            good: Mutex::new(good.map(|(title, _)| title.clone()).collect()),
+            records: Mutex::new(records),
+            state: state.filter(|state| state.is_writable()),
+            trouble: Mutex::new(None),
+        };
+        (memory, warning)
+    }
+
+    /// Whether a server answered in an earlier run. That counts until it is
+    /// tried in this one: the later changes of operators are at random.
+    pub fn is_good(&self, server: &NodeAddress) -> bool {
+        lock(&self.good).contains(&title(server))
+    }
+
+    /// Whether a server is to be left alone for now, if there are others.
+    pub fn rests(&self, server: &NodeAddress, now: u64) -> bool {
+        lock(&self.records)
+            .get(&title(server))
+            .is_some_and(|record| {
+                // A clock that was ahead must not let it rest for ever.
+                let longest = now.saturating_add(LONGEST_REST * 3 / 2);
+                (now..=longest).contains(&record.rests_until) && record.rests_until != now
+            })
+    }
+
+    /// Notes that a connection for headers came about.
+    pub fn answered(&self, server: &NodeAddress, now: u64) {
+        self.note(server, |record| {
+            *record = Record {
+                answered: now / HOUR * HOUR,
+                ..Record::default()
+            };
+        });
+    }
+
+    /// Notes that none did.
+    pub fn failed(&self, server: &NodeAddress, now: u64, random: &mut impl Rng) {
+        self.note(server, |record| {
+            record.failures = record.failures.saturating_add(1);
+            let doublings = record.failures.saturating_sub(1).min(16);
+            let rest = (FIRST_REST << doublings).min(LONGEST_REST);
+            let rest = random.random_range(rest / 2..rest * 3 / 2);
+            record.rests_until = now.saturating_add(rest);
+        });
+    }
+
+    fn note(&self, server: &NodeAddress, change: impl FnOnce(&mut Record)) {
+        let title = title(server);
+        lock(&self.good).remove(&title);
+        let mut records = lock(&self.records);
+        let known = records.get(&title).copied();
+        if known.is_none() && (records.len() >= MAX_SERVERS || title.len() > MAX_SERVER) {
+            return;
+        }
+        let mut record = known.unwrap_or_default();
+        change(&mut record);
+        if known == Some(record) {
+            return;
+        }
+        records.insert(title, record);
+        let Some(state) = &self.state else {
+            return;
+        };
+        // Under the lock, so that a newer file is not replaced by an older one.
+        let result = state.replace(FILE, text(&records).as_bytes());
+        *lock(&self.trouble) = result
+            .err()
+            .map(|error| format!("the file {FILE} cannot be written: {error}; {ELSEWHERE}"));
+    }
+
+    /// Takes the reason why the last change could not be written.
+    pub fn trouble(&self) -> Option<String> {
+        lock(&self.trouble).take()
+    }
+}
+
+/// What is behind these locks is whole at every moment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Host and port as they are in the file.
+fn title(server: &NodeAddress) -> String {
+    server.to_string().to_ascii_lowercase()
+}
+
+fn load(state: &State) -> Result<BTreeMap<String, Record>, String> {
+    let bytes = state
+        .read(FILE, MAX_FILE)
+        .map_err(|error| format!("the file {FILE} cannot be read: {error}"))?;
+    let Some(bytes) = bytes else {
+        return Ok(BTreeMap::new());
+    };
+    parse(&bytes).ok_or_else(|| {
+        format!(
+            "the file {FILE} is damaged and is not used; servers are tried as at the first start"
+        )
+    })
+}
+
+fn parse(bytes: &[u8]) -> Option<BTreeMap<String, Record>> {
+    let mut lines = str::from_utf8(bytes).ok()?.lines();
+    (lines.next()? == VERSION).then_some(())?;
+    let records: BTreeMap<_, _> = lines.map(parse_line).collect::<Option<_>>()?;
+    (records.len() <= MAX_SERVERS).then_some(records)
+}
+
+fn parse_line(line: &str) -> Option<(String, Record)> {
+    let mut words = line.split(' ');
+    let title = words.next()?;
+    let (host, port) = title.rsplit_once(':')?;
+    let is_title = title.len() <= MAX_SERVER
+        && title.bytes().all(|byte| byte.is_ascii_graphic())
+        && !host.is_empty()
+        && port.parse::<u16>().is_ok();
+    let record = Record {
+        answered: words.next()?.parse().ok()?,
+        failures: words.next()?.parse().ok()?,
+        rests_until: words.next()?.parse().ok()?,
+    };
+    (is_title && words.next().is_none()).then(|| (title.to_owned(), record))
+}
+
+/// The file's contents.
+fn text(records: &BTreeMap<String, Record>) -> String {
+    let mut text = format!("{VERSION}\n");
+    for (title, record) in records {
+        let Record {
+            answered,
+            failures,
+            rests_until,
+        } = record;
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{title} {answered} {failures} {rests_until}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    const NOW: u64 = 1_790_000_000;
+
+    fn server(host: &str) -> NodeAddress {
+        NodeAddress {
+            host: host.to_owned(),
+            port: 50002,
+        }
+    }
+
+    fn state(directory: &Path) -> Option<Arc<State>> {
+        Some(Arc::new(State::open(directory).unwrap()))
+    }
+
+    fn open(directory: &Path, now: u64) -> Memory {
+        let (memory, warning) = Memory::open(state(directory), now);
+        assert_eq!(warning, None);
+        memory
+    }
+
+    fn random() -> StdRng {
+        StdRng::seed_from_u64(1)
+    }
+
+    #[test]
+    fn rests_double_up_to_a_day_and_end_with_an_answer() {
+        let (memory, _) = Memory::open(None, NOW);
+        let (one, mut random) = (server("one.example"), random());
+        let mut whole = FIRST_REST;
+        for failures in 1..=100 {
+            memory.failed(&one, NOW, &mut random);
+            let record = lock(&memory.records)["one.example:50002"];
+            let rest = record.rests_until - NOW;
+            assert_eq!(record.failures, failures);
+            assert!(
+                (whole / 2..whole * 3 / 2).contains(&rest),
+                "{whole}: {rest}"
+            );
+            assert!(memory.rests(&one, NOW));
+            assert!(!memory.rests(&one, record.rests_until));
+            whole = (whole * 2).min(LONGEST_REST);
+        }
+        // The clock was ahead.
+        assert!(!memory.rests(&one, NOW - 2 * LONGEST_REST));
+        assert!(!memory.rests(&server("other.example"), NOW));
+        memory.answered(&one, NOW);
+        assert!(!memory.rests(&one, NOW));
+    }
+
+    #[test]
+    fn what_answered_goes_first_at_the_next_start_until_it_is_tried() {
+        let directory = tempfile::tempdir().unwrap();
+        let [one, bad, other] = ["One.example", "bad.example", "2001:db8::1"].map(server);
+        let memory = open(directory.path(), NOW);
+        for server in [&one, &bad, &other] {
+            memory.answered(server, NOW);
+            assert!(!memory.is_good(server), "not in this run");
+        }
+        memory.failed(&bad, NOW, &mut random());
+        assert_eq!(memory.trouble(), None);
+        drop(memory);
+        let memory = open(directory.path(), NOW + 1);
+        assert!(memory.is_good(&one) && memory.is_good(&other) && !memory.is_good(&bad));
+        assert!(memory.rests(&bad, NOW + 1) && !memory.rests(&one, NOW + 1));
+        memory.answered(&one, NOW);
+        memory.failed(&other, NOW, &mut random());
+        assert!(!memory.is_good(&one) && !memory.is_good(&other));
+        drop(memory);
+        assert!(!open(directory.path(), NOW + FRESH).is_good(&one));
+    }
+
+    #[test]
+    fn the_file_is_private_and_has_servers_and_hours_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let memory = open(directory.path(), NOW);
+        memory.answered(&server("one.example"), NOW);
+        let file = directory.path().join(FILE);
+        let text = std::fs::read_to_string(&file).unwrap();
+        let hour = NOW / HOUR * HOUR;
+        assert_eq!(text, format!("{VERSION}\none.example:50002 {hour} 0 0\n"));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_not_used_and_is_written_anew() {
+        let good = "good.example:50002 1 0 0";
+        for text in [
+            String::new(),
+            "ncprop279 servers 2\n".to_owned(),
+            format!("{VERSION}\n{good}\n\n"),
+            format!("{VERSION}\n{good} 1\n"),
+            format!("{VERSION}\ngood.example:50002 1 0\n"),
+            format!("{VERSION}\ngood.example 1 0 0\n"),
+            format!("{VERSION}\n:50002 1 0 0\n"),
+            format!("{VERSION}\ngood.example:70000 1 0 0\n"),
+            format!("{VERSION}\ngood.example:50002 -1 0 0\n"),
+            format!("{VERSION}\ngood.example:50002 1 4294967296 0\n"),
+            format!("{VERSION}\n{}:1 1 0 0\n", "x".repeat(MAX_SERVER)),
+            "x".repeat(MAX_FILE + 1),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            std::fs::write(directory.path().join(FILE), &text).unwrap();
+            let (memory, warning) = Memory::open(state(directory.path()), 2);
+            assert!(warning.unwrap().contains("the file servers"), "{text}");
+            assert!(!memory.is_good(&server("good.example")));
+            memory.answered(&server("new.example"), NOW);
+            drop(memory);
+            assert!(open(directory.path(), NOW).is_good(&server("new.example")));
+        }
+    }
+
+    #[test]
+    fn the_number_of_servers_is_bounded() {
+        let directory = tempfile::tempdir().unwrap();
+        let lines: Vec<_> = (0..MAX_SERVERS)
+            .map(|number| format!("s{number}.example:50002 1 0 0"))
+            .collect();
+        let text = format!("{VERSION}\n{}\n", lines.join("\n"));
+        std::fs::write(directory.path().join(FILE), text).unwrap();
+        let memory = open(directory.path(), 2);
+        memory.answered(&server("new.example"), NOW);
+        memory.answered(&server("s0.example"), NOW);
+        assert_eq!(lock(&memory.records).len(), MAX_SERVERS);
+        assert!(lock(&memory.records)["s0.example:50002"].answered > 1);
+    }
+
+    #[test]
+    fn a_second_process_reads_and_does_not_write() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = open(directory.path(), NOW);
+        first.answered(&server("one.example"), NOW);
+        let second = open(directory.path(), NOW);
+        assert!(second.is_good(&server("one.example")));
+        second.answered(&server("other.example"), NOW);
+        assert_eq!(second.trouble(), None);
+        drop((first, second));
+        let third = open(directory.path(), NOW);
+        assert!(third.is_good(&server("one.example")));
+        assert!(!third.is_good(&server("other.example")));
+    }
+}
