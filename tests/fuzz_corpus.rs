@@ -45,4 +45,5 @@ replay! {
     rpc: "seeds_rpc", "fuzz_rpc";
     session: "seeds_session", "fuzz_session";
     value: "fuzz_value";
+    work: "seeds_work";
 }
