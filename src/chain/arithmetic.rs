@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(bits(zero()), 0);
         assert_eq!(bits(Work::from_le_bytes([0xff; 32])), 256);
         assert_eq!(scaled(work("123"), 0), 0x123);
-        assert_eq!(scaled(number, 96), 0x0012_3456_789a_bcde_f0fe_dcba_98);
+        assert_eq!(scaled(number, 96), 0x1234_5678_9abc_def0_fedc_ba98);
         assert_eq!(
             scaled(number, 64),
             0x1234_5678_9abc_def0_fedc_ba98_7654_3210

@@ -98,6 +98,11 @@ impl Sampled {
         self.open.iter().copied()
     }
 
+    /// The height of the block of ours that the headers follow.
+    pub fn fork(&self) -> u32 {
+        self.branch.fork()
+    }
+
     /// The height of the newest header.
     pub fn tip(&self) -> u32 {
         self.branch.tip()
