@@ -1,5 +1,5 @@
 //! What the Electrum source keeps on disk, and how it gets by without.
-//! (`spec/electrum.md`, section 3.1.)
+//! (`spec/electrum.md`, section 3.2.)
 
 #![allow(
     clippy::unwrap_used,

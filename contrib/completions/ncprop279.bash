@@ -53,7 +53,7 @@ _ncprop279() {
 
     case "${cmd}" in
         ncprop279)
-            opts="-v -h -V --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --state-directory --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help --version resolve records check completions help"
+            opts="-v -h -V --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --state-directory --verify-all-headers --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help --version resolve records check completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -169,6 +169,10 @@ _ncprop279() {
                     fi
                     return 0
                     ;;
+                --verify-all-headers)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --timeout)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -246,7 +250,7 @@ _ncprop279() {
             return 0
             ;;
         ncprop279__subcmd__check)
-            opts="-v -h --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --state-directory --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help"
+            opts="-v -h --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --state-directory --verify-all-headers --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -360,6 +364,10 @@ _ncprop279() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
                     fi
+                    return 0
+                    ;;
+                --verify-all-headers)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --timeout)
@@ -439,7 +447,7 @@ _ncprop279() {
             return 0
             ;;
         ncprop279__subcmd__completions)
-            opts="-v -h --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --state-directory --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help bash elvish fish powershell zsh"
+            opts="-v -h --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --state-directory --verify-all-headers --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -553,6 +561,10 @@ _ncprop279() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
                     fi
+                    return 0
+                    ;;
+                --verify-all-headers)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --timeout)
@@ -716,7 +728,7 @@ _ncprop279() {
             return 0
             ;;
         ncprop279__subcmd__records)
-            opts="-v -h --isolation --json --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --state-directory --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help"
+            opts="-v -h --isolation --json --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --state-directory --verify-all-headers --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -837,6 +849,10 @@ _ncprop279() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
                     fi
+                    return 0
+                    ;;
+                --verify-all-headers)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --timeout)
@@ -916,7 +932,7 @@ _ncprop279() {
             return 0
             ;;
         ncprop279__subcmd__resolve)
-            opts="-v -h --explain --isolation --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --state-directory --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help"
+            opts="-v -h --explain --isolation --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --network --checkpoint --confirmations --state-directory --verify-all-headers --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1037,6 +1053,10 @@ _ncprop279() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
                     fi
+                    return 0
+                    ;;
+                --verify-all-headers)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --timeout)

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_ncprop279_global_optspecs
-    string join \n v/verbose backend= proxy= allow-unproxied-node= names-file= rpc-address= rpc-user= rpc-password= rpc-cookie= rpc-dialect= electrum-server= network= checkpoint= confirmations= state-directory= timeout= max-lookups= only-onion= missing-isolation= cache-entries= cache-isolations= cache-ttl= cache-negative-ttl= log-names= config= h/help V/version
+    string join \n v/verbose backend= proxy= allow-unproxied-node= names-file= rpc-address= rpc-user= rpc-password= rpc-cookie= rpc-dialect= electrum-server= network= checkpoint= confirmations= state-directory= verify-all-headers= timeout= max-lookups= only-onion= missing-isolation= cache-entries= cache-isolations= cache-ttl= cache-negative-ttl= log-names= config= h/help V/version
 end
 
 function __fish_ncprop279_needs_command
@@ -45,6 +45,8 @@ regtest\t''"
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l checkpoint -d 'the block to start from' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l confirmations -d 'blocks that must confirm a value [12]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l state-directory -d 'where block headers and keys are kept' -r -F
+complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l verify-all-headers -d 'verify every header\'s work' -r -f -a "true\t''
+false\t''"
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l timeout -d 'time for a query, decimal [20]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l max-lookups -d 'requests under way at once [64]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l only-onion -d 'answer with onion services only' -r -f -a "true\t''
@@ -89,6 +91,8 @@ regtest\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l checkpoint -d 'the block to start from' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l confirmations -d 'blocks that must confirm a value [12]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l state-directory -d 'where block headers and keys are kept' -r -F
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l verify-all-headers -d 'verify every header\'s work' -r -f -a "true\t''
+false\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l timeout -d 'time for a query, decimal [20]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l max-lookups -d 'requests under way at once [64]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l only-onion -d 'answer with onion services only' -r -f -a "true\t''
@@ -128,6 +132,8 @@ regtest\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l checkpoint -d 'the block to start from' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l confirmations -d 'blocks that must confirm a value [12]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l state-directory -d 'where block headers and keys are kept' -r -F
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l verify-all-headers -d 'verify every header\'s work' -r -f -a "true\t''
+false\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l timeout -d 'time for a query, decimal [20]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l max-lookups -d 'requests under way at once [64]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l only-onion -d 'answer with onion services only' -r -f -a "true\t''
@@ -166,6 +172,8 @@ regtest\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l checkpoint -d 'the block to start from' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l confirmations -d 'blocks that must confirm a value [12]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l state-directory -d 'where block headers and keys are kept' -r -F
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l verify-all-headers -d 'verify every header\'s work' -r -f -a "true\t''
+false\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l timeout -d 'time for a query, decimal [20]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l max-lookups -d 'requests under way at once [64]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l only-onion -d 'answer with onion services only' -r -f -a "true\t''
@@ -203,6 +211,8 @@ regtest\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l checkpoint -d 'the block to start from' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l confirmations -d 'blocks that must confirm a value [12]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l state-directory -d 'where block headers and keys are kept' -r -F
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l verify-all-headers -d 'verify every header\'s work' -r -f -a "true\t''
+false\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l timeout -d 'time for a query, decimal [20]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l max-lookups -d 'requests under way at once [64]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l only-onion -d 'answer with onion services only' -r -f -a "true\t''

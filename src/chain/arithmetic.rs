@@ -54,6 +54,32 @@ pub(super) fn product(work: Work, factor: u64) -> [u64; 5] {
     product
 }
 
+/// The number of bits that a work takes.
+pub(super) fn bits(work: Work) -> u32 {
+    let (high, low) = halves(work);
+    match high {
+        0 => u128::BITS - low.leading_zeros(),
+        _ => 2 * u128::BITS - high.leading_zeros(),
+    }
+}
+
+/// A work divided by 2 to the power of `shift`, which has to fit.
+pub(super) fn scaled(work: Work, shift: u32) -> u128 {
+    let (high, low) = halves(work);
+    let carried = u128::BITS.checked_sub(shift);
+    match carried {
+        Some(u128::BITS) => low,
+        Some(left) => low.checked_shr(shift).unwrap_or(0) | high.checked_shl(left).unwrap_or(0),
+        None => high.checked_shr(shift - u128::BITS).unwrap_or(0),
+    }
+}
+
+/// The upper and the lower half.
+fn halves(work: Work) -> (u128, u128) {
+    let [a, b, c, d] = limbs(work).map(u128::from);
+    (d << 64 | c, b << 64 | a)
+}
+
 /// Limbs of 64 bits, the least significant first.
 fn limbs(work: Work) -> [u64; 4] {
     let octets = work.to_le_bytes();
@@ -86,6 +112,24 @@ mod tests {
         assert_eq!(saturating_sum(all, all), all);
         assert_eq!(saturating_sum(zero(), all), all);
         assert_eq!(saturating_sum(one, one), work("2"));
+    }
+
+    #[test]
+    fn works_are_scaled_over_both_halves() {
+        let number = work("123456789abcdef0fedcba98765432100011223344556677");
+        assert_eq!(bits(number), 189);
+        assert_eq!(bits(work("1")), 1);
+        assert_eq!(bits(zero()), 0);
+        assert_eq!(bits(Work::from_le_bytes([0xff; 32])), 256);
+        assert_eq!(scaled(work("123"), 0), 0x123);
+        assert_eq!(scaled(number, 96), 0x1234_5678_9abc_def0_fedc_ba98);
+        assert_eq!(
+            scaled(number, 64),
+            0x1234_5678_9abc_def0_fedc_ba98_7654_3210
+        );
+        assert_eq!(scaled(number, 128), 0x1234_5678_9abc_def0);
+        assert_eq!(scaled(number, 132), 0x0123_4567_89ab_cdef);
+        assert_eq!(scaled(number, 255), 0);
     }
 
     #[test]

@@ -60,6 +60,17 @@ impl Candidate {
         self.tip_hash
     }
 
+    /// The network whose rules hold.
+    pub(super) fn network(&self) -> Network {
+        self.network
+    }
+
+    /// The header at a height above the fork, if there is one.
+    pub(super) fn get(&self, height: u32) -> Option<&Header> {
+        let index = height.checked_sub(self.fork)?.checked_sub(1)?;
+        self.headers.get(usize::try_from(index).ok()?)
+    }
+
     /// The headers, that after the fork first.
     pub fn headers(&self) -> &[Header] {
         &self.headers
@@ -86,6 +97,23 @@ impl Candidate {
         rules::check_ahead(&sealed.header, now)?;
         sealed.check_work(self.network, height)?;
         self.add(sealed.header);
+        Ok(())
+    }
+
+    /// Adds a header of which everything was checked but the AuxPoW.
+    ///
+    /// # Errors
+    /// The header breaks a rule, or cannot be judged; nothing was added.
+    pub(super) fn push_linked(
+        &mut self,
+        ours: &Headers,
+        header: &Header,
+        now: u64,
+    ) -> Result<(), HeaderError> {
+        let height = self.check(ours, header)?;
+        rules::check_ahead(header, now)?;
+        SealedHeader::check_bare(header, self.network, height)?;
+        self.add(*header);
         Ok(())
     }
 
@@ -122,11 +150,10 @@ impl Candidate {
     }
 
     fn ancestor<'a>(&'a self, ours: &'a Headers, height: u32) -> Option<&'a Header> {
-        let Some(above) = height.checked_sub(self.fork).filter(|&above| above > 0) else {
+        if height <= self.fork {
             return ours.get(height);
-        };
-        let index = usize::try_from(above).ok()?.checked_sub(1)?;
-        self.headers.get(index)
+        }
+        self.get(height)
     }
 
     fn add(&mut self, header: Header) {

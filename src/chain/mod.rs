@@ -12,6 +12,7 @@ pub mod headers;
 pub mod merkle;
 pub mod network;
 pub mod rules;
+pub mod sample;
 pub mod sealed;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -70,6 +70,27 @@ impl SealedHeader {
         Ok((Self { header, auxpow }, rest))
     }
 
+    /// Checks what a header of 80 bytes shows without its AuxPoW: that its
+    /// version is allowed at `height`, and its work if it is not merged mined.
+    ///
+    /// # Errors
+    /// The rule that is broken.
+    pub(super) fn check_bare(
+        header: &Header,
+        network: Network,
+        height: u32,
+    ) -> Result<(), WorkError> {
+        let bare = Self {
+            header: *header,
+            auxpow: None,
+        };
+        if is_merged_mined(header) {
+            bare.check_version(network, height)
+        } else {
+            bare.check_work(network, height)
+        }
+    }
+
     /// Checks the proof of work of the block at `height`: that its version is
     /// allowed there, and that its own hash, or its parent's if it was merged
     /// mined, meets the target in its bits. The block at height 0 is known by

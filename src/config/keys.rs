@@ -219,6 +219,16 @@ pub(super) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "verify-all-headers",
+        value_name: None,
+        heading: ELECTRUM,
+        help: "verify every header's work",
+        set: |draft, value| {
+            draft.verify_all_headers = switch(value)?;
+            Ok(())
+        },
+    },
+    Key {
         name: "timeout",
         value_name: Some("SECONDS"),
         heading: ANSWERS,

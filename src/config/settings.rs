@@ -99,6 +99,9 @@ pub struct ElectrumSettings {
     /// How many blocks an operation on a name must be deep to count, itself
     /// included; at least 1.
     pub confirmations: u32,
+    /// Whether every header above the checkpoint is verified with its proof of
+    /// work, and none by a sample.
+    pub verifies_all: bool,
     /// The directory that headers and pins are kept in; `None` to keep them
     /// in memory only.
     pub state: Option<PathBuf>,

@@ -20,9 +20,8 @@ type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 fn owner(name: &str) -> Option<Backend> {
     match name {
         "names-file" => Some(Backend::File),
-        "electrum-server" | "network" | "checkpoint" | "confirmations" | "state-directory" => {
-            Some(Backend::Electrum)
-        }
+        "electrum-server" | "network" | "checkpoint" | "confirmations" | "state-directory"
+        | "verify-all-headers" => Some(Backend::Electrum),
         _ if name.starts_with("rpc-") => Some(Backend::Rpc),
         _ => None,
     }
@@ -190,6 +189,7 @@ fn electrum(
             .checkpoint
             .unwrap_or_else(|| draft.network.checkpoint()),
         confirmations: draft.confirmations,
+        verifies_all: draft.verify_all_headers,
         state: draft
             .state_directory
             .take()

@@ -132,6 +132,7 @@ fn changed_electrum(change: impl FnOnce(&mut ElectrumSettings)) -> Settings {
         proxy: Some(address("127.0.0.1", 9050)),
         checkpoint: Network::Mainnet.checkpoint(),
         confirmations: 12,
+        verifies_all: false,
         state: state(Platform::CURRENT, &home),
     };
     change(&mut electrum);

@@ -19,8 +19,10 @@ use super::protocol::Protocol;
 use super::reply::{self, ReplyError};
 use super::servers::Server;
 use super::sync::{Announced, Peer, PeerError, Peers};
-use super::wire::{CallError, Connection, DialError, Dialer, HEADERS_SUBSCRIBE, Purpose, Request};
-use crate::chain::sealed::SealedHeader;
+use super::wire::{
+    CallError, Connection, DialError, Dialer, HEADERS_SUBSCRIBE, Purpose, Reply, Request,
+};
+use crate::chain::sealed::{Malformed, SealedHeader};
 use crate::log::Log;
 use crate::source::Cancel;
 
@@ -198,9 +200,7 @@ impl Peer for HeaderPeer {
         let mut rest = octets.as_slice();
         let mut headers = Vec::new();
         while !rest.is_empty() {
-            let (header, behind) = SealedHeader::read(rest).map_err(|error| {
-                PeerError::Lied(format!("headers that cannot be read: {error}"))
-            })?;
+            let (header, behind) = SealedHeader::read(rest).map_err(unreadable)?;
             headers.push(header);
             rest = behind;
         }
@@ -234,6 +234,29 @@ impl Peer for HeaderPeer {
             headers.extend(sealed.into_iter().map(|sealed| sealed.header));
         }
         Ok(headers)
+    }
+
+    fn strips(&self) -> bool {
+        self.strips.load(Ordering::Relaxed)
+    }
+
+    fn proofs(&self, heights: &[u32], deadline: Instant) -> Result<Vec<SealedHeader>, PeerError> {
+        let requests: Vec<Request> = heights
+            .iter()
+            .map(|height| Request::new("blockchain.block.header", format!("[{height}]")))
+            .collect();
+        let tickets = self.connection.send(&requests).map_err(failed)?;
+        let replies = tickets.into_iter().map(|ticket| {
+            let reply = self.connection.receive(ticket, deadline, &self.cancel);
+            let text = result(reply.map_err(failed)?)?;
+            let octets = reply::header(text.get()).map_err(lied)?;
+            match SealedHeader::read(&octets) {
+                Ok((header, [])) => Ok(header),
+                Ok(_) => Err(PeerError::Lied("more than a header".into())),
+                Err(error) => Err(unreadable(error)),
+            }
+        });
+        replies.collect()
     }
 
     fn received(&self) -> u64 {
@@ -298,16 +321,26 @@ fn call(
     deadline: Instant,
     cancel: &Cancel,
 ) -> Result<Box<RawValue>, PeerError> {
-    let reply = connection
-        .call(request, deadline, cancel)
-        .map_err(|error| match error {
-            CallError::TimedOut { .. } | CallError::Cancelled => PeerError::TimedOut,
-            CallError::Protocol(what) => PeerError::Lied(what.to_owned()),
-            error => PeerError::Broken(format!("it {error}")),
-        })?;
+    let reply = connection.call(request, deadline, cancel);
+    result(reply.map_err(failed)?)
+}
+
+fn result(reply: Reply) -> Result<Box<RawValue>, PeerError> {
     reply
         .result()
         .map_err(|error| PeerError::Broken(format!("it answered with {error}")))
+}
+
+fn failed(error: CallError) -> PeerError {
+    match error {
+        CallError::TimedOut { .. } | CallError::Cancelled => PeerError::TimedOut,
+        CallError::Protocol(what) => PeerError::Lied(what.to_owned()),
+        error => PeerError::Broken(format!("it {error}")),
+    }
+}
+
+fn unreadable(error: Malformed) -> PeerError {
+    PeerError::Lied(format!("headers that cannot be read: {error}"))
 }
 
 fn lied(error: ReplyError) -> PeerError {

@@ -48,7 +48,7 @@ use self::second::{First, Waiting};
 use self::servers::{Server, servers};
 use self::state::{ELSEWHERE, ReadOnly, State};
 use self::store::HeaderFile;
-use self::sync::{Driver, Ledger, OPERATORS};
+use self::sync::{Driver, Ledger, OPERATORS, Sampling};
 use self::wire::Dialer;
 use super::{Cancel, Finding, Heard, Learned, Limit, Source, proxy};
 use crate::chain::headers::Headers;
@@ -147,6 +147,7 @@ impl Inner {
             cancel: self.cancel.clone(),
             log: self.log.clone(),
             random: StdRng::from_rng(&mut rand::rng()),
+            sampling: Sampling::new(settings.verifies_all),
             next_survey: None,
         };
         let spawned = platform::thread("headers").spawn(move || driver.run());
@@ -216,12 +217,13 @@ impl Inner {
         let ElectrumSettings {
             network,
             checkpoint,
+            verifies_all,
             ..
         } = self.settings;
         let Some(state) = state else {
             return (None, Headers::new(network, checkpoint));
         };
-        let (file, headers, loaded) = HeaderFile::load(state, network, checkpoint);
+        let (file, headers, loaded) = HeaderFile::load(state, network, checkpoint, verifies_all);
         loaded.notes.iter().for_each(|note| self.log.warn(note));
         self.log
             .info(format_args!("block headers were loaded: {}", loaded.kept));

@@ -1,6 +1,7 @@
 //! The file in which headers are kept.
 //!
-//! A line that names format, network and checkpoint, then records of 84
+//! A line that names format, network and checkpoint, and says `sampled` if not
+//! all headers were verified with their proof of work; then records of 84
 //! octets: the height (little-endian) and the header. The records are a log.
 //! The checkpoint's own comes first; one below the checkpoint stands under
 //! the lowest before it; one above it takes the place of the header at its
@@ -39,6 +40,8 @@ pub(super) struct HeaderFile {
     state: Arc<State>,
     name: String,
     preamble: Vec<u8>,
+    /// Whether the preamble says that not all headers were verified.
+    is_sampled: bool,
     /// `None` if the file is to be written anew.
     held: Option<Held>,
 }
@@ -69,21 +72,25 @@ impl HeaderFile {
     /// Loads the file, if there is one. Verifies links, bits and times; a
     /// file for another checkpoint is not used.
     ///
+    /// `verifies_all` refuses a file with headers that were not all verified.
+    ///
     /// Whatever is wrong with the file ends in fewer headers and in a note.
     pub fn load(
         state: Arc<State>,
         network: Network,
         checkpoint: Checkpoint,
+        verifies_all: bool,
     ) -> (Self, Headers, Loaded) {
         let mut file = Self {
             state,
             name: format!("headers-{}", network.as_str()),
             preamble: preamble(network, checkpoint),
+            is_sampled: false,
             held: None,
         };
         let mut replay = Replay::new(network, checkpoint);
         let mut loaded = Loaded::default();
-        let octets = file.read(&mut loaded.notes);
+        let octets = file.read(verifies_all, &mut loaded.notes);
         // What is left of a record that was cut off is not counted.
         let records = octets.as_chunks::<RECORD>().0;
         for record in records {
@@ -109,6 +116,17 @@ impl HeaderFile {
         headers.give_up_newest(UNTRUSTED);
         loaded.kept = count(&headers);
         (file, headers, loaded)
+    }
+
+    /// Notes that headers which come now were verified by a sample only. The
+    /// next call of [`save`](Self::save) writes the file anew if it does not
+    /// say so yet.
+    pub fn note_sample(&mut self) {
+        if !self.is_sampled {
+            self.is_sampled = true;
+            self.preamble = sampled(&self.preamble);
+            self.held = None;
+        }
     }
 
     /// Writes what the file does not hold yet; nothing if another process has
@@ -169,19 +187,31 @@ impl HeaderFile {
     }
 
     /// The records of the file; none if it is not for this checkpoint.
-    fn read(&self, notes: &mut Vec<String>) -> Vec<u8> {
+    fn read(&mut self, verifies_all: bool, notes: &mut Vec<String>) -> Vec<u8> {
         let name = &self.name;
         match self.state.read(name, MAX_FILE) {
             Ok(None) => Vec::new(),
-            Ok(Some(octets)) => match octets.strip_prefix(&*self.preamble) {
-                Some(records) => records.to_vec(),
-                None => {
-                    notes.push(format!(
-                        "the file {name} is damaged or for another checkpoint, and is not used"
-                    ));
-                    Vec::new()
+            Ok(Some(octets)) => {
+                if let Some(records) = octets.strip_prefix(&*self.preamble) {
+                    return records.to_vec();
                 }
-            },
+                let sampled = sampled(&self.preamble);
+                match octets.strip_prefix(&*sampled) {
+                    Some(_) if verifies_all => notes.push(format!(
+                        "not all block headers in the file {name} were verified with their proof \
+                         of work; they are fetched again because verify-all-headers is set"
+                    )),
+                    Some(records) => {
+                        self.preamble = sampled;
+                        self.is_sampled = true;
+                        return records.to_vec();
+                    }
+                    None => notes.push(format!(
+                        "the file {name} is damaged or for another checkpoint, and is not used"
+                    )),
+                }
+                Vec::new()
+            }
             Err(error) => {
                 notes.push(format!("cannot read the file {name}: {error}"));
                 Vec::new()
@@ -280,6 +310,12 @@ fn preamble(network: Network, checkpoint: Checkpoint) -> Vec<u8> {
         checkpoint.hash
     )
     .into_bytes()
+}
+
+/// The preamble of a file of which not all headers were verified.
+fn sampled(preamble: &[u8]) -> Vec<u8> {
+    let line = preamble.strip_suffix(b"\n").unwrap_or(preamble);
+    [line, b" sampled\n"].concat()
 }
 
 fn write_record(octets: &mut Vec<u8>, headers: &Headers, height: u32) {

@@ -52,6 +52,15 @@ pub enum Lie {
     LowerWork(usize),
     /// The last so many blocks are withheld.
     WithheldTip(usize),
+    /// One in so many headers, but none of the newest, has no work: its AuxPoW is
+    /// wrong.
+    NoWork(usize),
+    /// An error in the place of each single header.
+    WithheldProofs,
+    /// The next header in the place of each single one.
+    OtherProof,
+    /// Whole headers where those without AuxPoW were asked for.
+    WholeHeaders,
 
     /// An error with this code; that it is used too much ends the connection.
     Refuse(i64),
@@ -100,6 +109,7 @@ impl Lie {
                 fork.mine(depth - 1);
                 fork
             }
+            Self::NoWork(every) => chain.without_work(every),
             Self::WithheldTip(count) => chain.fork_at(chain.tip() - count),
             _ => return None,
         };

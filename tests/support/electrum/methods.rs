@@ -153,7 +153,8 @@ impl Call<'_> {
 
     /// Headers with a proof are stripped from protocol 1.4.1.
     fn stripped(&self, cp_height: usize) -> bool {
-        cp_height > 0 && self.protocol >= (1, 4, 1)
+        let is_whole = matches!(self.lie, Some(Lie::WholeHeaders));
+        cp_height > 0 && self.protocol >= (1, 4, 1) && !is_whole
     }
 
     fn checkpoint_proof(&self, height: usize, cp_height: usize) -> Result<Value, Fault> {
@@ -173,7 +174,11 @@ impl Call<'_> {
     fn block_header(&self) -> Answer {
         let height = self.number(0, "height", true)?;
         let cp_height = self.number(1, "cp_height", false)?;
-        self.header(height, cp_height)
+        match self.lie {
+            Some(Lie::WithheldProofs) if height > 0 => Err(Fault::bad("not now")),
+            Some(Lie::OtherProof) if height > 0 => self.header(height + 1, cp_height),
+            _ => self.header(height, cp_height),
+        }
     }
 
     fn header(&self, height: usize, cp_height: usize) -> Answer {

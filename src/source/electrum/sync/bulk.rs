@@ -67,7 +67,7 @@ impl<P: Peers> Driver<P> {
 
     /// Replaces sessions that have brought much, and opens further ones to
     /// servers whose chain is still to be fetched.
-    fn renew(&mut self, sessions: &mut Sessions<P::Peer>) {
+    pub(super) fn renew(&mut self, sessions: &mut Sessions<P::Peer>) {
         let servers: HashSet<Server> = sessions
             .open
             .iter()

@@ -16,6 +16,7 @@ use super::bulk::fewer;
 use super::catch_up::{DEEP, catch_up};
 use super::ledger::Ledger;
 use super::peer::{MOST_HEADERS, Peer, PeerError, Peers};
+use super::sampling::Sampling;
 use super::sessions::{Session, Sessions};
 use crate::log::Log;
 use crate::source::Cancel;
@@ -80,6 +81,8 @@ pub(in super::super) struct Driver<P: Peers> {
     pub log: Log,
     /// A source of randomness for draws and pauses.
     pub random: StdRng,
+    /// Chains that are believed by a sample of their proofs of work.
+    pub sampling: Sampling,
     /// When another server is looked at that is not trusted yet.
     pub next_survey: Option<Instant>,
 }
@@ -191,6 +194,7 @@ impl<P: Peers> Driver<P> {
         if !self.begin(sessions) {
             return;
         }
+        self.fetch_sampled(sessions);
         self.fetch_many(sessions);
         self.compare(sessions);
         self.complete(sessions);

@@ -69,6 +69,14 @@ pub(in super::super) trait Peer: Send + Sync {
         deadline: Instant,
     ) -> Result<Vec<Header>, PeerError>;
 
+    /// Whether the server leaves AuxPoW out in the right places, as far as is
+    /// known.
+    fn strips(&self) -> bool;
+
+    /// The headers at exactly these heights, in their order, with their
+    /// AuxPoW.
+    fn proofs(&self, heights: &[u32], deadline: Instant) -> Result<Vec<SealedHeader>, PeerError>;
+
     /// Octets that came in on the connection.
     fn received(&self) -> u64;
 

@@ -36,7 +36,7 @@ impl Place {
     }
 
     fn load(&self) -> (HeaderFile, Headers, Loaded) {
-        HeaderFile::load(self.state(), self.network, self.checkpoint)
+        HeaderFile::load(self.state(), self.network, self.checkpoint, false)
     }
 
     /// Saves headers as a process does that has just started.
@@ -356,4 +356,37 @@ fn errors_of_the_disk_are_reported_and_overcome() {
     fs::remove_dir(place.path()).unwrap();
     file.save(&regtest(20)).unwrap();
     assert_eq!(place.records(), 20);
+}
+
+#[test]
+fn a_file_says_whether_all_headers_were_verified() {
+    let place = Place::regtest();
+    // A process at a time has the directory.
+    let load = |verifies_all| {
+        HeaderFile::load(place.state(), place.network, place.checkpoint, verifies_all)
+    };
+    let sampled = |length| {
+        let (mut file, ..) = load(false);
+        file.note_sample();
+        file.save(&regtest(length)).unwrap();
+        place.octets()
+    };
+    place.save(&regtest(151));
+    let all = place.octets();
+    let octets = sampled(251);
+    let line = octets.split(|&byte| byte == b'\n').next().unwrap();
+    let plain = line.strip_suffix(b" sampled").unwrap();
+    assert!(all.starts_with(plain));
+    // It stays so, and the file is read as any other.
+    assert_eq!(sampled(251), octets);
+    let (_, headers, loaded) = load(false);
+    assert_eq!((tip(&headers), loaded.notes.len()), (150, 0));
+    // Whoever wants all of them verified fetches them again.
+    let (mut file, headers, loaded) = load(true);
+    assert!(headers.tip().is_none());
+    assert!(loaded.notes[0].contains("verify-all-headers"), "{loaded:?}");
+    file.save(&regtest(151)).unwrap();
+    drop(file);
+    assert_eq!(place.octets(), all);
+    assert_eq!(load(true).2.notes.len(), 0);
 }

@@ -5,6 +5,7 @@ mod catch_up;
 mod driver;
 mod hostile;
 mod ledger;
+mod sampling;
 mod stride;
 mod survey;
 
@@ -18,6 +19,7 @@ use rand::rngs::StdRng;
 
 use super::driver::Driver;
 use super::ledger::Ledger;
+use super::sampling::Sampling;
 use super::sessions::Sessions;
 use super::{Announced, Peer, PeerError, Peers};
 use crate::chain::headers::Headers;
@@ -76,6 +78,7 @@ fn server(operator: &str) -> Server {
 /// session, the first height and the number.
 type Trick = dyn Fn(&[SealedHeader], usize, u32, u32) -> Option<Answer> + Send + Sync;
 type Answer = Result<Vec<SealedHeader>, PeerError>;
+type Prover = dyn Fn(&[SealedHeader], u32) -> Result<SealedHeader, PeerError> + Send + Sync;
 
 /// A server.
 struct Host {
@@ -84,6 +87,12 @@ struct Host {
     /// What it announces, if not its newest block.
     announced: Mutex<Option<Announced>>,
     trick: Mutex<Option<Box<Trick>>>,
+    /// Whether it leaves AuxPoW out.
+    strips: AtomicBool,
+    /// What a request for the proof at a height gets, if not what it should.
+    prover: Mutex<Option<Box<Prover>>>,
+    /// Session and heights of each request for proofs.
+    proofs: Mutex<Vec<(usize, Vec<u32>)>>,
     is_down: AtomicBool,
     /// Whether it is trusted after two connections only.
     is_stranger: AtomicBool,
@@ -101,6 +110,9 @@ impl Host {
             chain: Mutex::new(chain.to_vec()),
             announced: Mutex::default(),
             trick: Mutex::default(),
+            strips: AtomicBool::new(false),
+            prover: Mutex::default(),
+            proofs: Mutex::default(),
             is_down: AtomicBool::new(false),
             is_stranger: AtomicBool::new(false),
             octets: AtomicU64::new(200),
@@ -208,6 +220,26 @@ impl Peer for Connected {
         Ok(sealed.into_iter().map(|sealed| sealed.header).collect())
     }
 
+    fn strips(&self) -> bool {
+        self.host.strips.load(SeqCst)
+    }
+
+    fn proofs(&self, heights: &[u32], _: Instant) -> Answer {
+        assert!(self.is_alive(), "nothing is asked on a closed connection");
+        let mut proofs = self.host.proofs.lock().unwrap();
+        proofs.push((self.session, heights.to_vec()));
+        drop(proofs);
+        let chain = self.host.chain().clone();
+        let prover = self.host.prover.lock().unwrap();
+        heights
+            .iter()
+            .map(|&height| match &*prover {
+                Some(prover) => prover(&chain, height),
+                None => Ok(chain[height as usize].clone()),
+            })
+            .collect()
+    }
+
     fn received(&self) -> u64 {
         self.received.load(SeqCst)
     }
@@ -288,6 +320,7 @@ impl World {
                 sink.lock().unwrap().push(line.to_owned());
             }),
             random: StdRng::from_seed([7; 32]),
+            sampling: Sampling::new(false),
             next_survey: None,
         };
         Self {

@@ -1,0 +1,413 @@
+//! Fetching a long way as headers of 80 bytes, and believing it once a random
+//! sample of their proofs of work has been verified.
+//!
+//! Until then the headers are kept here, and not in the ledger: nothing relies
+//! on them. What is drawn for an operator's chain stays drawn, over all
+//! connections, until it is proven or the chain is given up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+use std::time::Instant;
+
+use bitcoin::block::Header;
+use rand::seq::SliceRandom;
+
+use super::super::servers::Server;
+use super::catch_up::{PATIENCE, adopt, is_too_slow, lie, tip};
+use super::driver::{Driver, Pace};
+use super::ledger::Ledger;
+use super::peer::{Peer, PeerError, Peers};
+use super::sessions::{Session, Sessions};
+use crate::chain::rules::HeaderError;
+use crate::chain::sample::{Linked, ProofError, Sampled};
+use crate::chain::sealed::SealedHeader;
+use crate::platform;
+
+/// The newest headers of a server's chain, which are always verified in full.
+pub(super) const NEWEST: u32 = 144;
+
+/// The fewest headers below those for which a sample is drawn.
+pub(super) const FEWEST: u32 = 2016;
+
+/// Headers of 80 bytes in one request. As text, with what comes along, they
+/// take just less than the 64 KiB to which servers pad.
+const BATCH: u32 = 400;
+
+/// Headers of a sample that are asked for at once on a connection.
+const PROOFS: usize = 25;
+
+/// Connections on which an operator may leave proofs of its own chain out.
+/// After that all of its headers are verified.
+const WITHHELD: u32 = 3;
+
+/// What is known of the operators whose chains are believed by a sample.
+#[derive(Debug, Default)]
+pub(in super::super) struct Sampling {
+    /// Every header is verified.
+    is_off: bool,
+    /// How far the chain of each operator has been taken in.
+    pending: BTreeMap<String, Pending>,
+    /// Operators whose headers are all verified: a sample of theirs has
+    /// failed.
+    refused: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+enum Pending {
+    Linked(Linked),
+    Drawn(Drawn),
+}
+
+/// A chain that does not change any more, and who has been asked about it.
+#[derive(Debug)]
+struct Drawn {
+    sampled: Sampled,
+    /// Other operators that are of no help with it.
+    mute: BTreeSet<String>,
+    /// Connections of its own operator that failed to prove it.
+    withheld: u32,
+}
+
+/// What became of a step with an operator's chain.
+enum Step {
+    /// There is more to do.
+    Further(Pending),
+    /// All that was drawn is proven.
+    Proven(Sampled),
+    /// The chain is of no use for sampling; its server may still be.
+    Left,
+    /// The operator gave headers that it cannot prove.
+    Refused(PeerError),
+}
+
+impl Sampling {
+    /// Nothing is known yet. With `is_off` every header is verified.
+    pub fn new(is_off: bool) -> Self {
+        Self {
+            is_off,
+            ..Self::default()
+        }
+    }
+
+    fn uses(&self, operator: &str) -> bool {
+        !self.is_off && !self.refused.contains(operator)
+    }
+}
+
+impl<P: Peers> Driver<P> {
+    /// Fetches all but the newest headers from servers that leave AuxPoW out,
+    /// if there are many.
+    pub(super) fn fetch_sampled(&mut self, sessions: &mut Sessions<P::Peer>) {
+        let mut left = BTreeSet::new();
+        self.sampling.pending.retain(|_, pending| match pending {
+            Pending::Linked(linked) => is_current(&self.ledger, linked.fork()),
+            Pending::Drawn(drawn) => is_current(&self.ledger, drawn.sampled.fork()),
+        });
+        if self.giver(sessions, &left).is_none() {
+            return;
+        }
+        self.renew(sessions);
+        let (begun, mut pace) = (Instant::now(), Pace::new());
+        let mut fetched = 0;
+        while !self.cancel.is_set() {
+            sessions.drop_lost();
+            let Some(giver) = self.giver(sessions, &left) else {
+                return;
+            };
+            let pending = self.sampling.pending.remove(&giver.operator);
+            let step = match pending {
+                Some(Pending::Drawn(drawn)) => self.prove(sessions, &giver, drawn),
+                Some(Pending::Linked(linked)) if is_current(&self.ledger, linked.fork()) => {
+                    let before = linked.tip();
+                    let step = self.link(sessions, &giver, linked);
+                    if let Step::Further(Pending::Linked(linked)) = &step {
+                        fetched += linked.tip().saturating_sub(before) as usize;
+                        if pace.is_due() {
+                            self.log.info(format_args!(
+                                "block headers without proof of work are there up to {}",
+                                linked.tip()
+                            ));
+                        }
+                    }
+                    step
+                }
+                _ => begin(&self.ledger),
+            };
+            match step {
+                Step::Further(pending) => {
+                    self.sampling
+                        .pending
+                        .insert(giver.operator.clone(), pending);
+                }
+                Step::Proven(sampled) => self.believe(&giver, &sampled),
+                Step::Left => {
+                    left.insert(giver.operator.clone());
+                }
+                Step::Refused(error) => {
+                    self.sampling.refused.insert(giver.operator.clone());
+                    self.blame(&mut sessions.liars, &giver, &error);
+                }
+            }
+            if is_too_slow(fetched, begun.elapsed()) {
+                left.insert(giver.operator.clone());
+            }
+        }
+    }
+
+    /// A server that has much more than we have and leaves AuxPoW out.
+    fn giver(&self, sessions: &Sessions<P::Peer>, left: &BTreeSet<String>) -> Option<Server> {
+        let tip = tip(&self.ledger).ok()?;
+        let is_far = |session: &Session<P::Peer>| {
+            end(session).is_some_and(|end| end.saturating_sub(tip) >= FEWEST)
+        };
+        let mut open = sessions.open.iter();
+        let found = open.find(|session| {
+            let operator = &session.peer.server().operator;
+            session.peer.is_alive()
+                && session.peer.strips()
+                && self.sampling.uses(operator)
+                && !left.contains(operator)
+                && is_far(session)
+        });
+        found.map(|session| session.peer.server().clone())
+    }
+
+    /// Fetches the next headers over all connections to their server.
+    fn link(&self, sessions: &mut Sessions<P::Peer>, giver: &Server, mut linked: Linked) -> Step {
+        let Sessions { open, liars, .. } = sessions;
+        let own = open
+            .iter()
+            .filter(|one| one.peer.server() == giver && one.peer.is_alive());
+        let (peers, ends): (Vec<_>, Vec<_>) = own
+            .filter_map(|session| Some((&session.peer, end(session)?)))
+            .unzip();
+        let end = ends.into_iter().min().unwrap_or(0);
+        if linked.tip() >= end {
+            // The system's randomness, and only now that nothing can change.
+            return Step::Further(Pending::Drawn(Drawn {
+                sampled: linked.sample(&mut rand::rng()),
+                mute: BTreeSet::new(),
+                withheld: 0,
+            }));
+        }
+        for (peer, fetched) in ranges(&peers, linked.tip().saturating_add(1), end) {
+            let error = match fetched {
+                Ok(headers) => match self.push(&mut linked, &headers) {
+                    Ok(()) if peer.strips() => continue,
+                    // What does not come without AuxPoW is verified with it,
+                    // and where its chain parts from ours, work is compared.
+                    Ok(()) => return Step::Left,
+                    Err(PeerError::Broken(_)) if linked.tip() == linked.fork() => {
+                        return Step::Left;
+                    }
+                    Err(error @ PeerError::Lied(_)) => return Step::Refused(error),
+                    Err(error) => {
+                        peer.close();
+                        self.blame(liars, giver, &error);
+                        return begin(&self.ledger);
+                    }
+                },
+                Err(error @ PeerError::Lied(_)) => return Step::Refused(error),
+                // It refuses such requests.
+                Err(PeerError::Broken(_)) if peer.is_alive() => return Step::Left,
+                Err(error) => error,
+            };
+            peer.close();
+            self.blame(liars, giver, &error);
+            break;
+        }
+        Step::Further(Pending::Linked(linked))
+    }
+
+    fn push(&self, linked: &mut Linked, headers: &[Header]) -> Result<(), PeerError> {
+        let now = self.ledger.now();
+        let chain = self.ledger.headers();
+        if headers.is_empty() {
+            return Err(PeerError::Broken("it sends no headers".into()));
+        }
+        for (index, header) in headers.iter().enumerate() {
+            linked
+                .push(&chain, header, now)
+                .map_err(|error| match error {
+                    HeaderError::Link if index == 0 => {
+                        PeerError::Broken("its chain changed meanwhile".into())
+                    }
+                    error => lie(error),
+                })?;
+        }
+        Ok(())
+    }
+
+    /// Asks for proofs of what was drawn: other operators as long as there are
+    /// any that help, else the one that gave the headers.
+    fn prove(&self, sessions: &mut Sessions<P::Peer>, giver: &Server, mut drawn: Drawn) -> Step {
+        let Sessions { open, liars, .. } = sessions;
+        let tip = drawn.sampled.tip();
+        let (own, others): (Vec<_>, Vec<_>) = open
+            .iter()
+            .map(|session| &session.peer)
+            .filter(|peer| peer.is_alive() && !drawn.mute.contains(&peer.server().operator))
+            .filter(|peer| peer.newest().is_ok_and(|newest| newest.height >= tip))
+            .partition(|peer| peer.server().operator == giver.operator);
+        let asked = if others.is_empty() { own } else { others };
+        if asked.is_empty() {
+            return Step::Refused(PeerError::Broken("it has left its own chain".into()));
+        }
+        let mut heights: Vec<u32> = drawn.sampled.open().collect();
+        heights.shuffle(&mut rand::rng());
+        for (peer, heights, fetched) in proofs(&asked, &heights) {
+            let server = peer.server();
+            let is_own = server.operator == giver.operator;
+            match fetched.and_then(|sealed| check(&mut drawn.sampled, &heights, &sealed)) {
+                Ok(true) => {}
+                Ok(false) if is_own => {
+                    return Step::Refused(PeerError::Lied("another chain than before".into()));
+                }
+                // That one of two operators has another chain is found out by
+                // comparing work, later.
+                Ok(false) => {
+                    drawn.mute.insert(server.operator.clone());
+                }
+                Err(error @ PeerError::Lied(_)) if is_own => return Step::Refused(error),
+                Err(error) => {
+                    peer.close();
+                    self.blame(liars, server, &error);
+                    if is_own {
+                        drawn.withheld += 1;
+                    } else {
+                        drawn.mute.insert(server.operator.clone());
+                    }
+                }
+            }
+        }
+        if drawn.sampled.proven().is_some() {
+            Step::Proven(drawn.sampled)
+        } else if drawn.withheld >= WITHHELD {
+            let what = "it does not prove the headers that it sent";
+            Step::Refused(PeerError::Broken(what.into()))
+        } else {
+            Step::Further(Pending::Drawn(drawn))
+        }
+    }
+
+    /// Takes over headers of which all that were drawn are proven.
+    fn believe(&mut self, giver: &Server, sampled: &Sampled) {
+        let Some(branch) = sampled.proven() else {
+            return;
+        };
+        let (_, count) = adopt(&self.ledger, branch);
+        if count > 0 {
+            self.log.info(format_args!(
+                "{giver}: {count} block headers were verified by a sample of their proofs of work"
+            ));
+            if let Some(file) = &mut self.file {
+                file.note_sample();
+            }
+            self.save();
+        }
+    }
+}
+
+/// The height up to which a session's headers are fetched without AuxPoW.
+fn end<P: Peer>(session: &Session<P>) -> Option<u32> {
+    let newest = session.peer.newest().ok()?;
+    newest.height.checked_sub(NEWEST)
+}
+
+fn begin(ledger: &Ledger) -> Step {
+    let linked = tip(ledger)
+        .ok()
+        .and_then(|tip| Linked::new(&ledger.headers(), tip));
+    linked.map_or(Step::Left, |linked| Step::Further(Pending::Linked(linked)))
+}
+
+/// Whether headers that follow our block at `fork` go on from our newest.
+fn is_current(ledger: &Ledger, fork: u32) -> bool {
+    tip(ledger) == Ok(fork)
+}
+
+/// Takes proofs; whether all are of the chain that they were asked for.
+fn check(
+    sampled: &mut Sampled,
+    heights: &[u32],
+    sealed: &[SealedHeader],
+) -> Result<bool, PeerError> {
+    if sealed.len() != heights.len() {
+        return Err(PeerError::Broken("it leaves headers out".into()));
+    }
+    for (height, sealed) in heights.iter().zip(sealed) {
+        match sampled.prove(*height, sealed) {
+            Ok(()) => {}
+            Err(ProofError::OtherHeader) => return Ok(false),
+            Err(ProofError::Work(error)) => {
+                return Err(PeerError::Lied(format!(
+                    "a header that is refused: {error}"
+                )));
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Fetches contiguous ranges from `start` to `end`, one from each connection.
+fn ranges<'a, P: Peer>(
+    peers: &[&'a P],
+    start: u32,
+    end: u32,
+) -> Vec<(&'a P, Result<Vec<Header>, PeerError>)> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut next = start;
+    let mut jobs = Vec::new();
+    for &peer in peers {
+        let start = next;
+        if start > end {
+            break;
+        }
+        let count = BATCH.min(end.saturating_sub(start).saturating_add(1));
+        next = start.saturating_add(count);
+        jobs.push((peer, move || peer.stripped(start, count, end, deadline)));
+    }
+    side_by_side(jobs)
+}
+
+/// A connection, the heights that it was asked for, and what came.
+type Proofs<'a, P> = (&'a P, Vec<u32>, Result<Vec<SealedHeader>, PeerError>);
+
+/// Fetches the headers at some of these heights, from each connection others.
+fn proofs<'a, P: Peer>(peers: &[&'a P], heights: &[u32]) -> Vec<Proofs<'a, P>> {
+    let deadline = Instant::now() + PATIENCE;
+    let jobs = peers.iter().zip(heights.chunks(PROOFS));
+    let jobs = jobs.map(|(&peer, heights)| {
+        let ask = move || Ok((heights.to_vec(), peer.proofs(heights, deadline)));
+        (peer, ask)
+    });
+    side_by_side(jobs.collect())
+        .into_iter()
+        .map(|(peer, asked)| match asked {
+            Ok((heights, fetched)) => (peer, heights, fetched),
+            Err(error) => (peer, Vec::new(), Err(error)),
+        })
+        .collect()
+}
+
+/// Does all jobs at once, each on a thread of its own.
+fn side_by_side<P: Peer, T: Send>(
+    jobs: Vec<(&P, impl FnOnce() -> Result<T, PeerError> + Send)>,
+) -> Vec<(&P, Result<T, PeerError>)> {
+    thread::scope(|scope| {
+        let mut running = Vec::with_capacity(jobs.len());
+        for (peer, job) in jobs {
+            running.push((peer, platform::thread("range").spawn_scoped(scope, job)));
+        }
+        let ended = running.into_iter().map(|(peer, thread)| {
+            let result = match thread {
+                Ok(thread) => thread
+                    .join()
+                    .unwrap_or_else(|_| Err(PeerError::Broken("a thread failed".into()))),
+                Err(_) => Err(PeerError::Broken("no thread could be started".into())),
+            };
+            (peer, result)
+        });
+        ended.collect()
+    })
+}

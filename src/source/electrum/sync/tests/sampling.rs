@@ -1,0 +1,261 @@
+//! Chains that are believed by a sample of their proofs of work.
+//!
+//! Headers without AuxPoW prove themselves. Those that are forged here say
+//! that they have one, and nobody has it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
+
+use bitcoin::block::Version;
+
+use super::super::sampling::{FEWEST, NEWEST, Sampling};
+use super::*;
+use crate::chain::sample::SAMPLE;
+
+const LENGTH: usize = (FEWEST + NEWEST) as usize + 100;
+
+/// The greatest height for which proofs are drawn.
+const LAST: u32 = LENGTH as u32 - NEWEST;
+
+/// A chain in which these headers have no work.
+fn chain(is_forged: impl Fn(u32) -> bool) -> Vec<SealedHeader> {
+    let mut chain = trunk(0);
+    for height in 1..=LENGTH as u32 {
+        let parent = chain.last().unwrap().header;
+        let mut header = testing::after(&parent, parent.time + 1);
+        chain.push(if height <= LAST && is_forged(height) {
+            header.version = Version::from_consensus(0x0001_0104);
+            SealedHeader {
+                header,
+                auxpow: None,
+            }
+        } else {
+            testing::mine(header, true)
+        });
+    }
+    chain
+}
+
+fn stripping(operator: &str, chain: &[SealedHeader]) -> Arc<Host> {
+    let host = Host::new(operator, chain);
+    host.strips.store(true, SeqCst);
+    host
+}
+
+impl Host {
+    /// The heights that proofs were asked for.
+    fn drawn(&self) -> BTreeSet<u32> {
+        let proofs = self.proofs.lock().unwrap();
+        proofs
+            .iter()
+            .flat_map(|(_, heights)| heights.clone())
+            .collect()
+    }
+
+    /// The connections that proofs were asked for on.
+    fn provers(&self) -> BTreeSet<usize> {
+        let proofs = self.proofs.lock().unwrap();
+        proofs.iter().map(|(session, _)| *session).collect()
+    }
+
+    fn proves(
+        &self,
+        prover: impl Fn(&[SealedHeader], u32) -> Result<SealedHeader, PeerError> + Send + Sync + 'static,
+    ) {
+        *self.prover.lock().unwrap() = Some(Box::new(prover));
+    }
+}
+
+fn refuses(host: &Host) {
+    host.proves(|_, _| Err(PeerError::Broken("it answered with an error".into())));
+}
+
+#[test]
+fn another_operator_is_asked_for_the_sample_over_several_connections() {
+    let chain = chain(|_| false);
+    let hosts = [stripping("a", &chain), stripping("b", &chain)];
+    let mut world = World::new(&hosts);
+    assert!(world.settle());
+    assert!(world.is_at(&chain));
+    let asked = hosts.iter().filter(|host| !host.drawn().is_empty());
+    let asked: Vec<_> = asked.collect();
+    assert_eq!(asked.len(), 1, "the giver is not asked");
+    let drawn = asked[0].drawn();
+    assert!((350..=SAMPLE).contains(&drawn.len()), "{}", drawn.len());
+    assert!(*drawn.first().unwrap() > 0 && *drawn.last().unwrap() <= LAST);
+    assert_eq!(asked[0].provers().len(), 2);
+    // The newest are always verified in full.
+    let giver = hosts.iter().find(|host| host.drawn().is_empty()).unwrap();
+    let newest = |host: &Host| {
+        let requests = host.requests();
+        requests.iter().any(|(_, start, _)| *start == LAST + 1)
+    };
+    assert!(newest(giver) || newest(asked[0]));
+}
+
+/// A tenth and half of the work. (How often 1 % is found is a matter of
+/// probability, which the tests of the sample count.)
+#[test]
+fn forged_work_refuses_the_chain_and_the_server() {
+    let honest = chain(|_| false);
+    for every in [2, 10] {
+        let forger = stripping("a", &chain(|height| height % every == 0));
+        let other = Host::new("b", &honest);
+        let mut world = World::new(&[Arc::clone(&forger), Arc::clone(&other)]);
+        world.settle();
+        assert!(world.is_at(&honest), "one in {every}");
+        assert_eq!(world.condemned(), std::slice::from_ref(&forger.server));
+        assert!(!forger.drawn().is_empty());
+        // The other does not have that chain, which is no fault of its own.
+        assert!(!other.drawn().is_empty());
+    }
+}
+
+#[test]
+fn a_forger_alone_is_not_given_another_draw() {
+    let forger = stripping("a", &chain(|height| height % 10 == 0));
+    let mut world = World::new(&[Arc::clone(&forger)]);
+    assert!(!world.settle());
+    let drawn = forger.drawn();
+    assert!(!drawn.is_empty() && drawn.len() <= SAMPLE);
+    for _ in 0..3 {
+        assert!(!world.settle());
+    }
+    assert_eq!(forger.drawn(), drawn, "all of its headers are verified now");
+    let headers = world.ledger.headers();
+    assert!(headers.tip().is_some_and(|(tip, _)| tip < 10));
+}
+
+#[test]
+fn what_was_drawn_stays_drawn_over_connections() {
+    let chain = chain(|_| false);
+    let host = stripping("a", &chain);
+    let failures = AtomicUsize::new(0);
+    host.proves(move |chain, height| {
+        // The first two connections break, early and late.
+        if failures.fetch_add(1, SeqCst) < 2 {
+            return Err(PeerError::Broken("it broke".into()));
+        }
+        Ok(chain[height as usize].clone())
+    });
+    let mut world = World::new(&[Arc::clone(&host)]);
+    while !world.settle() {
+        assert!(host.opened() < 10);
+    }
+    assert!(world.is_at(&chain));
+    let drawn = host.drawn();
+    assert!((350..=SAMPLE).contains(&drawn.len()), "{}", drawn.len());
+}
+
+/// It is not believed; and as it may be honest, all that it has is verified.
+#[test]
+fn a_chain_whose_proofs_are_withheld_is_not_believed() {
+    let chain = chain(|_| false);
+    let host = stripping("a", &chain);
+    refuses(&host);
+    let mut world = World::new(&[Arc::clone(&host)]);
+    assert!(!world.settle());
+    assert_eq!(world.ledger.headers().tip().unwrap().0, 0);
+    while !world.settle() {
+        assert!(host.opened() < 10);
+    }
+    assert!(world.is_at(&chain));
+    assert!(world.condemned().is_empty());
+    let verified: u32 = host.requests().iter().map(|(_, _, count)| count).sum();
+    assert!(verified as usize >= 2 * LENGTH - NEWEST as usize);
+}
+
+#[test]
+fn what_one_operator_withholds_is_asked_of_the_giver() {
+    let chain = chain(|_| false);
+    type Play = fn(&Host);
+    let plays: [Play; 3] = [
+        refuses,
+        |host| host.proves(|chain, height| Ok(chain[height as usize + 1].clone())),
+        // Its proof is wrong, and that is its lie alone.
+        |host| {
+            host.proves(|chain, height| {
+                let mut sealed = chain[height as usize].clone();
+                sealed.header.nonce ^= 1;
+                Ok(sealed)
+            });
+        },
+    ];
+    for play in plays {
+        let giver = stripping("a", &chain);
+        let other = Host::new("b", &chain);
+        play(&other);
+        let mut world = World::new(&[Arc::clone(&giver), Arc::clone(&other)]);
+        world.settle();
+        assert!(world.is_at(&chain));
+        assert!(!other.drawn().is_empty());
+        let drawn = giver.drawn();
+        assert!((350..=SAMPLE).contains(&drawn.len()), "{}", drawn.len());
+        assert!(world.condemned().is_empty());
+    }
+}
+
+#[test]
+fn proofs_of_another_chain_than_it_gave_are_a_lie() {
+    let chain = chain(|_| false);
+    let host = stripping("a", &chain);
+    host.proves(|chain, height| Ok(chain[height as usize - 1].clone()));
+    let mut world = World::new(&[Arc::clone(&host)]);
+    assert!(!world.settle());
+    assert_eq!(world.condemned(), std::slice::from_ref(&host.server));
+    assert_eq!(world.ledger.headers().tip().unwrap().0, 0);
+}
+
+#[test]
+fn headers_that_break_a_rule_are_a_lie_before_anything_is_drawn() {
+    let mut forged = chain(|_| false);
+    let height = 1_000;
+    forged.truncate(height);
+    let mut header = testing::after(&forged[height - 1].header, 1);
+    header.version = Version::from_consensus(0x0001_0104);
+    forged.push(SealedHeader {
+        header,
+        auxpow: None,
+    });
+    let forged = grown(&forged, LENGTH - height, 1);
+    let host = stripping("a", &forged);
+    let mut world = World::new(&[Arc::clone(&host)]);
+    assert!(!world.settle());
+    assert_eq!(world.condemned(), std::slice::from_ref(&host.server));
+    assert!(host.drawn().is_empty());
+    assert_eq!(world.ledger.headers().tip().unwrap().0, 0);
+}
+
+#[test]
+fn servers_that_do_not_leave_auxpow_out_are_verified_in_full() {
+    let chain = chain(|_| false);
+    let never = Host::new("a", &chain);
+    let hardly = stripping("a", &chain);
+    let noticed = Arc::clone(&hardly);
+    hardly.play(move |_, _, _, _| {
+        noticed.strips.store(false, SeqCst);
+        None
+    });
+    for host in [never, hardly] {
+        let mut world = World::new(&[Arc::clone(&host)]);
+        assert!(world.settle());
+        assert!(world.is_at(&chain));
+        assert!(host.drawn().is_empty());
+    }
+}
+
+#[test]
+fn all_are_verified_if_few_are_new_or_the_user_wants_it() {
+    let chain = chain(|_| false);
+    let few = &chain[..(FEWEST + NEWEST) as usize];
+    for (chain, is_off) in [(few, false), (&chain, true)] {
+        let host = stripping("a", chain);
+        let mut world = World::new(&[Arc::clone(&host)]);
+        world.driver.sampling = Sampling::new(is_off);
+        assert!(world.settle());
+        assert!(world.is_at(chain));
+        assert!(host.drawn().is_empty());
+    }
+}
