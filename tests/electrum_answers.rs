@@ -122,7 +122,8 @@ fn each_name_has_its_answer_from_the_first_moment_on() {
 fn the_request_does_not_wait_for_headers() {
     let servers = one_of_each(&CHAIN);
     for server in &servers {
-        server.lie_in("blockchain.block.headers", Lie::Silent);
+        // The one that verification starts with.
+        server.lie_in("blockchain.block.header", Lie::Silent);
     }
     let mut plugin = start(&[&servers[0], &servers[1]], &[]);
     plugin.send("RESOLVE 1 last.bit a");

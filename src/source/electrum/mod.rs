@@ -48,7 +48,7 @@ use self::second::{First, Waiting};
 use self::servers::{Server, servers};
 use self::state::{ELSEWHERE, ReadOnly, State};
 use self::store::HeaderFile;
-use self::sync::{Driver, Ledger, OPERATORS};
+use self::sync::{Driver, Ledger, OPERATORS, Record};
 use self::wire::Dialer;
 use super::{Cancel, Finding, Heard, Learned, Limit, Source, proxy};
 use crate::chain::headers::Headers;
@@ -140,6 +140,7 @@ impl Inner {
                 log: self.log.clone(),
                 pool: Arc::clone(&pool),
                 changed: Mutex::default(),
+                cancel: self.cancel.clone(),
             }),
             servers,
             ledger: Arc::clone(&ledger),
@@ -148,6 +149,7 @@ impl Inner {
             log: self.log.clone(),
             random: StdRng::from_rng(&mut rand::rng()),
             next_survey: None,
+            record: Record::default(),
         };
         let spawned = platform::thread("headers").spawn(move || driver.run());
         if let Err(error) = spawned {

@@ -102,8 +102,7 @@ impl<D: Dial> Pool<D> {
             .cloned()
             .collect();
         let mut plan = Plan::new(servers, seed);
-        let now = Instant::now();
-        trusted.iter().for_each(|server| plan.trust(server, now));
+        trusted.iter().for_each(|server| plan.vouch(server));
         Self(Arc::new(Shared {
             dial,
             plan: Mutex::new(plan),
@@ -143,7 +142,7 @@ impl<D: Dial> Pool<D> {
     /// can be asked about names.
     pub fn met(&self, server: &Server) {
         if self.0.dial.trusts(server) {
-            self.0.plan().trust(server, Instant::now());
+            self.0.plan().meet(server, Instant::now());
             self.0.changed.notify_all();
         }
     }
@@ -152,6 +151,11 @@ impl<D: Dial> Pool<D> {
     pub fn condemn(&self, server: &Server) {
         let gone = self.0.plan().condemn(server, Instant::now());
         gone.iter().for_each(|link| link.close());
+    }
+
+    /// A connection for headers was of no use: its server rests for everybody.
+    pub fn rest(&self, server: &Server) {
+        self.0.plan().rest_broken(server, Instant::now());
     }
 
     /// Whether a server rests for everybody.

@@ -189,11 +189,18 @@ impl<L: Link> Plan<L> {
         all.chain(pings).min()
     }
 
-    /// A server can prove who it is, as a connection for headers found: it may
-    /// be asked about names. The clock ticks quickly again for a while, as the
-    /// ticks so far may have found nobody to connect to.
-    pub fn trust(&mut self, server: &Server, now: Instant) {
-        if !self.roster.trust(server) {
+    /// A server can prove who it is, as far as is known: isolation ids may ask
+    /// it about names. Whether it is alive nobody has seen.
+    pub fn vouch(&mut self, server: &Server) {
+        self.roster.trust(server);
+    }
+
+    /// A server works and can prove who it is, as a connection for headers
+    /// found: it may be asked about names. The clock ticks quickly again for a
+    /// while, as the ticks so far may have found nobody to connect to.
+    pub fn meet(&mut self, server: &Server, now: Instant) {
+        self.roster.trust(server);
+        if !self.roster.works(server) {
             return;
         }
         self.ticks = 0;
@@ -319,7 +326,7 @@ impl<L: Link> Plan<L> {
             self.opening.swap_remove(at);
         }
         let Some(link) = link else {
-            self.rest(server, REST_BROKEN, now);
+            self.rest_broken(server, now);
             return None;
         };
         if self.resting.until(server, now).is_some() {
@@ -343,6 +350,12 @@ impl<L: Link> Plan<L> {
     fn rest(&mut self, server: &Server, range: std::ops::Range<u64>, now: Instant) {
         let until = self.after(range, 1000, now);
         self.resting.put(server, until);
+    }
+
+    /// A server could not be reached, or was of no use.
+    pub fn rest_broken(&mut self, server: &Server, now: Instant) {
+        self.roster.fails(server);
+        self.rest(server, REST_BROKEN, now);
     }
 
     /// A connection for headers found a server to be lying: nobody uses it for

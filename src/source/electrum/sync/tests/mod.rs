@@ -5,9 +5,11 @@ mod catch_up;
 mod driver;
 mod hostile;
 mod ledger;
+mod race;
 mod stride;
 mod survey;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
@@ -18,6 +20,7 @@ use rand::rngs::StdRng;
 
 use super::driver::Driver;
 use super::ledger::Ledger;
+use super::race::Record;
 use super::sessions::Sessions;
 use super::{Announced, Peer, PeerError, Peers};
 use crate::chain::headers::Headers;
@@ -85,6 +88,10 @@ struct Host {
     announced: Mutex<Option<Announced>>,
     trick: Mutex<Option<Box<Trick>>>,
     is_down: AtomicBool,
+    /// Whether connections to it neither come about nor fail.
+    hangs: AtomicBool,
+    /// Whether it takes no further connections.
+    refuses: AtomicBool,
     /// Whether it is trusted after two connections only.
     is_stranger: AtomicBool,
     /// What each header weighs on the connection.
@@ -96,12 +103,18 @@ struct Host {
 
 impl Host {
     fn new(operator: &str, chain: &[SealedHeader]) -> Arc<Self> {
+        Self::at(server(operator), chain)
+    }
+
+    fn at(server: Server, chain: &[SealedHeader]) -> Arc<Self> {
         Arc::new(Self {
-            server: server(operator),
+            server,
             chain: Mutex::new(chain.to_vec()),
             announced: Mutex::default(),
             trick: Mutex::default(),
             is_down: AtomicBool::new(false),
+            hangs: AtomicBool::new(false),
+            refuses: AtomicBool::new(false),
             is_stranger: AtomicBool::new(false),
             octets: AtomicU64::new(200),
             opened: AtomicUsize::new(0),
@@ -227,15 +240,27 @@ impl Peer for Connected {
 struct Net {
     hosts: Vec<Arc<Host>>,
     condemned: Mutex<Vec<Server>>,
+    rested: Mutex<Vec<Server>>,
 }
 
 impl Peers for Net {
     type Peer = Connected;
 
-    fn open(&self, server: &Server, _: Instant, _: &Cancel) -> Result<Connected, PeerError> {
+    fn open(
+        &self,
+        server: &Server,
+        deadline: Instant,
+        cancel: &Cancel,
+    ) -> Result<Connected, PeerError> {
         let host = self.hosts.iter().find(|host| host.server == *server);
         let host = host.unwrap();
-        if host.is_down.load(SeqCst) {
+        while host.hangs.load(SeqCst) {
+            if cancel.is_set() || Instant::now() >= deadline {
+                return Err(PeerError::TimedOut);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        if host.is_down.load(SeqCst) || host.refuses.load(SeqCst) {
             return Err(PeerError::Broken("it is down".into()));
         }
         Ok(host.connect())
@@ -243,6 +268,10 @@ impl Peers for Net {
 
     fn condemn(&self, server: &Server) {
         self.condemned.lock().unwrap().push(server.clone());
+    }
+
+    fn rest(&self, server: &Server) {
+        self.rested.lock().unwrap().push(server.clone());
     }
 
     fn rests(&self, _: &Server) -> bool {
@@ -273,9 +302,11 @@ impl World {
         let net = Arc::new(Net {
             hosts: hosts.to_vec(),
             condemned: Mutex::default(),
+            rested: Mutex::default(),
         });
         let headers = Headers::new(Network::Regtest, checkpoint);
-        let ledger = Arc::new(Ledger::new(headers, hosts.len().min(2), clock));
+        let operators: HashSet<_> = hosts.iter().map(|host| &host.server.operator).collect();
+        let ledger = Arc::new(Ledger::new(headers, operators.len().min(2), clock));
         let told = Arc::<Mutex<Vec<String>>>::default();
         let sink = Arc::clone(&told);
         let driver = Driver {
@@ -289,6 +320,7 @@ impl World {
             }),
             random: StdRng::from_seed([7; 32]),
             next_survey: None,
+            record: Record::default(),
         };
         Self {
             driver,
