@@ -303,6 +303,7 @@ fn the_second_operator_is_waited_for() {
         format!("--electrum-server={address}:t"),
         "--network=regtest".to_owned(),
         "--timeout=1".to_owned(),
+        "--electrum-operators=2".to_owned(),
     ];
     let mut plugin = Plugin::start(&arguments);
     for name in ["last.bit", "none.bit"] {

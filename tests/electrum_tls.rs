@@ -229,7 +229,7 @@ fn another_key_than_the_pinned_one_is_refused() {
     let mut world = World::pinned();
     let before = std::fs::read(world.state.path().join("pins")).unwrap();
     world.restart(0, &Certificate::new());
-    let mut plugin = world.plugin(&["--timeout=2"]);
+    let mut plugin = world.plugin(&["--timeout=2", "--electrum-operators=2"]);
     let warning = plugin.complaint("shows another key than the pinned one");
     assert!(warning.contains("warning: "), "{warning}");
     assert!(warning.contains("one.example:50002"), "{warning}");

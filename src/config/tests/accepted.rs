@@ -96,6 +96,7 @@ fn samples() -> Vec<(Vec<(&'static str, &'static str)>, Settings)> {
             vec![
                 ("checkpoint", HIGH),
                 ("confirmations", "6"),
+                ("electrum-operators", "2"),
                 ("proxy", "127.0.0.1:9050"),
             ],
             changed_electrum(|electrum| {
@@ -104,6 +105,7 @@ fn samples() -> Vec<(Vec<(&'static str, &'static str)>, Settings)> {
                     hash: HASH.parse().unwrap(),
                 };
                 electrum.confirmations = 6;
+                electrum.operators = ElectrumOperators::Two;
             }),
         ),
         (
@@ -346,7 +348,7 @@ fn help_and_version_are_printed() {
         let Outcome::Print(text) = arguments(&words).read().unwrap() else {
             panic!("{words:?}");
         };
-        assert!(text.lines().count() <= 60, "{text}");
+        assert!(text.lines().count() <= 62, "{text}");
         for line in text.lines() {
             assert!(line.chars().count() <= 80, "{line}");
         }

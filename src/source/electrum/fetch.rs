@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use super::lookup::{Lookup, LookupError};
 use super::pool::Fault;
+use super::sync::Obstacle;
 use super::verdict::{Account, judge};
 use super::wire::Connection;
 use crate::isolation::IsolationId;
@@ -113,7 +114,9 @@ pub(super) fn fetch(
                 overdue.set();
             }
             let alone = tally.alone();
-            return outcome.map(|account| Outcome { account, alone });
+            return outcome
+                .map(|account| Outcome { account, alone })
+                .map_err(|failure| explained(shared, failure));
         }
         if limit.cancel.is_set() {
             return Err(too_late());
@@ -247,6 +250,16 @@ impl Tally {
             }
             _ => None,
         }
+    }
+}
+
+/// That one operator is missing explains more than what comes of it.
+fn explained(shared: &Shared, failure: FetchFailure) -> FetchFailure {
+    match shared.ledger.settled() {
+        Err(obstacle @ Obstacle::Alone(_)) => {
+            FetchFailure::new(FailureKind::NotReady, obstacle.to_string())
+        }
+        _ => failure,
     }
 }
 

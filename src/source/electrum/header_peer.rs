@@ -108,6 +108,10 @@ impl Peers for HeaderPeers {
         self.pool.rest(server);
     }
 
+    fn compare(&self, operators: usize) {
+        self.pool.set_seats(operators);
+    }
+
     fn rests(&self, server: &Server) -> bool {
         self.pool.rests(server) || self.memory.rests(&server.address, now())
     }

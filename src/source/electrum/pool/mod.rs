@@ -119,8 +119,14 @@ impl<D: Dial> Pool<D> {
         let _ = platform::thread("pool").spawn(move || keep(&shared));
     }
 
+    /// Has so many connections for each isolation id from now on.
+    pub fn set_seats(&self, seats: usize) {
+        self.0.plan().set_seats(seats);
+        self.0.changed.notify_all();
+    }
+
     /// Connections that each isolation id has: 2, or 1 if all servers are of
-    /// one operator.
+    /// one operator or one alone is to be asked.
     pub fn seats(&self) -> usize {
         self.0.plan().seats()
     }

@@ -155,6 +155,12 @@ impl<L: Link> Plan<L> {
         self.seats
     }
 
+    /// Has fewer or more connections for each isolation id from now on, as far
+    /// as there are operators. Those that are open stay.
+    pub fn set_seats(&mut self, seats: usize) {
+        self.seats = self.roster.operators().min(seats).clamp(1, SEATS);
+    }
+
     /// Connections that wait to be taken.
     #[cfg(test)]
     pub fn ready(&self) -> impl Iterator<Item = &Arc<L>> {

@@ -17,11 +17,25 @@ use super::ledger::Ledger;
 use super::peer::{MOST_HEADERS, Peer, PeerError, Peers};
 use super::race::Record;
 use super::sessions::Sessions;
+use crate::config::settings::ElectrumOperators;
 use crate::log::Log;
 use crate::source::Cancel;
 
 /// Operators whose chains are compared.
-pub(in super::super) const OPERATORS: usize = 2;
+const OPERATORS: usize = 2;
+
+/// Rounds without a second operator after which the first goes on alone,
+/// though two had answered before.
+const SHORT_ROUNDS: u32 = 2;
+
+/// How many operators must be heard.
+pub(in super::super) fn needed(servers: &[Server], wanted: ElectrumOperators) -> usize {
+    let all: BTreeSet<_> = servers.iter().map(|server| &server.operator).collect();
+    match wanted {
+        ElectrumOperators::One => all.len().min(1),
+        _ => all.len().min(OPERATORS),
+    }
+}
 
 /// How often connections are looked at for news.
 const GLANCE: Duration = Duration::from_secs(1);
@@ -84,6 +98,12 @@ pub(in super::super) struct Driver<P: Peers> {
     pub next_survey: Option<Instant>,
     /// How servers have fared.
     pub record: Record,
+    /// How many operators the user wants to be heard.
+    pub wanted: ElectrumOperators,
+    /// Rounds in which too few operators answered, since enough did.
+    pub short_rounds: u32,
+    /// Whether the user was warned that one operator answers alone.
+    pub is_warned: bool,
 }
 
 impl<P: Peers> Driver<P> {
@@ -154,9 +174,19 @@ impl<P: Peers> Driver<P> {
             let heard = sessions.operators();
             if heard.len() >= self.needed() {
                 self.ledger.keep_only(&heard);
+                self.short_rounds = 0;
+                if self.ledger.goes_together() {
+                    self.peers.compare(self.needed());
+                    self.log
+                        .info(format_args!("enough Electrum operators answer again"));
+                }
                 return true;
             }
-            if self.cancel.is_set() || !self.gather(sessions, &mut tried) {
+            if self.cancel.is_set() {
+                return false;
+            }
+            if !self.gather(sessions, &mut tried) {
+                self.fall_short(&heard);
                 return false;
             }
         }
@@ -164,8 +194,42 @@ impl<P: Peers> Driver<P> {
 
     /// How many operators must be heard.
     pub(super) fn needed(&self) -> usize {
-        let all: BTreeSet<_> = self.servers.iter().map(|server| &server.operator).collect();
-        all.len().min(OPERATORS)
+        needed(&self.servers, self.wanted)
+    }
+
+    /// Every server was tried, and servers of these operators alone answer:
+    /// fewer than needed.
+    fn fall_short(&mut self, heard: &BTreeSet<String>) {
+        self.short_rounds = self.short_rounds.saturating_add(1);
+        let Some(operator) = heard.first() else {
+            // What was compared may hold for as long as it is current.
+            return;
+        };
+        if self.ledger.has_enough() && self.short_rounds < SHORT_ROUNDS {
+            return;
+        }
+        let is_believed = self.wanted == ElectrumOperators::Auto;
+        self.ledger.keep_only(heard);
+        let is_news = self.ledger.goes_alone(operator, is_believed);
+        if is_believed {
+            self.peers.compare(1);
+        }
+        if is_news {
+            let text = match is_believed {
+                true => format!(
+                    "only {operator} of the known Electrum operators answers: it cannot make \
+                     values up, but it could hide a name or its newest value"
+                ),
+                false => format!(
+                    "only {operator} of the known Electrum operators answers: names cannot be \
+                     looked up, as electrum-operators is 2"
+                ),
+            };
+            match std::mem::replace(&mut self.is_warned, true) {
+                false => self.log.warn(text),
+                true => self.log.info(text),
+            }
+        }
     }
 
     fn day(&mut self) -> Duration {

@@ -19,7 +19,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
-pub(super) use driver::{Driver, OPERATORS};
+pub(super) use driver::{Driver, needed};
 pub(super) use ledger::{Ledger, Obstacle, Status};
 pub(super) use peer::{Announced, Peer, PeerError, Peers};
 pub(super) use race::Record;

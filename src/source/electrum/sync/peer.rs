@@ -105,6 +105,9 @@ pub(in super::super) trait Peers: Send + Sync {
     /// for a while.
     fn rest(&self, server: &Server);
 
+    /// Lookups compare the answers of so many operators from now on.
+    fn compare(&self, operators: usize);
+
     /// Whether a server is to be left alone for a while, if there are others.
     fn rests(&self, server: &Server) -> bool;
 

@@ -1,5 +1,6 @@
 //! Synchronisation with servers in memory, on a regtest that the tests mine.
 
+mod alone;
 mod backward;
 mod catch_up;
 mod driver;
@@ -27,7 +28,7 @@ use crate::chain::headers::Headers;
 use crate::chain::network::{Checkpoint, Network};
 use crate::chain::sealed::SealedHeader;
 use crate::chain::testing;
-use crate::config::settings::NodeAddress;
+use crate::config::settings::{ElectrumOperators, NodeAddress};
 use crate::log::{Level, Log};
 use crate::source::Cancel;
 use crate::source::electrum::servers::{Server, Standing};
@@ -241,6 +242,8 @@ struct Net {
     hosts: Vec<Arc<Host>>,
     condemned: Mutex<Vec<Server>>,
     rested: Mutex<Vec<Server>>,
+    /// Operators whose answers lookups compare, if that was changed.
+    compared: AtomicUsize,
 }
 
 impl Peers for Net {
@@ -274,6 +277,10 @@ impl Peers for Net {
         self.rested.lock().unwrap().push(server.clone());
     }
 
+    fn compare(&self, operators: usize) {
+        self.compared.store(operators, SeqCst);
+    }
+
     fn rests(&self, _: &Server) -> bool {
         false
     }
@@ -303,6 +310,7 @@ impl World {
             hosts: hosts.to_vec(),
             condemned: Mutex::default(),
             rested: Mutex::default(),
+            compared: AtomicUsize::default(),
         });
         let headers = Headers::new(Network::Regtest, checkpoint);
         let operators: HashSet<_> = hosts.iter().map(|host| &host.server.operator).collect();
@@ -321,6 +329,9 @@ impl World {
             random: StdRng::from_seed([7; 32]),
             next_survey: None,
             record: Record::default(),
+            wanted: ElectrumOperators::Two,
+            short_rounds: 0,
+            is_warned: false,
         };
         Self {
             driver,
