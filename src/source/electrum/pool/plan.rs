@@ -26,13 +26,18 @@ pub(super) const SIZE: usize = 6;
 /// Ready connections that one operator may have, if there are others.
 const MOST_OF_ONE: usize = SIZE / 2;
 
-/// The first ticks come quickly, so that the pool is ready soon: this many
+/// The first ticks come more quickly, so that the pool is ready soon: this many
 /// that were seen, whatever they bring.
-const QUICK_TICKS: u32 = 24;
+const QUICK_TICKS: u32 = 12;
 
-/// Mean gaps between ticks, in seconds: at the start, and later.
-const QUICK_GAP: f64 = 0.4;
+/// Mean gaps between ticks, in seconds: at the start, and later. A burst would
+/// show an operator which connections belong together.
+const QUICK_GAP: f64 = 1.5;
 const GAP: f64 = 15.0;
+
+/// How long no tick comes, in seconds, after a connection for headers has shown
+/// that a server works: it would follow that connection too closely.
+const LULL: std::ops::Range<f64> = 2.0..6.0;
 
 /// How long a ready connection waits to be taken, in seconds.
 const SHELF_LIFE: std::ops::Range<u64> = 300..900;
@@ -211,7 +216,8 @@ impl<L: Link> Plan<L> {
         }
         self.ticks = 0;
         if let Some(tick) = self.next_tick {
-            self.next_tick = Some(tick.min(now + self.gap()));
+            let lull = now + Duration::from_secs_f64(self.clock.random_range(LULL));
+            self.next_tick = Some(tick.min(lull + self.gap()).max(lull));
         }
     }
 
