@@ -12,6 +12,7 @@
 mod support;
 
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use support::electrum::Version::{V1_15, V2_0b1};
 use support::electrum::chain::Chain;
@@ -81,6 +82,29 @@ fn the_other_operator_is_asked_again_in_the_background() {
         assert_eq!((times_asked(other), open), (asked + 1, 1));
         plugin.finish();
     });
+}
+
+/// The time limit of a query does not matter for it.
+#[test]
+fn a_value_does_not_wait_for_long_for_a_server_that_is_silent() {
+    let servers = servers(V1_15, Lie::Silent);
+    let [stale, other] = &servers;
+    let mut plugin = ready(&[stale, other], &["--timeout=60"]);
+    let begun = Instant::now();
+    assert_eq!(plugin.ask("example.bit", ID), OLDER, "{}", plugin.story());
+    assert!(begun.elapsed() < Duration::from_secs(15), "half were 30 s");
+    // What did not answer is not asked again on the same connection.
+    other.wait("its connection ends", |log| {
+        let mut asked = log.iter().filter(|one| {
+            one.methods()
+                .iter()
+                .any(|method| FIRST_METHODS.contains(method))
+        });
+        asked.any(|one| one.closed)
+    });
+    other.honest();
+    becomes(&mut plugin, "example.bit", OLDER, NEWEST);
+    plugin.finish();
 }
 
 /// A second id neither gives nor gets anything by it.

@@ -122,7 +122,8 @@ fn each_name_has_its_answer_from_the_first_moment_on() {
 fn the_request_does_not_wait_for_headers() {
     let servers = one_of_each(&CHAIN);
     for server in &servers {
-        server.lie_in("blockchain.block.headers", Lie::Silent);
+        // The one that verification starts with.
+        server.lie_in("blockchain.block.header", Lie::Silent);
     }
     let mut plugin = start(&[&servers[0], &servers[1]], &[]);
     plugin.send("RESOLVE 1 last.bit a");
@@ -302,6 +303,7 @@ fn the_second_operator_is_waited_for() {
         format!("--electrum-server={address}:t"),
         "--network=regtest".to_owned(),
         "--timeout=1".to_owned(),
+        "--electrum-operators=2".to_owned(),
     ];
     let mut plugin = Plugin::start(&arguments);
     for name in ["last.bit", "none.bit"] {

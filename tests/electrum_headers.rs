@@ -112,17 +112,18 @@ fn a_forged_header_of_both_servers_is_refused() {
     });
 }
 
-/// With one operator heard and one that lies nothing counts; the user is told
-/// why. When it lies no more everything is there.
+/// With one operator heard and one that lies nothing counts where two have to
+/// be heard, and the answer says why. When it lies no more everything is there.
 #[test]
 fn a_liar_does_not_count_as_the_second_operator() {
     let [honest, liar] = one_of_each(&CHAIN);
     liar.lie(Lie::Bits(20));
-    let mut plugin = start(&[&honest, &liar], &["--timeout=1.5"]);
+    let more = ["--timeout=1.5", "--electrum-operators=2"];
+    let mut plugin = start(&[&honest, &liar], &more);
     warned(&plugin, &liar);
     let answer = plugin.ask("example.bit", "a");
     assert!(
-        answer.contains("(1 of 2 operators answered)"),
+        answer.contains("electrum-operators is 2"),
         "{answer}{}",
         plugin.story()
     );

@@ -174,8 +174,10 @@ fn only_servers_whose_keys_are_known_are_drawn_for_lookups() {
             let headers = connections[..other].iter().filter(|one| is_header(one));
             assert!(headers.count() >= 2, "{host}: {connections:#?}");
         }
-        let refused = |one: &Connection| one.closed && one.requests.is_empty();
-        assert!(!connections.iter().any(refused), "{connections:#?}");
+        // One for headers may be cut short, as enough others have answered.
+        let refused = |one: &&Connection| one.closed && one.requests.is_empty();
+        let refused = connections.iter().filter(refused).count();
+        assert!(refused <= 1, "{connections:#?}");
     }
     assert!(used >= 2);
     plugin.finish();
@@ -227,7 +229,7 @@ fn another_key_than_the_pinned_one_is_refused() {
     let mut world = World::pinned();
     let before = std::fs::read(world.state.path().join("pins")).unwrap();
     world.restart(0, &Certificate::new());
-    let mut plugin = world.plugin(&["--timeout=2"]);
+    let mut plugin = world.plugin(&["--timeout=2", "--electrum-operators=2"]);
     let warning = plugin.complaint("shows another key than the pinned one");
     assert!(warning.contains("warning: "), "{warning}");
     assert!(warning.contains("one.example:50002"), "{warning}");

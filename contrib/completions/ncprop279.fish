@@ -1,6 +1,7 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_ncprop279_global_optspecs
     string join \n v/verbose backend= proxy= allow-unproxied-node= names-file= rpc-address= rpc-user= rpc-password= rpc-cookie= rpc-dialect= electrum-server= network= checkpoint= confirmations= state-directory= verify-all-headers= timeout= max-lookups= only-onion= missing-isolation= cache-entries= cache-isolations= cache-ttl= cache-negative-ttl= log-names= config= h/help V/version
+    string join \n v/verbose backend= proxy= allow-unproxied-node= names-file= rpc-address= rpc-user= rpc-password= rpc-cookie= rpc-dialect= electrum-server= electrum-operators= network= checkpoint= confirmations= state-directory= timeout= max-lookups= only-onion= missing-isolation= cache-entries= cache-isolations= cache-ttl= cache-negative-ttl= log-names= config= h/help V/version
 end
 
 function __fish_ncprop279_needs_command
@@ -40,6 +41,9 @@ core\t''
 electrum-nmc\t''
 consensusj\t''"
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l electrum-server -d 's with TLS, t without; may be repeated [the bundled list]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l electrum-operators -d 'operators needed: auto, 1 or 2 [auto]' -r -f -a "auto\t''
+1\t''
+2\t''"
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l network -d 'mainnet or regtest [mainnet]' -r -f -a "mainnet\t''
 regtest\t''"
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l checkpoint -d 'the block to start from' -r -f
@@ -86,6 +90,9 @@ core\t''
 electrum-nmc\t''
 consensusj\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l electrum-server -d 's with TLS, t without; may be repeated [the bundled list]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l electrum-operators -d 'operators needed: auto, 1 or 2 [auto]' -r -f -a "auto\t''
+1\t''
+2\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l network -d 'mainnet or regtest [mainnet]' -r -f -a "mainnet\t''
 regtest\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l checkpoint -d 'the block to start from' -r -f
@@ -127,6 +134,9 @@ core\t''
 electrum-nmc\t''
 consensusj\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l electrum-server -d 's with TLS, t without; may be repeated [the bundled list]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l electrum-operators -d 'operators needed: auto, 1 or 2 [auto]' -r -f -a "auto\t''
+1\t''
+2\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l network -d 'mainnet or regtest [mainnet]' -r -f -a "mainnet\t''
 regtest\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l checkpoint -d 'the block to start from' -r -f
@@ -167,6 +177,9 @@ core\t''
 electrum-nmc\t''
 consensusj\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l electrum-server -d 's with TLS, t without; may be repeated [the bundled list]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l electrum-operators -d 'operators needed: auto, 1 or 2 [auto]' -r -f -a "auto\t''
+1\t''
+2\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l network -d 'mainnet or regtest [mainnet]' -r -f -a "mainnet\t''
 regtest\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l checkpoint -d 'the block to start from' -r -f
@@ -206,6 +219,9 @@ core\t''
 electrum-nmc\t''
 consensusj\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l electrum-server -d 's with TLS, t without; may be repeated [the bundled list]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l electrum-operators -d 'operators needed: auto, 1 or 2 [auto]' -r -f -a "auto\t''
+1\t''
+2\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l network -d 'mainnet or regtest [mainnet]' -r -f -a "mainnet\t''
 regtest\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l checkpoint -d 'the block to start from' -r -f

@@ -187,6 +187,7 @@ pub(super) fn values(key: &Key) -> &'static [&'static str] {
     match (key.name, key.value_name) {
         ("backend", _) => &["rpc", "electrum", "file"],
         ("rpc-dialect", _) => &["auto", "core", "electrum-nmc", "consensusj"],
+        ("electrum-operators", _) => &["auto", "1", "2"],
         ("network", _) => &["mainnet", "regtest"],
         ("missing-isolation", _) => &["shared", "unique", "refuse"],
         (_, None) => &["true", "false"],

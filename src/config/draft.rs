@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::Origin;
 use super::keys::Key;
 use super::settings::{
-    CacheSettings, DialectSetting, MissingIsolation, NodeAddress, ServerAddress, Settings,
+    CacheSettings, DialectSetting, ElectrumOperators, MissingIsolation, NodeAddress, ServerAddress,
+    Settings,
 };
 use super::sources;
 use crate::chain::network::{Checkpoint, Network};
@@ -47,6 +48,7 @@ pub(super) struct Draft {
     pub rpc_dialect: DialectSetting,
     pub backend: Option<Backend>,
     pub electrum_servers: Vec<ServerAddress>,
+    pub electrum_operators: ElectrumOperators,
     pub network: Network,
     pub checkpoint: Option<Checkpoint>,
     pub confirmations: u32,
@@ -76,6 +78,7 @@ impl Default for Draft {
             rpc_dialect: DialectSetting::Auto,
             backend: None,
             electrum_servers: Vec::new(),
+            electrum_operators: ElectrumOperators::Auto,
             network: Network::Mainnet,
             checkpoint: None,
             confirmations: 12,

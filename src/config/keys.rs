@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::address;
 use super::draft::{Backend, Draft};
-use super::settings::{DialectSetting, MissingIsolation};
+use super::settings::{DialectSetting, ElectrumOperators, MissingIsolation};
 use crate::chain::network::{Checkpoint, Network};
 
 /// The longest time limit in seconds: a day.
@@ -172,6 +172,23 @@ pub(super) const KEYS: &[Key] = &[
             if !draft.electrum_servers.contains(&server) {
                 draft.electrum_servers.push(server);
             }
+            Ok(())
+        },
+    },
+    Key {
+        name: "electrum-operators",
+        value_name: Some("OPERATORS"),
+        heading: ELECTRUM,
+        help: "operators needed: auto, 1 or 2 [auto]",
+        set: |draft, value| {
+            draft.electrum_operators = choice(
+                value,
+                &[
+                    ("auto", ElectrumOperators::Auto),
+                    ("1", ElectrumOperators::One),
+                    ("2", ElectrumOperators::Two),
+                ],
+            )?;
             Ok(())
         },
     },

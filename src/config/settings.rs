@@ -92,6 +92,8 @@ pub struct ElectrumSettings {
     pub network: Network,
     /// The servers that the user names; empty for the bundled list.
     pub servers: Vec<ServerAddress>,
+    /// How many operators must answer.
+    pub operators: ElectrumOperators,
     /// The SOCKS5 proxy, such as Tor's, through which servers are reached.
     pub proxy: Option<NodeAddress>,
     /// The block that verification starts from.
@@ -105,6 +107,18 @@ pub struct ElectrumSettings {
     /// The directory that headers and pins are kept in; `None` to keep them
     /// in memory only.
     pub state: Option<PathBuf>,
+}
+
+/// How many operators of Electrum servers must answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ElectrumOperators {
+    /// Two where two can be reached, else one.
+    #[default]
+    Auto,
+    /// One is enough.
+    One,
+    /// Two, or nothing is known of any name.
+    Two,
 }
 
 /// Where an Electrum server listens.

@@ -20,8 +20,8 @@ type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 fn owner(name: &str) -> Option<Backend> {
     match name {
         "names-file" => Some(Backend::File),
-        "electrum-server" | "network" | "checkpoint" | "confirmations" | "state-directory"
-        | "verify-all-headers" => Some(Backend::Electrum),
+        "electrum-server" | "electrum-operators" | "network" | "checkpoint" | "confirmations"
+        | "state-directory" | "verify-all-headers" => Some(Backend::Electrum),
         _ if name.starts_with("rpc-") => Some(Backend::Rpc),
         _ => None,
     }
@@ -184,6 +184,7 @@ fn electrum(
     Ok(ElectrumSettings {
         network: draft.network,
         servers: std::mem::take(&mut draft.electrum_servers),
+        operators: draft.electrum_operators,
         proxy: draft.proxy.take(),
         checkpoint: draft
             .checkpoint

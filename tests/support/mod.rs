@@ -22,7 +22,7 @@ use std::time::Duration;
 
 /// How long a test waits for what must come. Only a failing test waits so
 /// long.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Whether an answer says that nothing is known for the moment.
 pub fn is_transient(answer: &str) -> bool {

@@ -97,6 +97,7 @@ fn samples() -> Vec<(Vec<(&'static str, &'static str)>, Settings)> {
                 ("checkpoint", HIGH),
                 ("confirmations", "6"),
                 ("verify-all-headers", "true"),
+                ("electrum-operators", "2"),
                 ("proxy", "127.0.0.1:9050"),
             ],
             changed_electrum(|electrum| {
@@ -106,6 +107,7 @@ fn samples() -> Vec<(Vec<(&'static str, &'static str)>, Settings)> {
                 };
                 electrum.confirmations = 6;
                 electrum.verifies_all = true;
+                electrum.operators = ElectrumOperators::Two;
             }),
         ),
         (
@@ -348,7 +350,7 @@ fn help_and_version_are_printed() {
         let Outcome::Print(text) = arguments(&words).read().unwrap() else {
             panic!("{words:?}");
         };
-        assert!(text.lines().count() <= 61, "{text}");
+        assert!(text.lines().count() <= 63, "{text}");
         for line in text.lines() {
             assert!(line.chars().count() <= 80, "{line}");
         }

@@ -129,6 +129,7 @@ fn changed_electrum(change: impl FnOnce(&mut ElectrumSettings)) -> Settings {
     let mut electrum = ElectrumSettings {
         network: Network::Mainnet,
         servers: Vec::new(),
+        operators: ElectrumOperators::Auto,
         proxy: Some(address("127.0.0.1", 9050)),
         checkpoint: Network::Mainnet.checkpoint(),
         confirmations: 12,

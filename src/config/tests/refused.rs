@@ -136,6 +136,7 @@ fn bad_values_name_the_key_its_source_and_what_is_right() {
         ("backend", "node", "rpc or electrum or file"),
         ("network", "testnet", "mainnet or regtest"),
         ("electrum-server", "a.onion", "HOST:PORT:s"),
+        ("electrum-operators", "3", "auto or 1 or 2"),
         ("electrum-server", "a.onion:50002", "HOST:PORT:s"),
         ("electrum-server", "a.onion:s", "HOST:PORT"),
         ("proxy", "socks5://127.0.0.1:9050", "not a URL"),

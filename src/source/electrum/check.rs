@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use super::servers::Server;
 use super::state::ELSEWHERE;
-use super::sync::{Ledger, OPERATORS, Obstacle, Status};
+use super::sync::{Ledger, Obstacle, Status};
 use crate::isolation::IsolationId;
 use crate::source::{Finding, Health, Limit};
 
@@ -62,7 +62,7 @@ fn operators(status: &Status, servers: &[Server], works: bool, is_proxied: bool)
     let known: std::collections::BTreeSet<_> =
         servers.iter().map(|server| &server.operator).collect();
     let heard = status.operators.join(", ");
-    if !works && let Some(missing) = missing(status, known.len()) {
+    if !works && let Some(missing) = missing(status) {
         return Finding::fail(
             "servers",
             missing,
@@ -99,7 +99,15 @@ fn operators(status: &Status, servers: &[Server], works: bool, is_proxied: bool)
             format!("{heard} alone answers, and alone says which names exist"),
             "name a server of somebody else with electrum-server",
         ),
-        (1, _) if !works => Finding::fail(
+        (1, _) if works => Finding::warn(
+            "servers",
+            format!(
+                "{heard} alone answers: it cannot make values up, but it could hide a name or \
+                 its newest value"
+            ),
+            "try again later, or name a server of somebody else with electrum-server",
+        ),
+        (1, _) => Finding::fail(
             "servers",
             match &status.trouble {
                 Some(trouble) => format!("{heard} answers; another operator must too. {trouble}"),
@@ -112,9 +120,9 @@ fn operators(status: &Status, servers: &[Server], works: bool, is_proxied: bool)
 }
 
 /// Who answers and who does not, if too few operators do.
-fn missing(status: &Status, known: usize) -> Option<String> {
-    let needed = known.min(OPERATORS);
-    if status.met.is_empty() || status.met.len() >= needed || status.silent.is_empty() {
+fn missing(status: &Status) -> Option<String> {
+    let is_enough = status.met.len() >= status.needed;
+    if status.met.is_empty() || is_enough || status.silent.is_empty() {
         return None;
     }
     let (met, silent) = (status.met.join(", "), status.silent.join(", "));

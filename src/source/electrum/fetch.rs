@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use super::lookup::{Lookup, LookupError};
 use super::pool::Fault;
+use super::sync::Obstacle;
 use super::verdict::{Account, judge};
 use super::wire::Connection;
 use crate::isolation::IsolationId;
@@ -20,6 +21,10 @@ const GLANCE: Duration = Duration::from_millis(50);
 
 /// Servers that are tried for one of the two answers.
 const ATTEMPTS: usize = 3;
+
+/// The least time that a second server has to answer in, once a first has
+/// proven a value.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a value may be kept that servers of one operator alone have given:
 /// it may be an old one, which that operator shows in place of the newest.
@@ -59,6 +64,8 @@ pub(super) fn fetch(
     let begun = Instant::now();
     let times = Times::new(begun, limit);
     let (sender, answers) = mpsc::channel();
+    // Set when a value stands without the other server.
+    let overdue = Cancel::new();
     // Set when this returns: a server that is still silent is not waited for.
     let own = Limit {
         cancel: Cancel::new(),
@@ -73,10 +80,16 @@ pub(super) fn fetch(
             key.clone(),
             own.clone(),
         );
-        let sender = sender.clone();
+        let (sender, overdue) = (sender.clone(), overdue.clone());
         platform::thread("ask")
             .spawn(move || {
-                let said = ask(&shared, &isolation, seat, &key, ATTEMPTS, times, &own);
+                let asking = Asking {
+                    attempts: ATTEMPTS,
+                    times,
+                    limit: &own,
+                    overdue: &overdue,
+                };
+                let said = ask(&shared, &isolation, seat, &key, &asking);
                 drop(sender.send(said));
             })
             .map_err(|error| {
@@ -88,11 +101,22 @@ pub(super) fn fetch(
     }
     drop(sender);
     let mut tally = Tally::new(seats);
+    // When a value stands though the other server is still silent.
+    let mut stands = None;
     loop {
         let now = Instant::now();
-        if let Some(outcome) = tally.outcome(now >= times.half, now >= limit.deadline) {
+        if tally.has_value() {
+            stands.get_or_insert_with(|| times.stands(now));
+        }
+        let is_due = stands.is_some_and(|stands| now >= stands);
+        if let Some(outcome) = tally.outcome(is_due, now >= limit.deadline) {
+            if outcome.is_ok() && tally.awaited > 0 {
+                overdue.set();
+            }
             let alone = tally.alone();
-            return outcome.map(|account| Outcome { account, alone });
+            return outcome
+                .map(|account| Outcome { account, alone })
+                .map_err(|failure| explained(shared, failure));
         }
         if limit.cancel.is_set() {
             return Err(too_late());
@@ -109,7 +133,8 @@ pub(super) fn fetch(
 /// Moments of a fetch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
-    /// When a value that one server has proven stands by itself.
+    begun: Instant,
+    /// When a value that one server has proven stands by itself at the latest.
     half: Instant,
     /// When headers are not waited for any more: shortly before the query's
     /// end, so that the user is told what is missing.
@@ -120,9 +145,17 @@ impl Times {
     pub fn new(begun: Instant, limit: &Limit) -> Self {
         let left = limit.due.saturating_duration_since(begun);
         Self {
+            begun,
             half: begun + left / 2,
             headers: begun + left * 9 / 10,
         }
+    }
+
+    /// When a value stands by itself that one server has proven now: after
+    /// twice the time that it took.
+    fn stands(&self, now: Instant) -> Instant {
+        let took = now.saturating_duration_since(self.begun);
+        (self.begun + (took * 2).max(PATIENCE)).min(self.half)
     }
 }
 
@@ -178,6 +211,10 @@ impl Tally {
         });
     }
 
+    fn has_value(&self) -> bool {
+        matches!(self.account, Some(Account::Value(_)))
+    }
+
     /// The operator that is the only one heard, if there are others.
     fn alone(&self) -> Option<String> {
         let mut heard = self.heard.iter();
@@ -197,12 +234,12 @@ impl Tally {
         }
     }
 
-    /// What is settled: a proven value stands by itself after half of the
-    /// time, or once nothing else can come. That there is no value must be
+    /// What is settled: a proven value stands by itself once the other server
+    /// is overdue, or nothing else can come. That there is no value must be
     /// said by both, and by two operators.
-    fn outcome(&self, is_half: bool, is_over: bool) -> Option<Answer> {
+    fn outcome(&self, is_due: bool, is_over: bool) -> Option<Answer> {
         match &self.account {
-            Some(value @ Account::Value(_)) if self.awaited == 0 || is_half => {
+            Some(value @ Account::Value(_)) if self.awaited == 0 || is_due => {
                 Some(Ok(value.clone()))
             }
             Some(absence) if self.awaited == 0 && self.failure.is_none() => {
@@ -213,6 +250,16 @@ impl Tally {
             }
             _ => None,
         }
+    }
+}
+
+/// That one operator is missing explains more than what comes of it.
+fn explained(shared: &Shared, failure: FetchFailure) -> FetchFailure {
+    match shared.ledger.settled() {
+        Err(obstacle @ Obstacle::Alone(_)) => {
+            FetchFailure::new(FailureKind::NotReady, obstacle.to_string())
+        }
+        _ => failure,
     }
 }
 
@@ -230,16 +277,25 @@ fn one_operator() -> FetchFailure {
     )
 }
 
+/// How a server is asked.
+pub(super) struct Asking<'a> {
+    /// Servers that may be tried.
+    pub attempts: usize,
+    pub times: Times,
+    pub limit: &'a Limit,
+    /// Set if the server is not waited for any longer because it is too slow.
+    pub overdue: &'a Cancel,
+}
+
 /// Asks the server in one of the seats; another one if that fails.
 pub(super) fn ask(
     shared: &Shared,
     isolation: &IsolationId,
     seat: usize,
     key: &NameKey,
-    attempts: usize,
-    times: Times,
-    limit: &Limit,
+    asking: &Asking<'_>,
 ) -> Said {
+    let (limit, times) = (asking.limit, asking.times);
     let lookup = Lookup {
         key,
         network: shared.network,
@@ -249,7 +305,7 @@ pub(super) fn ask(
         patience: times.headers,
     };
     let mut last = None;
-    for _ in 0..attempts {
+    for _ in 0..asking.attempts {
         if last.is_some() && (Instant::now() >= limit.deadline || limit.cancel.is_set()) {
             break;
         }
@@ -262,7 +318,9 @@ pub(super) fn ask(
                 (FailureKind::Unreachable, Some(Fault::Broken), error)
             }
             Err(error @ LookupError::TimedOut)
-                if limit.cancel.is_set() && Instant::now() < times.half =>
+                if limit.cancel.is_set()
+                    && !asking.overdue.is_set()
+                    && Instant::now() < times.half =>
             {
                 // Nobody waits any more; that is no fault.
                 (FailureKind::TimedOut, None, error)
@@ -305,7 +363,7 @@ mod tests {
         Err(FetchFailure::new(FailureKind::BadReply, "x"))
     }
 
-    /// The outcome before half of the time, after it, and at the end.
+    /// The outcome before the other is overdue, after it, and at the end.
     fn outcomes(seats: usize, answers: Vec<Answer>) -> [Option<Answer>; 3] {
         let operators = ["a", "b"];
         let said = answers.into_iter().zip(operators);
@@ -320,11 +378,11 @@ mod tests {
         let mut tally = Tally::new(seats);
         said.into_iter().for_each(|said| tally.add(said));
         [(false, false), (true, false), (true, true)]
-            .map(|(is_half, is_over)| tally.outcome(is_half, is_over))
+            .map(|(is_due, is_over)| tally.outcome(is_due, is_over))
     }
 
     #[test]
-    fn a_value_stands_when_the_other_is_silent_for_half_of_the_time() {
+    fn a_value_stands_when_the_other_is_overdue() {
         assert_eq!(
             outcomes(2, vec![value(1)]),
             [None, Some(value(1)), Some(value(1))]
@@ -344,6 +402,31 @@ mod tests {
             assert_eq!(outcomes(2, answers)[0], Some(expected));
         }
         assert_eq!(outcomes(1, vec![value(1)])[0], Some(value(1)));
+    }
+
+    #[test]
+    fn the_second_has_twice_the_time_of_the_first_within_bounds() {
+        let begun = Instant::now();
+        let end = begun + Duration::from_secs(20);
+        let limit = Limit {
+            due: end,
+            deadline: end,
+            cancel: Cancel::new(),
+        };
+        let times = Times::new(begun, &limit);
+        for (took, stands) in [
+            (0, 2000),
+            (300, 2000),
+            (1500, 3000),
+            (4000, 8000),
+            (6000, 10_000),
+        ] {
+            let [took, stands] = [took, stands].map(Duration::from_millis);
+            assert_eq!(times.stands(begun + took), begun + stands, "{took:?}");
+        }
+        // After half of the time it stands at once.
+        let late = begun + Duration::from_secs(11);
+        assert!(times.stands(late) <= late);
     }
 
     #[test]

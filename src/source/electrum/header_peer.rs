@@ -26,9 +26,6 @@ use crate::chain::sealed::{Malformed, SealedHeader};
 use crate::log::Log;
 use crate::source::Cancel;
 
-/// The time for what a server answers from memory.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// Seconds between pings, drawn at random. Servers close a session after ten
 /// silent minutes.
 const PINGS: std::ops::Range<u64> = 60..240;
@@ -42,6 +39,8 @@ pub(super) struct HeaderPeers {
     pub pool: Arc<Pool<LookupDialer>>,
     /// Servers of whose changed keys the user has been told.
     pub changed: Mutex<BTreeSet<String>>,
+    /// Ends what is waited for on the connections.
+    pub cancel: Cancel,
 }
 
 impl HeaderPeers {
@@ -79,7 +78,7 @@ impl Peers for HeaderPeers {
             .dial(server, Purpose::Headers, deadline, cancel)
             .map_err(|error| {
                 self.warn(server, &error);
-                if error.is_of_server() {
+                if error.is_of_server() && !cancel.is_set() {
                     self.failed(server);
                 }
                 PeerError::Broken(error.to_string())
@@ -87,10 +86,14 @@ impl Peers for HeaderPeers {
         if let Some(trouble) = self.pins.trouble() {
             self.log.warn(trouble);
         }
-        self.pool.met(server);
-        let peer = HeaderPeer::new(connection, cancel.clone());
+        let peer = HeaderPeer::new(connection, self.cancel.clone(), deadline, cancel);
         match &peer {
-            Ok(_) => self.memory.answered(&server.address, now()),
+            Ok(_) => {
+                self.pool.met(server);
+                self.memory.answered(&server.address, now());
+            }
+            // What is not wanted any more has not failed.
+            Err(_) if cancel.is_set() => {}
             Err(_) => self.failed(server),
         }
         if let Some(trouble) = self.memory.trouble() {
@@ -101,6 +104,14 @@ impl Peers for HeaderPeers {
 
     fn condemn(&self, server: &Server) {
         self.pool.condemn(server);
+    }
+
+    fn rest(&self, server: &Server) {
+        self.pool.rest(server);
+    }
+
+    fn compare(&self, operators: usize) {
+        self.pool.set_seats(operators);
     }
 
     fn rests(&self, server: &Server) -> bool {
@@ -127,16 +138,27 @@ pub(super) struct HeaderPeer {
 }
 
 impl HeaderPeer {
-    fn new(connection: Connection, cancel: Cancel) -> Result<Self, PeerError> {
-        let deadline = Instant::now() + PATIENCE;
-        let call = |method| {
-            let request = Request::new(method, "[]");
-            call(&connection, request, deadline, &cancel)
+    /// Learns what the server can do and what its newest block is, and has it
+    /// send that block's header as it will have to send others: one that does
+    /// not is found out before anything waits for it. `opening` cancels this,
+    /// and `cancel` what comes later.
+    fn new(
+        connection: Connection,
+        cancel: Cancel,
+        deadline: Instant,
+        opening: &Cancel,
+    ) -> Result<Self, PeerError> {
+        let call = |method, params: &str| {
+            let request = Request::new(method, params);
+            call(&connection, request, deadline, opening)
         };
-        let features = call("server.features")?;
+        let features = call("server.features", "[]")?;
         let strips = connection.protocol() >= Protocol::V1_4_1
             && reply::newest_protocol(features.get()).is_ok_and(|newest| newest < Protocol::V1_6);
-        let tip = reply::tip(call(HEADERS_SUBSCRIBE)?.get()).map_err(lied)?;
+        let tip = reply::tip(call(HEADERS_SUBSCRIBE, "[]")?.get()).map_err(lied)?;
+        let newest = format!("[{},1]", tip.height);
+        let header = call("blockchain.block.headers", &newest)?;
+        reply::headers(header.get(), 1).map_err(lied)?;
         Ok(Self {
             newest: Mutex::new(announced(tip)?),
             connection,

@@ -29,7 +29,6 @@ mod sync;
 mod verdict;
 mod wire;
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -48,7 +47,7 @@ use self::second::{First, Waiting};
 use self::servers::{Server, servers};
 use self::state::{ELSEWHERE, ReadOnly, State};
 use self::store::HeaderFile;
-use self::sync::{Driver, Ledger, OPERATORS, Sampling};
+use self::sync::{Driver, Ledger, Record, Sampling, needed};
 use self::wire::Dialer;
 use super::{Cancel, Finding, Heard, Learned, Limit, Source, proxy};
 use crate::chain::headers::Headers;
@@ -130,8 +129,9 @@ impl Inner {
             LookupDialer(Arc::clone(&dialer)),
             servers.clone(),
         ));
-        let operators: BTreeSet<_> = servers.iter().map(|server| &server.operator).collect();
-        let ledger = Arc::new(Ledger::new(headers, operators.len().min(OPERATORS), now));
+        let needed = needed(&servers, settings.operators);
+        pool.set_seats(needed);
+        let ledger = Arc::new(Ledger::new(headers, needed, now));
         let driver = Driver {
             peers: Arc::new(HeaderPeers {
                 dialer,
@@ -140,6 +140,7 @@ impl Inner {
                 log: self.log.clone(),
                 pool: Arc::clone(&pool),
                 changed: Mutex::default(),
+                cancel: self.cancel.clone(),
             }),
             servers,
             ledger: Arc::clone(&ledger),
@@ -149,6 +150,10 @@ impl Inner {
             random: StdRng::from_rng(&mut rand::rng()),
             sampling: Sampling::new(settings.verifies_all),
             next_survey: None,
+            record: Record::default(),
+            wanted: settings.operators,
+            short_rounds: 0,
+            is_warned: false,
         };
         let spawned = platform::thread("headers").spawn(move || driver.run());
         if let Err(error) = spawned {

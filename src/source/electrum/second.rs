@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::fetch::{Times, ask};
+use super::fetch::{Asking, Times, ask};
 use super::verdict::{Account, judge};
 use super::{Inner, Shared};
 use crate::isolation::IsolationId;
@@ -178,7 +178,13 @@ fn attempt(
         cancel: cancel.clone(),
     };
     let times = Times::new(now, &limit);
-    let said = ask(shared, isolation, seat, &first.key, 1, times, &limit);
+    let asking = Asking {
+        attempts: 1,
+        times,
+        limit: &limit,
+        overdue: &Cancel::new(),
+    };
+    let said = ask(shared, isolation, seat, &first.key, &asking);
     let (second, operator) = said.ok()?;
     (operator != first.operator).then(|| judge(first.account.clone(), second))
 }

@@ -31,11 +31,15 @@ impl Resting {
 }
 
 /// The servers, and which of them may be asked about names: those that can
-/// prove who they are, as far as is known (`spec/electrum.md`, 2.4).
+/// prove who they are, as far as is known (`spec/electrum.md`, 2.4). Most of the
+/// listed ones are dead, so that those which are seen to work come first.
 #[derive(Debug)]
 pub(super) struct Roster {
     servers: Vec<Server>,
     trusted: HashSet<Server>,
+    /// Those that answered on a connection for headers, and have not failed
+    /// everybody since.
+    working: HashSet<Server>,
 }
 
 impl Roster {
@@ -44,12 +48,25 @@ impl Roster {
         Self {
             servers,
             trusted: HashSet::new(),
+            working: HashSet::new(),
         }
     }
 
-    /// A server can prove who it is. Whether that is news.
-    pub fn trust(&mut self, server: &Server) -> bool {
-        self.servers.contains(server) && self.trusted.insert(server.clone())
+    /// A server can prove who it is.
+    pub fn trust(&mut self, server: &Server) {
+        if self.servers.contains(server) {
+            self.trusted.insert(server.clone());
+        }
+    }
+
+    /// A trusted server works. Whether that is news.
+    pub fn works(&mut self, server: &Server) -> bool {
+        self.trusted.contains(server) && self.working.insert(server.clone())
+    }
+
+    /// A server has failed everybody.
+    pub fn fails(&mut self, server: &Server) {
+        self.working.remove(server);
     }
 
     /// How many operators there are.
@@ -72,7 +89,7 @@ impl Roster {
     }
 }
 
-/// Draws a trusted server for the pool: of an operator with fewer than `most`
+/// Draws a trusted server that works for the pool: of an operator with fewer than `most`
 /// of those that are there already, not one of them if another can be had, and
 /// an onion service if one can be had.
 pub(super) fn for_pool<'a>(
@@ -89,6 +106,7 @@ pub(super) fn for_pool<'a>(
     };
     let mut fit: Vec<&Server> = roster
         .trusted()
+        .filter(|server| roster.working.contains(*server))
         .filter(|server| resting.until(server, now).is_none() && of(&server.operator) < most)
         .collect();
     prefer(&mut fit, |server| !there.contains(&server));
@@ -98,7 +116,7 @@ pub(super) fn for_pool<'a>(
 
 /// Draws a trusted server for an isolation id: of another operator than `taken`, and
 /// if it can be had one that neither failed this id (`own`) nor everybody
-/// (`all`). If all have failed it is the one whose rest ends first.
+/// (`all`), and one that works. If all have failed it is the one whose rest ends first.
 pub(super) fn for_id<'a>(
     roster: &'a Roster,
     taken: Option<&str>,
@@ -116,6 +134,7 @@ pub(super) fn for_id<'a>(
         return fit.into_iter().min_by_key(|server| failed(server));
     }
     fit.retain(|server| failed(server).is_none());
+    prefer(&mut fit, |server| roster.working.contains(server));
     prefer(&mut fit, |server| server.address.is_onion());
     fit.choose(random).copied()
 }

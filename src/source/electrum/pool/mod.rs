@@ -102,8 +102,7 @@ impl<D: Dial> Pool<D> {
             .cloned()
             .collect();
         let mut plan = Plan::new(servers, seed);
-        let now = Instant::now();
-        trusted.iter().for_each(|server| plan.trust(server, now));
+        trusted.iter().for_each(|server| plan.vouch(server));
         Self(Arc::new(Shared {
             dial,
             plan: Mutex::new(plan),
@@ -120,8 +119,14 @@ impl<D: Dial> Pool<D> {
         let _ = platform::thread("pool").spawn(move || keep(&shared));
     }
 
+    /// Has so many connections for each isolation id from now on.
+    pub fn set_seats(&self, seats: usize) {
+        self.0.plan().set_seats(seats);
+        self.0.changed.notify_all();
+    }
+
     /// Connections that each isolation id has: 2, or 1 if all servers are of
-    /// one operator.
+    /// one operator or one alone is to be asked.
     pub fn seats(&self) -> usize {
         self.0.plan().seats()
     }
@@ -143,7 +148,7 @@ impl<D: Dial> Pool<D> {
     /// can be asked about names.
     pub fn met(&self, server: &Server) {
         if self.0.dial.trusts(server) {
-            self.0.plan().trust(server, Instant::now());
+            self.0.plan().meet(server, Instant::now());
             self.0.changed.notify_all();
         }
     }
@@ -152,6 +157,11 @@ impl<D: Dial> Pool<D> {
     pub fn condemn(&self, server: &Server) {
         let gone = self.0.plan().condemn(server, Instant::now());
         gone.iter().for_each(|link| link.close());
+    }
+
+    /// A connection for headers was of no use: its server rests for everybody.
+    pub fn rest(&self, server: &Server) {
+        self.0.plan().rest_broken(server, Instant::now());
     }
 
     /// Whether a server rests for everybody.

@@ -26,13 +26,18 @@ pub(super) const SIZE: usize = 6;
 /// Ready connections that one operator may have, if there are others.
 const MOST_OF_ONE: usize = SIZE / 2;
 
-/// The first ticks come quickly, so that the pool is ready soon: this many
+/// The first ticks come more quickly, so that the pool is ready soon: this many
 /// that were seen, whatever they bring.
-const QUICK_TICKS: u32 = 24;
+const QUICK_TICKS: u32 = 12;
 
-/// Mean gaps between ticks, in seconds: at the start, and later.
-const QUICK_GAP: f64 = 0.4;
+/// Mean gaps between ticks, in seconds: at the start, and later. A burst would
+/// show an operator which connections belong together.
+const QUICK_GAP: f64 = 1.5;
 const GAP: f64 = 15.0;
+
+/// How long no tick comes, in seconds, after a connection for headers has shown
+/// that a server works: it would follow that connection too closely.
+const LULL: std::ops::Range<f64> = 2.0..6.0;
 
 /// How long a ready connection waits to be taken, in seconds.
 const SHELF_LIFE: std::ops::Range<u64> = 300..900;
@@ -155,6 +160,12 @@ impl<L: Link> Plan<L> {
         self.seats
     }
 
+    /// Has fewer or more connections for each isolation id from now on, as far
+    /// as there are operators. Those that are open stay.
+    pub fn set_seats(&mut self, seats: usize) {
+        self.seats = self.roster.operators().min(seats).clamp(1, SEATS);
+    }
+
     /// Connections that wait to be taken.
     #[cfg(test)]
     pub fn ready(&self) -> impl Iterator<Item = &Arc<L>> {
@@ -189,16 +200,24 @@ impl<L: Link> Plan<L> {
         all.chain(pings).min()
     }
 
-    /// A server can prove who it is, as a connection for headers found: it may
-    /// be asked about names. The clock ticks quickly again for a while, as the
-    /// ticks so far may have found nobody to connect to.
-    pub fn trust(&mut self, server: &Server, now: Instant) {
-        if !self.roster.trust(server) {
+    /// A server can prove who it is, as far as is known: isolation ids may ask
+    /// it about names. Whether it is alive nobody has seen.
+    pub fn vouch(&mut self, server: &Server) {
+        self.roster.trust(server);
+    }
+
+    /// A server works and can prove who it is, as a connection for headers
+    /// found: it may be asked about names. The clock ticks quickly again for a
+    /// while, as the ticks so far may have found nobody to connect to.
+    pub fn meet(&mut self, server: &Server, now: Instant) {
+        self.roster.trust(server);
+        if !self.roster.works(server) {
             return;
         }
         self.ticks = 0;
         if let Some(tick) = self.next_tick {
-            self.next_tick = Some(tick.min(now + self.gap()));
+            let lull = now + Duration::from_secs_f64(self.clock.random_range(LULL));
+            self.next_tick = Some(tick.min(lull + self.gap()).max(lull));
         }
     }
 
@@ -319,7 +338,7 @@ impl<L: Link> Plan<L> {
             self.opening.swap_remove(at);
         }
         let Some(link) = link else {
-            self.rest(server, REST_BROKEN, now);
+            self.rest_broken(server, now);
             return None;
         };
         if self.resting.until(server, now).is_some() {
@@ -343,6 +362,12 @@ impl<L: Link> Plan<L> {
     fn rest(&mut self, server: &Server, range: std::ops::Range<u64>, now: Instant) {
         let until = self.after(range, 1000, now);
         self.resting.put(server, until);
+    }
+
+    /// A server could not be reached, or was of no use.
+    pub fn rest_broken(&mut self, server: &Server, now: Instant) {
+        self.roster.fails(server);
+        self.rest(server, REST_BROKEN, now);
     }
 
     /// A connection for headers found a server to be lying: nobody uses it for

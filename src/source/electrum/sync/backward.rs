@@ -1,7 +1,7 @@
 //! The headers at and below the checkpoint. Each commits to the one before it,
 //! so hashes are proof enough.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bitcoin::block::Header;
 
@@ -9,6 +9,9 @@ use super::catch_up::{PATIENCE, is_too_slow, lie};
 use super::ledger::Ledger;
 use super::peer::{Peer, PeerError};
 use crate::source::Cancel;
+
+/// How long a single header may take, for which everything else waits.
+const ONE: Duration = Duration::from_secs(15);
 
 /// Fetches the checkpoint's header, and those below it without which the ones
 /// above cannot be verified. `told` learns the lowest height that is there,
@@ -22,7 +25,7 @@ pub(super) fn anchor(
 ) -> Result<(), PeerError> {
     let checkpoint = ledger.headers().checkpoint().height;
     if ledger.headers().tip().is_none() {
-        let headers = peer.stripped(checkpoint, 1, checkpoint, Instant::now() + PATIENCE)?;
+        let headers = peer.stripped(checkpoint, 1, checkpoint, Instant::now() + ONE)?;
         let header = headers.first().copied();
         let header = header.ok_or_else(|| PeerError::Lied("no header".into()))?;
         ledger.change(|chain| chain.anchor(header)).map_err(lie)?;

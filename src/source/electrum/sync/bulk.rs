@@ -9,7 +9,7 @@ use super::catch_up::PATIENCE;
 use super::driver::{Driver, Pace};
 use super::ledger::Ledger;
 use super::peer::{FEWEST_HEADERS, MOST_HEADERS, Peer, PeerError, Peers};
-use super::sessions::Sessions;
+use super::sessions::{Session, Sessions};
 use super::stride::{Lane, stride};
 
 /// Connections to each server while there is much to fetch. Two circuits also
@@ -81,9 +81,20 @@ impl<P: Peers> Driver<P> {
         for server in servers {
             for _ in sessions.count(&server)..SESSIONS {
                 if !self.cancel.is_set() {
-                    self.open(&server, sessions);
+                    self.open_another(&server, sessions);
                 }
             }
+        }
+    }
+
+    /// Opens a further connection to a server. If that fails, the server still
+    /// has another, which shows whether it is of use.
+    fn open_another(&mut self, server: &Server, sessions: &mut Sessions<P::Peer>) {
+        let deadline = Instant::now() + self.record.limit(server);
+        match self.peers.open(server, deadline, &self.cancel) {
+            Ok(peer) => sessions.open.push(Session::new(peer)),
+            Err(error @ PeerError::Lied(_)) => self.blame(&mut sessions.liars, server, &error),
+            Err(error) => self.log.info(format_args!("{server}: {error}")),
         }
     }
 }

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use rand::rngs::StdRng;
-use rand::seq::SliceRandom;
 
 use super::super::servers::Server;
 use super::super::state::ELSEWHERE;
@@ -16,16 +15,28 @@ use super::bulk::fewer;
 use super::catch_up::{DEEP, catch_up};
 use super::ledger::Ledger;
 use super::peer::{MOST_HEADERS, Peer, PeerError, Peers};
+use super::race::Record;
 use super::sampling::Sampling;
-use super::sessions::{Session, Sessions};
+use super::sessions::Sessions;
+use crate::config::settings::ElectrumOperators;
 use crate::log::Log;
 use crate::source::Cancel;
 
 /// Operators whose chains are compared.
-pub(in super::super) const OPERATORS: usize = 2;
+const OPERATORS: usize = 2;
 
-/// The time for opening a connection through a circuit yet to be built.
-pub(super) const OPENING: Duration = Duration::from_secs(45);
+/// Rounds without a second operator after which the first goes on alone,
+/// though two had answered before.
+const SHORT_ROUNDS: u32 = 2;
+
+/// How many operators must be heard.
+pub(in super::super) fn needed(servers: &[Server], wanted: ElectrumOperators) -> usize {
+    let all: BTreeSet<_> = servers.iter().map(|server| &server.operator).collect();
+    match wanted {
+        ElectrumOperators::One => all.len().min(1),
+        _ => all.len().min(OPERATORS),
+    }
+}
 
 /// How often connections are looked at for news.
 const GLANCE: Duration = Duration::from_secs(1);
@@ -37,6 +48,9 @@ const DAY: std::ops::Range<u64> = 20 * 3600..28 * 3600;
 /// It grows while attempts fail, or operators are lost soon.
 const SHORTEST_BREAK: u64 = 2;
 const LONGEST_BREAK: u64 = 60;
+
+/// The same while some operator is there, and only another is missing.
+const LONGEST_SEARCH_BREAK: u64 = 600;
 
 /// How often progress is told.
 const TOLD: Duration = Duration::from_secs(5);
@@ -85,6 +99,14 @@ pub(in super::super) struct Driver<P: Peers> {
     pub sampling: Sampling,
     /// When another server is looked at that is not trusted yet.
     pub next_survey: Option<Instant>,
+    /// How servers have fared.
+    pub record: Record,
+    /// How many operators the user wants to be heard.
+    pub wanted: ElectrumOperators,
+    /// Rounds in which too few operators answered, since enough did.
+    pub short_rounds: u32,
+    /// Whether the user was warned that one operator answers alone.
+    pub is_warned: bool,
 }
 
 impl<P: Peers> Driver<P> {
@@ -94,9 +116,24 @@ impl<P: Peers> Driver<P> {
         while !self.cancel.is_set() {
             let until = Instant::now() + self.day();
             self.spend(&mut sessions, until);
-            // New circuits to new operators; the old answers hold until the
-            // new ones have come.
-            sessions.close_all();
+            self.change(&mut sessions);
+        }
+        sessions.close_all();
+    }
+
+    /// Draws operators anew, over new circuits. The old ones stay until the
+    /// new ones' chains have been compared, so that new blocks are never
+    /// without somebody who reports them.
+    pub(super) fn change(&mut self, sessions: &mut Sessions<P::Peer>) {
+        let old = std::mem::take(&mut sessions.open);
+        let is_enough = self.settle(sessions);
+        let new = sessions.operators();
+        for session in old {
+            if is_enough || new.contains(&session.peer.server().operator) {
+                session.peer.close();
+            } else {
+                sessions.open.push(session);
+            }
         }
     }
 
@@ -106,87 +143,100 @@ impl<P: Peers> Driver<P> {
         sessions.batch = MOST_HEADERS;
         let mut pause = SHORTEST_BREAK;
         while !self.cancel.is_set() && Instant::now() < until {
-            let begun = Instant::now();
             if self.settle(sessions) {
+                let begun = Instant::now();
                 self.follow(sessions, self.needed(), until);
+                if begun.elapsed() >= Duration::from_secs(LONGEST_BREAK) {
+                    pause = SHORTEST_BREAK;
+                }
             }
-            if begun.elapsed() >= Duration::from_secs(LONGEST_BREAK) {
-                pause = SHORTEST_BREAK;
-            }
-            let end = Instant::now() + Duration::from_secs(self.random.random_range(1..=pause));
-            // Those that are left are not left alone meanwhile.
-            self.follow(sessions, 0, end.min(until));
-            pause = (pause * 2).min(LONGEST_BREAK);
+            let begun = Instant::now();
+            let end = begun + Duration::from_secs(self.random.random_range(1..=pause));
+            let soon = begun + Duration::from_secs(LONGEST_BREAK);
+            // Those that are left are not left alone meanwhile. If they are
+            // lost too, the long break ends.
+            self.follow(sessions, 0, soon.min(end).min(until));
+            self.follow(sessions, sessions.operators().len(), end.min(until));
+            // Where one operator works, the others are most likely dead.
+            let longest = match sessions.open.is_empty() {
+                true => LONGEST_BREAK,
+                false => LONGEST_SEARCH_BREAK,
+            };
+            pause = (pause * 2).min(longest);
         }
     }
 
     /// Opens connections to enough operators, and compares our chain with
-    /// theirs. Whether enough were heard.
+    /// theirs. One whose chain cannot be compared is replaced at once, as long
+    /// as there are servers that were not tried. Whether enough were heard.
     pub(super) fn settle(&mut self, sessions: &mut Sessions<P::Peer>) -> bool {
-        self.gather(sessions);
-        self.synchronise(sessions);
-        let heard = sessions.operators();
-        let is_enough = heard.len() >= self.needed();
-        if is_enough {
-            self.ledger.keep_only(&heard);
+        let mut tried = HashSet::new();
+        self.gather(sessions, &mut tried);
+        loop {
+            self.synchronise(sessions);
+            let heard = sessions.operators();
+            if heard.len() >= self.needed() {
+                self.ledger.keep_only(&heard);
+                self.short_rounds = 0;
+                if self.ledger.goes_together() {
+                    self.peers.compare(self.needed());
+                    self.log
+                        .info(format_args!("enough Electrum operators answer again"));
+                }
+                return true;
+            }
+            if self.cancel.is_set() {
+                return false;
+            }
+            if !self.gather(sessions, &mut tried) {
+                self.fall_short(&heard);
+                return false;
+            }
         }
-        is_enough
     }
 
     /// How many operators must be heard.
     pub(super) fn needed(&self) -> usize {
-        let all: BTreeSet<_> = self.servers.iter().map(|server| &server.operator).collect();
-        all.len().min(OPERATORS)
+        needed(&self.servers, self.wanted)
+    }
+
+    /// Every server was tried, and servers of these operators alone answer:
+    /// fewer than needed.
+    fn fall_short(&mut self, heard: &BTreeSet<String>) {
+        self.short_rounds = self.short_rounds.saturating_add(1);
+        let Some(operator) = heard.first() else {
+            // What was compared may hold for as long as it is current.
+            return;
+        };
+        if self.ledger.has_enough() && self.short_rounds < SHORT_ROUNDS {
+            return;
+        }
+        let is_believed = self.wanted == ElectrumOperators::Auto;
+        self.ledger.keep_only(heard);
+        let is_news = self.ledger.goes_alone(operator, is_believed);
+        if is_believed {
+            self.peers.compare(1);
+        }
+        if is_news {
+            let text = match is_believed {
+                true => format!(
+                    "only {operator} of the known Electrum operators answers: it cannot make \
+                     values up, but it could hide a name or its newest value"
+                ),
+                false => format!(
+                    "only {operator} of the known Electrum operators answers: names cannot be \
+                     looked up, as electrum-operators is 2"
+                ),
+            };
+            match std::mem::replace(&mut self.is_warned, true) {
+                false => self.log.warn(text),
+                true => self.log.info(text),
+            }
+        }
     }
 
     fn day(&mut self) -> Duration {
         Duration::from_secs(self.random.random_range(DAY))
-    }
-
-    /// Opens connections until enough operators are there. Each operator that
-    /// is not there is tried once, in random order.
-    fn gather(&mut self, sessions: &mut Sessions<P::Peer>) {
-        sessions.drop_lost();
-        let mut servers = self.servers.clone();
-        servers.shuffle(&mut self.random);
-        // A stable sort: at random among onion services and among the others.
-        // Those that lied or could not be reached come last, those that answered
-        // in an earlier run first.
-        servers.sort_by_key(|server| {
-            let is_shunned = sessions.liars.contains(server) || self.peers.rests(server);
-            let is_good = self.peers.is_good(server);
-            (is_shunned, !is_good, !server.address.is_onion())
-        });
-        let mut tried = sessions.operators();
-        for server in servers {
-            if sessions.operators().len() >= self.needed() || self.cancel.is_set() {
-                return;
-            }
-            if tried.insert(server.operator.clone()) {
-                sessions.liars.remove(&server);
-                self.open(&server, sessions);
-            }
-        }
-    }
-
-    pub(super) fn open(&mut self, server: &Server, sessions: &mut Sessions<P::Peer>) {
-        let deadline = Instant::now() + OPENING;
-        self.ledger.tries(&server.operator);
-        match self.peers.open(server, deadline, &self.cancel) {
-            Ok(peer) => {
-                self.ledger.met(&server.operator);
-                self.log
-                    .debug(format_args!("{server}: connected for block headers"));
-                if let Ok(newest) = peer.newest() {
-                    self.ledger.aim(newest.height);
-                }
-                sessions.open.push(Session::new(peer));
-            }
-            Err(error) => {
-                self.ledger.missed(&server.operator);
-                self.blame(&mut sessions.liars, server, &error);
-            }
-        }
     }
 
     /// Brings the headers up to what the sessions' servers have.
@@ -316,8 +366,17 @@ impl<P: Peers> Driver<P> {
         }
     }
 
-    /// Says what a server did. A lie is every user's business.
-    pub(super) fn blame(&self, liars: &mut HashSet<Server>, server: &Server, error: &PeerError) {
+    /// Says what a server did, and has it rest. A lie is every user's business.
+    pub(super) fn blame(
+        &mut self,
+        liars: &mut HashSet<Server>,
+        server: &Server,
+        error: &PeerError,
+    ) {
+        if self.cancel.is_set() {
+            return;
+        }
+        self.record.failed(server);
         let text = format!("{server}: {error}");
         match error {
             PeerError::Lied(_) => {
@@ -325,7 +384,10 @@ impl<P: Peers> Driver<P> {
                 liars.insert(server.clone());
                 self.log.warn(&text);
             }
-            _ => self.log.info(&text),
+            _ => {
+                self.peers.rest(server);
+                self.log.info(&text);
+            }
         }
         self.ledger.trouble(text);
     }

@@ -47,6 +47,16 @@ struct State {
     target: u32,
     /// What went wrong last, if not enough operators have answered since.
     trouble: Option<String>,
+    /// The operator that alone answers, though every server was tried.
+    alone: Option<Alone>,
+}
+
+/// An operator that alone answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Alone {
+    operator: String,
+    /// Whether its word is enough.
+    is_believed: bool,
 }
 
 /// How far synchronisation has come.
@@ -60,6 +70,8 @@ pub(in super::super) struct Status {
     pub operators: Vec<String>,
     /// Operators to one of whose servers there was a connection.
     pub met: Vec<String>,
+    /// Operators that must answer.
+    pub needed: usize,
     /// Operators that were tried, and do not answer.
     pub silent: Vec<String>,
     /// What went wrong last, if not enough operators have answered since.
@@ -90,6 +102,9 @@ pub(in super::super) enum Obstacle {
         /// Operators that must.
         needed: usize,
     },
+    /// Every server was tried, and two operators are wanted.
+    #[error("only {0} of the known Electrum operators answers, and electrum-operators is 2")]
+    Alone(String),
     /// The chain ends too early, or is too thin, to be the newest.
     #[error("{0}")]
     NotCurrent(NotCurrent),
@@ -187,6 +202,31 @@ impl Ledger {
             .retain(|operator, _| operators.contains(operator));
     }
 
+    /// Whether enough operators have answered, with no regard to who is lost.
+    pub fn has_enough(&self) -> bool {
+        self.state().answered.len() >= self.needed
+    }
+
+    /// Every server was tried, and those of this operator alone answer; whether
+    /// that is news.
+    pub fn goes_alone(&self, operator: &str, is_believed: bool) -> bool {
+        let alone = Some(Alone {
+            operator: operator.to_owned(),
+            is_believed,
+        });
+        let mut state = self.state();
+        let is_news = state.alone != alone;
+        state.alone = alone;
+        drop(state);
+        self.notify();
+        is_news
+    }
+
+    /// Enough operators have answered; whether one was alone before.
+    pub fn goes_together(&self) -> bool {
+        self.state().alone.take().is_some()
+    }
+
     /// A server says that its chain has this height.
     pub fn aim(&self, target: u32) {
         let mut state = self.state();
@@ -202,24 +242,27 @@ impl Ledger {
 
     /// The height of the newest header, if lookups may rely on the chain now.
     pub fn settled(&self) -> Result<u32, Obstacle> {
-        let (answered, target, trouble) = {
+        let (answered, target, trouble, alone) = {
             let mut state = self.state();
             state.answered.retain(|_, at| at.elapsed() < FRESH);
-            (state.answered.len(), state.target, state.trouble.clone())
+            let (trouble, alone) = (state.trouble.clone(), state.alone.clone());
+            (state.answered.len(), state.target, trouble, alone)
         };
+        let is_believed = alone.as_ref().is_some_and(|alone| alone.is_believed);
+        let needed = if is_believed { 1 } else { self.needed };
         let headers = self.headers();
         let tip = headers.tip().map(|(height, _)| height);
-        if answered < self.needed {
+        if answered < needed {
             return Err(match (tip, trouble) {
+                _ if answered > 0 && alone.is_some() => {
+                    Obstacle::Alone(alone.map(|alone| alone.operator).unwrap_or_default())
+                }
                 (_, Some(what)) if answered == 0 => Obstacle::Trouble(what),
                 (tip, _) if answered == 0 => Obstacle::Fetching {
                     tip: tip.unwrap_or_default(),
                     target,
                 },
-                _ => Obstacle::Comparing {
-                    answered,
-                    needed: self.needed,
-                },
+                _ => Obstacle::Comparing { answered, needed },
             });
         }
         let Some(tip) = tip.filter(|_| headers.is_complete()) else {
@@ -271,6 +314,7 @@ impl Ledger {
         let silent = silent.filter(|(_, since)| since.is_none_or(|at| at.elapsed() >= SILENT));
         Status {
             tip,
+            needed: self.needed,
             target: state.target,
             operators: state.answered.keys().cloned().collect(),
             met: state.met.iter().cloned().collect(),

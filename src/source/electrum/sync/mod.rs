@@ -9,8 +9,10 @@ mod backward;
 mod bulk;
 mod catch_up;
 mod driver;
+mod gather;
 mod ledger;
 mod peer;
+mod race;
 mod sampling;
 mod sessions;
 mod stride;
@@ -18,7 +20,8 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
-pub(super) use driver::{Driver, OPERATORS};
+pub(super) use driver::{Driver, needed};
 pub(super) use ledger::{Ledger, Obstacle, Status};
 pub(super) use peer::{Announced, Peer, PeerError, Peers};
+pub(super) use race::Record;
 pub(super) use sampling::Sampling;

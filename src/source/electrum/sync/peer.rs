@@ -96,7 +96,9 @@ pub(in super::super) trait Peers: Send + Sync {
     /// The connections it opens.
     type Peer: Peer;
 
-    /// Opens a connection to a server, over a circuit of its own.
+    /// Opens a connection to a server, over a circuit of its own, and makes
+    /// sure that headers come on it. That ends at `deadline`, or when it is
+    /// cancelled; the connection does not.
     fn open(
         &self,
         server: &Server,
@@ -106,6 +108,13 @@ pub(in super::super) trait Peers: Send + Sync {
 
     /// A server told a lie: nobody is to use it for a while.
     fn condemn(&self, server: &Server);
+
+    /// A server could not be reached, or was of no use: others are to be used
+    /// for a while.
+    fn rest(&self, server: &Server);
+
+    /// Lookups compare the answers of so many operators from now on.
+    fn compare(&self, operators: usize);
 
     /// Whether a server is to be left alone for a while, if there are others.
     fn rests(&self, server: &Server) -> bool;

@@ -173,7 +173,12 @@ impl<P: Peers> Driver<P> {
     }
 
     /// Fetches the next headers over all connections to their server.
-    fn link(&self, sessions: &mut Sessions<P::Peer>, giver: &Server, mut linked: Linked) -> Step {
+    fn link(
+        &mut self,
+        sessions: &mut Sessions<P::Peer>,
+        giver: &Server,
+        mut linked: Linked,
+    ) -> Step {
         let Sessions { open, liars, .. } = sessions;
         let own = open
             .iter()
@@ -240,7 +245,12 @@ impl<P: Peers> Driver<P> {
 
     /// Asks for proofs of what was drawn: other operators as long as there are
     /// any that help, else the one that gave the headers.
-    fn prove(&self, sessions: &mut Sessions<P::Peer>, giver: &Server, mut drawn: Drawn) -> Step {
+    fn prove(
+        &mut self,
+        sessions: &mut Sessions<P::Peer>,
+        giver: &Server,
+        mut drawn: Drawn,
+    ) -> Step {
         let Sessions { open, liars, .. } = sessions;
         let tip = drawn.sampled.tip();
         let (own, others): (Vec<_>, Vec<_>) = open

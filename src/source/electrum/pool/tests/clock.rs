@@ -58,15 +58,43 @@ fn connections_are_opened_by_ticks_alone() {
 }
 
 #[test]
-fn the_first_six_come_quickly() {
+fn the_first_six_come_soon() {
     for seed in 0..100 {
         let mut world = World::new(servers(&[("a", 4), ("b", 4)]), seed);
         world.run(seconds(20));
         assert_eq!(world.plan.ready().count(), 0, "the clock stands still");
         world.plan.start(world.now);
-        world.run(seconds(10));
+        world.run(seconds(40));
         assert_eq!(world.plan.ready().count(), SIZE, "seed {seed}");
     }
+}
+
+/// Neither right behind a connection for headers nor in one burst.
+#[test]
+fn the_first_ones_are_spread_and_apart_from_connections_for_headers() {
+    let (mut within_two_seconds, mut until_full) = (0, 0.0);
+    for seed in 0..100 {
+        let all = servers(&[("a", 2), ("b", 2)]);
+        let mut world = World::wary(all.clone(), seed);
+        world.plan.start(world.now);
+        world.run(seconds(5));
+        let mut met = Vec::new();
+        for server in &all {
+            world.plan.meet(server, world.now);
+            met.push(world.now);
+            world.run(Duration::from_millis(500));
+        }
+        world.run(seconds(60));
+        let opened: Vec<Instant> = world.opened.iter().map(|(when, _)| *when).collect();
+        let is_close = |when: &Instant| {
+            met.iter()
+                .any(|met| when >= met && *when - *met < seconds(2))
+        };
+        within_two_seconds += opened.iter().filter(|when| is_close(when)).count();
+        until_full += (opened[SIZE - 1] - met[0]).as_secs_f64() / 100.0;
+    }
+    assert_eq!(within_two_seconds, 0);
+    assert!((8.0..20.0).contains(&until_full), "{until_full} s");
 }
 
 #[test]

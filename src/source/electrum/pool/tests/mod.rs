@@ -118,7 +118,7 @@ impl World {
     fn new(servers: Vec<Server>, seed: u8) -> Self {
         let mut world = Self::wary(servers.clone(), seed);
         for server in &servers {
-            world.plan.trust(server, world.now);
+            world.plan.meet(server, world.now);
         }
         world
     }

@@ -93,7 +93,9 @@ fn wary_pool(
         answer: Box::new(answer),
         calls: Arc::clone(&calls),
     };
-    (Pool::new(dial, servers), calls)
+    let pool = Pool::new(dial, servers.clone());
+    servers.iter().for_each(|server| pool.met(server));
+    (pool, calls)
 }
 
 fn answers(server: &Server) -> Result<Wire, FetchFailure> {

@@ -13,7 +13,7 @@ fn late(seed: u8, time: Duration) -> (World, HashSet<Server>) {
     assert!(world.opened.is_empty());
     let trusted = [server("a", 0, "example"), server("b", 0, "example")];
     for server in &trusted {
-        world.plan.trust(server, world.now);
+        world.plan.meet(server, world.now);
     }
     (world, HashSet::from(trusted))
 }
@@ -49,7 +49,7 @@ fn an_id_is_told_of_strangers_only_if_one_could_become_its_server() {
     let mut world = World::wary(servers(&[("a", 1), ("b", 1)]), 1);
     let seat = |world: &mut World, index| world.plan.seat(&id(1), index, world.now);
     assert!(matches!(seat(&mut world, 0), Seating::Strangers));
-    world.plan.trust(&server("a", 0, "example"), world.now);
+    world.plan.meet(&server("a", 0, "example"), world.now);
     assert_eq!(world.seat(&id(1), 0).operator(), "a");
     assert!(matches!(seat(&mut world, 1), Seating::Strangers));
 
@@ -62,7 +62,7 @@ fn an_id_is_told_of_strangers_only_if_one_could_become_its_server() {
 fn the_pool_fills_quickly_once_servers_are_trusted() {
     for seed in 0..100 {
         let (mut world, _) = late(seed, seconds(300));
-        world.run(seconds(11));
+        world.run(seconds(50));
         assert_eq!(world.plan.ready().count(), SIZE, "seed {seed}");
     }
 }
@@ -72,7 +72,44 @@ fn the_pool_fills_quickly_once_servers_are_trusted() {
 fn trust_moves_the_clock_once() {
     let mut world = World::filled(servers(&[("a", 3), ("b", 3)]), 4);
     let tick = world.plan.next_tick();
-    world.plan.trust(&server("a", 1, "example"), world.now);
-    world.plan.trust(&server("z", 1, "example"), world.now);
+    world.plan.meet(&server("a", 1, "example"), world.now);
+    world.plan.meet(&server("z", 1, "example"), world.now);
     assert_eq!(world.plan.next_tick(), tick);
+}
+
+/// Onion services need no certificate, but most of them are dead.
+#[test]
+fn servers_that_work_are_drawn_before_onions_of_which_nothing_is_known() {
+    for seed in 0..20 {
+        let mut all = servers(&[("a", 3), ("b", 3)]);
+        let dead = [("a", "onion"), ("b", "onion")].map(|(operator, tld)| server(operator, 9, tld));
+        all.extend(dead.clone());
+        let mut world = World::wary(all.clone(), seed);
+        all.iter().for_each(|server| world.plan.vouch(server));
+        world.plan.start(world.now);
+        world.run(seconds(30));
+        assert!(world.opened.is_empty(), "the pool waits until one works");
+        let working = [server("a", 0, "example"), server("b", 0, "example")];
+        for server in &working {
+            world.plan.meet(server, world.now);
+        }
+        world.run(seconds(60));
+        assert_eq!(world.plan.ready().count(), SIZE);
+        assert!(
+            world
+                .opened
+                .iter()
+                .all(|(_, link)| working.contains(&link.server))
+        );
+        for number in 0..10 {
+            let pair = world.pair(&id(number));
+            assert!(pair.iter().all(|link| working.contains(&link.server)));
+        }
+        // What has failed this id is replaced by another all the same.
+        for link in world.pair(&id(1)) {
+            world.plan.failed(&id(1), &link, Fault::Broken, world.now);
+        }
+        let pair = world.pair(&id(1));
+        assert!(pair.iter().all(|link| !working.contains(&link.server)));
+    }
 }

@@ -235,12 +235,43 @@ fn operators_are_drawn_anew_when_the_day_is_over() {
         drawn.insert(heard);
         // The day is over at once.
         world.driver.follow(&mut world.sessions, 2, now());
-        world.sessions.close_all();
-        assert!(world.ledger.settled().is_ok(), "the old answers hold");
+        world.driver.change(&mut world.sessions);
+        assert!(world.ledger.settled().is_ok());
     }
     assert!(drawn.len() >= 3);
     let opened: usize = hosts.iter().map(|host| host.opened()).sum();
     assert!(opened >= 24, "over new circuits");
+}
+
+/// If the new ones do not answer, new blocks still come from the old ones.
+#[test]
+fn the_old_operators_stay_until_new_ones_have_been_compared() {
+    let chain = trunk(30);
+    let hosts = ["a", "b", "c", "d"].map(|name| Host::new(name, &chain));
+    let mut world = World::new(&hosts);
+    assert!(world.settle());
+    let heard = world.sessions.operators();
+    for host in &hosts {
+        host.refuses.store(true, SeqCst);
+    }
+    world.driver.change(&mut world.sessions);
+    assert_eq!(world.sessions.operators(), heard);
+    assert!(world.ledger.settled().is_ok());
+    let longer = grown(&chain, 2, 0);
+    hosts.iter().for_each(|host| host.set(&longer));
+    world.look();
+    assert!(world.is_at(&longer));
+    // One of them can be replaced, and the other stays.
+    let drawn: Vec<_> = hosts
+        .iter()
+        .filter(|host| heard.contains(&host.server.operator))
+        .collect();
+    drawn[0].refuses.store(false, SeqCst);
+    let before = drawn[0].opened();
+    world.driver.change(&mut world.sessions);
+    assert_eq!(world.sessions.operators(), heard);
+    assert!(drawn[0].opened() > before);
+    assert_eq!(world.sessions.open.len(), 2);
 }
 
 #[test]

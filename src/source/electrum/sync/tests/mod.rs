@@ -1,14 +1,17 @@
 //! Synchronisation with servers in memory, on a regtest that the tests mine.
 
+mod alone;
 mod backward;
 mod catch_up;
 mod driver;
 mod hostile;
 mod ledger;
+mod race;
 mod sampling;
 mod stride;
 mod survey;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
@@ -19,6 +22,7 @@ use rand::rngs::StdRng;
 
 use super::driver::Driver;
 use super::ledger::Ledger;
+use super::race::Record;
 use super::sampling::Sampling;
 use super::sessions::Sessions;
 use super::{Announced, Peer, PeerError, Peers};
@@ -26,7 +30,7 @@ use crate::chain::headers::Headers;
 use crate::chain::network::{Checkpoint, Network};
 use crate::chain::sealed::SealedHeader;
 use crate::chain::testing;
-use crate::config::settings::NodeAddress;
+use crate::config::settings::{ElectrumOperators, NodeAddress};
 use crate::log::{Level, Log};
 use crate::source::Cancel;
 use crate::source::electrum::servers::{Server, Standing};
@@ -94,6 +98,10 @@ struct Host {
     /// Session and heights of each request for proofs.
     proofs: Mutex<Vec<(usize, Vec<u32>)>>,
     is_down: AtomicBool,
+    /// Whether connections to it neither come about nor fail.
+    hangs: AtomicBool,
+    /// Whether it takes no further connections.
+    refuses: AtomicBool,
     /// Whether it is trusted after two connections only.
     is_stranger: AtomicBool,
     /// What each header weighs on the connection.
@@ -105,8 +113,12 @@ struct Host {
 
 impl Host {
     fn new(operator: &str, chain: &[SealedHeader]) -> Arc<Self> {
+        Self::at(server(operator), chain)
+    }
+
+    fn at(server: Server, chain: &[SealedHeader]) -> Arc<Self> {
         Arc::new(Self {
-            server: server(operator),
+            server,
             chain: Mutex::new(chain.to_vec()),
             announced: Mutex::default(),
             trick: Mutex::default(),
@@ -114,6 +126,8 @@ impl Host {
             prover: Mutex::default(),
             proofs: Mutex::default(),
             is_down: AtomicBool::new(false),
+            hangs: AtomicBool::new(false),
+            refuses: AtomicBool::new(false),
             is_stranger: AtomicBool::new(false),
             octets: AtomicU64::new(200),
             opened: AtomicUsize::new(0),
@@ -259,15 +273,29 @@ impl Peer for Connected {
 struct Net {
     hosts: Vec<Arc<Host>>,
     condemned: Mutex<Vec<Server>>,
+    rested: Mutex<Vec<Server>>,
+    /// Operators whose answers lookups compare, if that was changed.
+    compared: AtomicUsize,
 }
 
 impl Peers for Net {
     type Peer = Connected;
 
-    fn open(&self, server: &Server, _: Instant, _: &Cancel) -> Result<Connected, PeerError> {
+    fn open(
+        &self,
+        server: &Server,
+        deadline: Instant,
+        cancel: &Cancel,
+    ) -> Result<Connected, PeerError> {
         let host = self.hosts.iter().find(|host| host.server == *server);
         let host = host.unwrap();
-        if host.is_down.load(SeqCst) {
+        while host.hangs.load(SeqCst) {
+            if cancel.is_set() || Instant::now() >= deadline {
+                return Err(PeerError::TimedOut);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        if host.is_down.load(SeqCst) || host.refuses.load(SeqCst) {
             return Err(PeerError::Broken("it is down".into()));
         }
         Ok(host.connect())
@@ -275,6 +303,14 @@ impl Peers for Net {
 
     fn condemn(&self, server: &Server) {
         self.condemned.lock().unwrap().push(server.clone());
+    }
+
+    fn rest(&self, server: &Server) {
+        self.rested.lock().unwrap().push(server.clone());
+    }
+
+    fn compare(&self, operators: usize) {
+        self.compared.store(operators, SeqCst);
     }
 
     fn rests(&self, _: &Server) -> bool {
@@ -305,9 +341,12 @@ impl World {
         let net = Arc::new(Net {
             hosts: hosts.to_vec(),
             condemned: Mutex::default(),
+            rested: Mutex::default(),
+            compared: AtomicUsize::default(),
         });
         let headers = Headers::new(Network::Regtest, checkpoint);
-        let ledger = Arc::new(Ledger::new(headers, hosts.len().min(2), clock));
+        let operators: HashSet<_> = hosts.iter().map(|host| &host.server.operator).collect();
+        let ledger = Arc::new(Ledger::new(headers, operators.len().min(2), clock));
         let told = Arc::<Mutex<Vec<String>>>::default();
         let sink = Arc::clone(&told);
         let driver = Driver {
@@ -322,6 +361,10 @@ impl World {
             random: StdRng::from_seed([7; 32]),
             sampling: Sampling::new(false),
             next_survey: None,
+            record: Record::default(),
+            wanted: ElectrumOperators::Two,
+            short_rounds: 0,
+            is_warned: false,
         };
         Self {
             driver,

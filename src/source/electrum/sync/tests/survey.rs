@@ -55,12 +55,30 @@ fn an_operator_that_is_missing_is_looked_for() {
     hosts[0].is_stranger.store(false, SeqCst);
     hosts[1].is_down.store(true, SeqCst);
     let mut world = World::new(&hosts);
+    world.driver.record.worked(&hosts[0].server);
     survey(&mut world, 1);
     let soon = Instant::now() + Duration::from_secs(30);
     assert!(world.driver.next_survey.unwrap() <= soon);
     hosts[1].is_down.store(false, SeqCst);
     survey(&mut world, 1);
     assert_eq!([hosts[0].opened(), hosts[1].opened()], [0, 2]);
+}
+
+/// Servers that need no certificate may be dead all the same.
+#[test]
+fn trust_that_was_never_exercised_is_not_enough() {
+    let chain = trunk(3);
+    let mut hosts: Vec<_> = (0..9)
+        .map(|number| Host::new(&format!("dead{number}"), &chain))
+        .collect();
+    for host in &hosts {
+        host.is_down.store(true, SeqCst);
+    }
+    hosts.extend(strangers(&["a", "b", "c"]));
+    let mut world = World::new(&hosts);
+    while !world.settle() {}
+    survey(&mut world, 11);
+    assert!(hosts[9..].iter().all(|host| host.opened() >= 2));
 }
 
 #[test]
