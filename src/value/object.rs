@@ -143,7 +143,7 @@ impl Object {
 /// Why an object could not be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stop {
-    /// Names are missing from the snapshot; [`Reader::needed`] tells which.
+    /// Names are missing from the snapshot; [`Reader::take_needed`] says which.
     Need,
     /// A name could not be fetched for now.
     Transient(FetchFailure),

@@ -43,13 +43,15 @@ pub(super) struct Outcome {
     pub account: Account,
     /// The operator that alone has said so, though there are others.
     pub alone: Option<String>,
+    /// Whether no second operator has said it.
+    pub is_of_one: bool,
 }
 
 impl From<&Outcome> for Heard {
     fn from(outcome: &Outcome) -> Self {
         Self {
             fetched: Fetched::from(outcome.account.clone()),
-            keep_at_most: outcome.alone.is_some().then_some(KEEP_ALONE),
+            keep_at_most: outcome.is_of_one.then_some(KEEP_ALONE),
         }
     }
 }
@@ -113,9 +115,13 @@ pub(super) fn fetch(
             if outcome.is_ok() && tally.awaited > 0 {
                 overdue.set();
             }
-            let alone = tally.alone();
+            let (alone, is_of_one) = (tally.alone(), tally.is_of_one());
             return outcome
-                .map(|account| Outcome { account, alone })
+                .map(|account| Outcome {
+                    account,
+                    alone,
+                    is_of_one,
+                })
                 .map_err(|failure| explained(shared, failure));
         }
         if limit.cancel.is_set() {
@@ -213,6 +219,11 @@ impl Tally {
 
     fn has_value(&self) -> bool {
         matches!(self.account, Some(Account::Value(_)))
+    }
+
+    /// Whether one operator alone was heard.
+    fn is_of_one(&self) -> bool {
+        self.heard.len() == 1
     }
 
     /// The operator that is the only one heard, if there are others.
@@ -457,8 +468,13 @@ mod tests {
             let mut tally = Tally::new(seats);
             said.iter().for_each(|said| tally.add(said.clone()));
             let account = tally.outcome(true, true).unwrap().unwrap();
-            let alone = tally.alone();
-            Heard::from(&Outcome { account, alone }).keep_at_most
+            let (alone, is_of_one) = (tally.alone(), tally.is_of_one());
+            let outcome = Outcome {
+                account,
+                alone,
+                is_of_one,
+            };
+            Heard::from(&outcome).keep_at_most
         };
         let minute = Some(Duration::from_secs(60));
         let (one, other) = (by("a", value(1)), by("b", value(2)));
@@ -470,7 +486,7 @@ mod tests {
         assert_eq!(heard(2, std::slice::from_ref(&one)), minute, "silent");
         assert_eq!(heard(2, &[one.clone(), failure()]), minute, "or gone");
         assert_eq!(heard(2, &[one.clone(), by("a", value(1))]), minute);
-        assert_eq!(heard(1, &[one]), None, "there is no other");
+        assert_eq!(heard(1, &[one]), minute, "there is no other");
     }
 
     #[test]
