@@ -139,8 +139,10 @@ fn entries() -> Vec<Entry> {
 /// Options that a setting needs at its side.
 fn companions(key: &str) -> &'static [&'static str] {
     match key {
-        "electrum-server" | "network" | "checkpoint" | "confirmations" | "state-directory"
-        | "verify-all-headers" => &["--backend=electrum", "--proxy=127.0.0.1:1"],
+        "electrum-server" | "electrum-operators" | "network" | "checkpoint" | "confirmations"
+        | "state-directory" | "verify-all-headers" => {
+            &["--backend=electrum", "--proxy=127.0.0.1:1"]
+        }
         // A proxy leads to a node elsewhere, which is not connected to before
         // a name is asked for.
         "proxy" => &["--rpc-address=node.example:8336", "--allow-unproxied-node"],

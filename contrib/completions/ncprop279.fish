@@ -1,7 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_ncprop279_global_optspecs
-    string join \n v/verbose backend= proxy= allow-unproxied-node= names-file= rpc-address= rpc-user= rpc-password= rpc-cookie= rpc-dialect= electrum-server= network= checkpoint= confirmations= state-directory= verify-all-headers= timeout= max-lookups= only-onion= missing-isolation= cache-entries= cache-isolations= cache-ttl= cache-negative-ttl= log-names= config= h/help V/version
-    string join \n v/verbose backend= proxy= allow-unproxied-node= names-file= rpc-address= rpc-user= rpc-password= rpc-cookie= rpc-dialect= electrum-server= electrum-operators= network= checkpoint= confirmations= state-directory= timeout= max-lookups= only-onion= missing-isolation= cache-entries= cache-isolations= cache-ttl= cache-negative-ttl= log-names= config= h/help V/version
+    string join \n v/verbose backend= proxy= allow-unproxied-node= names-file= rpc-address= rpc-user= rpc-password= rpc-cookie= rpc-dialect= electrum-server= electrum-operators= network= checkpoint= confirmations= state-directory= verify-all-headers= timeout= max-lookups= only-onion= missing-isolation= cache-entries= cache-isolations= cache-ttl= cache-negative-ttl= log-names= config= h/help V/version
 end
 
 function __fish_ncprop279_needs_command
