@@ -103,9 +103,10 @@ pub fn engine(data: &[u8]) {
     }
 }
 
-/// The time within which every query is resolved, whatever its values are
-/// (`spec/resolution.md`, "Work").
-const LONGEST: Duration = Duration::from_millis(20);
+/// The time within which every query is resolved, whatever its values are: five
+/// times the 20 ms that hold without a fuzzer's instrumentation
+/// (`cargo bench --bench slow_values`).
+const LONGEST: Duration = Duration::from_millis(100);
 
 /// A subdomain and values, of which the first is that of `d/example`, and the
 /// one at place N that of `dd/N` and of `d/xN`: one query, from the first name
