@@ -151,14 +151,12 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does what an event brought about.
+    /// Does what an event brought about, after [`Shared::forget`].
     fn carry_out(&self, effects: Effects) {
         for (ticket, verdict) in effects.answers {
             (self.deliver)(ticket, verdict);
         }
-        for isolation in effects.forgotten {
-            self.forget(&isolation);
-        }
+        self.tell_forgotten(&effects.forgotten);
     }
 
     /// Hands what may begin to workers, of which there is a free one for each
@@ -190,9 +188,11 @@ impl Shared {
     }
 
     fn learned(&self, isolation: &IsolationId, key: NameKey, fetched: Fetched) {
-        let now = Instant::now();
-        let gone = self.lock().core.learned(isolation, key, fetched, now);
-        gone.iter().for_each(|id| self.forget(id));
+        let mut state = self.lock();
+        let gone = state.core.learned(isolation, key, fetched, Instant::now());
+        self.forget(&state, &gone);
+        drop(state);
+        self.tell_forgotten(&gone);
     }
 
     /// A worker's life.
@@ -255,6 +255,7 @@ impl Shared {
         let mut state = shared.lock();
         let now = Instant::now();
         let effects = event(&mut state.core, now);
+        shared.forget(&state, &effects.forgotten);
         if effects.is_empty() {
             state.free += 1;
             Self::dispatch(shared, &mut state, 1, now);
@@ -270,12 +271,21 @@ impl Shared {
         shared.lock().free += 1;
     }
 
-    /// Nothing is kept for an isolation id any more.
-    fn forget(&self, isolation: &IsolationId) {
-        let id = self.log.id(isolation);
-        self.log
-            .debug(format_args!("nothing is kept for {id} any more"));
-        self.source.forget(isolation);
+    /// Nothing is kept for these isolation ids any more, here or in the source.
+    /// Before the lock is given up, so that whatever begins for one of them
+    /// afterwards finds none of its old connections and loses no new one.
+    fn forget(&self, _state: &State, isolations: &[IsolationId]) {
+        for isolation in isolations {
+            self.source.forget(isolation);
+        }
+    }
+
+    fn tell_forgotten(&self, isolations: &[IsolationId]) {
+        for isolation in isolations {
+            let id = self.log.id(isolation);
+            self.log
+                .debug(format_args!("nothing is kept for {id} any more"));
+        }
     }
 }
 
@@ -290,3 +300,6 @@ fn bug() -> FetchFailure {
     let message = "a bug in ncprop279 was met; please report the name and its value";
     FetchFailure::new(FailureKind::Internal, message)
 }
+
+#[cfg(test)]
+mod tests;

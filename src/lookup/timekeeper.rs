@@ -76,6 +76,7 @@ impl Shared {
                 }
                 let now = Instant::now();
                 let effects = state.core.tick(now);
+                shared.forget(&state, &effects.forgotten);
                 Self::dispatch(shared, &mut state, 0, now);
                 effects
             };
@@ -92,8 +93,11 @@ impl Shared {
             }
             if now >= next_sweep {
                 next_sweep = now + SWEEP;
-                let gone = shared.lock().core.sweep(now);
-                gone.iter().for_each(|id| shared.forget(id));
+                let mut state = shared.lock();
+                let gone = state.core.sweep(now);
+                shared.forget(&state, &gone);
+                drop(state);
+                shared.tell_forgotten(&gone);
             }
         }
     }

@@ -174,7 +174,8 @@ pub trait Source: Send + Sync {
     /// on it.
     fn start(&self) {}
 
-    /// Drops everything kept for an isolation id, connections included.
+    /// Drops everything kept for an isolation id, connections included. It must
+    /// not block, nor call what [`Source::on_learned`] gave it.
     fn forget(&self, _isolation: &IsolationId) {}
 
     /// Tries the source out without looking a name up at anybody else, and
