@@ -1,4 +1,4 @@
-//! What a hit and a miss cost with full caches of many ids:
+//! What a hit and a miss cost with as much kept for many ids as may be:
 //! `cargo bench --bench cache`.
 
 #![allow(
@@ -12,78 +12,84 @@
 use std::time::{Duration, Instant};
 
 use divan::Bencher;
-use ncprop279::cache::{Cache, Limits, Weigh};
 use ncprop279::isolation::IsolationId;
+use ncprop279::resolve::{Query, Question};
+use ncprop279::scheduler::{CacheLimits, Core, Limits};
 use ncprop279::snapshot::{Fetched, NameKey};
 
 const ENTRIES: usize = 100;
 const TTL: Duration = Duration::from_secs(600);
 
-#[derive(Clone)]
-struct Text(&'static str);
-
-impl Weigh for Text {
-    fn weight(&self) -> usize {
-        self.0.len()
-    }
-}
-
 fn id(number: usize) -> IsolationId {
     IsolationId::parse(format!("isolation-{number}").as_bytes()).unwrap()
 }
 
-fn key(number: usize) -> NameKey {
-    NameKey::new(&format!("d/name{number}")).unwrap()
+fn name(number: usize) -> String {
+    format!("name{number}.bit")
 }
 
-fn value() -> Fetched {
-    Fetched::Value(br#"{"ip":"192.0.2.1"}"#.as_slice().into())
+/// Resolves a name, as a client and a node would have it done.
+fn resolve(core: &mut Core, isolation: &IsolationId, number: usize, now: Instant) {
+    let query = Query::parse(name(number).as_bytes(), false).unwrap();
+    let _ = core.ask(1, isolation, query, now + TTL, now);
+    let job = core.next_job(now).unwrap();
+    let value = Fetched::Value(br#"{"ip":"192.0.2.1"}"#.as_slice().into());
+    let _ = core.fetched(job, Ok(value), 1.0, now);
+    let mut task = core.next_task().unwrap();
+    let step = task.evaluation.step();
+    let effects = core.evaluated(task, step, now);
+    assert_eq!(effects.answers.len(), 1);
 }
 
-/// A cache of so many ids, each with as many names and answers as it may have.
-fn full(ids: usize, now: Instant) -> Cache<NameKey, Fetched, Text> {
-    let mut cache = Cache::new(Limits {
-        entries: ENTRIES,
-        isolations: ids,
-        octets: 1 << 30,
+/// So many ids, each with as many names and answers as it may have.
+fn full(ids: usize, now: Instant) -> Core {
+    let mut core = Core::new(Limits {
+        slots: 1,
+        slots_per_isolation: 1,
+        evaluations: 1,
+        queries: 1,
+        queries_per_isolation: 1,
+        background: TTL,
+        ttl: TTL,
+        negative_ttl: TTL,
+        cache: CacheLimits {
+            entries: ENTRIES,
+            isolations: ids,
+            octets: 1 << 30,
+        },
     });
     for number in 0..ids * ENTRIES {
-        let (id, key) = (id(number / ENTRIES), key(number % ENTRIES));
-        let _ = cache.insert(&id, key.clone(), self::value(), TTL, now);
-        let question = key.as_str().as_bytes();
-        let value = value();
-        let made_of = [(&key, &value)].into_iter();
-        let _ = cache.keep_answer(&id, question, Text("192.0.2.1"), made_of, now);
+        resolve(&mut core, &id(number / ENTRIES), number % ENTRIES, now);
     }
-    cache
+    core
 }
 
 #[divan::bench(args = [1, 1000])]
 fn answer(bencher: Bencher, ids: usize) {
     let now = Instant::now();
-    let mut cache = full(ids, now);
-    let (id, question) = (id(ids / 2), b"d/name50");
-    bencher.bench_local(|| cache.answer(id.octets(), question, now).unwrap());
+    let mut core = full(ids, now);
+    let (id, question) = (id(ids / 2), Question::new(b"name50.bit", false).unwrap());
+    bencher.bench_local(|| core.answer(id.octets(), question.octets(), now).unwrap());
 }
 
 #[divan::bench(args = [1, 1000])]
 fn value_of_a_name(bencher: Bencher, ids: usize) {
     let now = Instant::now();
-    let mut cache = full(ids, now);
-    let (id, key) = (id(ids / 2), key(50));
-    bencher.bench_local(|| cache.get(&id, &key, now).unwrap());
+    let mut core = full(ids, now);
+    let (id, key) = (id(ids / 2), NameKey::new("d/name50").unwrap());
+    bencher.bench_local(|| core.cached(&id, &key, now).unwrap());
 }
 
-/// Another name for an id whose cache is full.
+/// Another name for an id that keeps as much as it may, from question to answer.
 #[divan::bench(args = [1, 1000])]
 fn another_name(bencher: Bencher, ids: usize) {
     let now = Instant::now();
-    let mut cache = full(ids, now);
+    let mut core = full(ids, now);
     let id = id(ids / 2);
-    let mut number = 0;
+    let mut number = ENTRIES;
     bencher.bench_local(|| {
         number += 1;
-        cache.insert(&id, key(number), value(), TTL, now)
+        resolve(&mut core, &id, number, now);
     });
 }
 

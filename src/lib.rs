@@ -19,8 +19,9 @@
 //! None of these rooms does I/O. They read a [`snapshot`], and where a name is
 //! missing from it they say so. Then
 //!
-//! 5. [`lookup`] takes the missing names from the [`cache`] of the isolation
-//!    id, or has a worker thread fetch them from a [`source`], and asks again.
+//! 5. The [`scheduler`] takes the missing names from what is kept for the
+//!    isolation id, or has a worker thread fetch them from a [`source`], and
+//!    asks again. All that belongs to one isolation id is in one value there.
 //!    One source asks Electrum servers and believes what [`chain`], the rules
 //!    of Namecoin's proof of work, lets it believe.
 //! 6. [`plugin`] writes `RESOLVED 7 0 192.0.2.1`.
@@ -52,7 +53,7 @@
 //!
 //! A program with a source of its own implements [`source::Source`] and hands it
 //! to [`plugin::serve`], which speaks the protocol on any pair of streams, or to
-//! [`lookup::Lookups`]:
+//! [`scheduler::Lookups`]:
 //!
 //! ```
 //! use std::sync::{Arc, mpsc};
@@ -61,8 +62,7 @@
 //! use ncprop279::config::{self, Outcome};
 //! use ncprop279::isolation::IsolationId;
 //! use ncprop279::log::Log;
-//! use ncprop279::lookup::{Lookups, Timekeeper};
-//! use ncprop279::lookup::core::Limits;
+//! use ncprop279::scheduler::{Limits, Lookups, Timekeeper};
 //! use ncprop279::resolve::{Query, Verdict};
 //! use ncprop279::snapshot::{Absence, FetchFailure, Fetched, NameKey};
 //! use ncprop279::source::{Finding, Limit, Source};
@@ -110,19 +110,18 @@
 
 pub mod address;
 pub mod authority;
-pub mod cache;
 pub mod chain;
 pub mod commands;
 pub mod config;
 pub mod isolation;
 pub mod log;
-pub mod lookup;
 pub mod notice;
 pub mod onion;
 pub mod platform;
 pub mod plugin;
 pub mod prop279;
 pub mod resolve;
+pub mod scheduler;
 pub mod snapshot;
 pub mod source;
 pub mod text;

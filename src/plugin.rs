@@ -13,14 +13,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::cache;
 use crate::config::settings::Settings;
 use crate::log::Log;
-use crate::lookup::core::Limits;
-use crate::lookup::{Lookups, Timekeeper};
 use crate::platform;
 use crate::prop279::line::LineReader;
 use crate::prop279::session::{Action, Options, Session};
+use crate::scheduler::{CacheLimits, Limits, Lookups, Timekeeper};
 use crate::source::Source;
 
 use journal::{Found, Journal};
@@ -57,7 +55,7 @@ impl Limits {
             background: Duration::from_secs(60),
             ttl: cache.ttl,
             negative_ttl: cache.negative_ttl,
-            cache: cache::Limits {
+            cache: CacheLimits {
                 entries: cache.entries,
                 isolations: cache.isolations,
                 octets: cache.octets,

@@ -17,15 +17,14 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
-use ncprop279::cache;
 use ncprop279::config::settings::MissingIsolation;
 use ncprop279::isolation::IsolationId;
 use ncprop279::log::Log;
-use ncprop279::lookup::core::Limits;
-use ncprop279::lookup::{Lookups, Timekeeper};
 use ncprop279::prop279::line::Line;
 use ncprop279::prop279::session::{Action, Options, Session, Ticket};
 use ncprop279::resolve::{Query, Step, Verdict, resolve};
+use ncprop279::scheduler::{CacheLimits, Limits};
+use ncprop279::scheduler::{Lookups, Timekeeper};
 use ncprop279::snapshot::{Absence, Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
 use ncprop279::source::{Finding, Limit, Source};
 use serde::Deserialize;
@@ -181,7 +180,7 @@ impl World {
             background: Duration::from_secs(60),
             ttl: TTL,
             negative_ttl: NEGATIVE_TTL,
-            cache: cache::Limits {
+            cache: CacheLimits {
                 entries: 1000,
                 isolations: 10,
                 octets: 1 << 24,

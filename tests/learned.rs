@@ -12,8 +12,8 @@
 use std::time::{Duration, Instant};
 
 use ncprop279::isolation::IsolationId;
-use ncprop279::lookup::core::{Core, Limits};
 use ncprop279::resolve::Query;
+use ncprop279::scheduler::{Core, Limits};
 use ncprop279::snapshot::{Fetched, NameKey};
 use ncprop279::source::Heard;
 
@@ -30,7 +30,7 @@ fn limits() -> Limits {
         background: Duration::from_secs(10),
         ttl: TTL,
         negative_ttl: MOST,
-        cache: ncprop279::cache::Limits {
+        cache: ncprop279::scheduler::CacheLimits {
             entries: 10,
             isolations: 10,
             octets: 1 << 20,

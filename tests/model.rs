@@ -19,13 +19,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ncprop279::cache;
 use ncprop279::config::settings::MissingIsolation;
 use ncprop279::isolation::IsolationId;
-use ncprop279::lookup::core::{Core, Effects, Job, Limits, Task};
 use ncprop279::prop279::line::Line;
 use ncprop279::prop279::session::{Action, Options, Session};
 use ncprop279::resolve::{Answer, Query, Step, Verdict};
+use ncprop279::scheduler::{CacheLimits, Core, Effects, Job, Limits, Task};
 use ncprop279::snapshot::{Absence, Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -140,7 +139,7 @@ impl World {
                 background: Duration::from_secs(60),
                 ttl: Duration::from_secs(30),
                 negative_ttl: Duration::from_secs(5),
-                cache: cache::Limits {
+                cache: CacheLimits {
                     entries: 2,
                     isolations: 2,
                     octets: 1 << 20,

@@ -1,11 +1,13 @@
 //! Lookups: many at once, none of which waits for another.
 //!
 //! [`Lookups`] owns the threads; what is to be done next is decided by
-//! [`core`], which has none. Whoever asks neither blocks on I/O nor evaluates
+//! [`Core`], which has none. Whoever asks neither blocks on I/O nor evaluates
 //! anything: a finished answer is there at once ([`Lookups::answer`]); any other
 //! comes later through the callback, from a worker thread.
 
-pub mod core;
+mod activity;
+mod core;
+mod ring;
 mod timekeeper;
 mod trouble;
 
@@ -21,10 +23,58 @@ use crate::resolve::{Answer, Evaluation, Query, Step, Verdict};
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
 use crate::source::{Heard, Source, told};
 
-use self::core::{Core, Effects, Job, Limits, Task, Ticket};
 use self::trouble::Troubles;
 
+pub use self::activity::{Job, Task};
+pub use self::core::{Core, Effects};
 pub use self::timekeeper::Timekeeper;
+
+/// A query of the client, unique in the life of the process.
+pub type Ticket = u64;
+
+/// How much may be under way, waiting and kept (`spec/isolation.md`).
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Fetches under way.
+    pub slots: usize,
+    /// Fetches under way for one isolation id.
+    pub slots_per_isolation: usize,
+    /// Evaluations under way.
+    pub evaluations: usize,
+    /// Unanswered queries.
+    pub queries: usize,
+    /// Unanswered queries of one isolation id.
+    pub queries_per_isolation: usize,
+    /// How long a lookup goes on after its last query's deadline.
+    pub background: Duration,
+    /// How long a value is kept.
+    pub ttl: Duration,
+    /// How long an absence is kept.
+    pub negative_ttl: Duration,
+    /// How much is kept.
+    pub cache: CacheLimits,
+}
+
+/// How much may be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheLimits {
+    /// Names for each id, and as many answers; 0 keeps nothing.
+    pub entries: usize,
+    /// Ids; 0 keeps nothing.
+    pub isolations: usize,
+    /// Octets over all ids, names and bookkeeping included.
+    pub octets: usize,
+}
+
+impl Limits {
+    /// How long something is kept.
+    fn ttl(&self, fetched: &Fetched) -> Duration {
+        match fetched {
+            Fetched::Value(_) => self.ttl,
+            Fetched::Absent(_) => self.negative_ttl,
+        }
+    }
+}
 
 /// How long a worker waits for work before it ends.
 const IDLE_WORKER: Duration = Duration::from_secs(30);

@@ -3,7 +3,6 @@
 use std::sync::mpsc::{Sender, channel};
 
 use super::*;
-use crate::cache;
 use crate::snapshot::Fetched;
 use crate::source::{Finding, Limit};
 
@@ -42,7 +41,7 @@ fn limits() -> Limits {
         background: Duration::ZERO,
         ttl: Duration::from_secs(60),
         negative_ttl: Duration::from_secs(60),
-        cache: cache::Limits {
+        cache: CacheLimits {
             entries: 10,
             isolations: 1,
             octets: 1 << 20,

@@ -1,0 +1,425 @@
+//! Activities side by side: whose turn it is, and what all of them take.
+//!
+//! It has no threads, does no I/O, and evaluates nothing. Events go in
+//! ([`Core::ask`], [`Core::cancel`], [`Core::evaluated`], [`Core::fetched`],
+//! [`Core::tick`]); what is to be done comes out as [`Effects`], as tasks from
+//! [`Core::next_task`] and as jobs from [`Core::next_job`]. Time is an argument.
+//!
+//! What belongs to one isolation id is in its [`Activity`]. Here are the map of
+//! them, the turns that they take, and the bounds on what they take together.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use lru::LruCache;
+
+use super::activity::{Activity, Answers, Common, FetchId, Job, Share, Task};
+use super::ring::Ring;
+use super::{Limits, Ticket};
+use crate::isolation::IsolationId;
+use crate::resolve::{Answer, Query, Step, Verdict};
+use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
+use crate::source::Heard;
+
+/// What an event brings about.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Answers to give.
+    pub answers: Answers,
+    /// Isolation ids of which nothing is kept any more.
+    pub forgotten: Vec<IsolationId>,
+}
+
+impl Effects {
+    /// Whether nothing is to be done.
+    pub fn is_empty(&self) -> bool {
+        self.answers.is_empty() && self.forgotten.is_empty()
+    }
+}
+
+/// The scheduler's state.
+pub struct Core {
+    common: Common,
+    /// The least recently used first: when a client asked for something, or a
+    /// value came.
+    activities: LruCache<IsolationId, Activity>,
+    /// The sum of all shares, but for the time.
+    total: Share,
+    /// Whose query a ticket is.
+    tickets: HashMap<Ticket, IsolationId>,
+    /// The fetches that have a slot.
+    slots: HashMap<FetchId, IsolationId>,
+    /// Activities that wait for a slot.
+    fetching: Ring,
+    /// Activities of which a lookup may be evaluated.
+    evaluating: Ring,
+    /// When the time of activities has come. What has to be done then is with
+    /// them.
+    due: Due,
+}
+
+/// Moments, and whose each is. Those of one moment are told apart by a number.
+type Due = BTreeMap<(Instant, u64), IsolationId>;
+
+impl Core {
+    /// A scheduler with nothing to do.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            common: Common {
+                limits,
+                last_number: 0,
+                lookups: 0,
+            },
+            activities: LruCache::unbounded(),
+            total: Share::default(),
+            tickets: HashMap::new(),
+            slots: HashMap::new(),
+            fetching: Ring::default(),
+            evaluating: Ring::default(),
+            due: Due::new(),
+        }
+    }
+
+    /// Takes a query that is to be answered by `deadline`.
+    pub fn ask(
+        &mut self,
+        ticket: Ticket,
+        isolation: &IsolationId,
+        query: Query,
+        deadline: Instant,
+        now: Instant,
+    ) -> Effects {
+        let limits = &self.common.limits;
+        let of_id = self.activities.peek(isolation).map_or(0, Activity::queries);
+        if of_id >= limits.queries_per_isolation || self.total.queries >= limits.queries {
+            let message = "too many queries are waiting for an answer";
+            let failure = FetchFailure::new(FailureKind::Overloaded, message);
+            return Effects {
+                answers: vec![(ticket, Verdict::Unknown(failure))],
+                ..Effects::default()
+            };
+        }
+        self.tickets.insert(ticket, isolation.clone());
+        let common = &mut self.common;
+        self.activities.get_or_insert(isolation.clone(), || {
+            Activity::new(isolation.clone(), common)
+        });
+        self.with(isolation, |activity, common| {
+            activity.ask(ticket, query, deadline, now, common);
+        });
+        Effects::default()
+    }
+
+    /// The client is no longer interested. Unknown tickets are ignored.
+    pub fn cancel(&mut self, ticket: Ticket) {
+        if let Some(isolation) = self.tickets.remove(&ticket) {
+            self.with(&isolation, |activity, _| activity.cancel(ticket));
+        }
+    }
+
+    /// The next lookup to evaluate, if one may be.
+    pub fn next_task(&mut self) -> Option<Task> {
+        if self.total.evaluating >= self.common.limits.evaluations {
+            return None;
+        }
+        let isolation = self.evaluating.pop()?;
+        self.with(&isolation, |activity, _| activity.next_task())?
+    }
+
+    /// A lookup was evaluated.
+    pub fn evaluated(&mut self, task: Task, step: Step, now: Instant) -> Effects {
+        let isolation = task.isolation().clone();
+        let answers = self.with(&isolation, |activity, common| {
+            activity.evaluated(task, step, now, common)
+        });
+        self.effects(answers)
+    }
+
+    /// The next fetch that may begin, if a slot is free or can be yielded.
+    ///
+    /// Those that somebody waits for go first, and may take the slot of one
+    /// that nobody does. As many again as there are slots may run on without
+    /// one; beyond that everybody waits for a fetch to end.
+    pub fn next_job(&mut self, now: Instant) -> Option<Job> {
+        let slots = self.common.limits.slots;
+        let is_full = self.slots.len() >= slots;
+        let may_yield = self.total.yielded < slots;
+        // With every slot taken, most calls end here: looking through all who
+        // wait would take longer the more there are.
+        if is_full && !(may_yield && self.unwatched().is_some()) {
+            return None;
+        }
+        for is_watched in [true, false] {
+            if is_full && !is_watched {
+                return None;
+            }
+            for _ in 0..self.fetching.len() {
+                let isolation = self.fetching.pop()?;
+                let may_yield = may_yield && is_watched;
+                let begun = self.begin(&isolation, is_watched, may_yield, now);
+                // It goes to the end, with whatever else it waits for.
+                self.with(&isolation, |_, _| ());
+                if begun.is_some() {
+                    return begun;
+                }
+            }
+        }
+        None
+    }
+
+    /// Begins a fetch of an activity whose turn it is.
+    fn begin(
+        &mut self,
+        isolation: &IsolationId,
+        is_watched: bool,
+        may_yield: bool,
+        now: Instant,
+    ) -> Option<Job> {
+        let activity = self.activities.peek(isolation)?;
+        let fetch = activity.next_waiting(is_watched)?;
+        let is_full = self.slots.len() >= self.common.limits.slots;
+        let yielding = if activity.is_full(&self.common) {
+            // At its own bound it must free a slot of its own.
+            Some(activity.unwatched().map(|fetch| (fetch, isolation.clone())))
+        } else if is_full {
+            Some(self.unwatched())
+        } else {
+            None
+        };
+        if let Some(yielding) = yielding {
+            let (fetch, owner) = yielding.filter(|_| may_yield)?;
+            self.slots.remove(&fetch);
+            self.with(&owner, |activity, _| activity.yield_slot(fetch));
+        }
+        let job = self.with(isolation, |activity, _| activity.begin(fetch, now))??;
+        self.slots.insert(fetch, isolation.clone());
+        Some(job)
+    }
+
+    /// A fetch that has a slot though no query waits for it, and whose it is.
+    fn unwatched(&self) -> Option<(FetchId, IsolationId)> {
+        let mut slots = self.slots.iter();
+        let found = slots.find(|(fetch, isolation)| {
+            let activity = self.activities.peek(*isolation);
+            !activity.is_some_and(|activity| activity.is_watched(**fetch))
+        });
+        found.map(|(fetch, isolation)| (*fetch, isolation.clone()))
+    }
+
+    /// A fetch has ended. `pause_factor` between 0.5 and 1.0 spreads the
+    /// attempts of many fetches.
+    pub fn fetched(
+        &mut self,
+        job: Job,
+        result: Result<impl Into<Heard>, FetchFailure>,
+        pause_factor: f64,
+        now: Instant,
+    ) -> Effects {
+        let isolation = job.isolation.clone();
+        self.slots.remove(&job.number());
+        self.activities.promote(&isolation);
+        self.with(&isolation, |activity, common| {
+            activity.fetched(job, result.map(Into::into), pause_factor, now, common);
+        });
+        self.effects(None)
+    }
+
+    /// Lets the time pass: deadlines, pauses and the end of lookups.
+    pub fn tick(&mut self, now: Instant) -> Effects {
+        let mut answers = Answers::new();
+        while let Some(entry) = self.due.first_entry() {
+            if entry.key().0 > now {
+                break;
+            }
+            let isolation = entry.get().clone();
+            let given = self.with(&isolation, |activity, common| activity.tick(now, common));
+            answers.extend(given.into_iter().flatten());
+        }
+        self.effects(Some(answers))
+    }
+
+    /// When [`Core::tick`] is due next.
+    pub fn next_tick(&self) -> Option<Instant> {
+        self.due.first_key_value().map(|((due, _), _)| *due)
+    }
+
+    /// What is kept of a name under an isolation id.
+    pub fn cached(
+        &mut self,
+        isolation: &IsolationId,
+        key: &NameKey,
+        now: Instant,
+    ) -> Option<Fetched> {
+        let activity = self.activities.get_mut(isolation)?;
+        activity.kept(key, now).cloned()
+    }
+
+    /// The answer to a question ([`crate::resolve::Question::octets`]) that
+    /// was kept for an isolation id, given as octets, which need not be those of
+    /// a valid one, if all that it was made of is still kept.
+    pub fn answer(
+        &mut self,
+        isolation: &[u8],
+        question: &[u8],
+        now: Instant,
+    ) -> Option<Arc<Answer>> {
+        let activity = self.activities.get_mut(isolation)?;
+        let before = activity.bytes();
+        let answer = activity.answer(question, now).cloned();
+        // One that holds no more is dropped.
+        self.total.bytes = self.total.bytes + activity.bytes() - before;
+        answer
+    }
+
+    /// The source has learned more of a name than what is kept of it under an
+    /// isolation id, which this takes the place of; nothing is kept of a name
+    /// whose time has run out. Returns the isolation ids of which nothing is
+    /// left.
+    #[must_use = "the source is to forget these ids too"]
+    pub fn learned(
+        &mut self,
+        isolation: &IsolationId,
+        key: NameKey,
+        fetched: Fetched,
+        now: Instant,
+    ) -> Vec<IsolationId> {
+        self.with(isolation, |activity, common| {
+            activity.learned(key, fetched, now, common);
+        });
+        self.evict()
+    }
+
+    /// Drops what is kept and has outlived its time. Returns the isolation ids
+    /// of which nothing is left.
+    #[must_use = "the source is to forget these ids too"]
+    pub fn sweep(&mut self, now: Instant) -> Vec<IsolationId> {
+        let mut gone = Vec::new();
+        for isolation in self.keepers() {
+            self.with(&isolation, |activity, _| activity.sweep(now));
+            if !self.activities.contains(&isolation) {
+                gone.push(isolation);
+            }
+        }
+        gone
+    }
+
+    /// Drops everything kept, because the source's values have changed.
+    pub fn invalidate(&mut self) {
+        let all: Vec<_> = self.activities.iter().map(|(id, _)| id.clone()).collect();
+        for isolation in all {
+            self.with(&isolation, |activity, _| activity.invalidate());
+        }
+    }
+
+    fn keepers(&self) -> Vec<IsolationId> {
+        let keepers = self.activities.iter();
+        let keepers = keepers.filter(|(_, activity)| activity.share().keeps > 0);
+        keepers.map(|(isolation, _)| isolation.clone()).collect()
+    }
+
+    /// Queries that are not answered yet.
+    pub fn unanswered(&self) -> usize {
+        self.total.queries
+    }
+
+    /// Fetches that have begun and not ended.
+    pub fn under_way(&self) -> usize {
+        self.slots.len() + self.total.yielded
+    }
+
+    /// Isolation ids of which something is kept.
+    pub fn keeping(&self) -> usize {
+        self.total.keeps
+    }
+
+    /// Bytes of what is kept, as counted against the bound.
+    pub fn kept_bytes(&self) -> usize {
+        self.total.bytes
+    }
+
+    /// Whether nothing is under way, waiting, or due.
+    pub fn is_idle(&self) -> bool {
+        let mut activities = self.activities.iter();
+        activities.all(|(_, activity)| activity.is_idle() && !activity.is_over())
+            && self.tickets.is_empty()
+            && self.slots.is_empty()
+            && self.fetching.len() + self.evaluating.len() == 0
+            && self.due.is_empty()
+            && self.common.lookups + self.total.queries + self.total.evaluating == 0
+    }
+
+    /// Does something with an activity, and takes note of what it takes now and
+    /// waits for. One of which nothing is left is dropped. `None` if there is
+    /// none of this isolation id.
+    fn with<T>(
+        &mut self,
+        isolation: &IsolationId,
+        act: impl FnOnce(&mut Activity, &mut Common) -> T,
+    ) -> Option<T> {
+        let activity = self.activities.peek_mut(isolation)?;
+        let before = activity.share();
+        let result = act(activity, &mut self.common);
+        let after = activity.share();
+        self.total = self.total.with(after).without(before);
+        self.common.lookups = self.total.lookups;
+        if before.due != after.due {
+            if let Some(due) = before.due {
+                self.due.remove(&(due, activity.number()));
+            }
+            if let Some(due) = after.due {
+                self.due.insert((due, activity.number()), isolation.clone());
+            }
+        }
+        self.fetching.set(isolation, activity.wants_slot());
+        self.evaluating.set(isolation, activity.wants_evaluation());
+        if activity.is_over() {
+            self.activities.pop(isolation);
+        }
+        Some(result)
+    }
+
+    /// What an event has brought about.
+    fn effects(&mut self, answers: Option<Answers>) -> Effects {
+        let answers = answers.unwrap_or_default();
+        for (ticket, _) in &answers {
+            self.tickets.remove(ticket);
+        }
+        Effects {
+            answers,
+            forgotten: self.evict(),
+        }
+    }
+
+    /// Drops what is kept until the bounds hold. Returns the isolation ids of
+    /// which nothing is left.
+    fn evict(&mut self) -> Vec<IsolationId> {
+        let limits = self.common.limits.cache;
+        let mut gone = Vec::new();
+        loop {
+            let has_too_many = self.total.keeps > limits.isolations;
+            if !has_too_many && self.total.bytes <= limits.octets {
+                return gone;
+            }
+            let Some((isolation, activity)) = self.activities.peek_lru() else {
+                return gone;
+            };
+            let isolation = isolation.clone();
+            if activity.share().keeps == 0 {
+                // Not to be looked at again before it has kept something.
+                self.activities.promote(&isolation);
+                continue;
+            }
+            self.with(&isolation, |activity, _| match has_too_many {
+                true => activity.drop_kept(),
+                false => activity.drop_oldest(),
+            });
+            if !self.activities.contains(&isolation) {
+                gone.push(isolation);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,272 @@
+//! What activities keep beside each other: the bounds that they share.
+
+use std::time::Duration;
+
+use super::super::*;
+use crate::scheduler::CacheLimits;
+use crate::source::Heard;
+
+const CACHE: CacheLimits = CacheLimits {
+    entries: 3,
+    isolations: 2,
+    octets: 1 << 20,
+};
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn id(text: &str) -> IsolationId {
+    IsolationId::parse(text.as_bytes()).unwrap()
+}
+
+fn key(name: &str) -> NameKey {
+    NameKey::new(&format!("d/{name}")).unwrap()
+}
+
+struct World {
+    core: Core,
+    now: Instant,
+    last: Ticket,
+}
+
+impl World {
+    fn new(cache: CacheLimits) -> Self {
+        let limits = Limits {
+            slots: 4,
+            slots_per_isolation: 4,
+            evaluations: 4,
+            queries: 10,
+            queries_per_isolation: 10,
+            background: Duration::ZERO,
+            ttl: MINUTE,
+            negative_ttl: MINUTE,
+            cache,
+        };
+        Self {
+            core: Core::new(limits),
+            now: Instant::now(),
+            last: 0,
+        }
+    }
+
+    /// Resolves a name whose value has so many bytes more than it needs. The
+    /// ids that were forgotten for it.
+    fn resolve(&mut self, isolation: &str, name: &str, more: usize) -> Vec<IsolationId> {
+        self.last += 1;
+        let query = Query::parse(format!("{name}.bit").as_bytes(), false).unwrap();
+        let due = self.now + MINUTE;
+        let effects = self
+            .core
+            .ask(self.last, &id(isolation), query, due, self.now);
+        assert!(effects.is_empty());
+        let mut gone = Vec::new();
+        let mut answers = Vec::new();
+        while answers.is_empty() {
+            if let Some(job) = self.core.next_job(self.now) {
+                let value = format!("{{\"ip\":\"192.0.2.1\",\"x\":\"{}\"}}", "x".repeat(more));
+                let value = Fetched::Value(value.into_bytes().into());
+                let effects = self
+                    .core
+                    .fetched(job, Ok(Heard::from(value)), 1.0, self.now);
+                gone.extend(effects.forgotten);
+            }
+            let mut task = self.core.next_task().unwrap();
+            let step = task.evaluation.step();
+            let effects = self.core.evaluated(task, step, self.now);
+            gone.extend(effects.forgotten);
+            answers = effects.answers;
+        }
+        assert_eq!(answers.len(), 1);
+        assert!(self.core.is_idle());
+        gone
+    }
+
+    fn keeps(&mut self, isolation: &str, name: &str) -> bool {
+        let value = self.core.cached(&id(isolation), &key(name), self.now);
+        value.is_some()
+    }
+
+    fn answers(&mut self, isolation: &str, name: &str) -> bool {
+        let query = Query::parse(format!("{name}.bit").as_bytes(), false).unwrap();
+        let question = query.question().unwrap();
+        let answer = self
+            .core
+            .answer(isolation.as_bytes(), question.octets(), self.now);
+        answer.is_some()
+    }
+
+    /// Bytes, counted anew.
+    fn bytes(&self) -> usize {
+        let activities = self.core.activities.iter();
+        activities.map(|(_, activity)| activity.share().bytes).sum()
+    }
+}
+
+#[test]
+fn an_id_sees_only_what_is_its_own() {
+    let mut world = World::new(CACHE);
+    world.resolve("a", "x", 0);
+    assert!(world.keeps("a", "x") && world.answers("a", "x"));
+    for other in ["b", "A", "aa"] {
+        assert!(!world.keeps(other, "x") && !world.answers(other, "x"));
+    }
+    for other in ["", "\n"] {
+        assert!(!world.answers(other, "x"));
+    }
+    let shared = IsolationId::shared();
+    assert_eq!(world.core.cached(&shared, &key("x"), world.now), None);
+}
+
+#[test]
+fn the_least_recently_used_id_goes_first_and_is_told() {
+    let mut world = World::new(CACHE);
+    assert_eq!(world.resolve("a", "x", 0), []);
+    assert_eq!(world.resolve("b", "x", 0), []);
+    assert!(world.answers("a", "x"));
+    assert_eq!(world.resolve("c", "x", 0), [id("b")]);
+    assert!(world.keeps("a", "x") && !world.keeps("b", "x"));
+    assert_eq!(world.core.keeping(), 2);
+    assert_eq!(world.core.kept_bytes(), world.bytes());
+}
+
+/// One that only waits has nothing to lose, and takes no place of another.
+#[test]
+fn an_id_that_keeps_nothing_is_passed_over() {
+    let mut world = World::new(CACHE);
+    let query = Query::parse(b"slow.bit", false).unwrap();
+    let due = world.now + MINUTE;
+    let _ = world.core.ask(100, &id("waits"), query, due, world.now);
+    let job = world.core.next_job(world.now).unwrap();
+    let idle = |world: &World| {
+        let activity = world.core.activities.peek(&id("waits"));
+        !activity.unwrap().is_idle()
+    };
+    for (other, gone) in [("a", None), ("b", None), ("c", Some("a"))] {
+        let query = Query::parse(b"x.bit", false).unwrap();
+        let _ = world.core.ask(1, &id(other), query, due, world.now);
+        let other = world.core.next_job(world.now).unwrap();
+        let value = Heard::from(Fetched::Value(b"{}"[..].into()));
+        let effects = world.core.fetched(other, Ok(value), 1.0, world.now);
+        let mut task = world.core.next_task().unwrap();
+        let step = task.evaluation.step();
+        let _ = world.core.evaluated(task, step, world.now);
+        assert_eq!(
+            effects.forgotten,
+            gone.map(id).into_iter().collect::<Vec<_>>()
+        );
+        assert!(idle(&world));
+    }
+    // What comes for it then is kept, in the place of another.
+    let value = Heard::from(Fetched::Value(b"{}"[..].into()));
+    let effects = world.core.fetched(job, Ok(value), 1.0, world.now);
+    assert_eq!(effects.forgotten, [id("b")]);
+    assert!(world.keeps("waits", "slow"));
+}
+
+/// An id that is evicted while something is under way for it is not forgotten
+/// by the source: that would end what is under way.
+#[test]
+fn a_busy_id_is_evicted_and_not_forgotten() {
+    let mut world = World::new(CACHE);
+    world.resolve("a", "x", 0);
+    let query = Query::parse(b"slow.bit", false).unwrap();
+    let due = world.now + MINUTE;
+    let _ = world.core.ask(100, &id("a"), query, due, world.now);
+    let job = world.core.next_job(world.now).unwrap();
+    for other in ["b", "c"] {
+        let query = Query::parse(b"x.bit", false).unwrap();
+        let _ = world.core.ask(1, &id(other), query, due, world.now);
+        let other = world.core.next_job(world.now).unwrap();
+        let value = Heard::from(Fetched::Value(b"{}"[..].into()));
+        let effects = world.core.fetched(other, Ok(value), 1.0, world.now);
+        assert_eq!(effects.forgotten, []);
+        let mut task = world.core.next_task().unwrap();
+        let step = task.evaluation.step();
+        let _ = world.core.evaluated(task, step, world.now);
+    }
+    assert!(!world.keeps("a", "x"));
+    assert_eq!(job.isolation, id("a"));
+    assert!(!job.limit.cancel.is_set());
+}
+
+#[test]
+fn what_runs_out_is_swept_and_its_id_told() {
+    let mut world = World::new(CACHE);
+    world.resolve("a", "x", 0);
+    let end = world.now + MINUTE;
+    let nearly = end - Duration::from_nanos(1);
+    assert_eq!(world.core.sweep(nearly), []);
+    assert_eq!(world.core.sweep(end), [id("a")]);
+    assert_eq!((world.core.kept_bytes(), world.core.keeping()), (0, 0));
+}
+
+#[test]
+fn nothing_is_kept_of_values_that_have_changed() {
+    let mut world = World::new(CACHE);
+    world.resolve("a", "x", 0);
+    world.core.invalidate();
+    assert!(!world.keeps("a", "x") && !world.answers("a", "x"));
+    assert_eq!((world.core.kept_bytes(), world.core.keeping()), (0, 0));
+}
+
+#[test]
+fn bytes_are_bounded_whatever_is_asked_for() {
+    let cache = CacheLimits {
+        entries: 50,
+        isolations: 20,
+        octets: 40_000,
+    };
+    let mut world = World::new(cache);
+    for n in 0..1000usize {
+        let isolation = "i".repeat(1 + n % 37);
+        world.resolve(&isolation, &format!("n{}", n % 61), n * 7 % 3000);
+        assert!(world.core.kept_bytes() <= cache.octets, "after {n}");
+        assert_eq!(world.core.kept_bytes(), world.bytes(), "after {n}");
+        assert!(world.core.keeping() <= cache.isolations);
+    }
+    assert!(world.core.keeping() > 1);
+    // What could never fit is not kept, and costs the others nothing.
+    let before = world.core.kept_bytes();
+    world.resolve("new", "huge", 50_000);
+    assert_eq!(world.core.kept_bytes(), before);
+}
+
+#[test]
+fn the_bound_on_bytes_may_be_reached() {
+    let fill = |octets: usize| {
+        let mut world = World::new(CacheLimits { octets, ..CACHE });
+        world.resolve("a", "x", 0);
+        world.resolve("a", "y", 0);
+        world.core.kept_bytes()
+    };
+    let both = fill(CACHE.octets);
+    assert_eq!(fill(both), both);
+    assert!(fill(both - 1) < both);
+}
+
+#[test]
+fn bounds_of_nothing_keep_nothing() {
+    for (entries, isolations) in [(0, 5), (5, 0)] {
+        let octets = 1 << 20;
+        let mut world = World::new(CacheLimits {
+            entries,
+            isolations,
+            octets,
+        });
+        // Nothing is put in, and so nobody is to be forgotten for it.
+        assert_eq!(world.resolve("a", "x", 0), []);
+        assert!(!world.keeps("a", "x"));
+        assert_eq!(world.core.kept_bytes(), 0);
+    }
+}
+
+/// An id costs something of its own, beside what it keeps.
+#[test]
+fn an_id_weighs_its_text_and_its_maps() {
+    let weigh = |isolation: &str| {
+        let mut world = World::new(CACHE);
+        world.resolve(isolation, "x", 0);
+        world.core.kept_bytes()
+    };
+    let activity = size_of::<Activity>();
+    assert!(weigh("a") > activity, "{} > {activity}", weigh("a"));
+    assert_eq!(weigh("longer") - weigh("a"), 5);
+}

@@ -1,0 +1,4 @@
+//! The scheduler without threads.
+
+mod kept;
+mod turns;

@@ -1,0 +1,201 @@
+//! Whose fetch begins, and whose lookup is evaluated, when not all can be.
+
+use std::time::Duration;
+
+use super::super::*;
+use crate::scheduler::CacheLimits;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn id(text: &str) -> IsolationId {
+    IsolationId::parse(text.as_bytes()).unwrap()
+}
+
+struct World {
+    core: Core,
+    now: Instant,
+    last: Ticket,
+}
+
+impl World {
+    fn new(slots: usize, slots_per_isolation: usize, evaluations: usize) -> Self {
+        let limits = Limits {
+            slots,
+            slots_per_isolation,
+            evaluations,
+            queries: 100,
+            queries_per_isolation: 100,
+            background: 10 * PATIENCE,
+            ttl: PATIENCE,
+            negative_ttl: PATIENCE,
+            cache: CacheLimits {
+                entries: 100,
+                isolations: 100,
+                octets: 1 << 20,
+            },
+        };
+        Self {
+            core: Core::new(limits),
+            now: Instant::now(),
+            last: 0,
+        }
+    }
+
+    fn ask(&mut self, isolation: &str, name: &str) -> Ticket {
+        self.last += 1;
+        let query = Query::parse(format!("{name}.bit").as_bytes(), false).unwrap();
+        let due = self.now + PATIENCE;
+        let effects = self
+            .core
+            .ask(self.last, &id(isolation), query, due, self.now);
+        assert!(effects.is_empty());
+        self.last
+    }
+
+    /// The deadlines of all queries come.
+    fn expire(&mut self) {
+        self.now += PATIENCE;
+        assert!(!self.core.tick(self.now).answers.is_empty());
+    }
+
+    fn begin(&mut self) -> Option<Job> {
+        self.core.next_job(self.now)
+    }
+
+    /// The name of the fetch that begins.
+    fn begun(&mut self) -> Option<String> {
+        self.begin().map(|job| job.key.as_str().to_owned())
+    }
+
+    fn end(&mut self, job: Job) {
+        let value = Fetched::Value(b"{}"[..].into());
+        let _ = self.core.fetched(job, Ok(value), 1.0, self.now);
+    }
+}
+
+#[test]
+fn ids_take_turns() {
+    let mut world = World::new(100, 100, 1);
+    for number in 0..50 {
+        world.ask("many", &format!("m{number}"));
+    }
+    world.ask("one", "o");
+    let begun = [(); 3].map(|()| world.begun().unwrap());
+    assert_eq!(begun, ["d/m0", "d/o", "d/m1"]);
+}
+
+#[test]
+fn slots_are_bounded_in_all_and_for_each_id() {
+    let mut world = World::new(3, 2, 1);
+    for number in 0..10 {
+        world.ask("a", &format!("a{number}"));
+    }
+    let first = world.begin().unwrap();
+    assert!(world.begin().is_some());
+    assert!(world.begin().is_none(), "two of one id");
+    world.ask("b", "b0");
+    world.ask("b", "b1");
+    assert_eq!(world.begun().unwrap(), "d/b0");
+    assert!(world.begin().is_none(), "three in all");
+    assert_eq!(world.core.under_way(), 3);
+    world.end(first);
+    // Both ids want the slot: one gets it.
+    assert!(world.begin().is_some());
+    assert!(world.begin().is_none());
+}
+
+#[test]
+fn what_nobody_waits_for_yields_its_slot() {
+    let mut world = World::new(1, 1, 1);
+    world.ask("a", "a0");
+    let unwatched = world.begin().unwrap();
+    world.expire();
+    world.ask("b", "b0");
+    let second = world.begin().unwrap();
+    assert!(unwatched.limit.cancel.is_set());
+    assert_eq!(world.core.under_way(), 2);
+    // As many may have yielded as there are slots, no more.
+    world.expire();
+    world.ask("b", "b1");
+    assert!(world.begin().is_none());
+    assert!(!second.limit.cancel.is_set());
+    world.end(unwatched);
+    assert_eq!(world.begun().unwrap(), "d/b1");
+    assert!(second.limit.cancel.is_set());
+}
+
+/// An id at its own bound takes no slot of another, though that yields.
+#[test]
+fn an_id_at_its_bound_frees_a_slot_of_its_own() {
+    let mut world = World::new(3, 1, 1);
+    world.ask("other", "o");
+    let other = world.begin().unwrap();
+    world.expire();
+    world.ask("a", "a0");
+    let own = world.begin().unwrap();
+    world.ask("a", "a1");
+    assert!(world.begin().is_none());
+    world.expire();
+    world.ask("a", "a2");
+    assert_eq!(world.begun().unwrap(), "d/a2");
+    assert!(own.limit.cancel.is_set() && !other.limit.cancel.is_set());
+}
+
+/// A lookup that outlived its query needs another name: that is fetched in a
+/// free slot, after all that a query waits for.
+#[test]
+fn what_nobody_waits_for_begins_last_and_in_free_slots_only() {
+    let mut world = World::new(2, 2, 1);
+    world.ask("a", "a0");
+    let job = world.begin().unwrap();
+    world.expire();
+    let value = br#"{"import":"d/imported"}"#;
+    let value = Fetched::Value(value[..].into());
+    let _ = world.core.fetched(job, Ok(value), 1.0, world.now);
+    let mut task = world.core.next_task().unwrap();
+    let step = task.evaluation.step();
+    let _ = world.core.evaluated(task, step, world.now);
+    world.ask("b", "b0");
+    world.ask("b", "b1");
+    let first = world.begin().unwrap();
+    assert_eq!(first.key.as_str(), "d/b0");
+    assert_eq!(world.begun().unwrap(), "d/b1");
+    assert!(world.begin().is_none(), "no slot is free");
+    world.end(first);
+    assert_eq!(world.begun().unwrap(), "d/imported");
+}
+
+#[test]
+fn ids_take_turns_at_evaluation_and_have_one_each() {
+    let mut world = World::new(100, 100, 2);
+    for (isolation, name) in [
+        ("many", "m0"),
+        ("many", "m1"),
+        ("many", "m2"),
+        ("one", "o"),
+        ("two", "t"),
+    ] {
+        world.ask(isolation, name);
+        let job = world.begin().unwrap();
+        world.end(job);
+    }
+    let name = |task: &Task| task.evaluation.query().name().to_ascii();
+    let end = |world: &mut World, mut task: Task| {
+        let step = task.evaluation.step();
+        assert_eq!(world.core.evaluated(task, step, world.now).answers.len(), 1);
+    };
+    let first = world.core.next_task().unwrap();
+    let second = world.core.next_task().unwrap();
+    assert_eq!(
+        (name(&first), name(&second)),
+        ("m0.bit.".into(), "o.bit.".into())
+    );
+    assert!(world.core.next_task().is_none(), "both places are taken");
+    end(&mut world, second);
+    let third = world.core.next_task().unwrap();
+    assert_eq!(name(&third), "t.bit.", "not a second of the same id");
+    end(&mut world, third);
+    assert!(world.core.next_task().is_none());
+    end(&mut world, first);
+    assert_eq!(name(&world.core.next_task().unwrap()), "m1.bit.");
+}
