@@ -3,11 +3,15 @@
 //! Warnings are always told; the rest only when asked for with `-v`.
 //! Credentials are in none of it. Names and isolation ids stand in it as
 //! numbers (`name#1 under id#2`) unless the user wants them shown (`--log-names`).
+//! With `-v` each line, warnings too, begins with the time in UTC.
 
 mod labels;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use der::DateTime;
 
 use crate::isolation::IsolationId;
 use crate::resolve::Query;
@@ -55,6 +59,7 @@ type Sink = dyn Fn(Level, &str) + Send + Sync;
 pub struct Log {
     most: Level,
     sink: Arc<Sink>,
+    clock: fn() -> SystemTime,
     /// `None` if names and ids are shown themselves.
     numbers: Option<Arc<Numbers>>,
 }
@@ -78,13 +83,21 @@ impl fmt::Debug for Log {
 
 impl Log {
     /// A log that passes lines of `most` and more important ones to `sink`,
-    /// with the level in front.
+    /// with the level in front. If `most` is more than warnings, the time
+    /// precedes the level.
     pub fn new(most: Level, sink: impl Fn(Level, &str) + Send + Sync + 'static) -> Self {
         Self {
             most,
             sink: Arc::new(sink),
+            clock: SystemTime::now,
             numbers: Some(Arc::default()),
         }
+    }
+
+    /// The same log with another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: fn() -> SystemTime) -> Self {
+        Self { clock, ..self }
     }
 
     /// The same log with names and isolation ids shown, or with numbers in
@@ -175,7 +188,22 @@ impl Log {
 
     fn tell(&self, level: Level, text: impl fmt::Display) {
         if self.tells(level) {
-            (self.sink)(level, &format!("{level}: {text}"));
+            let time = Time((self.most > Level::Warning).then(self.clock));
+            (self.sink)(level, &format!("{time}{level}: {text}"));
+        }
+    }
+}
+
+/// The time at the beginning of a line, as RFC 3339 writes it. A line does not
+/// fail for a clock that is set before 1970 or after 9999.
+struct Time(Option<SystemTime>);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since = self.0.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        match since.map(DateTime::from_unix_duration) {
+            Some(Ok(time)) => write!(f, "{time} "),
+            _ => Ok(()),
         }
     }
 }
@@ -183,26 +211,50 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::time::Duration;
 
     use super::*;
 
     #[test]
     fn passes_what_was_asked_for() {
+        const TIMED: [&str; 3] = [
+            "2026-11-27T19:43:58Z warning: a",
+            "2026-11-27T19:43:58Z info: b",
+            "2026-11-27T19:43:58Z debug: c",
+        ];
         for (verbosity, expected) in [
             (0, &["warning: a"][..]),
-            (1, &["warning: a", "info: b"]),
-            (2, &["warning: a", "info: b", "debug: c"]),
-            (9, &["warning: a", "info: b", "debug: c"]),
+            (1, &TIMED[..2]),
+            (2, &TIMED),
+            (9, &TIMED),
         ] {
             let heard = Arc::new(Mutex::new(Vec::new()));
             let sink = Arc::clone(&heard);
             let log = Log::new(Level::from_verbosity(verbosity), move |_, line| {
                 sink.lock().unwrap().push(line.to_owned());
-            });
+            })
+            .with_clock(|| UNIX_EPOCH + Duration::from_millis(1_795_808_638_999));
             log.warn("a");
             log.info("b");
             log.debug("c");
             assert_eq!(*heard.lock().unwrap(), expected);
         }
+    }
+    #[test]
+    fn a_clock_that_no_date_fits_costs_no_line() {
+        for (since, expected) in [
+            (Duration::ZERO, "1970-01-01T00:00:00Z "),
+            (Duration::from_secs(951_782_400), "2000-02-29T00:00:00Z "),
+            (
+                Duration::from_secs(253_402_300_799),
+                "9999-12-31T23:59:59Z ",
+            ),
+            (Duration::from_secs(253_402_300_800), ""),
+        ] {
+            assert_eq!(Time(Some(UNIX_EPOCH + since)).to_string(), expected);
+        }
+        let before = UNIX_EPOCH.checked_sub(Duration::from_secs(1));
+        assert_eq!(Time(before).to_string(), "");
+        assert_eq!(Time(None).to_string(), "");
     }
 }

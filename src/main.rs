@@ -47,9 +47,8 @@ fn main() -> ExitCode {
     } = invocation;
     let level = Level::from_verbosity(verbosity);
     if command != Command::Plugin {
-        for warning in &warnings {
-            complain(&format!("warning: {warning}"));
-        }
+        let log = Log::new(level, |_, line| complain(line));
+        warnings.iter().for_each(|warning| log.warn(warning));
     }
     match command {
         Command::Plugin => run_plugin(&settings, &warnings, level),
@@ -134,15 +133,13 @@ fn run_plugin(settings: &Settings, warnings: &[String], level: Level) -> ExitCod
         let place = place.as_deref().unwrap_or("an unknown place");
         bugs.line(&format!("a bug was met at {place}; please report it"));
     }));
-    for warning in warnings {
-        notices.line(&format!("warning: {warning}"));
-    }
     let sink = Arc::clone(&notices);
     let log = Log::new(level, move |level, line| match level {
         Level::Warning => sink.line(line),
         Level::Info | Level::Debug => sink.detail(line),
     })
     .with_names(settings.log_names);
+    warnings.iter().for_each(|warning| log.warn(warning));
     let source = source(settings, log.clone());
     let hang_up = stdin.hang_up();
     let input = requests(stdin, &notices);

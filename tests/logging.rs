@@ -83,6 +83,38 @@ fn assert_quiet(lines: &[String], private: &[&str]) {
     }
 }
 
+/// The first word behind the program's name, and what follows it.
+fn time(line: &str) -> (&str, &str) {
+    let text = line.strip_prefix("ncprop279: ").unwrap_or_default();
+    text.split_once(' ').unwrap_or_default()
+}
+
+/// Whether a text is a time in UTC as RFC 3339 writes it, to the second.
+fn is_time(text: &str) -> bool {
+    let shape = text.replace(|c: char| c.is_ascii_digit(), "9");
+    shape == "9999-99-99T99:99:99Z" && text.starts_with("20")
+}
+
+/// Warnings of the settings are the first lines, and no exception.
+#[test]
+fn only_with_v_lines_carry_a_time() {
+    for (more, is_timed) in [(&[][..], false), (&["-v"], true), (&["-vv"], true)] {
+        for command in [&[][..], &["resolve", "a.bit"]] {
+            let arguments = [
+                command,
+                &["--names-file", "examples/names.json", "--log-names"],
+                more,
+            ];
+            let end = run::run(Start::new(&arguments.concat()));
+            let warned = end.stderr.iter().find(|line| line.contains("warning: "));
+            let warned = warned.unwrap_or_else(|| panic!("{arguments:?}: {end:#?}"));
+            let (first, told) = time(warned);
+            assert_eq!(is_time(first), is_timed, "{warned}");
+            assert!(!is_timed || told.starts_with("warning: "), "{warned}");
+        }
+    }
+}
+
 #[test]
 fn nothing_is_told_unasked() {
     let lines = stderr(&node(), &[]);
@@ -109,7 +141,9 @@ fn v_tells_the_source_failures_and_counts() {
     );
     assert_eq!(lines.len(), 3, "{lines:#?}");
     for line in &lines {
-        assert!(line.starts_with("ncprop279: info: "), "{line}");
+        let (time, told) = time(line);
+        assert!(is_time(time), "{line}");
+        assert!(told.starts_with("info: "), "{line}");
     }
     assert_quiet(&lines, &PRIVATE);
 }
@@ -145,8 +179,9 @@ fn vv_tells_each_step_without_names_and_ids() {
 #[test]
 fn log_names_shows_names_and_ids_after_a_warning_and_never_credentials() {
     let lines = stderr(&node(), &["-vv", "--log-names"]);
+    let (_, warned) = time(&lines[0]);
     assert!(
-        lines[0].starts_with("ncprop279: warning: log-names (command line)"),
+        warned.starts_with("warning: log-names (command line)"),
         "{lines:#?}"
     );
     for part in [
