@@ -54,6 +54,26 @@ impl fmt::Display for Milliseconds {
     }
 }
 
+/// How old something is, for people, in the largest unit of which there are
+/// two or more.
+pub struct Age {
+    /// In seconds.
+    pub seconds: u64,
+}
+
+impl fmt::Display for Age {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (count, unit) = match self.seconds {
+            0..60 => return f.write_str("less than a minute old"),
+            60..120 => return f.write_str("a minute old"),
+            120..7_200 => (self.seconds / 60, "minutes"),
+            7_200..172_800 => (self.seconds / 3_600, "hours"),
+            _ => (self.seconds / 86_400, "days"),
+        };
+        write!(f, "{count} {unit} old")
+    }
+}
+
 /// A text in lines of at most `width` columns, broken at spaces where there
 /// are any. Every line but the first begins with `indent` spaces; the first is
 /// taken to stand at column `at`.
@@ -116,6 +136,24 @@ mod tests {
         ] {
             let time = Duration::from_micros(microseconds);
             assert_eq!(Milliseconds(time).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn ages_are_in_a_unit_that_fits() {
+        for (seconds, expected) in [
+            (0, "less than a minute old"),
+            (59, "less than a minute old"),
+            (60, "a minute old"),
+            (119, "a minute old"),
+            (120, "2 minutes old"),
+            (7_199, "119 minutes old"),
+            (7_200, "2 hours old"),
+            (172_799, "47 hours old"),
+            (172_800, "2 days old"),
+            (u64::MAX, "213503982334601 days old"),
+        ] {
+            assert_eq!(Age { seconds }.to_string(), expected);
         }
     }
 

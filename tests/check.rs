@@ -19,7 +19,8 @@ use support::plugin::Start;
 use support::run::{self, Outcome};
 use support::socks::{self, ONION};
 
-/// The health of each label, such as `reachable ok`.
+/// The health of each label, such as `reachable ok`. The last line is the
+/// result, which says the same as the exit status.
 fn findings(end: &Outcome) -> Vec<String> {
     let mut found = Vec::new();
     for line in &end.stdout {
@@ -30,6 +31,14 @@ fn findings(end: &Outcome) -> Vec<String> {
             found.push(format!("{} {health}", label.trim()));
         }
     }
+    let works = end.code == Some(0);
+    let result = if works { "result ok" } else { "result FAIL" };
+    assert_eq!(found.pop().as_deref(), Some(result), "{end:#?}");
+    let words = match works {
+        true => "names are looked up in ",
+        false => "names cannot be looked up: ",
+    };
+    assert!(end.text().contains(words), "{end:#?}");
     found
 }
 
@@ -121,6 +130,38 @@ fn what_keeps_lookups_from_working_fails_with_a_remedy() {
         "{end:#?}"
     );
     assert_eq!(end.code, Some(1));
+}
+
+#[test]
+fn the_result_says_where_names_are_looked_up() {
+    let result = |node: &Node, more: &[&str]| {
+        let end = check(node, more);
+        let text = end.text();
+        let (_, result) = text.split_once("result ").unwrap();
+        let address = node.address();
+        let (before, behind) = result.split_once(&address).unwrap();
+        format!("{before}NODE{behind}")
+    };
+    let node = Node::start(Flavour::Core);
+    let more = ["--rpc-dialect", "consensusj"];
+    assert_eq!(
+        result(&node, &more),
+        "ok names are looked up in ConsensusJ-Namecoin at NODE, without isolation ids"
+    );
+    let core = result(&node, &[]);
+    let words = "ok names are looked up in Namecoin Core of unknown version at NODE";
+    assert_eq!(core, words);
+    let node = electrum(Flavour::Electrum406, &[]);
+    node.set_heights(Some((250, 250)));
+    assert_eq!(
+        result(&node, &[]),
+        "ok names are looked up in Electrum-NMC 4.0.6 at NODE, whose newest block is 250; it asks \
+         Electrum servers for each isolation id separately"
+    );
+    node.set_heights(Some((-1, 250)));
+    let end = check(&node, &[]);
+    let last = "names cannot be looked up: the node has header -1 of 250";
+    assert!(end.text().ends_with(last), "{end:#?}");
 }
 
 /// A node that answers everything but lookups is of no use.
@@ -295,6 +336,7 @@ fn members_of_a_names_file_that_are_of_no_use_are_told() {
         assert!(end.stdout[0].contains("names.json"), "{end:#?}");
         let text: Vec<_> = end.stdout.iter().map(|line| line.trim()).collect();
         assert!(text.join(" ").contains(words), "{end:#?}");
+        assert!(end.text().ends_with("and nowhere else"), "{end:#?}");
         assert_eq!(end.code, Some(0), "the others work: {end:#?}");
     }
 }

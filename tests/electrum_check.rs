@@ -32,7 +32,8 @@ fn server() -> Electrum {
     Electrum::start(chain, Options::new(Version::V1_15))
 }
 
-/// The health of each label. Whatever it says fits a terminal.
+/// The health of each label. Whatever it says fits a terminal. The last line is
+/// the result, which says the same as the exit status.
 fn findings(end: &Outcome) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for line in &end.stdout {
@@ -46,6 +47,17 @@ fn findings(end: &Outcome) -> BTreeMap<String, String> {
             found.insert(label.trim().to_owned(), health.to_owned());
         }
     }
+    let works = end.code == Some(0);
+    let expected = if works { "ok" } else { "FAIL" };
+    let result = found.remove("result");
+    assert_eq!(result.as_deref(), Some(expected), "{end:#?}");
+    let words = match works {
+        true => "names are looked up at ",
+        false => "names cannot be looked up: ",
+    };
+    let text = end.text();
+    let (_, last) = text.rsplit_once("result ").unwrap();
+    assert!(last.contains(words), "{end:#?}");
     found
 }
 
@@ -84,6 +96,13 @@ fn all_is_well_with_two_servers_and_a_proxy() {
     }
     assert!(end.says("verified up to block 13"), "{end:#?}");
     let words = end.text();
+    let result = format!(
+        "names are looked up at two operators ({}), whose answers are compared; the newest block \
+         is ",
+        TARGETS.join(", ")
+    );
+    assert!(words.contains(&result), "{words}");
+    assert!(words.ends_with(" old"), "{words}");
     assert!(
         words.contains("lookups ok an isolation id can ask"),
         "{words}"
@@ -117,7 +136,13 @@ fn a_server_alone_and_no_proxy_are_warnings() {
     let server = server();
     let at = format!("--electrum-server={}:t", server.address());
     let start = Start::new(&["check", "--network=regtest", &at]);
-    check(start, ["warn", "ok", "ok", "warn"], 0);
+    let end = check(start, ["warn", "ok", "ok", "warn"], 0);
+    let result = format!(
+        "names are looked up at one operator ({}), which cannot make values up, but could hide a \
+         name or its newest value; the newest block is ",
+        server.address()
+    );
+    assert!(end.text().contains(&result), "{end:#?}");
 }
 
 /// A `check` of servers behind a proxy.
@@ -202,6 +227,8 @@ fn headers_that_are_on_the_way_are_no_trouble() {
     let words = end.text();
     assert!(words.contains("still being fetched"), "{words}");
     assert!(words.contains("of 2500)"), "{words}");
+    let why = "names cannot be looked up: block headers are still being fetched";
+    assert!(words.contains(why), "{words}");
 }
 
 /// Servers of another network do not have the checkpoint.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::source::{Cancel, Finding, Health, Limit, Source};
+use crate::source::{Cancel, Finding, Health, Limit, RESULT, Source};
 use crate::text::{printable, wrap};
 
 use super::WIDTH;
@@ -10,14 +10,28 @@ use super::WIDTH;
 /// Columns before the text of a finding.
 const INDENT: usize = 18;
 
-/// Tries a source out.
+/// Tries a source out. The last finding says how names are looked up, or that
+/// they cannot be.
 pub fn run(timeout: Duration, source: &dyn Source) -> Vec<Finding> {
     let deadline = super::deadline(timeout);
-    source.check(&Limit {
+    let findings = source.check(&Limit {
         due: deadline,
         deadline,
         cancel: Cancel::new(),
-    })
+    });
+    concluded(findings)
+}
+
+/// If something keeps lookups from working, the first such thing is the result.
+/// What to do about it was said there.
+fn concluded(mut findings: Vec<Finding>) -> Vec<Finding> {
+    let failed = findings.iter().find(|one| one.health == Health::Fail);
+    if let Some(failed) = failed {
+        let what = format!("names cannot be looked up: {}", failed.what);
+        findings.retain(|finding| finding.label != RESULT);
+        findings.push(Finding::fail(RESULT, what, ""));
+    }
+    findings
 }
 
 /// A finding for the terminal: label, `ok`, `warn` or `FAIL`, what was found,

@@ -12,6 +12,7 @@ pub mod rpc;
 mod socks;
 pub mod told;
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -131,6 +132,16 @@ impl Finding {
     }
 }
 
+/// The label of the last finding: how names are looked up.
+pub const RESULT: &str = "result";
+
+impl Finding {
+    /// How names are looked up. A source that works says so last.
+    pub fn result(how: impl fmt::Display) -> Self {
+        Self::ok(RESULT, format!("names are looked up {how}"))
+    }
+}
+
 /// A place to ask for the value of a name.
 pub trait Source: Send + Sync {
     /// Asks once for the value of `key`, on behalf of `isolation`.
@@ -179,7 +190,8 @@ pub trait Source: Send + Sync {
     fn forget(&self, _isolation: &IsolationId) {}
 
     /// Tries the source out without looking a name up at anybody else, and
-    /// says how well each part of it works.
+    /// says how well each part of it works; last, if nothing keeps lookups from
+    /// working, how names are looked up ([`Finding::result`]).
     fn check(&self, limit: &Limit) -> Vec<Finding>;
 
     /// Looks whether values may have changed behind the caches' back since

@@ -282,11 +282,14 @@ fn findings(names: &Names, path: &Path) -> Vec<Finding> {
         let text = format!("{has}, {} {what} {first:?}", kind.count);
         Some(Finding::warn(LABEL, text, remedy))
     };
-    let warnings: Vec<_> = kinds.into_iter().filter_map(warning).collect();
-    if warnings.is_empty() {
-        return vec![Finding::ok(LABEL, has)];
+    let mut found: Vec<_> = kinds.into_iter().filter_map(warning).collect();
+    if found.is_empty() {
+        found.push(Finding::ok(LABEL, has));
     }
-    warnings
+    found.push(Finding::result(format!(
+        "in the file {path} and nowhere else"
+    )));
+    found
 }
 
 /// Members that have one thing wrong: how many, and the first by its key.

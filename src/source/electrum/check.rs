@@ -1,5 +1,6 @@
 //! Trying the Electrum source out.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::Shared;
@@ -7,7 +8,9 @@ use super::servers::Server;
 use super::state::ELSEWHERE;
 use super::sync::{Ledger, Obstacle, Status};
 use crate::isolation::IsolationId;
+use crate::snapshot::FetchFailure;
 use crate::source::{Finding, Health, Limit};
+use crate::text::Age;
 
 /// How long it may take until anything comes from any server. Who asked for
 /// the time of a first synchronisation does not wait for it where nothing does.
@@ -21,8 +24,19 @@ pub(super) fn check(shared: &Shared, servers: &[Server], limit: &Limit) -> Vec<F
     let operators = operators(&status, servers, works, shared.proxy.is_some());
     let headers = headers(&status, operators.health == Health::Fail);
     let mut found = vec![operators, headers, state(shared)];
+    let mut result = None;
     if works {
-        found.push(lookups(shared, limit));
+        match links(shared, limit) {
+            Ok(links) => {
+                found.push(can_ask(&links));
+                result = Some(how(&links, age(&shared.ledger)));
+            }
+            Err(failure) => found.push(Finding::fail(
+                "lookups",
+                failure.to_string(),
+                "try again with a greater --timeout, or name other servers with electrum-server",
+            )),
+        }
     }
     found.push(match &shared.proxy {
         Some(proxy) if !is_heard(&status) => Finding::warn(
@@ -40,6 +54,7 @@ pub(super) fn check(shared: &Shared, servers: &[Server], limit: &Limit) -> Vec<F
             "set proxy to Tor's SOCKS port, such as 127.0.0.1:9050",
         ),
     });
+    found.extend(result);
     found
 }
 
@@ -59,8 +74,7 @@ fn is_heard(status: &Status) -> bool {
 }
 
 fn operators(status: &Status, servers: &[Server], works: bool, is_proxied: bool) -> Finding {
-    let known: std::collections::BTreeSet<_> =
-        servers.iter().map(|server| &server.operator).collect();
+    let known: BTreeSet<_> = servers.iter().map(|server| &server.operator).collect();
     let heard = status.operators.join(", ");
     if !works && let Some(missing) = missing(status) {
         return Finding::fail(
@@ -156,27 +170,48 @@ fn headers(status: &Status, is_short: bool) -> Finding {
     }
 }
 
-/// Opens the connections that an isolation id would have, and asks nothing on
-/// them.
-fn lookups(shared: &Shared, limit: &Limit) -> Finding {
+/// Opens the connections that an isolation id would have, asks nothing on
+/// them, and gives the servers at their other ends.
+fn links(shared: &Shared, limit: &Limit) -> Result<Vec<Server>, FetchFailure> {
     let isolation = IsolationId::shared();
-    let seats: Result<Vec<_>, _> = (0..shared.pool.seats())
-        .map(|index| shared.pool.seat(&isolation, index, limit))
+    let servers = (0..shared.pool.seats())
+        .map(|index| {
+            let link = shared.pool.seat(&isolation, index, limit)?;
+            Ok(link.server().clone())
+        })
         .collect();
     shared.pool.forget(&isolation);
-    match seats {
-        Ok(links) => {
-            let servers: Vec<_> = links.iter().map(|link| link.server().to_string()).collect();
-            Finding::ok(
-                "lookups",
-                format!("an isolation id can ask {}", servers.join(" and ")),
-            )
-        }
-        Err(failure) => Finding::fail(
-            "lookups",
-            failure.to_string(),
-            "try again with a greater --timeout, or name other servers with electrum-server",
+    servers
+}
+
+fn can_ask(servers: &[Server]) -> Finding {
+    let servers: Vec<_> = servers.iter().map(Server::to_string).collect();
+    let text = format!("an isolation id can ask {}", servers.join(" and "));
+    Finding::ok("lookups", text)
+}
+
+/// How names are looked up at these servers, the newest block being so old.
+fn how(servers: &[Server], age: Age) -> Finding {
+    let operators: BTreeSet<_> = servers.iter().map(|one| one.operator.as_str()).collect();
+    let operators: Vec<_> = operators.into_iter().collect();
+    Finding::result(match operators.as_slice() {
+        [only] => format!(
+            "at one operator ({only}), which cannot make values up, but could hide a name or its \
+             newest value; the newest block is {age}"
         ),
+        _ => format!(
+            "at two operators ({}), whose answers are compared; the newest block is {age}",
+            operators.join(", ")
+        ),
+    })
+}
+
+/// How old the newest block is. One may be ahead of the clock.
+fn age(ledger: &Ledger) -> Age {
+    let headers = ledger.headers();
+    let time = headers.tip().map_or(0, |(_, header)| header.time);
+    Age {
+        seconds: ledger.now().saturating_sub(time.into()),
     }
 }
 

@@ -50,15 +50,17 @@ pub fn check(source: &Node, limit: &Limit) -> Vec<Finding> {
         return vec![obstacle];
     }
     let mut found = Vec::new();
-    steps(source, limit, &mut found);
+    let how = steps(source, limit, &mut found);
     found.push(way(source));
+    if let Some(how) = how {
+        found.push(Finding::result(how));
+    }
     found
 }
 
-fn steps(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {
-    let Some(key) = NameKey::new(HARMLESS) else {
-        return;
-    };
+/// How names are looked up, as far as it comes to that.
+fn steps(source: &Node, limit: &Limit, found: &mut Vec<Finding>) -> Option<String> {
+    let key = NameKey::new(HARMLESS)?;
     let setting = source.settings.dialect;
     let probe = match setting {
         DialectSetting::ConsensusJ => Dialect::ConsensusJ,
@@ -73,11 +75,17 @@ fn steps(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {
     let request = probe.name_show(&isolation, &key);
     let (secret, answer) = match source.call(&request, &Purpose::Lookup(isolation.clone()), limit) {
         Ok(answered) => answered,
-        Err(failure) => return found.push(unreachable(source, &failure)),
+        Err(failure) => {
+            found.push(unreachable(source, &failure));
+            return None;
+        }
     };
     let reply = match source.parse(&answer) {
         Ok(reply) => reply,
-        Err(failure) => return found.push(unreachable(source, &failure)),
+        Err(failure) => {
+            found.push(unreachable(source, &failure));
+            return None;
+        }
     };
     let address = source.http.address();
     found.push(Finding::ok("reachable", format!("{address} answers")));
@@ -89,13 +97,15 @@ fn steps(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {
             "isolation ids are not sent",
             "fine if the node needs no network for a lookup (its leveldbtxcache mode)",
         ));
-        return;
+        return Some(format!(
+            "in ConsensusJ-Namecoin at {address}, without isolation ids"
+        ));
     }
     match reply {
         Reply::Error(error) if probe.is_refused_by(&error) => electrum(source, limit, found),
         Reply::Error(error) => {
             let state = node_state(&error);
-            core(source, Some(state), limit, found);
+            let how = core(source, Some(state), limit, found);
             if matches!(state, NodeState::Unknown | NodeState::Refuses) && error.absence().is_none()
             {
                 let message = shown(&error, &question, &secret);
@@ -105,8 +115,9 @@ fn steps(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {
                     "the node may be too old, or of another kind: see --rpc-dialect",
                 ));
             }
+            Some(how)
         }
-        Reply::Result(_) => core(source, None, limit, found),
+        Reply::Result(_) => Some(core(source, None, limit, found)),
     }
 }
 
@@ -161,7 +172,12 @@ fn unreachable(source: &Node, failure: &FetchFailure) -> Finding {
     Finding::fail(label, failure.to_string(), remedy)
 }
 
-fn core(source: &Node, state: Option<NodeState>, limit: &Limit, found: &mut Vec<Finding>) {
+fn core(
+    source: &Node,
+    state: Option<NodeState>,
+    limit: &Limit,
+    found: &mut Vec<Finding>,
+) -> String {
     let info: Option<NetworkInfo> = ask(source, "getnetworkinfo", limit);
     let version = info.map(|info| info.subversion).unwrap_or_default();
     let version = version.trim_matches('/');
@@ -186,10 +202,14 @@ fn core(source: &Node, state: Option<NodeState>, limit: &Limit, found: &mut Vec<
     let name = chain.as_ref().map(|info| clip(&info.chain, MAX_WORD));
     let name = name.unwrap_or_default();
     let wait = "wait until the node has the chain";
+    let newest = chain.as_ref().map(|info| newest(info.blocks));
     found.push(match chain {
         Some(info) if info.initialblockdownload || info.blocks < info.headers => Finding::fail(
             "chain",
-            format!("{name}: block {} of {}", info.blocks, info.headers),
+            format!(
+                "the node has block {} of {} ({name})",
+                info.blocks, info.headers
+            ),
             wait,
         ),
         _ if state == Some(NodeState::NotReady) => {
@@ -206,12 +226,23 @@ fn core(source: &Node, state: Option<NodeState>, limit: &Limit, found: &mut Vec<
         Some(NodeState::TooOld) => Finding::fail("isolation", format!("the node {TOO_OLD}"), NEWER),
         _ => Finding::ok("isolation", "a lookup needs no network"),
     });
+    let address = source.http.address();
+    let newest = newest.unwrap_or_default();
+    format!("in Namecoin Core {version} at {address}{newest}")
 }
 
-fn electrum(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {
+/// Up to where a node's chain goes, for the result.
+fn newest(height: i64) -> String {
+    format!(", whose newest block is {height}")
+}
+
+fn electrum(source: &Node, limit: &Limit, found: &mut Vec<Finding>) -> Option<String> {
     let info = match source.info(limit) {
         Ok(info) => info,
-        Err(failure) => return found.push(unreachable(source, &failure)),
+        Err(failure) => {
+            found.push(unreachable(source, &failure));
+            return None;
+        }
     };
     let version = info.version.as_deref().unwrap_or(UNKNOWN);
     match source.settings.dialect {
@@ -229,7 +260,7 @@ fn electrum(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {
             ..
         } if !info.is_synced() => Finding::fail(
             "chain",
-            format!("header {own} of {server}"),
+            format!("the node has header {own} of {server}"),
             "wait until Electrum-NMC has synced and is connected",
         ),
         Info {
@@ -242,11 +273,28 @@ fn electrum(source: &Node, limit: &Limit, found: &mut Vec<Finding>) {
             "see in the node itself whether it is synced",
         ),
     });
-    found.push(match Isolating::of(source, &info, limit) {
-        Ok(Isolating::Yes) => Finding::ok("isolation", Isolating::Yes.text(&info)),
-        Ok(other) => Finding::warn("isolation", other.text(&info), other.remedy()),
-        Err(failure) => unreachable(source, &failure),
+    let isolating = match Isolating::of(source, &info, limit) {
+        Ok(isolating) => isolating,
+        Err(failure) => {
+            found.push(unreachable(source, &failure));
+            return None;
+        }
+    };
+    let text = isolating.text(&info);
+    found.push(match isolating {
+        Isolating::Yes => Finding::ok("isolation", text),
+        other => Finding::warn("isolation", text, other.remedy()),
     });
+    let address = source.http.address();
+    let newest = info.blockchain_height.map(newest).unwrap_or_default();
+    let asks = match isolating {
+        Isolating::Yes => "it asks Electrum servers for each isolation id separately",
+        Isolating::Untold => "it may not keep isolation ids apart",
+        _ => "it does not keep isolation ids apart",
+    };
+    Some(format!(
+        "in Electrum-NMC {version} at {address}{newest}; {asks}"
+    ))
 }
 
 /// How the node is reached.
