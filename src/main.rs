@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ncprop279::commands;
+use ncprop279::commands::progress::{self, Screen};
 use ncprop279::commands::typed::{self, Typed};
 use ncprop279::config::settings::{Settings, SourceSettings};
 use ncprop279::config::{self, Command, ConfigError, Invocation, Outcome};
@@ -74,17 +75,37 @@ fn source(settings: &Settings, log: Log) -> Arc<dyn Source> {
     }
 }
 
-/// The log of a subcommand.
-fn terminal(settings: &Settings, level: Level) -> Log {
-    let log = Log::new(level, |_, line| complain(line)).with_names(settings.log_names);
-    log.info(format_args!("names are looked up in {}", settings.source));
-    log
+/// Where a subcommand says what goes on.
+struct Terminal {
+    log: Log,
+    screen: Arc<Screen>,
 }
 
-/// The source of a subcommand, which tells the log of its requests.
-fn told(settings: &Settings, level: Level) -> Told {
-    let log = terminal(settings, level);
-    Told::new(source(settings, log.clone()), log)
+impl Terminal {
+    fn new(settings: &Settings, level: Level) -> Self {
+        // A bar has no colours, but whoever wants none wants plain text.
+        let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let screen = Arc::new(Screen::new(is_plain));
+        let lines = Arc::clone(&screen);
+        let log = Log::new(level, move |_, line| lines.line(&complaint(line)))
+            .with_names(settings.log_names);
+        log.info(format_args!("names are looked up in {}", settings.source));
+        Self { log, screen }
+    }
+
+    /// The source, which tells the log of its requests.
+    fn told(&self, settings: &Settings) -> Told {
+        Told::new(source(settings, self.log.clone()), self.log.clone())
+    }
+
+    /// Does the work, and shows the source's progress meanwhile.
+    fn watch<T>(&self, source: &dyn Source, work: impl FnOnce() -> T) -> T {
+        let say = |text: &str| match self.log.tells(Level::Info) {
+            true => self.log.info(text),
+            false => complain(text),
+        };
+        progress::watch(source, &self.screen, &say, work)
+    }
 }
 
 /// Serves a naming client on stdin and stdout.
@@ -185,9 +206,12 @@ fn resolve(
         Ok(isolation) => isolation,
         Err(status) => return status,
     };
-    let source = told(settings, level);
-    let only_onion = settings.only_onion;
-    let report = commands::resolve::run(name, isolation, only_onion, settings.timeout, &source);
+    let terminal = Terminal::new(settings, level);
+    let source = terminal.told(settings);
+    let report = terminal.watch(&source, || {
+        let only_onion = settings.only_onion;
+        commands::resolve::run(name, isolation, only_onion, settings.timeout, &source)
+    });
     match report.status() {
         Status::Success => print(&(text::printable(&report.answer()) + "\n")),
         // A script must not take a failure for an address.
@@ -222,8 +246,12 @@ fn records(
         Ok(isolation) => isolation,
         Err(status) => return status,
     };
-    let source = told(settings, level);
-    match commands::records::run(name, isolation, settings.timeout, &source) {
+    let terminal = Terminal::new(settings, level);
+    let source = terminal.told(settings);
+    let ended = terminal.watch(&source, || {
+        commands::records::run(name, isolation, settings.timeout, &source)
+    });
+    match ended {
         Ok(report) if json => {
             print(&report.to_json());
             ExitCode::SUCCESS
@@ -256,16 +284,20 @@ fn records(
 }
 
 fn check(settings: &Settings, level: Level) -> ExitCode {
+    let terminal = Terminal::new(settings, level);
     // What the plugin would warn about stands in the findings.
     let log = match level {
         Level::Warning => Log::silent(),
-        level => terminal(settings, level),
+        _ => terminal.log.clone(),
     };
     // First, as the rest may take its time: with a setting forgotten it is
     // another source than was meant.
     let tried = Finding::ok("source", settings.source.to_string());
     print(&commands::check::line(&tried));
-    let findings = commands::check::run(settings.timeout, &*source(settings, log));
+    let source = source(settings, log);
+    let findings = terminal.watch(&*source, || {
+        commands::check::run(settings.timeout, &*source)
+    });
     let mut works = true;
     for finding in &findings {
         print(&commands::check::line(finding));
@@ -314,7 +346,12 @@ fn unwritable(error: &std::io::Error) -> ExitCode {
 }
 
 fn complain(text: &str) {
-    complain_plainly(&format!("ncprop279: {text}"));
+    let _ = writeln!(std::io::stderr(), "{}", complaint(text));
+}
+
+/// A line of ours on stderr.
+fn complaint(text: &str) -> String {
+    text::printable(&format!("ncprop279: {text}"))
 }
 
 fn complain_plainly(text: &str) {

@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod explain;
+pub mod progress;
 pub mod records;
 pub mod resolve;
 pub mod typed;

@@ -7,6 +7,7 @@
 pub mod electrum;
 mod name_show;
 pub mod names_file;
+pub mod progress;
 mod proxy;
 pub mod rpc;
 mod socks;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use self::progress::Progress;
 use crate::isolation::IsolationId;
 use crate::snapshot::{FetchFailure, Fetched, NameKey};
 
@@ -193,6 +195,13 @@ pub trait Source: Send + Sync {
     /// says how well each part of it works; last, if nothing keeps lookups from
     /// working, how names are looked up ([`Finding::result`]).
     fn check(&self, limit: &Limit) -> Vec<Finding>;
+
+    /// How far the source is with what lookups have to wait for; `None` if they
+    /// need not wait, or it is not known how long. It only looks, and does not
+    /// block for long.
+    fn progress(&self) -> Option<Progress> {
+        None
+    }
 
     /// Looks whether values may have changed behind the caches' back since
     /// the last call; true means that everything cached is to be dropped.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::progress::Progress;
 use super::{Finding, Limit, Source};
 use crate::isolation::IsolationId;
 use crate::log::{Level, Log};
@@ -65,5 +66,9 @@ impl Source for Told {
 
     fn check(&self, limit: &Limit) -> Vec<Finding> {
         self.source.check(limit)
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        self.source.progress()
     }
 }

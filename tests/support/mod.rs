@@ -17,6 +17,8 @@ pub mod plugin;
 pub mod run;
 pub mod socks;
 pub mod state;
+#[cfg(unix)]
+pub mod terminal;
 
 use std::time::Duration;
 

@@ -109,7 +109,11 @@ impl Start {
         let mut child = self.command.spawn().unwrap();
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().unwrap();
-        let stderr = child.stderr.take().map(listen).unwrap_or_default();
+        // Of what goes elsewhere nothing is to be waited for.
+        let stderr = match child.stderr.take() {
+            Some(stderr) => listen(stderr),
+            None => listen(std::io::empty()),
+        };
         let (ear, unread) = if self.read_stdout {
             (listen(stdout), None)
         } else {

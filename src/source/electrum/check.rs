@@ -164,8 +164,8 @@ fn headers(status: &Status, is_short: bool) -> Finding {
         Some(obstacle) => Finding::fail(
             "headers",
             obstacle.to_string(),
-            "wait: the first time takes some minutes, and goes on from where it stopped. \
-             -v shows progress; a greater --timeout lets check wait for longer",
+            "wait: the first time takes some minutes, and goes on from where it stopped; a \
+             greater --timeout lets check wait for longer",
         ),
     }
 }

@@ -17,6 +17,7 @@ mod memory;
 mod name_script;
 mod pins;
 mod pool;
+mod progress;
 mod protocol;
 #[cfg(test)]
 mod recorded;
@@ -31,6 +32,7 @@ mod wire;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -49,6 +51,7 @@ use self::state::{ELSEWHERE, ReadOnly, State};
 use self::store::HeaderFile;
 use self::sync::{Driver, Ledger, Record, Sampling, needed};
 use self::wire::Dialer;
+use super::progress::Progress;
 use super::{Cancel, Finding, Heard, Learned, Limit, Source, proxy};
 use crate::chain::headers::Headers;
 use crate::chain::network::Network;
@@ -82,6 +85,8 @@ struct Shared {
     kept: Kept,
     ledger: Arc<Ledger>,
     pool: Arc<Pool<LookupDialer>>,
+    /// Octets that came in on connections for headers.
+    received: Arc<AtomicU64>,
 }
 
 impl fmt::Debug for ElectrumSource {
@@ -125,6 +130,7 @@ impl Inner {
         let (file, headers) = self.load_headers(state);
         let pins = Arc::new(pins);
         let dialer = Arc::new(Dialer::new(settings.proxy.clone(), Arc::clone(&pins)));
+        let received = dialer.headers_received();
         let pool = Arc::new(Pool::new(
             LookupDialer(Arc::clone(&dialer)),
             servers.clone(),
@@ -166,6 +172,7 @@ impl Inner {
             kept,
             ledger,
             pool,
+            received,
         }
     }
 
@@ -298,6 +305,13 @@ impl Source for ElectrumSource {
             return vec![obstacle];
         }
         check::check(self.0.shared(), &self.0.servers(), limit)
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        // Whoever looks on begins nothing.
+        let shared = self.0.shared.get()?;
+        let received = shared.received.load(Ordering::Relaxed);
+        progress::progress(&shared.ledger, received)
     }
 }
 

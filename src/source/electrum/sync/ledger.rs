@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bitcoin::TxMerkleNode;
 
+use super::gauge::Gauge;
 use crate::chain::candidate::Candidate;
 use crate::chain::currency::NotCurrent;
 use crate::chain::headers::{Adoption, Headers};
@@ -31,6 +32,8 @@ pub(in super::super) struct Ledger {
     /// Operators that must have answered before the chain counts.
     needed: usize,
     clock: fn() -> u64,
+    /// Headers that are not here yet.
+    pub gauge: Gauge,
 }
 
 #[derive(Debug, Default)]
@@ -127,6 +130,7 @@ impl Ledger {
             changed: Condvar::new(),
             needed,
             clock,
+            gauge: Gauge::default(),
         }
     }
 

@@ -10,6 +10,7 @@ mod bulk;
 mod catch_up;
 mod driver;
 mod gather;
+mod gauge;
 mod ledger;
 mod peer;
 mod race;
@@ -21,7 +22,8 @@ mod survey;
 mod tests;
 
 pub(super) use driver::{Driver, needed};
+pub(super) use gauge::Held;
 pub(super) use ledger::{Ledger, Obstacle, Status};
 pub(super) use peer::{Announced, Peer, PeerError, Peers};
 pub(super) use race::Record;
-pub(super) use sampling::Sampling;
+pub(super) use sampling::{NEWEST, Sampling};

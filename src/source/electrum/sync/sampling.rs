@@ -15,6 +15,7 @@ use rand::seq::SliceRandom;
 use super::super::servers::Server;
 use super::catch_up::{PATIENCE, adopt, is_too_slow, lie, tip};
 use super::driver::{Driver, Pace};
+use super::gauge::Held;
 use super::ledger::Ledger;
 use super::peer::{Peer, PeerError, Peers};
 use super::sessions::{Session, Sessions};
@@ -24,7 +25,7 @@ use crate::chain::sealed::SealedHeader;
 use crate::platform;
 
 /// The newest headers of a server's chain, which are always verified in full.
-pub(super) const NEWEST: u32 = 144;
+pub(in super::super) const NEWEST: u32 = 144;
 
 /// The fewest headers below those for which a sample is drawn.
 pub(super) const FEWEST: u32 = 2016;
@@ -62,6 +63,8 @@ enum Pending {
 #[derive(Debug)]
 struct Drawn {
     sampled: Sampled,
+    /// How many headers were drawn.
+    count: usize,
     /// Other operators that are of no help with it.
     mute: BTreeSet<String>,
     /// Connections of its own operator that failed to prove it.
@@ -78,6 +81,19 @@ enum Step {
     Left,
     /// The operator gave headers that it cannot prove.
     Refused(PeerError),
+}
+
+impl From<&Step> for Held {
+    fn from(step: &Step) -> Self {
+        match step {
+            Step::Further(Pending::Linked(linked)) => Self::Linked { tip: linked.tip() },
+            Step::Further(Pending::Drawn(drawn)) => Self::Drawn {
+                proven: drawn.count.saturating_sub(drawn.sampled.open().count()),
+                drawn: drawn.count,
+            },
+            _ => Self::Nothing,
+        }
+    }
 }
 
 impl Sampling {
@@ -133,6 +149,7 @@ impl<P: Peers> Driver<P> {
                 }
                 _ => begin(&self.ledger),
             };
+            self.ledger.gauge.set(Held::from(&step));
             match step {
                 Step::Further(pending) => {
                     self.sampling
@@ -189,8 +206,10 @@ impl<P: Peers> Driver<P> {
         let end = ends.into_iter().min().unwrap_or(0);
         if linked.tip() >= end {
             // The system's randomness, and only now that nothing can change.
+            let sampled = linked.sample(&mut rand::rng());
             return Step::Further(Pending::Drawn(Drawn {
-                sampled: linked.sample(&mut rand::rng()),
+                count: sampled.open().count(),
+                sampled,
                 mute: BTreeSet::new(),
                 withheld: 0,
             }));

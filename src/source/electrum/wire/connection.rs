@@ -59,6 +59,8 @@ pub(super) struct Link {
     calls: Arc<Calls>,
     lines: Mutex<Lines>,
     received: AtomicU64,
+    /// What all connections of this purpose have received.
+    traffic: Arc<AtomicU64>,
     purpose: Purpose,
 }
 
@@ -81,12 +83,18 @@ impl fmt::Debug for Connection {
 
 impl Link {
     /// Nothing has been sent yet.
-    pub fn new(stream: Stream, purpose: Purpose, budget: &Arc<Budget>) -> Self {
+    pub fn new(
+        stream: Stream,
+        purpose: Purpose,
+        budget: &Arc<Budget>,
+        traffic: &Arc<AtomicU64>,
+    ) -> Self {
         Self {
             stream,
             calls: Calls::new(purpose, budget),
             lines: Mutex::new(Lines::new(purpose.max_line(), budget)),
             received: AtomicU64::new(0),
+            traffic: Arc::clone(traffic),
             purpose,
         }
     }
@@ -178,6 +186,7 @@ impl Link {
         let result = self.stream.read(until).and_then(|octets| {
             let count = u64::try_from(octets.len()).unwrap_or(u64::MAX);
             self.received.fetch_add(count, Ordering::Relaxed);
+            self.traffic.fetch_add(count, Ordering::Relaxed);
             let mut lines = lock(&self.lines);
             lines.push(&octets, |line| self.calls.deliver(line))?;
             self.check_hoard(&lines)

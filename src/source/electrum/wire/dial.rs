@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use rustls::RootCertStore;
@@ -34,8 +35,24 @@ pub struct Dialer {
     proxy: Option<NodeAddress>,
     pins: Arc<Pins>,
     tls: Tls,
-    lookups: Arc<Budget>,
-    headers: Arc<Budget>,
+    lookups: Shared,
+    headers: Shared,
+}
+
+/// What the connections of one purpose share.
+struct Shared {
+    budget: Arc<Budget>,
+    /// Octets that came in, over connections that have ended too.
+    received: Arc<AtomicU64>,
+}
+
+impl Shared {
+    fn new() -> Self {
+        Self {
+            budget: Budget::new(LINE_BUDGET),
+            received: Arc::default(),
+        }
+    }
 }
 
 impl Dialer {
@@ -56,8 +73,8 @@ impl Dialer {
             proxy,
             pins,
             tls: Tls::new(authorities),
-            lookups: Budget::new(LINE_BUDGET),
-            headers: Budget::new(LINE_BUDGET),
+            lookups: Shared::new(),
+            headers: Shared::new(),
         }
     }
 
@@ -83,11 +100,11 @@ impl Dialer {
         } else {
             (None, Proof::Known)
         };
-        let budget = match purpose {
+        let Shared { budget, received } = match purpose {
             Purpose::Lookups => &self.lookups,
             Purpose::Headers => &self.headers,
         };
-        let link = Link::new(Stream::new(tcp, session), purpose, budget);
+        let link = Link::new(Stream::new(tcp, session), purpose, budget, received);
         let protocol = greet(&link, server, until)?;
         match (proof, purpose) {
             (Proof::New(key), Purpose::Headers) => self.pins.sight(&server.address, key),
@@ -96,6 +113,11 @@ impl Dialer {
             _ => {}
         }
         Ok(link.into_connection(server.clone(), protocol))
+    }
+
+    /// The octets that have come in on connections for headers.
+    pub fn headers_received(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.headers.received)
     }
 
     /// Whether a server can prove who it is, as far as is known.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
+use std::sync::atomic::Ordering;
 use std::thread;
 
 use super::*;
@@ -54,6 +55,29 @@ fn must_time_out(dialer: &Dialer, server: &Server) {
         }
     );
     assert!(begun.elapsed() < Duration::from_secs(3));
+}
+
+/// What has come in on connections for headers is counted, ended ones too, and
+/// nothing of what names cost.
+#[test]
+fn headers_are_counted_over_all_connections() {
+    let peer = saying(vec![b'x'; 2000]);
+    let (dialer, server) = (direct(), local(peer.address, false));
+    let mut sum = 0;
+    for (purpose, counts) in [
+        (Purpose::Headers, true),
+        (Purpose::Lookups, false),
+        (Purpose::Headers, true),
+    ] {
+        let connection = dialer
+            .dial(&server, purpose, soon(), &Cancel::new())
+            .unwrap();
+        assert!(connection.received() > 0);
+        sum += if counts { connection.received() } else { 0 };
+        drop(connection);
+        let received = dialer.headers_received().load(Ordering::Relaxed);
+        assert_eq!(received, sum, "{purpose:?}");
+    }
 }
 
 #[test]

@@ -1,0 +1,205 @@
+//! How fast it goes, and how long it will take: no clock, no terminal.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::source::progress::{Progress, Stage};
+
+/// The time over which the rate is taken. Replies come in bursts.
+const WINDOW: Duration = Duration::from_secs(15);
+
+/// No rate is given before so much of that time is over.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// Items of a stage from which its time is estimated. What comes before is
+/// mostly what servers say of themselves.
+const FEWEST: u128 = 25;
+
+/// No longer time is given; it would be a guess.
+const LONGEST: Duration = Duration::from_secs(99 * 3600);
+
+/// Takes the rate from one look to the next.
+#[derive(Debug, Default)]
+pub struct Meter {
+    /// Octets that had come at a moment, the oldest first.
+    octets: VecDeque<(Instant, u64)>,
+    /// The first progress of the stage.
+    first: Option<Progress>,
+}
+
+/// What is known at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// How far it is.
+    pub progress: Progress,
+    /// Octets a second.
+    pub rate: Option<u64>,
+    /// The time until lookups work.
+    pub left: Option<Duration>,
+}
+
+impl Meter {
+    /// Takes note of the progress at a moment.
+    pub fn read(&mut self, now: Instant, progress: Progress) -> Reading {
+        let rate = self.rate(now, progress.octets);
+        let left = self.left(rate, progress);
+        Reading {
+            progress,
+            rate,
+            left,
+        }
+    }
+
+    fn rate(&mut self, now: Instant, octets: u64) -> Option<u64> {
+        self.octets.push_back((now, octets));
+        // The newest that is older than the window is what it begins with.
+        while let Some(&(second, _)) = self.octets.get(1) {
+            if now.saturating_duration_since(second) < WINDOW {
+                break;
+            }
+            self.octets.pop_front();
+        }
+        let &(begun, before) = self.octets.front()?;
+        let time = now.saturating_duration_since(begun);
+        if time < SHORTEST {
+            return None;
+        }
+        let milliseconds = time.as_millis().max(1);
+        let came = u128::from(octets.saturating_sub(before)) * 1000;
+        u64::try_from(came / milliseconds).ok()
+    }
+
+    /// The rest of the stage takes as many octets for each item as what is
+    /// done of it took.
+    fn left(&mut self, rate: Option<u64>, progress: Progress) -> Option<Duration> {
+        let is_same = |first: &Progress| {
+            (first.stage, first.total == 0) == (progress.stage, progress.total == 0)
+                && first.done <= progress.done
+        };
+        let first = match self.first.filter(is_same) {
+            Some(first) => first,
+            None => *self.first.insert(progress),
+        };
+        if !matches!(progress.stage, Stage::Fetching | Stage::Proving) {
+            return None;
+        }
+        let octets = u128::from(progress.octets.saturating_sub(first.octets));
+        let done = u128::from(progress.done.saturating_sub(first.done));
+        if done < FEWEST {
+            return None;
+        }
+        let items = u128::from(progress.total.checked_sub(progress.done)?);
+        let rest = (items * octets).checked_div(done)?;
+        let rest = rest.saturating_add(progress.later.into());
+        let seconds = rest.checked_div(rate?.into())?;
+        let left = Duration::from_secs(u64::try_from(seconds).ok()?);
+        (left <= LONGEST).then_some(left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fetching(done: u64, total: u64, octets: u64) -> Progress {
+        Progress {
+            stage: Stage::Fetching,
+            done,
+            total,
+            octets,
+            later: 0,
+        }
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn rate_and_time_come_from_what_has_come() {
+        let (mut meter, begun) = (Meter::default(), Instant::now());
+        let first = meter.read(begun, fetching(0, 1000, 5_000));
+        assert_eq!((first.rate, first.left), (None, None));
+        let at = |second, progress, meter: &mut Meter| {
+            let reading = meter.read(begun + seconds(second), progress);
+            (reading.rate, reading.left)
+        };
+        // A hundred headers of 200 octets in ten seconds.
+        let read = at(10, fetching(100, 1000, 25_000), &mut meter);
+        assert_eq!(read, (Some(2_000), Some(seconds(90))));
+        // What is still to come after them counts too.
+        let later = Progress {
+            later: 20_000,
+            ..fetching(100, 1000, 25_000)
+        };
+        assert_eq!(at(10, later, &mut meter).1, Some(seconds(100)));
+        // The rate is that of the last seconds.
+        at(20, fetching(100, 1000, 25_000), &mut meter);
+        let read = at(25, fetching(200, 1000, 40_000), &mut meter);
+        assert_eq!(read.0, Some(1_000));
+        // Nothing comes any more.
+        let read = at(60, fetching(200, 1000, 40_000), &mut meter);
+        assert_eq!(read, (Some(0), None));
+    }
+
+    #[test]
+    fn another_stage_begins_anew() {
+        let (mut meter, begun) = (Meter::default(), Instant::now());
+        meter.read(begun, fetching(0, 1000, 0));
+        meter.read(begun + seconds(10), fetching(900, 1000, 100_000));
+        let proving = |done, octets| Progress {
+            stage: Stage::Proving,
+            ..fetching(done, 500, octets)
+        };
+        let read = meter.read(begun + seconds(11), proving(0, 100_000));
+        assert_eq!(read.left, None);
+        // 50 proofs of 4,000 octets, at 300,000 octets in 15 seconds.
+        let read = meter.read(begun + seconds(15), proving(50, 300_000));
+        assert_eq!(read.left, Some(seconds(450 * 4_000 / 20_000)));
+        // Another server's chain is fetched from the beginning.
+        let read = meter.read(begun + seconds(16), fetching(10, 1000, 300_000));
+        assert_eq!(read.left, None);
+    }
+
+    #[test]
+    fn there_is_no_time_where_nothing_can_be_known() {
+        let reads = [
+            // No number of headers is known, or it has been passed.
+            (fetching(5, 0, 10), fetching(50, 0, 10_000)),
+            (fetching(5, 40, 10), fetching(50, 40, 10_000)),
+            // Nothing was done, or nothing has come.
+            (fetching(5, 40, 10), fetching(5, 40, 10_000)),
+            (fetching(5, 90, 10), fetching(50, 90, 10)),
+            // Too little to go by.
+            (fetching(5, 90, 10), fetching(29, 90, 10_000)),
+            // Octets that are fewer than before.
+            (fetching(5, 90, 10), fetching(50, 90, 0)),
+            // Years.
+            (fetching(0, u64::MAX, 0), fetching(99, u64::MAX, u64::MAX)),
+            (fetching(0, 1 << 40, 0), fetching(99, 1 << 40, 100)),
+        ];
+        for (first, next) in reads {
+            let (mut meter, begun) = (Meter::default(), Instant::now());
+            meter.read(begun, first);
+            let read = meter.read(begun + seconds(10), next);
+            assert_eq!(read.left, None, "{first:?} {next:?}");
+        }
+        // A clock that stands still, or goes back.
+        let (mut meter, begun) = (Meter::default(), Instant::now() + seconds(60));
+        meter.read(begun, fetching(0, 9, 0));
+        for now in [begun, begun - seconds(30)] {
+            let read = meter.read(now, fetching(1, 9, u64::MAX));
+            assert_eq!((read.rate, read.left), (None, None));
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let (mut meter, begun) = (Meter::default(), Instant::now());
+        for tick in 0..10_000 {
+            let now = begun + Duration::from_millis(200) * tick;
+            meter.read(now, fetching(tick.into(), 20_000, u64::from(tick) * 200));
+        }
+        assert!(meter.octets.len() < 100, "{}", meter.octets.len());
+    }
+}
