@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use divan::Bencher;
 use ncprop279::isolation::IsolationId;
 use ncprop279::resolve::{Query, Question};
-use ncprop279::scheduler::{CacheLimits, Core, Limits};
+use ncprop279::scheduler::{CacheLimits, Core, Limits, Ticket};
 use ncprop279::snapshot::{Fetched, NameKey};
 
 const ENTRIES: usize = 100;
@@ -31,7 +31,11 @@ fn name(number: usize) -> String {
 /// Resolves a name, as a client and a node would have it done.
 fn resolve(core: &mut Core, isolation: &IsolationId, number: usize, now: Instant) {
     let query = Query::parse(name(number).as_bytes(), false).unwrap();
-    let _ = core.ask(1, isolation, query, now + TTL, now);
+    let ticket = Ticket {
+        client: 1,
+        number: 1,
+    };
+    let _ = core.ask(ticket, isolation, query, now + TTL, now);
     let job = core.next_job(now).unwrap();
     let value = Fetched::Value(br#"{"ip":"192.0.2.1"}"#.as_slice().into());
     let _ = core.fetched(job, Ok(value), 1.0, now);

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use ncprop279::config::settings::MissingIsolation;
-use ncprop279::prop279::line::{Line, LineReader};
-use ncprop279::prop279::request::{QueryId, Request};
-use ncprop279::prop279::response::{Status, resolved};
-use ncprop279::prop279::session::{Options, Session};
+use ncprop279::door::stdio::line::{Line, LineReader};
+use ncprop279::door::stdio::request::{QueryId, Request};
+use ncprop279::door::stdio::response::{Status, resolved};
+use ncprop279::door::stdio::session::{Options, Session};
 use ncprop279::resolve::{Answer, Query, Verdict};
 
 const LINE: &[u8] = b"RESOLVE 31337 www.example.bit isolation-id-1";

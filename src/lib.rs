@@ -7,7 +7,7 @@
 //! query belongs to. Tor keeps activities on separate circuits, and nothing
 //! here may link two of them.
 //!
-//! 1. [`prop279`] makes a request of the line, gives it a ticket, and
+//! 1. [`door::stdio`] makes a request of the line, gives it a ticket, and
 //!    remembers that the id 7 is unanswered.
 //! 2. [`resolve`] holds the answer policy: it asks for the TXT records at
 //!    `_tor.www.example.bit`, then for addresses, then for an alias.
@@ -24,7 +24,7 @@
 //!    asks again. All that belongs to one isolation id is in one value there.
 //!    One source asks Electrum servers and believes what [`chain`], the rules
 //!    of Namecoin's proof of work, lets it believe.
-//! 6. [`plugin`] writes `RESOLVED 7 0 192.0.2.1`.
+//! 6. [`door::stdio`] writes `RESOLVED 7 0 192.0.2.1`.
 //!
 //! # Embedding
 //!
@@ -52,8 +52,8 @@
 //! ```
 //!
 //! A program with a source of its own implements [`source::Source`] and hands it
-//! to [`plugin::serve`], which speaks the protocol on any pair of streams, or to
-//! [`scheduler::Lookups`]:
+//! to [`door::stdio::serve`], which speaks the protocol on any pair of streams,
+//! or to [`scheduler::Scheduler`]:
 //!
 //! ```
 //! use std::sync::{Arc, mpsc};
@@ -62,7 +62,7 @@
 //! use ncprop279::config::{self, Outcome};
 //! use ncprop279::isolation::IsolationId;
 //! use ncprop279::log::Log;
-//! use ncprop279::scheduler::{Limits, Lookups, Timekeeper};
+//! use ncprop279::scheduler::{Limits, Scheduler, Timekeeper};
 //! use ncprop279::resolve::{Query, Verdict};
 //! use ncprop279::snapshot::{Absence, FetchFailure, Fetched, NameKey};
 //! use ncprop279::source::{Finding, Limit, Source};
@@ -93,17 +93,19 @@
 //! // The usual settings; this is what the command does without options.
 //! let Outcome::Run(usual) = config::read([], &|_| None)? else { panic!() };
 //! let (sender, answers) = mpsc::channel();
-//! let lookups = Lookups::new(
+//! let scheduler = Scheduler::new(
 //!     Arc::new(One),
 //!     Limits::with(&usual.settings),
 //!     Log::silent(),
 //!     Timekeeper::start()?,
-//!     Box::new(move |ticket, verdict| drop(sender.send((ticket, verdict)))),
 //! );
+//! let client = scheduler.client(Box::new(move |number, verdict| {
+//!     drop(sender.send((number, verdict)));
+//! }));
 //! let isolation = IsolationId::parse(b"activity-1")?;
 //! let query = Query::parse(b"example.bit", false).expect("a name in our zone");
 //! let deadline = Instant::now() + Duration::from_secs(20);
-//! lookups.ask(7, &isolation, query, deadline);
+//! client.ask(7, &isolation, query, deadline);
 //! assert_eq!(answers.recv()?, (7, Verdict::Address("192.0.2.1".parse()?)));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -113,13 +115,12 @@ pub mod authority;
 pub mod chain;
 pub mod commands;
 pub mod config;
+pub mod door;
 pub mod isolation;
 pub mod log;
 pub mod notice;
 pub mod onion;
 pub mod platform;
-pub mod plugin;
-pub mod prop279;
 pub mod resolve;
 pub mod scheduler;
 pub mod snapshot;

@@ -12,19 +12,20 @@ use ncprop279::commands::progress::{self, Screen};
 use ncprop279::commands::typed::{self, Typed};
 use ncprop279::config::settings::{Settings, SourceSettings};
 use ncprop279::config::{self, Command, ConfigError, Invocation, Outcome};
+use ncprop279::door::stdio;
+use ncprop279::door::stdio::response::{Status, init_failed, init_ready};
+use ncprop279::door::stdio::session::status;
 use ncprop279::isolation::IsolationId;
 use ncprop279::log::{Level, Log};
 use ncprop279::notice::Notices;
 use ncprop279::platform::Stream;
-use ncprop279::prop279::response::{Status, init_failed, init_ready};
-use ncprop279::prop279::session::status;
 use ncprop279::scheduler::Timekeeper;
 use ncprop279::source::electrum::ElectrumSource;
 use ncprop279::source::names_file::NamesFile;
 use ncprop279::source::rpc::RpcSource;
 use ncprop279::source::told::Told;
 use ncprop279::source::{Finding, Health, Source};
-use ncprop279::{platform, plugin, text, zone};
+use ncprop279::{platform, text, zone};
 
 /// How long the last lines on stderr may take before the process ends.
 const LAST_WORDS: Duration = Duration::from_millis(200);
@@ -171,13 +172,13 @@ fn run_plugin(settings: &Settings, warnings: &[String], level: Level) -> ExitCod
         last.flush(LAST_WORDS);
         exit(1)
     };
-    let client = plugin::Streams {
+    let client = stdio::Streams {
         input,
         output: stdout,
         hang_up,
         closed,
     };
-    let served = plugin::serve(client, source, settings, timekeeper, &log);
+    let served = stdio::serve(client, source, settings, timekeeper, &log);
     if let Err(error) = served {
         notices.line(&format!("stdin cannot be read: {error}"));
     }

@@ -18,13 +18,12 @@ use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
 use ncprop279::config::settings::MissingIsolation;
+use ncprop279::door::stdio::line::Line;
+use ncprop279::door::stdio::session::{Action, Options, Session, Ticket};
 use ncprop279::isolation::IsolationId;
 use ncprop279::log::Log;
-use ncprop279::prop279::line::Line;
-use ncprop279::prop279::session::{Action, Options, Session, Ticket};
 use ncprop279::resolve::{Query, Step, Verdict, resolve};
-use ncprop279::scheduler::{CacheLimits, Limits};
-use ncprop279::scheduler::{Lookups, Timekeeper};
+use ncprop279::scheduler::{CacheLimits, Client, Limits, Scheduler, Timekeeper};
 use ncprop279::snapshot::{Absence, Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
 use ncprop279::source::{Finding, Limit, Source};
 use serde::Deserialize;
@@ -163,7 +162,8 @@ fn script(file: &File) -> (Names, BTreeSet<String>) {
 
 /// The program without its streams.
 struct World {
-    lookups: Lookups,
+    lookups: Client,
+    _scheduler: Scheduler,
     answers: Receiver<(Ticket, Verdict)>,
     session: Session,
 }
@@ -189,14 +189,11 @@ impl World {
         let deliver = move |ticket, verdict| {
             let _ = deliver.send((ticket, verdict));
         };
+        let timekeeper = Timekeeper::start().unwrap();
+        let scheduler = Scheduler::new(Arc::new(names), limits, Log::silent(), timekeeper);
         Self {
-            lookups: Lookups::new(
-                Arc::new(names),
-                limits,
-                Log::silent(),
-                Timekeeper::start().unwrap(),
-                Box::new(deliver),
-            ),
+            lookups: scheduler.client(Box::new(deliver)),
+            _scheduler: scheduler,
             answers,
             session: Session::new(Options {
                 only_onion: false,

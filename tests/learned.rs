@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use ncprop279::isolation::IsolationId;
 use ncprop279::resolve::Query;
-use ncprop279::scheduler::{Core, Limits};
+use ncprop279::scheduler::{CacheLimits, Core, Limits, Ticket};
 use ncprop279::snapshot::{Fetched, NameKey};
 use ncprop279::source::Heard;
 
@@ -30,7 +30,7 @@ fn limits() -> Limits {
         background: Duration::from_secs(10),
         ttl: TTL,
         negative_ttl: MOST,
-        cache: ncprop279::scheduler::CacheLimits {
+        cache: CacheLimits {
             entries: 10,
             isolations: 10,
             octets: 1 << 20,
@@ -54,7 +54,17 @@ fn value(text: &str) -> Fetched {
 fn with(heard: Heard, begin: Instant) -> Core {
     let mut core = Core::new(limits());
     let query = Query::parse(b"example.bit", false).unwrap();
-    let effects = core.ask(1, &id("a"), query, begin + Duration::from_secs(20), begin);
+    let ticket = Ticket {
+        client: 1,
+        number: 1,
+    };
+    let effects = core.ask(
+        ticket,
+        &id("a"),
+        query,
+        begin + Duration::from_secs(20),
+        begin,
+    );
     assert!(effects.is_empty());
     let job = core.next_job(begin).unwrap();
     let effects = core.fetched(job, Ok(heard), 1.0, begin);

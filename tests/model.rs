@@ -20,11 +20,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ncprop279::config::settings::MissingIsolation;
+use ncprop279::door::stdio::line::Line;
+use ncprop279::door::stdio::session::{Action, Options, Session};
 use ncprop279::isolation::IsolationId;
-use ncprop279::prop279::line::Line;
-use ncprop279::prop279::session::{Action, Options, Session};
 use ncprop279::resolve::{Answer, Query, Step, Verdict};
-use ncprop279::scheduler::{CacheLimits, Core, Effects, Job, Limits, Task};
+use ncprop279::scheduler::{CacheLimits, Core, Effects, Job, Limits, Task, Ticket};
 use ncprop279::snapshot::{Absence, Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -75,6 +75,10 @@ fn resolve(query: &Query, snapshot: &Snapshot) -> Step {
         }
     }
     Step::Done(Verdict::Address(last.unwrap()))
+}
+
+fn ticket_of(number: u64) -> Ticket {
+    Ticket { client: 1, number }
 }
 
 /// What the client believes: the ids that are open, and under which isolation.
@@ -156,7 +160,9 @@ impl World {
 
     fn apply(&mut self, effects: Effects) {
         // Answers are on their way for a while, and lines can overtake them.
-        self.on_the_way.extend(effects.answers);
+        let answers = effects.answers.into_iter();
+        self.on_the_way
+            .extend(answers.map(|(ticket, verdict)| (ticket.number, verdict)));
         while let Some(task) = self.core.next_task() {
             self.tasks.push(task);
         }
@@ -220,7 +226,9 @@ impl World {
             panic!("{line} led to nothing");
         };
         let deadline = self.now + TIMEOUT;
-        let effects = self.core.ask(ticket, &under, query, deadline, self.now);
+        let effects = self
+            .core
+            .ask(ticket_of(ticket), &under, query, deadline, self.now);
         self.apply(effects);
     }
 
@@ -259,7 +267,7 @@ impl World {
         assert!(self.session.out.ends_with(expected.as_bytes()));
         assert_eq!(action.is_some(), self.client.open.contains_key(&id));
         if let Some(Action::Cancel(ticket)) = action {
-            self.core.cancel(ticket);
+            self.core.cancel(ticket_of(ticket));
         }
         self.apply(Effects::default());
     }

@@ -12,9 +12,9 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use ncprop279::config::{self, Outcome};
+use ncprop279::door::stdio::{Streams, serve};
 use ncprop279::isolation::IsolationId;
 use ncprop279::log::Log;
-use ncprop279::plugin::{Streams, serve};
 use ncprop279::scheduler::Timekeeper;
 use ncprop279::snapshot::{FetchFailure, Fetched, NameKey};
 use ncprop279::source::{Finding, Limit, Source};

@@ -1,7 +1,7 @@
 //! `ncprop279 resolve --explain`: the way that a name took, for people.
 
 use crate::config::settings::SourceSettings;
-use crate::prop279::session::text as verdict_text;
+use crate::door::stdio::session::text as verdict_text;
 use crate::resolve::{Candidate, Fate, Looked};
 use crate::snapshot::Entry;
 use crate::text::{Milliseconds, printable, wrap};

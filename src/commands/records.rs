@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::written::{self, Refused};
 use crate::authority::cause::Cause;
+use crate::door::stdio::session::text;
 use crate::isolation::IsolationId;
-use crate::prop279::session::text;
 use crate::resolve::{Query, Verdict};
 use crate::snapshot::Snapshot;
 use crate::source::Source;

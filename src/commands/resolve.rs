@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::door::stdio::response::Status;
+use crate::door::stdio::session::{status, text};
 use crate::isolation::IsolationId;
-use crate::prop279::response::Status;
-use crate::prop279::session::{status, text};
 use crate::resolve::{self, Looked, Query, Step, Verdict};
 use crate::snapshot::Snapshot;
 use crate::source::Source;

@@ -3,7 +3,7 @@
 
 use std::io::{self, Read};
 
-use crate::prop279::request::Request;
+use crate::door::stdio::request::Request;
 
 /// What to say where the plugin begins to read from a terminal.
 pub const WELCOME: &str = "requests of a naming client are awaited on this terminal; to look a \

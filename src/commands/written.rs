@@ -3,7 +3,7 @@
 //!
 //! A naming client passes on what Tor got, so none of this is for the plugin.
 
-use crate::prop279::session::text;
+use crate::door::stdio::session::text;
 use crate::resolve::{Query, Verdict};
 use crate::text::clip;
 

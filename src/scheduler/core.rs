@@ -118,6 +118,13 @@ impl Core {
         }
     }
 
+    /// A client is gone, and with it its interest in all of its queries.
+    pub fn cancel_all(&mut self, client: u32) {
+        let tickets = self.tickets.keys().copied();
+        let all: Vec<_> = tickets.filter(|one| one.client == client).collect();
+        all.into_iter().for_each(|ticket| self.cancel(ticket));
+    }
+
     /// The next lookup to evaluate, if one may be.
     pub fn next_task(&mut self) -> Option<Task> {
         if self.total.evaluating >= self.common.limits.evaluations {

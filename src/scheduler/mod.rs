@@ -1,17 +1,16 @@
 //! Lookups: many at once, none of which waits for another.
 //!
-//! [`Lookups`] owns the threads; what is to be done next is decided by
-//! [`Core`], which has none. Whoever asks neither blocks on I/O nor evaluates
-//! anything: a finished answer is there at once ([`Lookups::answer`]); any other
-//! comes later through the callback, from a worker thread.
+//! [`Scheduler`] owns the threads; what is to be done next is decided by
+//! [`Core`], which has none. Those who ask are its [`Client`]s.
 
 mod activity;
 mod core;
+mod limits;
 mod ring;
 mod timekeeper;
 mod trouble;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,54 +26,8 @@ use self::trouble::Troubles;
 
 pub use self::activity::{Job, Task};
 pub use self::core::{Core, Effects};
+pub use self::limits::{CacheLimits, Limits};
 pub use self::timekeeper::Timekeeper;
-
-/// A query of the client, unique in the life of the process.
-pub type Ticket = u64;
-
-/// How much may be under way, waiting and kept (`spec/isolation.md`).
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Fetches under way.
-    pub slots: usize,
-    /// Fetches under way for one isolation id.
-    pub slots_per_isolation: usize,
-    /// Evaluations under way.
-    pub evaluations: usize,
-    /// Unanswered queries.
-    pub queries: usize,
-    /// Unanswered queries of one isolation id.
-    pub queries_per_isolation: usize,
-    /// How long a lookup goes on after its last query's deadline.
-    pub background: Duration,
-    /// How long a value is kept.
-    pub ttl: Duration,
-    /// How long an absence is kept.
-    pub negative_ttl: Duration,
-    /// How much is kept.
-    pub cache: CacheLimits,
-}
-
-/// How much may be kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CacheLimits {
-    /// Names for each id, and as many answers; 0 keeps nothing.
-    pub entries: usize,
-    /// Ids; 0 keeps nothing.
-    pub isolations: usize,
-    /// Octets over all ids, names and bookkeeping included.
-    pub octets: usize,
-}
-
-impl Limits {
-    /// How long something is kept.
-    fn ttl(&self, fetched: &Fetched) -> Duration {
-        match fetched {
-            Fetched::Value(_) => self.ttl,
-            Fetched::Absent(_) => self.negative_ttl,
-        }
-    }
-}
 
 /// How long a worker waits for work before it ends.
 const IDLE_WORKER: Duration = Duration::from_secs(30);
@@ -82,24 +35,55 @@ const IDLE_WORKER: Duration = Duration::from_secs(30);
 /// How long after a thread could not be started it is tried again.
 const SPAWN_AGAIN: Duration = Duration::from_millis(250);
 
-/// What is called with every answer. It must not block for long.
-pub type Deliver = Box<dyn Fn(Ticket, Verdict) + Send + Sync>;
+/// What is called with every answer to a client. It must not block for long.
+pub type Deliver = Box<dyn Fn(u64, Verdict) + Send + Sync>;
 
-/// The lookups of a process.
-pub struct Lookups {
+/// The lookups of a process, for all who ask.
+pub struct Scheduler {
     shared: Arc<Shared>,
+}
+
+/// One who asks: the seam between a door and the scheduler.
+///
+/// A query has a number of the client's choice, unique as long as the client
+/// lives. [`Client::answer`] gives a finished answer at once. [`Client::ask`]
+/// takes a query on, which then is answered through the client's [`Deliver`] by
+/// its deadline, exactly once, unless it is cancelled before. Neither blocks on
+/// I/O nor evaluates anything.
+///
+/// All clients share what is kept and fetched for an isolation id: whoever
+/// must not be linkable with another client uses other ids. When a client is
+/// dropped its queries are cancelled.
+pub struct Client {
+    shared: Arc<Shared>,
+    number: u32,
+}
+
+/// A query of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket {
+    /// Whose it is.
+    pub client: u32,
+    /// Which of them.
+    pub number: u64,
 }
 
 struct Shared {
     source: Arc<dyn Source>,
-    deliver: Deliver,
     log: Log,
     troubles: Troubles,
     state: Mutex<State>,
+    clients: Mutex<Clients>,
     /// There is a job, or the end.
     work: Condvar,
     /// The next moment for the timekeeper may have come nearer.
     time: Condvar,
+}
+
+#[derive(Default)]
+struct Clients {
+    last: u32,
+    deliver: HashMap<u32, Arc<Deliver>>,
 }
 
 struct State {
@@ -120,20 +104,13 @@ enum Work {
     Evaluate(Task),
 }
 
-impl Lookups {
-    /// Lookups that ask `source`, with deadlines kept by `timekeeper`. Other
-    /// threads are started when there is work.
-    pub fn new(
-        source: Arc<dyn Source>,
-        limits: Limits,
-        log: Log,
-        timekeeper: Timekeeper,
-        deliver: Deliver,
-    ) -> Self {
+impl Scheduler {
+    /// A scheduler that asks `source`, with deadlines kept by `timekeeper`.
+    /// Other threads are started when there is work.
+    pub fn new(source: Arc<dyn Source>, limits: Limits, log: Log, timekeeper: Timekeeper) -> Self {
         let keeps = !limits.ttl.is_zero() && limits.cache.entries > 0;
         let shared = Arc::new(Shared {
             source,
-            deliver,
             log,
             troubles: Troubles::default(),
             state: Mutex::new(State {
@@ -144,6 +121,7 @@ impl Lookups {
                 spawn_again: None,
                 ended: false,
             }),
+            clients: Mutex::default(),
             work: Condvar::new(),
             time: Condvar::new(),
         });
@@ -161,16 +139,30 @@ impl Lookups {
         Self { shared }
     }
 
+    /// A client whose answers go to `deliver`.
+    pub fn client(&self, deliver: Deliver) -> Client {
+        let mut clients = self.shared.clients();
+        clients.last += 1;
+        let number = clients.last;
+        clients.deliver.insert(number, Arc::new(deliver));
+        Client {
+            shared: Arc::clone(&self.shared),
+            number,
+        }
+    }
+}
+
+impl Client {
     /// The answer that is kept for an isolation id and a question, both as
-    /// octets ([`IsolationId::octets`], [`crate::resolve::Question::octets`]).
+    /// bytes ([`IsolationId::octets`], [`crate::resolve::Question::octets`]).
     pub fn answer(&self, isolation: &[u8], question: &[u8], now: Instant) -> Option<Arc<Answer>> {
         self.shared.lock().core.answer(isolation, question, now)
     }
 
-    /// Looks a query up. Its answer is delivered by `deadline`, exactly once,
-    /// unless it is cancelled. Tickets must be unique.
-    pub fn ask(&self, ticket: Ticket, isolation: &IsolationId, query: Query, deadline: Instant) {
+    /// Looks a query up.
+    pub fn ask(&self, number: u64, isolation: &IsolationId, query: Query, deadline: Instant) {
         let now = Instant::now();
+        let ticket = self.ticket(number);
         let mut state = self.shared.lock();
         let effects = state.core.ask(ticket, isolation, query, deadline, now);
         Shared::dispatch(&self.shared, &mut state, 0, now);
@@ -179,14 +171,28 @@ impl Lookups {
         self.shared.carry_out(effects);
     }
 
-    /// The client is no longer interested in a query. An answer that was on
-    /// its way may still be delivered.
-    pub fn cancel(&self, ticket: Ticket) {
+    /// Withdraws a query. An answer that is on its way may still be delivered.
+    pub fn cancel(&self, number: u64) {
+        let ticket = self.ticket(number);
         self.shared.lock().core.cancel(ticket);
+    }
+
+    fn ticket(&self, number: u64) -> Ticket {
+        Ticket {
+            client: self.number,
+            number,
+        }
     }
 }
 
-impl Drop for Lookups {
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.shared.clients().deliver.remove(&self.number);
+        self.shared.lock().core.cancel_all(self.number);
+    }
+}
+
+impl Drop for Scheduler {
     fn drop(&mut self) {
         self.shared.lock().ended = true;
         self.shared.work.notify_all();
@@ -201,10 +207,18 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn clients(&self) -> MutexGuard<'_, Clients> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Does what an event brought about, after [`Shared::forget`].
     fn carry_out(&self, effects: Effects) {
         for (ticket, verdict) in effects.answers {
-            (self.deliver)(ticket, verdict);
+            // Called without the lock: another client must not wait for it.
+            let deliver = self.clients().deliver.get(&ticket.client).map(Arc::clone);
+            if let Some(deliver) = deliver {
+                deliver(ticket.number, verdict);
+            }
         }
         self.tell_forgotten(&effects.forgotten);
     }

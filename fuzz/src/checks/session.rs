@@ -6,11 +6,11 @@ use std::net::IpAddr;
 
 use ncprop279::address::is_public;
 use ncprop279::config::settings::MissingIsolation;
+use ncprop279::door::stdio::line::{Line, LineReader, MAX_LINE};
+use ncprop279::door::stdio::request::QueryId;
+use ncprop279::door::stdio::session::{Action, Options, Session, Ticket};
 use ncprop279::isolation::IsolationId;
 use ncprop279::onion::OnionAddress;
-use ncprop279::prop279::line::{Line, LineReader, MAX_LINE};
-use ncprop279::prop279::request::QueryId;
-use ncprop279::prop279::session::{Action, Options, Session, Ticket};
 use ncprop279::resolve::{Answer, Query, Step, Verdict, resolve};
 use ncprop279::snapshot::{Absence, Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
 

@@ -13,6 +13,10 @@ const CACHE: CacheLimits = CacheLimits {
 };
 const MINUTE: Duration = Duration::from_secs(60);
 
+fn ticket(number: u64) -> Ticket {
+    Ticket { client: 1, number }
+}
+
 fn id(text: &str) -> IsolationId {
     IsolationId::parse(text.as_bytes()).unwrap()
 }
@@ -24,7 +28,7 @@ fn key(name: &str) -> NameKey {
 struct World {
     core: Core,
     now: Instant,
-    last: Ticket,
+    last: u64,
 }
 
 impl World {
@@ -55,7 +59,7 @@ impl World {
         let due = self.now + MINUTE;
         let effects = self
             .core
-            .ask(self.last, &id(isolation), query, due, self.now);
+            .ask(ticket(self.last), &id(isolation), query, due, self.now);
         assert!(effects.is_empty());
         let mut gone = Vec::new();
         let mut answers = Vec::new();
@@ -133,7 +137,9 @@ fn an_id_that_keeps_nothing_is_passed_over() {
     let mut world = World::new(CACHE);
     let query = Query::parse(b"slow.bit", false).unwrap();
     let due = world.now + MINUTE;
-    let _ = world.core.ask(100, &id("waits"), query, due, world.now);
+    let _ = world
+        .core
+        .ask(ticket(100), &id("waits"), query, due, world.now);
     let job = world.core.next_job(world.now).unwrap();
     let idle = |world: &World| {
         let activity = world.core.activities.peek(&id("waits"));
@@ -141,7 +147,7 @@ fn an_id_that_keeps_nothing_is_passed_over() {
     };
     for (other, gone) in [("a", None), ("b", None), ("c", Some("a"))] {
         let query = Query::parse(b"x.bit", false).unwrap();
-        let _ = world.core.ask(1, &id(other), query, due, world.now);
+        let _ = world.core.ask(ticket(1), &id(other), query, due, world.now);
         let other = world.core.next_job(world.now).unwrap();
         let value = Heard::from(Fetched::Value(b"{}"[..].into()));
         let effects = world.core.fetched(other, Ok(value), 1.0, world.now);
@@ -169,11 +175,11 @@ fn a_busy_id_is_evicted_and_not_forgotten() {
     world.resolve("a", "x", 0);
     let query = Query::parse(b"slow.bit", false).unwrap();
     let due = world.now + MINUTE;
-    let _ = world.core.ask(100, &id("a"), query, due, world.now);
+    let _ = world.core.ask(ticket(100), &id("a"), query, due, world.now);
     let job = world.core.next_job(world.now).unwrap();
     for other in ["b", "c"] {
         let query = Query::parse(b"x.bit", false).unwrap();
-        let _ = world.core.ask(1, &id(other), query, due, world.now);
+        let _ = world.core.ask(ticket(1), &id(other), query, due, world.now);
         let other = world.core.next_job(world.now).unwrap();
         let value = Heard::from(Fetched::Value(b"{}"[..].into()));
         let effects = world.core.fetched(other, Ok(value), 1.0, world.now);

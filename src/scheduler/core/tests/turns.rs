@@ -7,6 +7,10 @@ use crate::scheduler::CacheLimits;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
+fn ticket(number: u64) -> Ticket {
+    Ticket { client: 1, number }
+}
+
 fn id(text: &str) -> IsolationId {
     IsolationId::parse(text.as_bytes()).unwrap()
 }
@@ -14,7 +18,7 @@ fn id(text: &str) -> IsolationId {
 struct World {
     core: Core,
     now: Instant,
-    last: Ticket,
+    last: u64,
 }
 
 impl World {
@@ -41,13 +45,13 @@ impl World {
         }
     }
 
-    fn ask(&mut self, isolation: &str, name: &str) -> Ticket {
+    fn ask(&mut self, isolation: &str, name: &str) -> u64 {
         self.last += 1;
         let query = Query::parse(format!("{name}.bit").as_bytes(), false).unwrap();
         let due = self.now + PATIENCE;
         let effects = self
             .core
-            .ask(self.last, &id(isolation), query, due, self.now);
+            .ask(ticket(self.last), &id(isolation), query, due, self.now);
         assert!(effects.is_empty());
         self.last
     }
@@ -198,4 +202,20 @@ fn ids_take_turns_at_evaluation_and_have_one_each() {
     assert!(world.core.next_task().is_none());
     end(&mut world, first);
     assert_eq!(name(&world.core.next_task().unwrap()), "m1.bit.");
+}
+
+#[test]
+fn a_client_that_is_gone_leaves_nothing_behind() {
+    let mut world = World::new(1, 1, 1);
+    for name in ["a0", "a1"] {
+        world.ask("a", name);
+    }
+    let job = world.begin().unwrap();
+    world.core.cancel_all(2);
+    assert_eq!(world.core.unanswered(), 2);
+    world.core.cancel_all(1);
+    assert!(job.limit.cancel.is_set());
+    world.end(job);
+    assert!(world.core.is_idle());
+    assert_eq!(world.core.unanswered(), 0);
 }

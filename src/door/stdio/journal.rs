@@ -6,9 +6,9 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::door::stdio::session::{Ticket, status, text};
 use crate::isolation::IsolationId;
 use crate::log::{Level, Log};
-use crate::prop279::session::{Ticket, status, text};
 use crate::resolve::{Query, Verdict};
 use crate::text::Milliseconds;
 

@@ -1,11 +1,9 @@
-//! The plugin at work: a session on a pair of streams, with lookups behind it.
+//! A session on a pair of streams, with the scheduler behind it.
 //!
 //! The thread that calls [`serve`] reads lines and gives answers that are
-//! finished; it neither evaluates anything nor waits for a lookup. Answers that come later are written by the
-//! threads that found them. All of them append to one buffer under the
-//! session's lock and write it out in that order.
-
-mod journal;
+//! finished; it neither evaluates anything nor waits for a lookup. Answers that
+//! come later are written by the threads that found them. All of them append to
+//! one buffer under the session's lock and write it out in that order.
 
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,12 +14,12 @@ use std::time::{Duration, Instant};
 use crate::config::settings::Settings;
 use crate::log::Log;
 use crate::platform;
-use crate::prop279::line::LineReader;
-use crate::prop279::session::{Action, Options, Session};
-use crate::scheduler::{CacheLimits, Limits, Lookups, Timekeeper};
+use crate::scheduler::{Limits, Scheduler, Timekeeper};
 use crate::source::Source;
 
-use journal::{Found, Journal};
+use super::journal::{Found, Journal};
+use super::line::LineReader;
+use super::session::{Action, Options, Session};
 
 /// Octets of answers that are held back for one write while more lines are
 /// there to be read.
@@ -34,35 +32,6 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How often it is noticed that the client goes on reading, once its input has
 /// ended.
 const GLANCE: Duration = Duration::from_millis(50);
-
-/// Fetches under way for one isolation id.
-const SLOTS_PER_ISOLATION: usize = 8;
-
-/// Evaluations under way, each of another isolation id. They take processor
-/// time and nothing else, so that more of them at once would gain nothing.
-const EVALUATIONS: usize = 4;
-
-impl Limits {
-    /// The bounds of `spec/isolation.md`, as configured.
-    pub fn with(settings: &Settings) -> Self {
-        let cache = &settings.cache;
-        Self {
-            slots: settings.lookups,
-            slots_per_isolation: SLOTS_PER_ISOLATION.min(settings.lookups),
-            evaluations: EVALUATIONS,
-            queries: 10_000,
-            queries_per_isolation: 1_000,
-            background: Duration::from_secs(60),
-            ttl: cache.ttl,
-            negative_ttl: cache.negative_ttl,
-            cache: CacheLimits {
-                entries: cache.entries,
-                isolations: cache.isolations,
-                octets: cache.octets,
-            },
-        }
-    }
-}
 
 /// A client's streams.
 pub struct Streams<R, W, C> {
@@ -124,18 +93,13 @@ where
     source.start();
     let journal = Arc::new(Journal::new(log.clone()));
     let (answered, noted) = (Arc::clone(&client), Arc::clone(&journal));
-    let lookups = Lookups::new(
-        source,
-        Limits::with(settings),
-        log.clone(),
-        timekeeper,
-        Box::new(move |ticket, verdict| {
-            noted.answered(ticket, &verdict, Found::Lookup);
-            answered.session().answer(ticket, &verdict);
-            answered.flush_or_leave();
-            answered.idle.notify_all();
-        }),
-    );
+    let scheduler = Scheduler::new(source, Limits::with(settings), log.clone(), timekeeper);
+    let lookups = scheduler.client(Box::new(move |ticket, verdict| {
+        noted.answered(ticket, &verdict, Found::Lookup);
+        answered.session().answer(ticket, &verdict);
+        answered.flush_or_leave();
+        answered.idle.notify_all();
+    }));
 
     let mut lines = LineReader::new(input);
     // One look at the clock for all lines of a read, and one after whatever

@@ -35,10 +35,15 @@
 //! [`response`], which cannot produce such lines; what is read may be anything
 //! at all, and [`line`](mod@line) and [`request`] bound what it costs.
 //!
-//! The rooms here are the leaves: octets to lines, lines to requests, answers
-//! to octets. They do no scheduling and remember no queries.
+//! [`serve`] has the threads and the streams, and [`session`] remembers which
+//! queries are open. The others are the leaves: bytes to lines, lines to
+//! requests, answers to bytes.
 
+mod journal;
 pub mod line;
 pub mod request;
 pub mod response;
+mod serve;
 pub mod session;
+
+pub use serve::{HangUp, Streams, serve};
