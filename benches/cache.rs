@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use divan::Bencher;
 use ncprop279::isolation::IsolationId;
-use ncprop279::resolve::{Query, Question};
+use ncprop279::policy::{Query, Question};
 use ncprop279::scheduler::{CacheLimits, Core, Limits, Ticket};
 use ncprop279::snapshot::{Fetched, NameKey};
 

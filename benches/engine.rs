@@ -10,7 +10,7 @@
 )]
 
 use ncprop279::isolation::IsolationId;
-use ncprop279::resolve::{Query, Step, resolve};
+use ncprop279::policy::{Query, Step, resolve};
 use ncprop279::snapshot::{Entry, Fetched, NameKey, Snapshot};
 
 const ONION: &str =

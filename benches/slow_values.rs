@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 
 use ncprop279::isolation::IsolationId;
-use ncprop279::resolve::{Evaluation, Query, Step, Verdict};
+use ncprop279::policy::{Evaluation, Query, Step, Verdict};
 use ncprop279::snapshot::{Absence, Entry, Fetched};
 
 struct Case {

@@ -9,7 +9,7 @@
 //!
 //! 1. [`door::stdio`] makes a request of the line, gives it a ticket, and
 //!    remembers that the id 7 is unanswered.
-//! 2. [`resolve`] holds the answer policy: it asks for the TXT records at
+//! 2. The [`policy`] decides what is asked: it asks for the TXT records at
 //!    `_tor.www.example.bit`, then for addresses, then for an alias.
 //! 3. Each question goes as a DNS message, with the isolation id in an EDNS0
 //!    option, to the [`authority`], an authoritative engine for `bit.`
@@ -32,7 +32,7 @@
 //!
 //! ```
 //! use ncprop279::isolation::IsolationId;
-//! use ncprop279::resolve::{Query, Step, Verdict, resolve};
+//! use ncprop279::policy::{Query, Step, Verdict, resolve};
 //! use ncprop279::snapshot::{Entry, Fetched, NameKey, Snapshot};
 //!
 //! let isolation = IsolationId::parse(b"activity-1")?;
@@ -63,7 +63,7 @@
 //! use ncprop279::isolation::IsolationId;
 //! use ncprop279::log::Log;
 //! use ncprop279::scheduler::{Limits, Scheduler, Timekeeper};
-//! use ncprop279::resolve::{Query, Verdict};
+//! use ncprop279::policy::{Query, Verdict};
 //! use ncprop279::snapshot::{Absence, FetchFailure, Fetched, NameKey};
 //! use ncprop279::source::{Finding, Limit, Source};
 //!
@@ -118,10 +118,9 @@ pub mod config;
 pub mod door;
 pub mod isolation;
 pub mod log;
-pub mod notice;
 pub mod onion;
 pub mod platform;
-pub mod resolve;
+pub mod policy;
 pub mod scheduler;
 pub mod snapshot;
 pub mod source;

@@ -22,7 +22,7 @@ use ncprop279::door::stdio::line::Line;
 use ncprop279::door::stdio::session::{Action, Options, Session, Ticket};
 use ncprop279::isolation::IsolationId;
 use ncprop279::log::Log;
-use ncprop279::resolve::{Query, Step, Verdict, resolve};
+use ncprop279::policy::{Query, Step, Verdict, resolve};
 use ncprop279::scheduler::{CacheLimits, Client, Limits, Scheduler, Timekeeper};
 use ncprop279::snapshot::{Absence, Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
 use ncprop279::source::{Finding, Limit, Source};

@@ -12,7 +12,7 @@
 use std::time::{Duration, Instant};
 
 use ncprop279::isolation::IsolationId;
-use ncprop279::resolve::Query;
+use ncprop279::policy::Query;
 use ncprop279::scheduler::{CacheLimits, Core, Limits, Ticket};
 use ncprop279::snapshot::{Fetched, NameKey};
 use ncprop279::source::Heard;

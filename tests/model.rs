@@ -23,7 +23,7 @@ use ncprop279::config::settings::MissingIsolation;
 use ncprop279::door::stdio::line::Line;
 use ncprop279::door::stdio::session::{Action, Options, Session};
 use ncprop279::isolation::IsolationId;
-use ncprop279::resolve::{Answer, Query, Step, Verdict};
+use ncprop279::policy::{Answer, Query, Step, Verdict};
 use ncprop279::scheduler::{CacheLimits, Core, Effects, Job, Limits, Task, Ticket};
 use ncprop279::snapshot::{Absence, Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
 use rand::rngs::StdRng;

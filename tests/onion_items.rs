@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use ncprop279::isolation::IsolationId;
-use ncprop279::resolve::{Query, Step, Verdict, explain};
+use ncprop279::policy::{Query, Step, Verdict, explain};
 use ncprop279::snapshot::{Absence, Entry, Fetched, Snapshot};
 
 const ONE: &str = "pg6mmjiyjmcrsslvykfwnntlaru7p5svn6y2ymmju6nubxndf4pscryd.onion";

@@ -2,7 +2,7 @@
 
 use crate::config::settings::SourceSettings;
 use crate::door::stdio::session::text as verdict_text;
-use crate::resolve::{Candidate, Fate, Looked};
+use crate::policy::{Candidate, Fate, Looked};
 use crate::snapshot::Entry;
 use crate::text::{Milliseconds, printable, wrap};
 use crate::value::error::ItemError;

@@ -9,7 +9,7 @@ use super::written::{self, Refused};
 use crate::authority::cause::Cause;
 use crate::door::stdio::session::text;
 use crate::isolation::IsolationId;
-use crate::resolve::{Query, Verdict};
+use crate::policy::{Query, Verdict};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 use crate::text::ascii_json;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::door::stdio::response::Status;
 use crate::door::stdio::session::{status, text};
 use crate::isolation::IsolationId;
-use crate::resolve::{self, Looked, Query, Step, Verdict};
+use crate::policy::{self, Looked, Query, Step, Verdict};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 
@@ -81,7 +81,7 @@ impl Report {
         let mut snapshot = Snapshot::new(self.isolation.clone());
         loop {
             self.looked.clear();
-            let keys = match resolve::explain(query, &snapshot, &mut self.looked) {
+            let keys = match policy::explain(query, &snapshot, &mut self.looked) {
                 Step::Done(verdict) => return verdict,
                 Step::Need(keys) => keys,
             };

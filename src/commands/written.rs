@@ -4,7 +4,7 @@
 //! A naming client passes on what Tor got, so none of this is for the plugin.
 
 use crate::door::stdio::session::text;
-use crate::resolve::{Query, Verdict};
+use crate::policy::{Query, Verdict};
 use crate::text::clip;
 
 /// The most characters of a name that a message repeats.

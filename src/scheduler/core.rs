@@ -18,7 +18,7 @@ use super::activity::{Activity, Answers, Common, FetchId, Job, Share, Task};
 use super::ring::Ring;
 use super::{Limits, Ticket};
 use crate::isolation::IsolationId;
-use crate::resolve::{Answer, Query, Step, Verdict};
+use crate::policy::{Answer, Query, Step, Verdict};
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
 use crate::source::Heard;
 
@@ -262,7 +262,7 @@ impl Core {
         activity.kept(key, now).cloned()
     }
 
-    /// The answer to a question ([`crate::resolve::Question::octets`]) that
+    /// The answer to a question ([`crate::policy::Question::octets`]) that
     /// was kept for an isolation id, given as octets, which need not be those of
     /// a valid one, if all that it was made of is still kept.
     pub fn answer(

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use crate::isolation::IsolationId;
 use crate::log::Log;
 use crate::platform;
-use crate::resolve::{Answer, Evaluation, Query, Step, Verdict};
+use crate::policy::{Answer, Evaluation, Query, Step, Verdict};
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
 use crate::source::{Heard, Source, told};
 
@@ -154,7 +154,7 @@ impl Scheduler {
 
 impl Client {
     /// The answer that is kept for an isolation id and a question, both as
-    /// bytes ([`IsolationId::octets`], [`crate::resolve::Question::octets`]).
+    /// bytes ([`IsolationId::octets`], [`crate::policy::Question::octets`]).
     pub fn answer(&self, isolation: &[u8], question: &[u8], now: Instant) -> Option<Arc<Answer>> {
         self.shared.lock().core.answer(isolation, question, now)
     }

@@ -6,7 +6,7 @@ use hickory_proto::op::Message;
 use hickory_proto::rr::{Name, Record};
 use ncprop279::authority::{self, Outcome, isolation_option};
 use ncprop279::isolation::IsolationId;
-use ncprop279::resolve::{self, Evaluation, Step};
+use ncprop279::policy::{self, Evaluation, Step};
 use ncprop279::snapshot::{Absence, Entry, Fetched, NameKey, Snapshot};
 use ncprop279::value::object::MAX_NAMES;
 use ncprop279::zone::{TTL, Unanswered, listing, present};
@@ -119,7 +119,7 @@ pub fn work(data: &[u8]) {
         return;
     }
     let name = [subdomain, b"example.bit"].concat();
-    let Ok(query) = resolve::Query::parse(&name, false) else {
+    let Ok(query) = policy::Query::parse(&name, false) else {
         return;
     };
     let fetch = |key: &NameKey| {

@@ -11,7 +11,7 @@ use ncprop279::door::stdio::request::QueryId;
 use ncprop279::door::stdio::session::{Action, Options, Session, Ticket};
 use ncprop279::isolation::IsolationId;
 use ncprop279::onion::OnionAddress;
-use ncprop279::resolve::{Answer, Query, Step, Verdict, resolve};
+use ncprop279::policy::{Answer, Query, Step, Verdict, resolve};
 use ncprop279::snapshot::{Absence, Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
 
 /// The longest line that may be written, with its LF: a keyword, an id, a

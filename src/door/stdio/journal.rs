@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::door::stdio::session::{Ticket, status, text};
 use crate::isolation::IsolationId;
 use crate::log::{Level, Log};
-use crate::resolve::{Query, Verdict};
+use crate::policy::{Query, Verdict};
 use crate::text::Milliseconds;
 
 /// The least time between two lines with counts.
@@ -76,7 +76,10 @@ impl Journal {
             return;
         }
         self.state().begun.insert(ticket, Instant::now());
-        let what = self.log.query(isolation, query);
+        let what = self.log.name(isolation, || {
+            let name = query.name().to_ascii();
+            name.trim_end_matches('.').to_owned()
+        });
         let mode = if query.only_onion() {
             ", onion services only"
         } else {

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use crate::config::settings::MissingIsolation;
 use crate::isolation::IsolationId;
-use crate::resolve::{Answer, Query, Question, Verdict};
+use crate::policy::{Answer, Query, Question, Verdict};
 use crate::snapshot::FailureKind;
 
 use super::line::{Line, MAX_LINE};

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use lru::LruCache;
 
-use crate::resolve::Answer;
+use crate::policy::Answer;
 use crate::snapshot::{Fetched, NameKey};
 
 /// Bytes that a value takes beside its name and itself.

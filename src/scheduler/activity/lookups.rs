@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::{Activity, Answers, Common, FetchId, LookupId, Timer, fetches};
 use crate::isolation::IsolationId;
-use crate::resolve::{Evaluation, Query, Step, Verdict};
+use crate::policy::{Evaluation, Query, Step, Verdict};
 use crate::scheduler::Ticket;
 use crate::snapshot::{Entry, FailureKind, FetchFailure, NameKey};
 

@@ -24,7 +24,7 @@ use std::time::Instant;
 
 use super::{Limits, Ticket};
 use crate::isolation::IsolationId;
-use crate::resolve::{Answer, Evaluation, Query, Verdict};
+use crate::policy::{Answer, Evaluation, Query, Verdict};
 use crate::snapshot::{Entry, Fetched, NameKey};
 use crate::source::Cancel;
 

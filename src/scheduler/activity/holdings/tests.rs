@@ -1,7 +1,7 @@
 //! What an activity keeps, and for how long.
 
 use super::*;
-use crate::resolve::Verdict;
+use crate::policy::Verdict;
 use crate::snapshot::Absence;
 
 const ROOM: Room = Room {

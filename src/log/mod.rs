@@ -6,6 +6,7 @@
 //! With `-v` each line, warnings too, begins with the time in UTC.
 
 mod labels;
+pub mod notices;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +15,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use der::DateTime;
 
 use crate::isolation::IsolationId;
-use crate::resolve::Query;
 use crate::snapshot::NameKey;
 
 use labels::{Kind, Numbers};
@@ -129,16 +129,13 @@ impl Log {
         )
     }
 
-    /// What stands for the name of a query, with its isolation id.
-    pub fn query<'a>(
+    /// What stands for a name that was asked for, with the isolation id.
+    pub fn name<'a>(
         &'a self,
         isolation: &'a IsolationId,
-        query: &'a Query,
+        name: impl Fn() -> String + 'a,
     ) -> impl fmt::Display + 'a {
-        self.named(isolation, Kind::Name, move || {
-            let name = query.name().to_ascii();
-            name.trim_end_matches('.').to_owned()
-        })
+        self.named(isolation, Kind::Name, name)
     }
 
     /// What stands for a name key, with the isolation id that it is asked
