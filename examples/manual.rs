@@ -30,7 +30,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
              which it tells in its INIT line too.",
             "resolve prints the answer on standard output, and why there is none on standard error. Its status is that of the protocol: 0 for an answer, 1 if it is not known for now, 2 for a name outside .bit, \
              3 for one that is not registered, 4 if the time was over.",
-            "records: as resolve. check: 0 if lookups would work, else 1.",
+            "records: as resolve. check: 0 if lookups would work, else 1. checkpoint: 0 if it printed a block, else 1.",
         ],
     ),
     (

@@ -65,6 +65,7 @@ fn main() -> ExitCode {
             json,
         } => records(&settings, level, &name, isolation.as_deref(), json),
         Command::Check => check(&settings, level),
+        Command::Checkpoint => checkpoint(&settings, level),
     }
 }
 
@@ -308,6 +309,27 @@ fn check(settings: &Settings, level: Level) -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+fn checkpoint(settings: &Settings, level: Level) -> ExitCode {
+    let terminal = Terminal::new(settings, level);
+    let source = terminal.told(settings);
+    let found = terminal.watch(&source, || {
+        commands::checkpoint::run(settings.timeout, &source)
+    });
+    match found {
+        Ok(milestone) => {
+            for note in commands::checkpoint::notes(&milestone) {
+                complain_plainly(&format!("note: {note}"));
+            }
+            print(&commands::checkpoint::text(&milestone));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::FAILURE
+        }
     }
 }
 

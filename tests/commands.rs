@@ -115,8 +115,8 @@ fn a_bad_command_line_of_a_plugin_says_what_to_write() {
         ),
         (
             &["onion.bit"],
-            "unknown command (command line); commands are resolve, records, check, completions, \
-             help; to look a name up write ncprop279 resolve NAME",
+            "unknown command (command line); commands are resolve, records, check, checkpoint, \
+             completions, help; to look a name up write ncprop279 resolve NAME",
         ),
     ] {
         let output = run(arguments);

@@ -19,6 +19,9 @@ _ncprop279() {
             ncprop279,check)
                 cmd="ncprop279__subcmd__check"
                 ;;
+            ncprop279,checkpoint)
+                cmd="ncprop279__subcmd__checkpoint"
+                ;;
             ncprop279,completions)
                 cmd="ncprop279__subcmd__completions"
                 ;;
@@ -33,6 +36,9 @@ _ncprop279() {
                 ;;
             ncprop279__subcmd__help,check)
                 cmd="ncprop279__subcmd__help__subcmd__check"
+                ;;
+            ncprop279__subcmd__help,checkpoint)
+                cmd="ncprop279__subcmd__help__subcmd__checkpoint"
                 ;;
             ncprop279__subcmd__help,completions)
                 cmd="ncprop279__subcmd__help__subcmd__completions"
@@ -53,7 +59,7 @@ _ncprop279() {
 
     case "${cmd}" in
         ncprop279)
-            opts="-v -h -V --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --electrum-operators --network --checkpoint --confirmations --state-directory --verify-all-headers --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help --version resolve records check completions help"
+            opts="-v -h -V --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --electrum-operators --network --checkpoint --confirmations --state-directory --verify-all-headers --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help --version resolve records check checkpoint completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -254,6 +260,207 @@ _ncprop279() {
             return 0
             ;;
         ncprop279__subcmd__check)
+            opts="-v -h --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --electrum-operators --network --checkpoint --confirmations --state-directory --verify-all-headers --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --backend)
+                    COMPREPLY=($(compgen -W "rpc electrum file" -- "${cur}"))
+                    return 0
+                    ;;
+                --proxy)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --allow-unproxied-node)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --names-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --rpc-address)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --rpc-user)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --rpc-password)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --rpc-cookie)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --rpc-dialect)
+                    COMPREPLY=($(compgen -W "auto core electrum-nmc consensusj" -- "${cur}"))
+                    return 0
+                    ;;
+                --electrum-server)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --electrum-operators)
+                    COMPREPLY=($(compgen -W "auto 1 2" -- "${cur}"))
+                    return 0
+                    ;;
+                --network)
+                    COMPREPLY=($(compgen -W "mainnet regtest" -- "${cur}"))
+                    return 0
+                    ;;
+                --checkpoint)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --confirmations)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --state-directory)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --verify-all-headers)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --max-lookups)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --only-onion)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --missing-isolation)
+                    COMPREPLY=($(compgen -W "shared unique refuse" -- "${cur}"))
+                    return 0
+                    ;;
+                --cache-entries)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --cache-isolations)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --cache-ttl)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --cache-negative-ttl)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --log-names)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ncprop279__subcmd__checkpoint)
             opts="-v -h --verbose --backend --proxy --allow-unproxied-node --names-file --rpc-address --rpc-user --rpc-password --rpc-cookie --rpc-dialect --electrum-server --electrum-operators --network --checkpoint --confirmations --state-directory --verify-all-headers --timeout --max-lookups --only-onion --missing-isolation --cache-entries --cache-isolations --cache-ttl --cache-negative-ttl --log-names --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -656,7 +863,7 @@ _ncprop279() {
             return 0
             ;;
         ncprop279__subcmd__help)
-            opts="resolve records check completions help"
+            opts="resolve records check checkpoint completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -670,6 +877,20 @@ _ncprop279() {
             return 0
             ;;
         ncprop279__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ncprop279__subcmd__help__subcmd__checkpoint)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -24,7 +24,7 @@ function __fish_ncprop279_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l backend -d 'rpc, electrum or file [as the other settings say, else rpc]' -r -f -a "rpc\t''
+complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l backend -d 'rpc, electrum, file [implied, else rpc]' -r -f -a "rpc\t''
 electrum\t''
 file\t''"
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l proxy -d 'SOCKS5 proxy on the way, such as Tor\'s' -r -f
@@ -34,12 +34,12 @@ complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l names-file -d 'read
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l rpc-address -d 'JSON-RPC of a node [127.0.0.1:8336]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l rpc-user -d 'user name for the node' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l rpc-password -d 'password; better put in the file' -r -f
-complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l rpc-cookie -d 'cookie file, instead of user and password [Namecoin Core\'s]' -r -F
+complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l rpc-cookie -d 'cookie file [Namecoin Core\'s]' -r -F
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l rpc-dialect -d 'core, electrum-nmc, consensusj [auto]' -r -f -a "auto\t''
 core\t''
 electrum-nmc\t''
 consensusj\t''"
-complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l electrum-server -d 's with TLS, t without; may be repeated [the bundled list]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l electrum-server -d 'repeatable; s with TLS [bundled list]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l electrum-operators -d 'operators needed: auto, 1 or 2 [auto]' -r -f -a "auto\t''
 1\t''
 2\t''"
@@ -70,10 +70,11 @@ complete -c ncprop279 -n "__fish_ncprop279_needs_command" -s V -l version -d 'Pr
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -f -a "resolve" -d 'Resolve one name, print the answer'
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -f -a "records" -d 'Print the records of one name'
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -f -a "check" -d 'Try the configuration out'
+complete -c ncprop279 -n "__fish_ncprop279_needs_command" -f -a "checkpoint" -d 'Print a newer block for --checkpoint'
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -f -a "completions" -d 'Print completions for a shell'
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l isolation -d 'Ask under this isolation id' -r -f
-complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l backend -d 'rpc, electrum or file [as the other settings say, else rpc]' -r -f -a "rpc\t''
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l backend -d 'rpc, electrum, file [implied, else rpc]' -r -f -a "rpc\t''
 electrum\t''
 file\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l proxy -d 'SOCKS5 proxy on the way, such as Tor\'s' -r -f
@@ -83,12 +84,12 @@ complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l names-fi
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l rpc-address -d 'JSON-RPC of a node [127.0.0.1:8336]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l rpc-user -d 'user name for the node' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l rpc-password -d 'password; better put in the file' -r -f
-complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l rpc-cookie -d 'cookie file, instead of user and password [Namecoin Core\'s]' -r -F
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l rpc-cookie -d 'cookie file [Namecoin Core\'s]' -r -F
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l rpc-dialect -d 'core, electrum-nmc, consensusj [auto]' -r -f -a "auto\t''
 core\t''
 electrum-nmc\t''
 consensusj\t''"
-complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l electrum-server -d 's with TLS, t without; may be repeated [the bundled list]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l electrum-server -d 'repeatable; s with TLS [bundled list]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l electrum-operators -d 'operators needed: auto, 1 or 2 [auto]' -r -f -a "auto\t''
 1\t''
 2\t''"
@@ -117,7 +118,7 @@ complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l explain 
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -s v -l verbose -d 'Tell on stderr what goes on; -vv more'
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -s h -l help -d 'Print help'
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l isolation -d 'Ask under this isolation id' -r -f
-complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l backend -d 'rpc, electrum or file [as the other settings say, else rpc]' -r -f -a "rpc\t''
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l backend -d 'rpc, electrum, file [implied, else rpc]' -r -f -a "rpc\t''
 electrum\t''
 file\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l proxy -d 'SOCKS5 proxy on the way, such as Tor\'s' -r -f
@@ -127,12 +128,12 @@ complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l names-fi
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l rpc-address -d 'JSON-RPC of a node [127.0.0.1:8336]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l rpc-user -d 'user name for the node' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l rpc-password -d 'password; better put in the file' -r -f
-complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l rpc-cookie -d 'cookie file, instead of user and password [Namecoin Core\'s]' -r -F
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l rpc-cookie -d 'cookie file [Namecoin Core\'s]' -r -F
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l rpc-dialect -d 'core, electrum-nmc, consensusj [auto]' -r -f -a "auto\t''
 core\t''
 electrum-nmc\t''
 consensusj\t''"
-complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l electrum-server -d 's with TLS, t without; may be repeated [the bundled list]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l electrum-server -d 'repeatable; s with TLS [bundled list]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l electrum-operators -d 'operators needed: auto, 1 or 2 [auto]' -r -f -a "auto\t''
 1\t''
 2\t''"
@@ -160,7 +161,7 @@ complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l config -
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l json -d 'Print JSON for programs'
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -s v -l verbose -d 'Tell on stderr what goes on; -vv more'
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -s h -l help -d 'Print help'
-complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l backend -d 'rpc, electrum or file [as the other settings say, else rpc]' -r -f -a "rpc\t''
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l backend -d 'rpc, electrum, file [implied, else rpc]' -r -f -a "rpc\t''
 electrum\t''
 file\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l proxy -d 'SOCKS5 proxy on the way, such as Tor\'s' -r -f
@@ -170,12 +171,12 @@ complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l names-file
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l rpc-address -d 'JSON-RPC of a node [127.0.0.1:8336]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l rpc-user -d 'user name for the node' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l rpc-password -d 'password; better put in the file' -r -f
-complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l rpc-cookie -d 'cookie file, instead of user and password [Namecoin Core\'s]' -r -F
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l rpc-cookie -d 'cookie file [Namecoin Core\'s]' -r -F
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l rpc-dialect -d 'core, electrum-nmc, consensusj [auto]' -r -f -a "auto\t''
 core\t''
 electrum-nmc\t''
 consensusj\t''"
-complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l electrum-server -d 's with TLS, t without; may be repeated [the bundled list]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l electrum-server -d 'repeatable; s with TLS [bundled list]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l electrum-operators -d 'operators needed: auto, 1 or 2 [auto]' -r -f -a "auto\t''
 1\t''
 2\t''"
@@ -202,7 +203,49 @@ false\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l config -d 'TOML file with the same settings' -r -F
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -s v -l verbose -d 'Tell on stderr what goes on; -vv more'
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -s h -l help -d 'Print help'
-complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l backend -d 'rpc, electrum or file [as the other settings say, else rpc]' -r -f -a "rpc\t''
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l backend -d 'rpc, electrum, file [implied, else rpc]' -r -f -a "rpc\t''
+electrum\t''
+file\t''"
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l proxy -d 'SOCKS5 proxy on the way, such as Tor\'s' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l allow-unproxied-node -d 'permit going past Tor' -r -f -a "true\t''
+false\t''"
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l names-file -d 'read names from this file' -r -F
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l rpc-address -d 'JSON-RPC of a node [127.0.0.1:8336]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l rpc-user -d 'user name for the node' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l rpc-password -d 'password; better put in the file' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l rpc-cookie -d 'cookie file [Namecoin Core\'s]' -r -F
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l rpc-dialect -d 'core, electrum-nmc, consensusj [auto]' -r -f -a "auto\t''
+core\t''
+electrum-nmc\t''
+consensusj\t''"
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l electrum-server -d 'repeatable; s with TLS [bundled list]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l electrum-operators -d 'operators needed: auto, 1 or 2 [auto]' -r -f -a "auto\t''
+1\t''
+2\t''"
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l network -d 'mainnet or regtest [mainnet]' -r -f -a "mainnet\t''
+regtest\t''"
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l checkpoint -d 'the block to start from' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l confirmations -d 'blocks that must confirm a value [12]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l state-directory -d 'where block headers and keys are kept' -r -F
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l verify-all-headers -d 'verify every header\'s work' -r -f -a "true\t''
+false\t''"
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l timeout -d 'time for a query, decimal [20]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l max-lookups -d 'requests under way at once [64]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l only-onion -d 'answer with onion services only' -r -f -a "true\t''
+false\t''"
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l missing-isolation -d 'without an isolation id: shared, unique or refuse [shared]' -r -f -a "shared\t''
+unique\t''
+refuse\t''"
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l cache-entries -d 'names for each isolation id [100]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l cache-isolations -d 'isolation ids [1000]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l cache-ttl -d 'keep values this long [600]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l cache-negative-ttl -d 'keep absence this long [60]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l log-names -d 'show names and ids in the log of -vv' -r -f -a "true\t''
+false\t''"
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l config -d 'TOML file with the same settings' -r -F
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -s v -l verbose -d 'Tell on stderr what goes on; -vv more'
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -s h -l help -d 'Print help'
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l backend -d 'rpc, electrum, file [implied, else rpc]' -r -f -a "rpc\t''
 electrum\t''
 file\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l proxy -d 'SOCKS5 proxy on the way, such as Tor\'s' -r -f
@@ -212,12 +255,12 @@ complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l name
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l rpc-address -d 'JSON-RPC of a node [127.0.0.1:8336]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l rpc-user -d 'user name for the node' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l rpc-password -d 'password; better put in the file' -r -f
-complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l rpc-cookie -d 'cookie file, instead of user and password [Namecoin Core\'s]' -r -F
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l rpc-cookie -d 'cookie file [Namecoin Core\'s]' -r -F
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l rpc-dialect -d 'core, electrum-nmc, consensusj [auto]' -r -f -a "auto\t''
 core\t''
 electrum-nmc\t''
 consensusj\t''"
-complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l electrum-server -d 's with TLS, t without; may be repeated [the bundled list]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l electrum-server -d 'repeatable; s with TLS [bundled list]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l electrum-operators -d 'operators needed: auto, 1 or 2 [auto]' -r -f -a "auto\t''
 1\t''
 2\t''"
@@ -244,9 +287,10 @@ false\t''"
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l config -d 'TOML file with the same settings' -r -F
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -s v -l verbose -d 'Tell on stderr what goes on; -vv more'
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c ncprop279 -n "__fish_ncprop279_using_subcommand help; and not __fish_seen_subcommand_from resolve records check completions help" -f -a "resolve" -d 'Resolve one name, print the answer'
-complete -c ncprop279 -n "__fish_ncprop279_using_subcommand help; and not __fish_seen_subcommand_from resolve records check completions help" -f -a "records" -d 'Print the records of one name'
-complete -c ncprop279 -n "__fish_ncprop279_using_subcommand help; and not __fish_seen_subcommand_from resolve records check completions help" -f -a "check" -d 'Try the configuration out'
-complete -c ncprop279 -n "__fish_ncprop279_using_subcommand help; and not __fish_seen_subcommand_from resolve records check completions help" -f -a "completions" -d 'Print completions for a shell'
-complete -c ncprop279 -n "__fish_ncprop279_using_subcommand help; and not __fish_seen_subcommand_from resolve records check completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand help; and not __fish_seen_subcommand_from resolve records check checkpoint completions help" -f -a "resolve" -d 'Resolve one name, print the answer'
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand help; and not __fish_seen_subcommand_from resolve records check checkpoint completions help" -f -a "records" -d 'Print the records of one name'
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand help; and not __fish_seen_subcommand_from resolve records check checkpoint completions help" -f -a "check" -d 'Try the configuration out'
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand help; and not __fish_seen_subcommand_from resolve records check checkpoint completions help" -f -a "checkpoint" -d 'Print a newer block for --checkpoint'
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand help; and not __fish_seen_subcommand_from resolve records check checkpoint completions help" -f -a "completions" -d 'Print completions for a shell'
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand help; and not __fish_seen_subcommand_from resolve records check checkpoint completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -f -a "bash elvish fish powershell zsh"

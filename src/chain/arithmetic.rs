@@ -10,7 +10,7 @@ pub(super) fn zero() -> Work {
 }
 
 /// The sum, or the greatest work there is if the sum is beyond it.
-fn saturating_sum(a: Work, b: Work) -> Work {
+pub(super) fn saturating_sum(a: Work, b: Work) -> Work {
     let mut octets = [0; 32];
     let mut carry = false;
     let places = octets.as_chunks_mut().0.iter_mut();

@@ -127,6 +127,22 @@ impl Headers {
         self.work
     }
 
+    /// The work of the blocks above the checkpoint up to a height; `None` if
+    /// that is not known or not above the checkpoint.
+    pub fn work_up_to(&self, height: u32) -> Option<Work> {
+        let count = height.checked_sub(self.checkpoint.height)?;
+        let blocks = self.proven().get(..usize::try_from(count).ok()?)?;
+        (!blocks.is_empty()).then(|| arithmetic::total(blocks))
+    }
+
+    /// The work of the whole chain up to a height above the checkpoint, if the
+    /// work up to the checkpoint is known too.
+    pub fn total_work_up_to(&self, height: u32) -> Option<Work> {
+        let below = self.network.work_up_to(self.checkpoint)?;
+        let above = self.work_up_to(height)?;
+        Some(arithmetic::saturating_sum(below, above))
+    }
+
     /// The lowest height without which no header above the checkpoint can be
     /// verified.
     pub fn lowest_for_rules(&self) -> u32 {

@@ -1,7 +1,10 @@
 //! What differs between Namecoin's networks.
 
+use std::fmt;
+use std::str::FromStr;
+
 use bitcoin::hashes::Hash;
-use bitcoin::{BlockHash, CompactTarget, Target};
+use bitcoin::{BlockHash, CompactTarget, Target, Work};
 
 /// The chain id by which merged mining tells Namecoin from other chains.
 pub const CHAIN_ID: u32 = 1;
@@ -18,13 +21,39 @@ pub enum Network {
     Regtest,
 }
 
-/// A block that is taken for granted, by its height and hash.
+/// A block that is taken for granted, by its height and hash; in text
+/// `HEIGHT:HASH`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The block's height.
     pub height: u32,
     /// The block's hash.
     pub hash: BlockHash,
+}
+
+impl fmt::Display for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.height, self.hash)
+    }
+}
+
+/// A text is not `HEIGHT:HASH`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoCheckpoint;
+
+impl FromStr for Checkpoint {
+    type Err = NoCheckpoint;
+
+    fn from_str(text: &str) -> Result<Self, NoCheckpoint> {
+        let (height, hash) = text.split_once(':').ok_or(NoCheckpoint)?;
+        if !height.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(NoCheckpoint);
+        }
+        Ok(Self {
+            height: height.parse().map_err(|_| NoCheckpoint)?,
+            hash: hash.parse().map_err(|_| NoCheckpoint)?,
+        })
+    }
 }
 
 impl Network {
@@ -46,16 +75,27 @@ impl Network {
 
     /// The block from which verification starts unless the user names one.
     pub fn checkpoint(self) -> Checkpoint {
+        let genesis = Checkpoint {
+            height: 0,
+            hash: self.genesis(),
+        };
         match self {
-            // The block that Namecoin Core assumes to be valid.
-            Self::Mainnet => Checkpoint {
-                height: 815_000,
-                hash: hash(CHECKPOINT_MAINNET),
-            },
-            Self::Regtest => Checkpoint {
-                height: 0,
-                hash: self.genesis(),
-            },
+            // A test reads the constant, so it can be read.
+            Self::Mainnet => CHECKPOINT_MAINNET.parse().unwrap_or(genesis),
+            Self::Regtest => genesis,
+        }
+    }
+
+    /// The work of the chain up to and including a block, if that is the one
+    /// from which verification starts unless the user names another.
+    pub fn work_up_to(self, checkpoint: Checkpoint) -> Option<Work> {
+        if checkpoint != self.checkpoint() {
+            return None;
+        }
+        match self {
+            Self::Mainnet => Work::from_unprefixed_hex(CHECKPOINT_WORK_MAINNET).ok(),
+            // The genesis has the easiest target.
+            Self::Regtest => Some(self.easiest_target().to_work()),
         }
     }
 
@@ -119,7 +159,12 @@ impl Network {
 // In the usual notation, which is the reverse of the order in memory.
 const GENESIS_MAINNET: &str = "000000000062b72c5e2ceb45fbc8587e807c155b0da735e6483dfba2f0a9c770";
 const GENESIS_REGTEST: &str = "0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206";
-const CHECKPOINT_MAINNET: &str = "46c38b14b25fef782cc454cac284b720f58ad414d2c323a980ede420da6affcf";
+
+// What `ncprop279 checkpoint` prints for a release. This is the block that
+// Namecoin Core assumes to be valid.
+const CHECKPOINT_MAINNET: &str =
+    "815000:46c38b14b25fef782cc454cac284b720f58ad414d2c323a980ede420da6affcf";
+const CHECKPOINT_WORK_MAINNET: &str = "a88f4530bb8eaceaffde5c50";
 
 /// A hash from its usual notation, most significant octet first.
 fn hash(hex: &str) -> BlockHash {
@@ -143,8 +188,49 @@ mod tests {
         assert_eq!(Network::Mainnet.genesis().to_string(), GENESIS_MAINNET);
         assert_eq!(Network::Regtest.genesis().to_string(), GENESIS_REGTEST);
         let checkpoint = Network::Mainnet.checkpoint();
-        assert_eq!(checkpoint.hash.to_string(), CHECKPOINT_MAINNET);
-        assert_eq!(checkpoint.height, 815_000);
+        assert_eq!(checkpoint.to_string(), CHECKPOINT_MAINNET);
+        assert!(checkpoint.height >= 815_000);
+    }
+
+    #[test]
+    fn the_work_up_to_the_own_checkpoint_is_known_and_no_other() {
+        let work = |network: Network, checkpoint| {
+            let work = network.work_up_to(checkpoint)?;
+            Some(format!("{work:x}").trim_start_matches('0').to_owned())
+        };
+        for (network, expected) in [
+            (Network::Mainnet, CHECKPOINT_WORK_MAINNET),
+            (Network::Regtest, "2"),
+        ] {
+            let own = network.checkpoint();
+            assert_eq!(work(network, own).as_deref(), Some(expected));
+            let other = Checkpoint {
+                height: own.height + 1,
+                ..own
+            };
+            assert_eq!(work(network, other), None);
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_is_height_and_hash() {
+        let hash = "ab".repeat(32);
+        let text = format!("12:{hash}");
+        assert_eq!(text.parse::<Checkpoint>().unwrap().to_string(), text);
+        for text in [
+            "",
+            "12",
+            "12:",
+            &format!("+12:{hash}"),
+            &format!(":{hash}"),
+            &format!("-1:{hash}"),
+            &format!("4294967296:{hash}"),
+            &format!("12:{hash}0"),
+            &format!("12: {hash}"),
+            &format!("12:{}", &hash[1..]),
+        ] {
+            assert_eq!(text.parse::<Checkpoint>(), Err(NoCheckpoint), "{text}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! plugin on a terminal.
 
 pub mod check;
+pub mod checkpoint;
 pub mod explain;
 pub mod progress;
 pub mod records;

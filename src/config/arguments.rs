@@ -13,7 +13,14 @@ use super::mistakes::{self, explain};
 use super::{Command, upstream};
 
 /// The subcommands; without one the process is a plugin.
-pub(super) const COMMANDS: [&str; 5] = ["resolve", "records", "check", "completions", "help"];
+pub(super) const COMMANDS: [&str; 6] = [
+    "resolve",
+    "records",
+    "check",
+    "checkpoint",
+    "completions",
+    "help",
+];
 
 /// The shells that `completions` knows.
 const SHELLS: [&str; 5] = ["bash", "elvish", "fish", "powershell", "zsh"];
@@ -92,6 +99,7 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, String> {
             inner,
         ),
         Some(("check", inner)) => (Command::Check, inner),
+        Some(("checkpoint", inner)) => (Command::Checkpoint, inner),
         Some(("completions", inner)) => return completions(inner),
         Some((_, inner)) => (
             Command::Records {
@@ -284,6 +292,7 @@ pub(super) fn definition() -> clap::Command {
                 ),
         )
         .subcommand(clap::Command::new("check").about("Try the configuration out"))
+        .subcommand(clap::Command::new("checkpoint").about("Print a newer block for --checkpoint"))
         .subcommand(
             clap::Command::new("completions")
                 .about("Print completions for a shell")

@@ -57,7 +57,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "backend",
         value_name: Some("SOURCE"),
         heading: SOURCE,
-        help: "rpc, electrum or file [as the other\nsettings say, else rpc]",
+        help: "rpc, electrum, file [implied, else rpc]",
         set: |draft, value| {
             draft.backend = Some(choice(
                 value,
@@ -138,7 +138,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "rpc-cookie",
         value_name: Some("PATH"),
         heading: NODE,
-        help: "cookie file, instead of user and\npassword [Namecoin Core's]",
+        help: "cookie file [Namecoin Core's]",
         set: |draft, value| {
             draft.rpc_cookie = Some(path(value)?);
             Ok(())
@@ -166,7 +166,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "electrum-server",
         value_name: Some("HOST:PORT:s|t"),
         heading: ELECTRUM,
-        help: "s with TLS, t without; may be repeated\n[the bundled list]",
+        help: "repeatable; s with TLS [bundled list]",
         set: |draft, value| {
             let server = address::parse_server(text(value)?)?;
             if !draft.electrum_servers.contains(&server) {
@@ -420,14 +420,8 @@ fn integer(value: &OsStr, least: u32, most: u32) -> Result<u32, String> {
 fn checkpoint(value: &OsStr) -> Result<Checkpoint, String> {
     value
         .to_str()
-        .and_then(|text| text.split_once(':'))
-        .filter(|(height, _)| height.bytes().all(|octet| octet.is_ascii_digit()))
-        .and_then(|(height, hash)| {
-            Some(Checkpoint {
-                height: height.parse().ok().filter(|&height| height <= MAX_HEIGHT)?,
-                hash: hash.parse().ok()?,
-            })
-        })
+        .and_then(|text| text.parse::<Checkpoint>().ok())
+        .filter(|checkpoint| checkpoint.height <= MAX_HEIGHT)
         .ok_or_else(|| {
             let value = quoted(value);
             format!("is {value} but must be a block's height, a colon and its hash (64 hexadecimal digits)")

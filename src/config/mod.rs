@@ -87,6 +87,8 @@ pub enum Command {
     },
     /// Try the configuration out and say what works.
     Check,
+    /// Print a block from which later runs can start their verification.
+    Checkpoint,
 }
 
 /// Why there is nothing to run.

@@ -18,7 +18,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use bitcoin::Work;
+use thiserror::Error;
+
 use self::progress::Progress;
+use crate::chain::network::Checkpoint;
 use crate::isolation::IsolationId;
 use crate::snapshot::{FetchFailure, Fetched, NameKey};
 
@@ -144,6 +148,48 @@ impl Finding {
     }
 }
 
+/// A verified block, so deep that later runs can start their verification there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Milestone {
+    /// The block.
+    pub checkpoint: Checkpoint,
+    /// The work of the chain up to and including it.
+    pub work: Work,
+    /// The height above which that work was done; `None` if it is all of it.
+    pub work_since: Option<u32>,
+    /// Whether a sample of the proofs of work was verified and not all.
+    pub is_sampled: bool,
+    /// Whose chains were compared.
+    pub operators: Vec<String>,
+}
+
+/// Why there is no [`Milestone`].
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum NoMilestone {
+    /// The source knows values and no blocks.
+    #[error("only Electrum servers send the block headers that this needs; add --backend electrum")]
+    OtherSource,
+    /// Nobody gives the headers.
+    #[error("{0}")]
+    Unreachable(FetchFailure),
+    /// The headers cannot be relied on yet.
+    #[error("{0}; a greater --timeout waits longer")]
+    NotReady(FetchFailure),
+    /// The chain has too few blocks above the checkpoint.
+    #[error(
+        "the newest block is {tip}: no block above the checkpoint ({checkpoint}) is {depth} blocks \
+         deep yet"
+    )]
+    TooShallow {
+        /// The height of the newest block.
+        tip: u32,
+        /// The height of the checkpoint.
+        checkpoint: u32,
+        /// How deep the block has to be.
+        depth: u32,
+    },
+}
+
 /// A place to ask for the value of a name.
 pub trait Source: Send + Sync {
     /// Asks once for the value of `key`, on behalf of `isolation`.
@@ -201,6 +247,14 @@ pub trait Source: Send + Sync {
     /// block for long.
     fn progress(&self) -> Option<Progress> {
         None
+    }
+
+    /// The newest block that later runs can start their verification from.
+    ///
+    /// # Errors
+    /// The source has no block headers, or not enough of them in time.
+    fn milestone(&self, _limit: &Limit) -> Result<Milestone, NoMilestone> {
+        Err(NoMilestone::OtherSource)
     }
 
     /// Looks whether values may have changed behind the caches' back since

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::progress::Progress;
-use super::{Finding, Limit, Source};
+use super::{Finding, Limit, Milestone, NoMilestone, Source};
 use crate::isolation::IsolationId;
 use crate::log::{Level, Log};
 use crate::snapshot::{FetchFailure, Fetched, NameKey};
@@ -70,5 +70,9 @@ impl Source for Told {
 
     fn progress(&self) -> Option<Progress> {
         self.source.progress()
+    }
+
+    fn milestone(&self, limit: &Limit) -> Result<Milestone, NoMilestone> {
+        self.source.milestone(limit)
     }
 }

@@ -38,6 +38,12 @@ fn the_recorded_chain_is_taken() {
     assert!(is_linked(&headers));
     // A block of the regtest is two hashes of work.
     assert_eq!(headers.work().to_string(), "500");
+    let work = |height| headers.work_up_to(height).map(|work| work.to_string());
+    assert_eq!(work(250).as_deref(), Some("500"));
+    assert_eq!(work(1).as_deref(), Some("2"));
+    assert_eq!((work(0), work(251), work(u32::MAX)), (None, None, None));
+    let total = headers.total_work_up_to(250).unwrap();
+    assert_eq!(total.to_string(), "502", "with the genesis");
     assert!(headers.is_complete());
 }
 

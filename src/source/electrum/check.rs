@@ -14,12 +14,12 @@ use crate::text::Age;
 
 /// How long it may take until anything comes from any server. Who asked for
 /// the time of a first synchronisation does not wait for it where nothing does.
-const SILENCE: Duration = Duration::from_secs(60);
+pub(super) const SILENCE: Duration = Duration::from_secs(60);
 
 /// Waits until lookups would work, or the time is up, and says how things are.
 pub(super) fn check(shared: &Shared, servers: &[Server], limit: &Limit) -> Vec<Finding> {
     // What keeps it from working is found below.
-    let works = settles(&shared.ledger, limit, SILENCE);
+    let works = settle(&shared.ledger, limit, SILENCE).is_ok();
     let status = shared.ledger.status();
     let operators = operators(&status, servers, works, shared.proxy.is_some());
     let headers = headers(&status, operators.health == Health::Fail);
@@ -58,14 +58,21 @@ pub(super) fn check(shared: &Shared, servers: &[Server], limit: &Limit) -> Vec<F
     found
 }
 
-/// Whether lookups may rely on the headers in time. If no server has told
-/// anything after `silence`, the rest is not waited for.
-fn settles(ledger: &Ledger, limit: &Limit, silence: Duration) -> bool {
+/// Waits until lookups may rely on the headers; returns the newest height. If
+/// no server has told anything after `silence`, the rest is not waited for.
+pub(super) fn settle(
+    ledger: &Ledger,
+    limit: &Limit,
+    silence: Duration,
+) -> Result<u32, FetchFailure> {
     let first = Limit {
         deadline: limit.deadline.min(Instant::now() + silence),
         ..limit.clone()
     };
-    ledger.wait(&first).is_ok() || (is_heard(&ledger.status()) && ledger.wait(limit).is_ok())
+    match ledger.wait(&first) {
+        Err(_) if is_heard(&ledger.status()) => ledger.wait(limit),
+        settled => settled,
+    }
 }
 
 /// Whether any server has told anything of its chain.
@@ -275,7 +282,7 @@ mod tests {
         let ledger = Ledger::new(headers, 1, || 0);
         let (limit, (done, ended)) = (hour(), mpsc::channel());
         thread::scope(|scope| {
-            scope.spawn(|| done.send(settles(&ledger, &limit, Duration::from_millis(10))));
+            scope.spawn(|| done.send(settle(&ledger, &limit, Duration::from_millis(10)).is_ok()));
             let ended = ended.recv_timeout(Duration::from_secs(20));
             limit.cancel.set();
             assert_eq!(ended, Ok(false));
@@ -284,7 +291,7 @@ mod tests {
         ledger.aim(300);
         let limit = hour();
         thread::scope(|scope| {
-            scope.spawn(|| done.send(settles(&ledger, &limit, Duration::ZERO)));
+            scope.spawn(|| done.send(settle(&ledger, &limit, Duration::ZERO).is_ok()));
             assert!(ended.recv_timeout(Duration::from_millis(300)).is_err());
             limit.cancel.set();
             assert_eq!(ended.recv_timeout(Duration::from_secs(20)), Ok(false));

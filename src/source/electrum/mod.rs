@@ -14,6 +14,7 @@ mod header_peer;
 mod links;
 mod lookup;
 mod memory;
+mod milestone;
 mod name_script;
 mod pins;
 mod pool;
@@ -52,7 +53,7 @@ use self::store::HeaderFile;
 use self::sync::{Driver, Ledger, Record, Sampling, needed};
 use self::wire::Dialer;
 use super::progress::Progress;
-use super::{Cancel, Finding, Heard, Learned, Limit, Source, proxy};
+use super::{Cancel, Finding, Heard, Learned, Limit, Milestone, NoMilestone, Source, proxy};
 use crate::chain::headers::Headers;
 use crate::chain::network::Network;
 use crate::config::settings::{ElectrumSettings, NodeAddress};
@@ -138,6 +139,9 @@ impl Inner {
         let needed = needed(&servers, settings.operators);
         pool.set_seats(needed);
         let ledger = Arc::new(Ledger::new(headers, needed, now));
+        if file.as_ref().is_some_and(HeaderFile::is_sampled) {
+            ledger.note_sample();
+        }
         let driver = Driver {
             peers: Arc::new(HeaderPeers {
                 dialer,
@@ -312,6 +316,10 @@ impl Source for ElectrumSource {
         let shared = self.0.shared.get()?;
         let received = shared.received.load(Ordering::Relaxed);
         progress::progress(&shared.ledger, received)
+    }
+
+    fn milestone(&self, limit: &Limit) -> Result<Milestone, NoMilestone> {
+        milestone::milestone(&self.0.shared().ledger, limit)
     }
 }
 

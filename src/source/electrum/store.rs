@@ -118,6 +118,11 @@ impl HeaderFile {
         (file, headers, loaded)
     }
 
+    /// Whether headers in the file were verified by a sample only.
+    pub fn is_sampled(&self) -> bool {
+        self.is_sampled
+    }
+
     /// Notes that headers which come now were verified by a sample only. The
     /// next call of [`save`](Self::save) writes the file anew if it does not
     /// say so yet.

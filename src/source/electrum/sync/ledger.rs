@@ -2,6 +2,7 @@
 //! lookups that rest on them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,8 @@ pub(in super::super) struct Ledger {
     clock: fn() -> u64,
     /// Headers that are not here yet.
     pub gauge: Gauge,
+    /// Whether some headers were verified by a sample of their proofs of work.
+    is_sampled: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -131,7 +134,19 @@ impl Ledger {
             needed,
             clock,
             gauge: Gauge::default(),
+            is_sampled: AtomicBool::new(false),
         }
+    }
+
+    /// Notes that headers are there, or come now, which were verified by a
+    /// sample.
+    pub fn note_sample(&self) {
+        self.is_sampled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether some headers were verified by a sample of their proofs of work.
+    pub fn is_sampled(&self) -> bool {
+        self.is_sampled.load(Ordering::Relaxed)
     }
 
     /// The headers, to be looked at for a short time.

@@ -324,6 +324,8 @@ impl<P: Peers> Driver<P> {
         let Some(branch) = sampled.proven() else {
             return;
         };
+        // First, as somebody may look in between.
+        self.ledger.note_sample();
         let (_, count) = adopt(&self.ledger, branch);
         if count > 0 {
             self.log.info(format_args!(
