@@ -65,10 +65,12 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         "source",
         "where values come from: nodes, a file, Electrum servers",
         &[
+            "address",
             "chain",
             "config",
             "isolation",
             "log",
+            "onion",
             "platform",
             "snapshot",
             "text",

@@ -60,6 +60,7 @@ impl Circuit {
             let one = match request["method"].as_str().unwrap() {
                 "server.version" | "server.ping" => continue,
                 "server.features"
+                | "server.peers.subscribe"
                 | "blockchain.headers.subscribe"
                 | "blockchain.block.header"
                 | "blockchain.block.headers" => Use::Headers,

@@ -1,6 +1,9 @@
 //! What Electrum servers answer.
 
+use std::net::IpAddr;
+
 use data_encoding::HEXLOWER;
+use ncprop279::address::is_public;
 use ncprop279::source::electrum::fuzzing::{self, Hash32, Line};
 use serde_json::{Value, json};
 
@@ -103,6 +106,18 @@ fn replies(text: &str) {
     if let Some(version) = check(fuzzing::newest_protocol(text)) {
         let written = json!({"protocol_max": version.clone()});
         same(fuzzing::newest_protocol, &written, version);
+    }
+    if let Some(places) = check(fuzzing::peers(text)) {
+        let written = places.iter().map(|(host, port, is_tls)| {
+            assert!(*port > 0 && (*is_tls || host.ends_with(".onion")));
+            assert!(
+                host.parse::<IpAddr>()
+                    .map_or(!host.ends_with(".bit"), is_public)
+            );
+            let letter = if *is_tls { 's' } else { 't' };
+            json!([host, host, [format!("{letter}{port}")]])
+        });
+        same(fuzzing::peers, &written.collect(), places.clone());
     }
     proofs(text);
 }

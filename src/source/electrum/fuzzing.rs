@@ -6,7 +6,7 @@ use bitcoin::script::Script;
 use bitcoin::{TxMerkleNode, Txid};
 
 use super::evidence::{Claim, verify};
-use super::{name_script, reply};
+use super::{discovery, name_script, reply};
 use crate::snapshot::NameKey;
 
 pub use super::wire::fuzzing::{Line, lines, message};
@@ -123,6 +123,21 @@ pub fn tip_notification(params: &str) -> Result<(u32, Vec<u8>), String> {
 pub fn newest_protocol(result: &str) -> Result<String, String> {
     let protocol = reply::newest_protocol(result).map_err(words)?;
     Ok(protocol.to_string())
+}
+
+/// Host, port and TLS of the servers that a server names, as far as they may be
+/// tried.
+///
+/// # Errors
+/// The reply names none.
+pub fn peers(result: &str) -> Result<Vec<(String, u16, bool)>, String> {
+    let named = reply::peers(result).map_err(words)?;
+    let places = named
+        .iter()
+        .filter_map(|named| discovery::place(named, true));
+    Ok(places
+        .map(|place| (place.host, place.port, place.is_tls))
+        .collect())
 }
 
 /// The height, position and value of a proven operation on `key`.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use bitcoin::BlockHash;
 use bitcoin::block::Header;
 use bitcoin::consensus::deserialize;
 use rand::RngExt;
@@ -16,8 +17,8 @@ use super::now;
 use super::pins::Pins;
 use super::pool::Pool;
 use super::protocol::Protocol;
-use super::reply::{self, ReplyError};
-use super::servers::Server;
+use super::reply::{self, Named, ReplyError};
+use super::servers::{Server, Standing};
 use super::sync::{Announced, Peer, PeerError, Peers};
 use super::wire::{
     CallError, Connection, DialError, Dialer, HEADERS_SUBSCRIBE, Purpose, Reply, Request,
@@ -37,6 +38,8 @@ pub(super) struct HeaderPeers {
     pub memory: Memory,
     pub log: Log,
     pub pool: Arc<Pool<LookupDialer>>,
+    /// The first block of our chain.
+    pub genesis: BlockHash,
     /// Servers of whose changed keys the user has been told.
     pub changed: Mutex<BTreeSet<String>>,
     /// Ends what is waited for on the connections.
@@ -86,7 +89,9 @@ impl Peers for HeaderPeers {
         if let Some(trouble) = self.pins.trouble() {
             self.log.warn(trouble);
         }
-        let peer = HeaderPeer::new(connection, self.cancel.clone(), deadline, cancel);
+        // Others are known to serve our chain.
+        let genesis = (server.standing == Standing::Discovered).then_some(self.genesis);
+        let peer = HeaderPeer::new(connection, genesis, self.cancel.clone(), deadline, cancel);
         match &peer {
             Ok(_) => {
                 self.pool.met(server);
@@ -100,6 +105,14 @@ impl Peers for HeaderPeers {
             self.log.warn(trouble);
         }
         peer
+    }
+
+    fn admit(&self, server: &Server) {
+        self.pool.admit(server);
+    }
+
+    fn keep_discovered(&self, servers: &[Server]) {
+        self.pool.keep_discovered(servers);
     }
 
     fn condemn(&self, server: &Server) {
@@ -141,9 +154,11 @@ impl HeaderPeer {
     /// Learns what the server can do and what its newest block is, and has it
     /// send that block's header as it will have to send others: one that does
     /// not is found out before anything waits for it. `opening` cancels this,
-    /// and `cancel` what comes later.
+    /// and `cancel` what comes later. A server that says of its chain that it
+    /// begins with another block than `genesis` is of no use.
     fn new(
         connection: Connection,
+        genesis: Option<BlockHash>,
         cancel: Cancel,
         deadline: Instant,
         opening: &Cancel,
@@ -153,6 +168,9 @@ impl HeaderPeer {
             call(&connection, request, deadline, opening)
         };
         let features = call("server.features", "[]")?;
+        if genesis.is_some_and(|ours| reply::genesis(features.get()) != Ok(ours)) {
+            return Err(PeerError::Broken("it serves another block chain".into()));
+        }
         let strips = connection.protocol() >= Protocol::V1_4_1
             && reply::newest_protocol(features.get()).is_ok_and(|newest| newest < Protocol::V1_6);
         let tip = reply::tip(call(HEADERS_SUBSCRIBE, "[]")?.get()).map_err(lied)?;
@@ -279,6 +297,12 @@ impl Peer for HeaderPeer {
             }
         });
         replies.collect()
+    }
+
+    fn peers(&self, deadline: Instant) -> Result<Vec<Named>, PeerError> {
+        let request = Request::new("server.peers.subscribe", "[]");
+        let text = call(&self.connection, request, deadline, &self.cancel)?;
+        reply::peers(text.get()).map_err(lied)
     }
 
     fn received(&self) -> u64 {

@@ -130,8 +130,15 @@ impl Memory {
         lock(&self.good).remove(&title);
         let mut records = lock(&self.records);
         let known = records.get(&title).copied();
-        if known.is_none() && (records.len() >= MAX_SERVERS || title.len() > MAX_SERVER) {
+        if title.len() > MAX_SERVER {
             return;
+        }
+        if known.is_none() && records.len() >= MAX_SERVERS {
+            // Servers that are discovered come and go.
+            let oldest = records.iter().min_by_key(|(_, record)| record.answered);
+            if let Some(oldest) = oldest.map(|(title, _)| title.clone()) {
+                records.remove(&oldest);
+            }
         }
         let mut record = known.unwrap_or_default();
         change(&mut record);
@@ -350,10 +357,13 @@ mod tests {
         let text = format!("{VERSION}\n{}\n", lines.join("\n"));
         std::fs::write(directory.path().join(FILE), text).unwrap();
         let memory = open(directory.path(), 2);
-        memory.answered(&server("new.example"), NOW);
         memory.answered(&server("s0.example"), NOW);
-        assert_eq!(lock(&memory.records).len(), MAX_SERVERS);
-        assert!(lock(&memory.records)["s0.example:50002"].answered > 1);
+        memory.answered(&server("new.example"), NOW);
+        let records = lock(&memory.records);
+        assert_eq!(records.len(), MAX_SERVERS);
+        assert!(records["s0.example:50002"].answered > 1);
+        // One of those that answered longest ago gives way.
+        assert!(records["new.example:50002"].answered > 1);
     }
 
     #[test]

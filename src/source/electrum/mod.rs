@@ -6,6 +6,7 @@
 //! anybody asked for the name (`sync`). See `spec/electrum.md`.
 
 mod check;
+mod discovery;
 mod evidence;
 mod fetch;
 #[doc(hidden)]
@@ -41,6 +42,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use self::check::Kept;
+use self::discovery::Discovery;
 use self::header_peer::HeaderPeers;
 use self::links::LookupDialer;
 use self::memory::Memory;
@@ -128,6 +130,8 @@ impl Inner {
         notes.iter().for_each(|note| self.log.warn(note));
         let (memory, note) = Memory::open(state.clone(), now());
         note.iter().for_each(|note| self.log.warn(note));
+        let (discovery, note) = self.discovery(&servers, state.clone());
+        note.iter().for_each(|note| self.log.warn(note));
         let (file, headers) = self.load_headers(state);
         let pins = Arc::new(pins);
         let dialer = Arc::new(Dialer::new(settings.proxy.clone(), Arc::clone(&pins)));
@@ -149,10 +153,12 @@ impl Inner {
                 memory,
                 log: self.log.clone(),
                 pool: Arc::clone(&pool),
+                genesis: settings.network.genesis(),
                 changed: Mutex::default(),
                 cancel: self.cancel.clone(),
             }),
             servers,
+            discovery,
             ledger: Arc::clone(&ledger),
             file,
             cancel: self.cancel.clone(),
@@ -187,6 +193,19 @@ impl Inner {
             servers.retain(|server| !server.address.is_onion());
         }
         servers
+    }
+
+    /// Servers beside the listed ones; none where the user named servers.
+    fn discovery(
+        &self,
+        listed: &[Server],
+        state: Option<Arc<State>>,
+    ) -> (Discovery, Option<String>) {
+        let settings = &self.settings;
+        match settings.servers.is_empty() {
+            true => Discovery::open(listed, settings.proxy.is_some(), state),
+            false => (Discovery::off(), None),
+        }
     }
 
     fn open_state(&self) -> (Option<Arc<State>>, Kept) {

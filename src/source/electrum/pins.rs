@@ -23,6 +23,9 @@ const CONFIRMED: u8 = 2;
 /// Servers whose keys are kept. The bundled list has under fifty.
 const MAX_SERVERS: usize = 1000;
 
+/// Servers beside those whose keys are remembered in this process only.
+const MAX_PASSING: usize = 300;
+
 /// The longest host and port that is kept, in octets.
 const MAX_SERVER: usize = 300;
 
@@ -49,6 +52,8 @@ pub(super) struct Pins {
 struct Pin {
     key: KeyHash,
     sightings: u8,
+    /// Whether it is written to the file.
+    is_kept: bool,
 }
 
 impl Pins {
@@ -96,18 +101,33 @@ impl Pins {
 
     /// Takes note that a header connection saw this key. To be called once for
     /// each connection. A key that is not yet confirmed gives way to another.
-    pub fn sight(&self, server: &NodeAddress, key: KeyHash) {
+    ///
+    /// Without `is_kept` it is remembered in this process only: servers that
+    /// are discovered come and go, and must not fill the file.
+    pub fn sight(&self, server: &NodeAddress, key: KeyHash, is_kept: bool) {
         let mut known = lock(&self.known);
         let title = title(server);
         let sightings = match known.get(&title) {
             Some(pin) if pin.sightings >= CONFIRMED => return,
             Some(pin) if pin.key == key => pin.sightings.saturating_add(1),
             Some(_) => 1,
-            None if known.len() >= MAX_SERVERS || title.len() > MAX_SERVER => return,
-            None => 1,
+            None => {
+                let same = known.values().filter(|pin| pin.is_kept == is_kept);
+                let most = if is_kept { MAX_SERVERS } else { MAX_PASSING };
+                if same.count() >= most || title.len() > MAX_SERVER {
+                    return;
+                }
+                1
+            }
         };
-        known.insert(title, Pin { key, sightings });
-        let Some(state) = &self.state else {
+        let is_kept = is_kept || known.get(&title).is_some_and(|pin| pin.is_kept);
+        let pin = Pin {
+            key,
+            sightings,
+            is_kept,
+        };
+        known.insert(title, pin);
+        let Some(state) = self.state.as_ref().filter(|_| is_kept) else {
             return;
         };
         // Under the lock, so that a newer file is not replaced by an older one.
@@ -172,14 +192,19 @@ fn parse(line: &[u8]) -> Option<(String, Pin)> {
         && port.parse::<u16>().is_ok();
     let key = HEXLOWER.decode(key.as_bytes()).ok()?.try_into().ok()?;
     let sightings = sightings.parse().ok().filter(|count| *count > 0)?;
-    let pin = Pin { key, sightings };
+    let pin = Pin {
+        key,
+        sightings,
+        is_kept: true,
+    };
     (is_title && words.next().is_none()).then(|| (title.to_owned(), pin))
 }
 
 /// The file's contents.
 fn text(known: &BTreeMap<String, Pin>) -> String {
     let mut text = String::new();
-    for (title, Pin { key, sightings }) in known {
+    for (title, pin) in known.iter().filter(|(_, pin)| pin.is_kept) {
+        let Pin { key, sightings, .. } = pin;
         // Writing to a string does not fail.
         let _ = writeln!(text, "{title} {} {sightings}", HEXLOWER.encode(key));
     }
@@ -217,18 +242,18 @@ mod tests {
     fn a_key_counts_after_two_sightings() {
         let (pins, _) = Pins::open(None);
         let (one, other) = (server("one.example"), server("2001:db8::1"));
-        pins.sight(&one, A);
+        pins.sight(&one, A, true);
         assert_eq!(pins.confirmed(&one), None);
         // Another key starts over.
-        pins.sight(&one, B);
-        pins.sight(&other, B);
+        pins.sight(&one, B, true);
+        pins.sight(&other, B, true);
         assert_eq!(pins.confirmed(&one), None);
-        pins.sight(&one, B);
+        pins.sight(&one, B, true);
         assert_eq!(pins.confirmed(&one), Some(B));
         assert_eq!(pins.confirmed(&other), None);
         // What is confirmed stays.
-        pins.sight(&one, A);
-        pins.sight(&one, A);
+        pins.sight(&one, A, true);
+        pins.sight(&one, A, true);
         assert_eq!(pins.confirmed(&one), Some(B));
         assert_eq!(pins.confirmed(&server("ONE.example")), Some(B));
     }
@@ -238,16 +263,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (one, other) = (server("One.example"), server("2001:db8::1"));
         let pins = open(directory.path());
-        pins.sight(&one, A);
-        pins.sight(&other, B);
-        pins.sight(&other, B);
+        pins.sight(&one, A, true);
+        pins.sight(&other, B, true);
+        pins.sight(&other, B, true);
         assert_eq!(pins.trouble(), None);
         drop(pins);
         let pins = open(directory.path());
         assert_eq!(pins.confirmed(&other), Some(B));
         assert_eq!(pins.confirmed(&one), None);
         // The sighting of the first run counts.
-        pins.sight(&one, A);
+        pins.sight(&one, A, true);
         drop(pins);
         assert_eq!(open(directory.path()).confirmed(&one), Some(A));
         let text = std::fs::read_to_string(directory.path().join("pins")).unwrap();
@@ -265,9 +290,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let one = server("one.example");
         let first = open(directory.path());
-        first.sight(&one, A);
+        first.sight(&one, A, true);
         let second = open(directory.path());
-        second.sight(&one, A);
+        second.sight(&one, A, true);
         assert_eq!(second.confirmed(&one), Some(A));
         drop((first, second));
         assert_eq!(open(directory.path()).confirmed(&one), None);
@@ -309,13 +334,31 @@ mod tests {
     fn the_number_of_pins_is_bounded() {
         let (pins, _) = Pins::open(None);
         for number in 0..2 * MAX_SERVERS {
-            pins.sight(&server(&format!("s{number}.example")), A);
+            pins.sight(&server(&format!("s{number}.example")), A, true);
         }
-        pins.sight(&server(&"x".repeat(MAX_SERVER)), A);
+        pins.sight(&server(&"x".repeat(MAX_SERVER)), A, true);
         assert_eq!(lock(&pins.known).len(), MAX_SERVERS);
         // Those that are there go on.
-        pins.sight(&server("s0.example"), A);
+        pins.sight(&server("s0.example"), A, true);
         assert_eq!(pins.confirmed(&server("s0.example")), Some(A));
+    }
+
+    #[test]
+    fn keys_of_discovered_servers_take_no_room_in_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let pins = open(directory.path());
+        for number in 0..2 * MAX_SERVERS {
+            pins.sight(&server(&format!("d{number}.example")), A, false);
+        }
+        pins.sight(&server("d0.example"), A, false);
+        assert_eq!(pins.confirmed(&server("d0.example")), Some(A));
+        assert_eq!(lock(&pins.known).len(), MAX_PASSING);
+        pins.sight(&server("one.example"), B, true);
+        pins.sight(&server("one.example"), B, false);
+        drop(pins);
+        let pins = open(directory.path());
+        assert_eq!(lock(&pins.known).len(), 1);
+        assert_eq!(pins.confirmed(&server("one.example")), Some(B));
     }
 
     #[test]
@@ -324,10 +367,10 @@ mod tests {
         let gone = directory.path().join("gone");
         let pins = open(&gone);
         std::fs::remove_dir_all(&gone).unwrap();
-        pins.sight(&server("a.example"), A);
+        pins.sight(&server("a.example"), A, true);
         assert!(pins.trouble().unwrap().contains("pins cannot be written"));
         assert_eq!(pins.trouble(), None);
-        pins.sight(&server("a.example"), A);
+        pins.sight(&server("a.example"), A, true);
         assert_eq!(pins.confirmed(&server("a.example")), Some(A));
     }
 }

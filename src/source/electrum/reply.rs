@@ -5,6 +5,7 @@
 //! beyond its form. Members that nobody asks for are passed over without
 //! recursion; how long a reply may be, its connection has seen to.
 
+mod peers;
 mod shape;
 mod version;
 
@@ -16,8 +17,9 @@ use serde::Deserialize;
 use serde::de::DeserializeSeed;
 use thiserror::Error;
 
+pub(super) use self::peers::{Named, peers};
 use self::shape::{Bounded, Member, Object};
-pub(super) use self::version::newest_protocol;
+pub(super) use self::version::{genesis, newest_protocol};
 use super::evidence::Claim;
 
 /// The most operations on one name that are looked at. Servers cut their

@@ -23,12 +23,15 @@ pub(super) struct Server {
     pub identity: Option<Identity>,
 }
 
-/// What reports say of a server, the best first.
+/// What is known of a server, the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Standing {
     /// It answers, or the user named it.
     Alive,
+    /// It is in no list; a listed server names it.
+    #[serde(skip)]
+    Discovered,
     /// Nobody has tried it lately, or reports differ.
     Unknown,
     /// It does not answer. It may come back.
@@ -147,6 +150,9 @@ mod tests {
         for server in &servers {
             let host = &server.address.host;
             assert!(server.address.port > 0 && !server.operator.is_empty());
+            // Or it could not be kept with the servers that it names.
+            let in_a_word = |byte: u8| byte.is_ascii_graphic() && byte != b',';
+            assert!(server.operator.bytes().all(in_a_word));
             assert!(!host.ends_with(".bit"), "{host}");
             assert!(!server.address.is_loopback(), "{host}");
             let is_address = host.parse::<IpAddr>().is_ok();

@@ -87,6 +87,9 @@ pub struct Chain {
     pub shape: Option<Shape>,
     /// Mines the next blocks without proof, by work of their own.
     pub plain: bool,
+    /// Mines nothing: the next blocks are as on the main network, but have no
+    /// work. They are good for what lies below a checkpoint.
+    pub workless: bool,
     /// Payments in a block with a name operation; without it, up to 14.
     pub payments: Option<usize>,
     /// Blocks after which an operation expires.
@@ -126,6 +129,7 @@ impl Chain {
             step: 1,
             shape: None,
             plain: false,
+            workless: false,
             payments: None,
             expiry: 30,
             salt: 0,

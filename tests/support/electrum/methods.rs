@@ -77,6 +77,7 @@ impl Call<'_> {
         Some(match method {
             "server.ping" => Ok(Value::Null),
             "server.features" => Ok(self.features()),
+            "server.peers.subscribe" if self.options.peers.is_some() => Ok(self.peers()),
             "blockchain.block.header" => self.block_header(),
             "blockchain.block.headers" => self.block_headers(),
             "blockchain.headers.subscribe" => Ok(self.tip()),
@@ -139,10 +140,22 @@ impl Call<'_> {
             "server_version": self.options.version.name(),
             "protocol_min": "1.4",
             "protocol_max": self.options.claims.unwrap_or(self.options.version.protocol_max()),
-            "genesis_hash": self.chain.block(0).unwrap().hash.to_string(),
+            "genesis_hash": self.genesis(),
             "hash_function": "sha256",
             "services": [],
         })
+    }
+
+    fn genesis(&self) -> String {
+        let own = || self.chain.block(0).unwrap().hash.to_string();
+        self.options.genesis.map_or_else(own, str::to_owned)
+    }
+
+    /// As ElectrumX names them: address, host, features.
+    fn peers(&self) -> Value {
+        let peers = self.options.peers.iter().flatten();
+        let named = peers.map(|(host, port)| json!([host, host, ["v1.4.2", port]]));
+        Value::Array(named.collect())
     }
 
     /// The last header, as subscribers are told it.

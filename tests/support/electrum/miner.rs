@@ -16,6 +16,8 @@ use super::names::{Operation, coinbase, operation, payment};
 
 /// Regtest's only difficulty.
 pub const BITS: u32 = 0x207f_ffff;
+/// The easiest of the main network.
+const MAINNET_BITS: u32 = 0x1d00_ffff;
 /// Chain id 1, a proof follows, base version 4.
 const VERSION: i32 = 0x0001_0104;
 /// Chain id 1, no proof follows, base version 4.
@@ -46,7 +48,11 @@ impl Chain {
                 position,
             });
         }
-        let version = if self.plain { PLAIN_VERSION } else { VERSION };
+        let version = if self.plain || self.workless {
+            PLAIN_VERSION
+        } else {
+            VERSION
+        };
         let time = self.clock.max(self.median_time(height - 1) + 1);
         self.clock = time + self.step;
         let mut header = Header {
@@ -54,7 +60,10 @@ impl Chain {
             prev_blockhash: self.tip_block().hash,
             merkle_root: TxMerkleNode::from_byte_array(tree.root()),
             time,
-            bits: CompactTarget::from_consensus(BITS),
+            bits: CompactTarget::from_consensus(match self.workless {
+                true => MAINNET_BITS,
+                false => BITS,
+            }),
             nonce: 0,
         };
         if self.plain {

@@ -94,6 +94,11 @@ pub struct Options {
     pub limits: Option<Limits>,
     /// Connections after so many are closed without a word.
     pub most_connections: Option<usize>,
+    /// The hash that it gives of its first block, if not that block's.
+    pub genesis: Option<&'static str>,
+    /// The other servers that it names: host, and features such as `s50002`.
+    /// Without it, it knows no such request.
+    pub peers: Option<Vec<(String, String)>>,
     /// The newest protocol that it says it speaks, if not its version's.
     pub claims: Option<&'static str>,
     pub tls: Option<Certificate>,
@@ -114,6 +119,8 @@ impl Options {
             max_reply: 10_000_000,
             limits: None,
             most_connections: None,
+            genesis: None,
+            peers: None,
             claims: None,
             tls: None,
             only_tls12: false,

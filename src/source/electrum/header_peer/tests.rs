@@ -2,6 +2,7 @@ use bitcoin::consensus::serialize;
 use data_encoding::HEXLOWER;
 
 use super::*;
+use crate::chain::network::Network;
 use crate::chain::testing;
 use crate::source::electrum::wire::tests::connect;
 use crate::source::electrum::wire::tests::peer::Peer as Scripted;
@@ -22,6 +23,11 @@ fn stripped_headers_are_taken_if_all_are_there_and_link() {
 /// A server that gives its newest block, and answers everything else with its
 /// parameters.
 fn server() -> Scripted {
+    server_of(r#"{"protocol_max":"1.4.2"}"#)
+}
+
+/// The same with these features. It names one other server.
+fn server_of(features: &'static str) -> Scripted {
     let tip = HEXLOWER.encode(&serialize(&testing::recorded()[9]));
     Scripted::start(move |guest| {
         guest.greet()?;
@@ -30,6 +36,17 @@ fn server() -> Scripted {
             if request["method"] == HEADERS_SUBSCRIBE {
                 let id = &request["id"];
                 let result = format!("{{\"hex\":\"{tip}\",\"height\":9}}");
+                guest.say(format!(
+                    "{{\"jsonrpc\":\"2.0\",\"result\":{result},\"id\":{id}}}\n"
+                ))?;
+            } else if request["method"] == "server.features" {
+                let id = &request["id"];
+                guest.say(format!(
+                    "{{\"jsonrpc\":\"2.0\",\"result\":{features},\"id\":{id}}}\n"
+                ))?;
+            } else if request["method"] == "server.peers.subscribe" {
+                let id = &request["id"];
+                let result = r#"[["9.9.9.9","a.example",["v1.4","s50002"]],7]"#;
                 guest.say(format!(
                     "{{\"jsonrpc\":\"2.0\",\"result\":{result},\"id\":{id}}}\n"
                 ))?;
@@ -71,7 +88,7 @@ impl HeaderPeer {
 fn a_connection_is_kept_alive_by_pings_one_to_four_minutes_apart() {
     let server = server();
     let never = Cancel::new();
-    let peer = HeaderPeer::new(connect(&server), never.clone(), soon(), &never).unwrap();
+    let peer = HeaderPeer::new(connect(&server), None, never.clone(), soon(), &never).unwrap();
     let next = |peer: &HeaderPeer| *peer.next_ping.lock().unwrap();
     for count in 1..4 {
         peer.keep_alive();
@@ -84,4 +101,38 @@ fn a_connection_is_kept_alive_by_pings_one_to_four_minutes_apart() {
         assert!((60..241).contains(&gap.as_secs()), "{gap:?}");
     }
     assert!(peer.is_alive());
+}
+
+/// What a server says of itself is no proof, but one that says it serves another
+/// chain needs not be tried.
+#[test]
+fn a_discovered_server_has_to_serve_our_chain() {
+    let genesis = Network::Regtest.genesis();
+    let ours = r#"{"protocol_max":"1.4.2","genesis_hash":"0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206"}"#;
+    let theirs = r#"{"protocol_max":"1.4.2","genesis_hash":"000000000062b72c5e2ceb45fbc8587e807c155b0da735e6483dfba2f0a9c770"}"#;
+    let none = r#"{"protocol_max":"1.4.2"}"#;
+    for (features, wanted, fits) in [
+        (ours, Some(genesis), true),
+        (theirs, Some(genesis), false),
+        (none, Some(genesis), false),
+        (theirs, None, true),
+    ] {
+        let server = server_of(features);
+        let never = Cancel::new();
+        let peer = HeaderPeer::new(connect(&server), wanted, never.clone(), soon(), &never);
+        assert_eq!(peer.is_ok(), fits, "{features}");
+        if let Err(error) = peer {
+            assert!(error.to_string().contains("another block chain"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_server_names_others() {
+    let server = server();
+    let never = Cancel::new();
+    let peer = HeaderPeer::new(connect(&server), None, never.clone(), soon(), &never).unwrap();
+    let [named] = peer.peers(soon()).unwrap().try_into().unwrap();
+    assert_eq!(named.host, "a.example");
+    assert_eq!(named.features, ["v1.4", "s50002"]);
 }

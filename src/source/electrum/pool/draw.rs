@@ -6,7 +6,7 @@ use std::time::Instant;
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
 
-use super::super::servers::Server;
+use super::super::servers::{Server, Standing};
 
 /// Servers that are not to be used for a while.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +50,27 @@ impl Roster {
             trusted: HashSet::new(),
             working: HashSet::new(),
         }
+    }
+
+    /// Takes a discovered server in, in the place of the same one under another
+    /// operator.
+    pub fn take_in(&mut self, server: &Server) {
+        if self.servers.contains(server) {
+            return;
+        }
+        self.retain(|other| is_listed(other) || other.address != server.address);
+        self.servers.push(server.clone());
+    }
+
+    /// Drops discovered servers that are not among these.
+    pub fn keep_discovered(&mut self, servers: &[Server]) {
+        self.retain(|server| is_listed(server) || servers.contains(server));
+    }
+
+    fn retain(&mut self, is_kept: impl Fn(&Server) -> bool) {
+        self.servers.retain(&is_kept);
+        self.trusted.retain(&is_kept);
+        self.working.retain(&is_kept);
     }
 
     /// A server can prove who it is.
@@ -109,6 +130,7 @@ pub(super) fn for_pool<'a>(
         .filter(|server| roster.working.contains(*server))
         .filter(|server| resting.until(server, now).is_none() && of(&server.operator) < most)
         .collect();
+    prefer(&mut fit, is_listed);
     prefer(&mut fit, |server| !there.contains(&server));
     prefer(&mut fit, |server| server.address.is_onion());
     fit.choose(random).copied()
@@ -135,8 +157,14 @@ pub(super) fn for_id<'a>(
     }
     fit.retain(|server| failed(server).is_none());
     prefer(&mut fit, |server| roster.working.contains(server));
+    prefer(&mut fit, is_listed);
     prefer(&mut fit, |server| server.address.is_onion());
     fit.choose(random).copied()
+}
+
+/// Whether a server is one of the list, or named by the user.
+fn is_listed(server: &Server) -> bool {
+    server.standing != Standing::Discovered
 }
 
 /// A number that is exponentially distributed, with the mean 1.

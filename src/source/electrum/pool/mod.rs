@@ -153,6 +153,18 @@ impl<D: Dial> Pool<D> {
         }
     }
 
+    /// A discovered server gives our chain: it may be asked about names once it
+    /// can prove who it is.
+    pub fn admit(&self, server: &Server) {
+        self.0.plan().take_in(server);
+        self.met(server);
+    }
+
+    /// Uses no discovered servers any more that are not among these.
+    pub fn keep_discovered(&self, servers: &[Server]) {
+        self.0.plan().keep_discovered(servers);
+    }
+
     /// A connection for headers found a server to be lying.
     pub fn condemn(&self, server: &Server) {
         let gone = self.0.plan().condemn(server, Instant::now());

@@ -200,6 +200,16 @@ impl<L: Link> Plan<L> {
         all.chain(pings).min()
     }
 
+    /// A discovered server may be used, once it can prove who it is.
+    pub fn take_in(&mut self, server: &Server) {
+        self.roster.take_in(server);
+    }
+
+    /// Discovered servers that are not among these may not be used any more.
+    pub fn keep_discovered(&mut self, servers: &[Server]) {
+        self.roster.keep_discovered(servers);
+    }
+
     /// A server can prove who it is, as far as is known: isolation ids may ask
     /// it about names. Whether it is alive nobody has seen.
     pub fn vouch(&mut self, server: &Server) {

@@ -1,5 +1,6 @@
 //! What servers say of themselves.
 
+use bitcoin::BlockHash;
 use serde::Deserialize;
 
 use super::shape::Object;
@@ -20,6 +21,20 @@ pub(in super::super) fn newest_protocol(result: &str) -> Result<Protocol, ReplyE
     Protocol::parse(&features.protocol_max).ok_or(ReplyError::Protocol)
 }
 
+/// The hash of the first block of the chain that a server serves, from a reply
+/// to `server.features`.
+///
+/// # Errors
+/// The reply is none, or does not say.
+pub(in super::super) fn genesis(result: &str) -> Result<BlockHash, ReplyError> {
+    #[derive(Deserialize)]
+    struct Features {
+        genesis_hash: String,
+    }
+    let Object(features) = parse::<Object<Features>>(result)?;
+    features.genesis_hash.parse().map_err(|_| ReplyError::Hex)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,7 +49,11 @@ mod tests {
             };
             let read = newest_protocol(exchange.result.get()).unwrap();
             assert_eq!(read.to_string(), newest);
+            let first = genesis(exchange.result.get()).unwrap();
+            assert_eq!(first, crate::chain::network::Network::Regtest.genesis());
         }
+        assert_eq!(genesis("{}"), Err(ReplyError::Form));
+        assert_eq!(genesis(r#"{"genesis_hash":"0"}"#), Err(ReplyError::Hex));
         let bad = newest_protocol(r#"{"protocol_max":"one"}"#);
         assert_eq!(bad, Err(ReplyError::Protocol));
     }

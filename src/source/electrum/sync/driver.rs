@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::super::servers::Server;
+use super::super::discovery::Discovery;
+use super::super::servers::{Server, Standing};
 use super::super::state::ELSEWHERE;
 use super::super::store::HeaderFile;
 use super::backward;
@@ -37,6 +38,9 @@ pub(in super::super) fn needed(servers: &[Server], wanted: ElectrumOperators) ->
         _ => all.len().min(OPERATORS),
     }
 }
+
+/// How long a server may take to name others.
+const NAMING: Duration = Duration::from_secs(10);
 
 /// How often connections are looked at for news.
 const GLANCE: Duration = Duration::from_secs(1);
@@ -89,6 +93,8 @@ fn tell_depth(log: &Log) -> impl FnMut(u32, u32) {
 pub(in super::super) struct Driver<P: Peers> {
     pub peers: Arc<P>,
     pub servers: Vec<Server>,
+    /// Servers that those name.
+    pub discovery: Discovery,
     pub ledger: Arc<Ledger>,
     pub file: Option<HeaderFile>,
     pub cancel: Cancel,
@@ -183,15 +189,54 @@ impl<P: Peers> Driver<P> {
                     self.log
                         .info(format_args!("enough Electrum operators answer again"));
                 }
+                self.discover(sessions);
                 return true;
             }
             if self.cancel.is_set() {
                 return false;
             }
+            self.discover(sessions);
             if !self.gather(sessions, &mut tried) {
                 self.fall_short(&heard);
                 return false;
             }
+        }
+    }
+
+    /// Asks servers whose chains have been compared which others they know, each
+    /// once on a connection.
+    fn discover(&mut self, sessions: &mut Sessions<P::Peer>) {
+        let mut is_news = false;
+        for session in &mut sessions.open {
+            let server = session.peer.server();
+            let is_due = session.is_compared() && !session.is_asked && self.discovery.asks(server);
+            if !is_due || self.cancel.is_set() {
+                continue;
+            }
+            session.is_asked = true;
+            match session.peer.peers(Instant::now() + NAMING) {
+                Ok(named) => {
+                    let learned = self.discovery.learn(server, &named, &mut self.random);
+                    is_news |= learned.is_news;
+                    if let Some(trouble) = learned.trouble {
+                        self.log.warn(trouble);
+                    }
+                    self.log
+                        .debug(format_args!("{server} names {} other servers", named.len()));
+                }
+                // That is no failure of the server.
+                Err(error) => self
+                    .log
+                    .debug(format_args!("{server} names no other servers: {error}")),
+            }
+        }
+        if is_news {
+            let servers = self.discovery.servers();
+            self.log.info(format_args!(
+                "{} Electrum servers are known that are not in the list",
+                servers.len()
+            ));
+            self.peers.keep_discovered(&servers);
         }
     }
 
@@ -294,7 +339,11 @@ impl<P: Peers> Driver<P> {
                             session.peer.server(),
                         ));
                     }
-                    self.ledger.answered(&session.peer.server().operator);
+                    let server = session.peer.server();
+                    self.ledger.answered(&server.operator);
+                    if server.standing == Standing::Discovered {
+                        self.peers.admit(server);
+                    }
                 }
                 Err(error) => {
                     if error == PeerError::TimedOut {

@@ -33,19 +33,32 @@ impl<P: Peers> Driver<P> {
         if there.len() >= self.needed() {
             return false;
         }
-        let servers: Vec<Server> = self
+        // Discovered servers are tried when the listed ones run short. Those that
+        // answered the last time need not wait for all of the dead ones, but do
+        // wait for the listed ones that answered.
+        let answered = |server: &Server| self.record.is_good(server) || self.peers.is_good(server);
+        let known = self.discovery.servers().into_iter();
+        let (good, discovered): (Vec<Server>, Vec<Server>) = known.partition(answered);
+        let (first, second): (Vec<Server>, Vec<Server>) = self
             .servers
             .iter()
-            .filter(|server| !there.contains(&server.operator) && !tried.contains(*server))
             .cloned()
-            .collect();
+            .partition(|server| !good.is_empty() && answered(server));
         // Those that lied are the last resort: they might be quicker than all
         // others.
-        let (liars, others): (Vec<Server>, Vec<Server>) = servers
-            .into_iter()
-            .partition(|server| sessions.liars.contains(server));
+        let mut liars = Vec::new();
+        let mut wanted = |servers: Vec<Server>| {
+            let servers = servers.into_iter();
+            let left = servers
+                .filter(|server| !there.contains(&server.operator) && !tried.contains(server));
+            let (lied, others) = left.partition(|server| sessions.liars.contains(server));
+            liars.extend::<Vec<Server>>(lied);
+            others
+        };
+        let rounds: [Vec<Server>; 3] =
+            [first, [second, good].concat(), discovered].map(&mut wanted);
         let before = sessions.open.len();
-        for servers in [others, liars] {
+        for servers in rounds.into_iter().chain([liars]) {
             let rests = |server: &Server| self.peers.rests(server);
             let is_good = |server: &Server| self.peers.is_good(server);
             let order = self

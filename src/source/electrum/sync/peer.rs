@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use thiserror::Error;
 
+use super::super::reply::Named;
 use super::super::servers::Server;
 use crate::chain::sealed::SealedHeader;
 use crate::source::Cancel;
@@ -77,6 +78,11 @@ pub(in super::super) trait Peer: Send + Sync {
     /// AuxPoW.
     fn proofs(&self, heights: &[u32], deadline: Instant) -> Result<Vec<SealedHeader>, PeerError>;
 
+    /// The other servers that the server names. That it does not is no fault.
+    fn peers(&self, _deadline: Instant) -> Result<Vec<Named>, PeerError> {
+        Ok(Vec::new())
+    }
+
     /// Octets that came in on the connection.
     fn received(&self) -> u64;
 
@@ -105,6 +111,13 @@ pub(in super::super) trait Peers: Send + Sync {
         deadline: Instant,
         cancel: &Cancel,
     ) -> Result<Self::Peer, PeerError>;
+
+    /// The chain of a discovered server was compared with ours: lookups may use
+    /// it from now on, if it can prove who it is.
+    fn admit(&self, _server: &Server) {}
+
+    /// Discovered servers that are not among these are not used any more.
+    fn keep_discovered(&self, _servers: &[Server]) {}
 
     /// A server told a lie: nobody is to use it for a while.
     fn condemn(&self, server: &Server);

@@ -23,6 +23,8 @@ pub(super) struct Session<P> {
     /// Its news is left alone until then.
     quiet_until: Instant,
     quiet: Duration,
+    /// Whether its server was asked which others it knows.
+    pub is_asked: bool,
 }
 
 impl<P: Peer> Session<P> {
@@ -32,6 +34,7 @@ impl<P: Peer> Session<P> {
             compared: None,
             quiet_until: Instant::now(),
             quiet: SHORTEST_QUIET,
+            is_asked: false,
         }
     }
 

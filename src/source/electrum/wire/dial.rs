@@ -19,7 +19,7 @@ use super::tcp::{self, Bounded, Until};
 use super::tls::{Proof, Tls};
 use crate::config::settings::NodeAddress;
 use crate::source::electrum::pins::Pins;
-use crate::source::electrum::servers::Server;
+use crate::source::electrum::servers::{Server, Standing};
 use crate::source::{Cancel, socks};
 
 /// The memory that long lines may take in the whole process, in octets: so
@@ -107,7 +107,10 @@ impl Dialer {
         let link = Link::new(Stream::new(tcp, session), purpose, budget, received);
         let protocol = greet(&link, server, until)?;
         match (proof, purpose) {
-            (Proof::New(key), Purpose::Headers) => self.pins.sight(&server.address, key),
+            (Proof::New(key), Purpose::Headers) => {
+                let is_kept = server.standing != Standing::Discovered;
+                self.pins.sight(&server.address, key, is_kept);
+            }
             (Proof::Authority, Purpose::Headers) => self.pins.vouch(&server.address),
             // An id's connections change nothing for other ids.
             _ => {}

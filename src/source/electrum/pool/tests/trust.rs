@@ -113,3 +113,64 @@ fn servers_that_work_are_drawn_before_onions_of_which_nothing_is_known() {
         assert!(pair.iter().all(|link| !working.contains(&link.server)));
     }
 }
+
+fn discovered(operator: &str, number: usize) -> Server {
+    Server {
+        standing: Standing::Discovered,
+        ..server(operator, number, "example.net")
+    }
+}
+
+/// Takes a discovered server in and says that it works.
+fn take_in(world: &mut World, server: &Server) {
+    world.plan.take_in(server);
+    world.plan.meet(server, world.now);
+}
+
+#[test]
+fn a_discovered_server_is_used_where_no_listed_one_of_another_operator_works() {
+    let listed = servers(&[("a", 2), ("b", 2)]);
+    let mut world = World::wary(listed.clone(), 3);
+    let new = discovered("d", 0);
+    world.plan.meet(&new, world.now);
+    assert!(matches!(
+        world.plan.seat(&id(0), 0, world.now),
+        Seating::Strangers
+    ));
+    world.plan.meet(&listed[0], world.now);
+    take_in(&mut world, &new);
+    for number in 0..20 {
+        let of = world.pair(&id(number)).map(|link| link.server.clone());
+        assert!(of.contains(&listed[0]) && of.contains(&new), "{of:?}");
+    }
+    // As long as there are enough listed ones it is left alone.
+    world.plan.meet(&listed[2], world.now);
+    for number in 20..40 {
+        let of = world.pair(&id(number)).map(|link| link.server.clone());
+        assert!(!of.contains(&new), "{of:?}");
+    }
+}
+
+#[test]
+fn a_discovered_server_has_one_operator_and_goes_when_nobody_names_it() {
+    let listed = servers(&[("a", 1), ("b", 1)]);
+    let mut world = World::wary(listed.clone(), 4);
+    world.plan.meet(&listed[0], world.now);
+    let (one, other) = (discovered("d", 0), discovered("e", 0));
+    take_in(&mut world, &one);
+    let of_b = Server {
+        operator: "b".into(),
+        ..one.clone()
+    };
+    take_in(&mut world, &of_b);
+    take_in(&mut world, &other);
+    for number in 0..20 {
+        let of = world.pair(&id(number)).map(|link| link.server.clone());
+        assert!(!of.contains(&one), "{of:?}");
+    }
+    world.plan.keep_discovered(std::slice::from_ref(&other));
+    for number in 20..40 {
+        let of = world.pair(&id(number)).map(|link| link.server.clone());
+        assert!(of.contains(&listed[0]) && of.contains(&other), "{of:?}");
+    }
+}

@@ -3,6 +3,7 @@
 mod alone;
 mod backward;
 mod catch_up;
+mod discovery;
 mod driver;
 mod hostile;
 mod ledger;
@@ -33,6 +34,8 @@ use crate::chain::testing;
 use crate::config::settings::{ElectrumOperators, NodeAddress};
 use crate::log::{Level, Log};
 use crate::source::Cancel;
+use crate::source::electrum::discovery::Discovery;
+use crate::source::electrum::reply::Named;
 use crate::source::electrum::servers::{Server, Standing};
 
 /// Late enough for every header.
@@ -104,6 +107,10 @@ struct Host {
     refuses: AtomicBool,
     /// Whether it is trusted after two connections only.
     is_stranger: AtomicBool,
+    /// The servers that it names.
+    names: Mutex<Result<Vec<Named>, PeerError>>,
+    /// How often it was asked for those.
+    asked: AtomicUsize,
     /// What each header weighs on the connection.
     octets: AtomicU64,
     opened: AtomicUsize,
@@ -129,6 +136,8 @@ impl Host {
             hangs: AtomicBool::new(false),
             refuses: AtomicBool::new(false),
             is_stranger: AtomicBool::new(false),
+            names: Mutex::new(Ok(Vec::new())),
+            asked: AtomicUsize::new(0),
             octets: AtomicU64::new(200),
             opened: AtomicUsize::new(0),
             requests: Mutex::default(),
@@ -164,8 +173,14 @@ impl Host {
     }
 
     fn connect(self: &Arc<Self>) -> Connected {
+        self.connect_as(&self.server)
+    }
+
+    /// A connection under this name for it.
+    fn connect_as(self: &Arc<Self>, server: &Server) -> Connected {
         Connected {
             host: Arc::clone(self),
+            server: server.clone(),
             session: self.opened.fetch_add(1, SeqCst),
             is_closed: AtomicBool::new(false),
             received: AtomicU64::new(0),
@@ -186,6 +201,7 @@ fn honest(chain: &[SealedHeader], start: u32, count: u32) -> Answer {
 /// A connection to a server.
 struct Connected {
     host: Arc<Host>,
+    server: Server,
     session: usize,
     is_closed: AtomicBool,
     received: AtomicU64,
@@ -193,7 +209,7 @@ struct Connected {
 
 impl Peer for Connected {
     fn server(&self) -> &Server {
-        &self.host.server
+        &self.server
     }
 
     fn newest(&self) -> Result<Announced, PeerError> {
@@ -254,6 +270,12 @@ impl Peer for Connected {
             .collect()
     }
 
+    fn peers(&self, _: Instant) -> Result<Vec<Named>, PeerError> {
+        assert!(self.is_alive(), "nothing is asked on a closed connection");
+        self.host.asked.fetch_add(1, SeqCst);
+        self.host.names.lock().unwrap().clone()
+    }
+
     fn received(&self) -> u64 {
         self.received.load(SeqCst)
     }
@@ -276,6 +298,9 @@ struct Net {
     rested: Mutex<Vec<Server>>,
     /// Operators whose answers lookups compare, if that was changed.
     compared: AtomicUsize,
+    /// Discovered servers that lookups may use, and those that are known.
+    admitted: Mutex<Vec<Server>>,
+    kept: Mutex<Vec<Server>>,
 }
 
 impl Peers for Net {
@@ -287,8 +312,7 @@ impl Peers for Net {
         deadline: Instant,
         cancel: &Cancel,
     ) -> Result<Connected, PeerError> {
-        let host = self.hosts.iter().find(|host| host.server == *server);
-        let host = host.unwrap();
+        let host = self.host(server);
         while host.hangs.load(SeqCst) {
             if cancel.is_set() || Instant::now() >= deadline {
                 return Err(PeerError::TimedOut);
@@ -298,7 +322,7 @@ impl Peers for Net {
         if host.is_down.load(SeqCst) || host.refuses.load(SeqCst) {
             return Err(PeerError::Broken("it is down".into()));
         }
-        Ok(host.connect())
+        Ok(host.connect_as(server))
     }
 
     fn condemn(&self, server: &Server) {
@@ -318,8 +342,25 @@ impl Peers for Net {
     }
 
     fn trusts(&self, server: &Server) -> bool {
-        let host = self.hosts.iter().find(|host| host.server == *server);
-        !host.unwrap().is_stranger.load(SeqCst) || host.unwrap().opened() > 1
+        let host = self.host(server);
+        !host.is_stranger.load(SeqCst) || host.opened() > 1
+    }
+
+    fn admit(&self, server: &Server) {
+        self.admitted.lock().unwrap().push(server.clone());
+    }
+
+    fn keep_discovered(&self, servers: &[Server]) {
+        *self.kept.lock().unwrap() = servers.to_vec();
+    }
+}
+
+impl Net {
+    fn host(&self, server: &Server) -> &Arc<Host> {
+        let mut hosts = self.hosts.iter();
+        hosts
+            .find(|host| host.server.address == server.address)
+            .unwrap()
     }
 }
 
@@ -343,6 +384,8 @@ impl World {
             condemned: Mutex::default(),
             rested: Mutex::default(),
             compared: AtomicUsize::default(),
+            admitted: Mutex::default(),
+            kept: Mutex::default(),
         });
         let headers = Headers::new(Network::Regtest, checkpoint);
         let operators: HashSet<_> = hosts.iter().map(|host| &host.server.operator).collect();
@@ -352,6 +395,7 @@ impl World {
         let driver = Driver {
             peers: Arc::clone(&net),
             servers: hosts.iter().map(|host| host.server.clone()).collect(),
+            discovery: Discovery::off(),
             ledger: Arc::clone(&ledger),
             file: None,
             cancel: Cancel::new(),
