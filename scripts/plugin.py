@@ -28,11 +28,11 @@ def binary():
 
 class Child:
     """The plugin with these arguments. What it says is read by threads, so that
-    every wait here has an end."""
+    every wait here has an end. `program` is another binary than the built one."""
 
-    def __init__(self, arguments, environment=None, stderr=None):
+    def __init__(self, arguments, environment=None, stderr=None, program=None):
         self.process = subprocess.Popen(
-            [binary(), *arguments],
+            [program or binary(), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,

@@ -6,6 +6,7 @@ import dataclasses
 import ipaddress
 import socket
 import threading
+import time
 
 # RFC 1928 and RFC 1929.
 VERSION, PASSWORD_VERSION = 5, 1
@@ -31,6 +32,9 @@ class Circuit:
     # What a client of Tor must not do, if it did.
     objection: str = ""
     closed: bool = False
+    # When it was opened, and the proxy's port towards the server.
+    at: float = dataclasses.field(default_factory=time.monotonic)
+    port: int = 0
 
 
 class Objection(Exception):
@@ -113,15 +117,15 @@ class SocksLog:
         port = int.from_bytes(_take(client, 2))
         circuit.target = f"{host}:{port}"
         if command != CONNECT:
-            client.sendall(_reply(UNSUPPORTED))
+            client.sendall(reply(UNSUPPORTED))
             raise Objection(f"it wants command {command} for {circuit.target}")
 
     def _connect(self, client, circuit):
         port = self.routes.get(circuit.target)
         if port is None:
-            return client.sendall(_reply(UNREACHABLE))
+            return client.sendall(reply(UNREACHABLE))
         with socket.create_connection(("127.0.0.1", port)) as server:
-            client.sendall(_reply(SUCCEEDED))
+            client.sendall(reply(SUCCEEDED))
             replies = threading.Thread(target=_pass_on, args=(server, client))
             replies.start()
             _pass_on(client, server, lambda octets: self._record(circuit, octets))
@@ -143,7 +147,7 @@ def _pass_on(source, sink, record=lambda octets: None):
             end.shutdown(socket.SHUT_RDWR)
 
 
-def _reply(status):
+def reply(status):
     return bytes([VERSION, status, 0, IPV4]) + bytes(6)
 
 

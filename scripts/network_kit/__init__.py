@@ -1,0 +1,1 @@
+"""The parts of scripts/network: a chain, scripted servers, and a slow proxy."""
