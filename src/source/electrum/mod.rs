@@ -140,6 +140,11 @@ impl Inner {
             LookupDialer(Arc::clone(&dialer)),
             servers.clone(),
         ));
+        for server in &servers {
+            if !settings.servers.is_empty() || memory.is_good(&server.address) {
+                pool.expect(server);
+            }
+        }
         let needed = needed(&servers, settings.operators);
         pool.set_seats(needed);
         let ledger = Arc::new(Ledger::new(headers, needed, now));

@@ -40,6 +40,8 @@ pub(super) struct Roster {
     /// Those that answered on a connection for headers, and have not failed
     /// everybody since.
     working: HashSet<Server>,
+    /// Those that are likely to work, and have not failed everybody.
+    expected: HashSet<Server>,
 }
 
 impl Roster {
@@ -49,6 +51,7 @@ impl Roster {
             servers,
             trusted: HashSet::new(),
             working: HashSet::new(),
+            expected: HashSet::new(),
         }
     }
 
@@ -71,6 +74,13 @@ impl Roster {
         self.servers.retain(&is_kept);
         self.trusted.retain(&is_kept);
         self.working.retain(&is_kept);
+        self.expected.retain(&is_kept);
+    }
+
+    /// A server is likely to work: the user named it, or it answered in an
+    /// earlier run.
+    pub fn expect(&mut self, server: &Server) {
+        self.expected.insert(server.clone());
     }
 
     /// A server can prove who it is.
@@ -88,6 +98,7 @@ impl Roster {
     /// A server has failed everybody.
     pub fn fails(&mut self, server: &Server) {
         self.working.remove(server);
+        self.expected.remove(server);
     }
 
     /// How many operators there are.
@@ -102,6 +113,15 @@ impl Roster {
         self.servers
             .iter()
             .any(|server| taken != Some(server.operator.as_str()) && !self.trusted.contains(server))
+    }
+
+    /// Whether a trusted server of another operator than this one works, or is
+    /// likely to.
+    pub fn has_hope(&self, taken: Option<&str>) -> bool {
+        self.trusted().any(|server| {
+            taken != Some(server.operator.as_str())
+                && (self.working.contains(server) || self.expected.contains(server))
+        })
     }
 
     fn trusted(&self) -> impl Iterator<Item = &Server> {
@@ -138,7 +158,8 @@ pub(super) fn for_pool<'a>(
 
 /// Draws a trusted server for an isolation id: of another operator than `taken`, and
 /// if it can be had one that neither failed this id (`own`) nor everybody
-/// (`all`), and one that works. If all have failed it is the one whose rest ends first.
+/// (`all`), and one that works or is likely to. If all have failed it is the one
+/// whose rest ends first.
 pub(super) fn for_id<'a>(
     roster: &'a Roster,
     taken: Option<&str>,
@@ -156,9 +177,17 @@ pub(super) fn for_id<'a>(
         return fit.into_iter().min_by_key(|server| failed(server));
     }
     fit.retain(|server| failed(server).is_none());
-    prefer(&mut fit, |server| roster.working.contains(server));
+    let works = |server: &Server| roster.working.contains(server);
+    if fit.iter().any(|server| works(server)) {
+        fit.retain(|server| works(server));
+    } else {
+        prefer(&mut fit, |server| roster.expected.contains(server));
+    }
     prefer(&mut fit, is_listed);
-    prefer(&mut fit, |server| server.address.is_onion());
+    // Of most onion services nothing is known but that they need no certificate.
+    prefer(&mut fit, |server| {
+        works(server) && server.address.is_onion()
+    });
     fit.choose(random).copied()
 }
 

@@ -111,6 +111,11 @@ impl<D: Dial> Pool<D> {
         }))
     }
 
+    /// A server is likely to work, though nobody has tried it in this process.
+    pub fn expect(&self, server: &Server) {
+        self.0.plan().expect(server);
+    }
+
     /// Starts the clock that keeps connections ready.
     pub fn start(&self) {
         self.0.plan().start(Instant::now());

@@ -87,6 +87,8 @@ pub(super) enum Seating<L> {
     Wait,
     /// It is not known yet of any server that it could ask who it is.
     Strangers,
+    /// It is not known yet of any server that it could ask whether it works.
+    Unproven,
     /// There is no server that it could ask.
     Nobody,
 }
@@ -214,6 +216,12 @@ impl<L: Link> Plan<L> {
     /// it about names. Whether it is alive nobody has seen.
     pub fn vouch(&mut self, server: &Server) {
         self.roster.trust(server);
+    }
+
+    /// A server is likely to work: isolation ids may ask it as soon as it is
+    /// trusted.
+    pub fn expect(&mut self, server: &Server) {
+        self.roster.expect(server);
     }
 
     /// A server works and can prove who it is, as a connection for headers

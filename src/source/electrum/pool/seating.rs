@@ -38,7 +38,8 @@ impl<D: Dial> Pool<D> {
             isolation,
             index,
             limit,
-            patience: patience(limit),
+            daring: part(limit, 5),
+            patience: part(limit, 9),
             tries: TRIES,
             pause: SHORTEST_PAUSE,
             last: None,
@@ -54,11 +55,10 @@ impl<D: Dial> Pool<D> {
     }
 }
 
-/// When it is said that no server is trusted yet: a little before the query's
-/// end, so that the user is told why.
-fn patience(limit: &Limit) -> Instant {
+/// When so many tenths of the time that a query has left are over.
+fn part(limit: &Limit, tenths: u32) -> Instant {
     let now = Instant::now();
-    now + limit.due.saturating_duration_since(now) * 9 / 10
+    now + limit.due.saturating_duration_since(now) * tenths / 10
 }
 
 /// A lookup on its way to a connection.
@@ -67,6 +67,12 @@ struct Search<'a, D: Dial> {
     isolation: &'a IsolationId,
     index: usize,
     limit: &'a Limit,
+    /// When servers are tried of which it is not known whether they work:
+    /// connections for headers try many at once, and find those that do
+    /// sooner.
+    daring: Instant,
+    /// When it is said that no server is trusted yet: a little before the
+    /// query's end, so that the user is told why.
     patience: Instant,
     /// Servers that may still be tried.
     tries: usize,
@@ -80,7 +86,8 @@ impl<D: Dial> Search<'_, D> {
     fn step(&mut self) -> Result<Option<Arc<D::Link>>, FetchFailure> {
         let now = Instant::now();
         let mut plan = self.shared.plan();
-        let seating = plan.seat(self.isolation, self.index, now);
+        let dares = now >= self.daring;
+        let seating = plan.seat(self.isolation, self.index, dares, now);
         let overflow = plan.take_overflow();
         if !overflow.is_empty() {
             drop(plan);
@@ -94,6 +101,7 @@ impl<D: Dial> Search<'_, D> {
                 return self.dial(&leave);
             }
             Seating::Wait => self.wait(plan, self.limit.deadline),
+            Seating::Unproven => self.wait(plan, self.daring),
             Seating::Strangers if now < self.patience => self.wait(plan, self.patience),
             Seating::Strangers => return Err(strangers()),
             Seating::Nobody => return Err(self.last.take().unwrap_or_else(nobody)),

@@ -1,7 +1,9 @@
 //! Fetching a long way: strides over several connections to each server, which
 //! are replaced before their servers slow them down.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::iter::repeat_n;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::servers::Server;
@@ -11,6 +13,7 @@ use super::ledger::Ledger;
 use super::peer::{FEWEST_HEADERS, MOST_HEADERS, Peer, PeerError, Peers};
 use super::sessions::{Session, Sessions};
 use super::stride::{Lane, stride};
+use crate::platform;
 
 /// Connections to each server while there is much to fetch. Two circuits also
 /// show whether a server has the same key for everybody.
@@ -66,35 +69,66 @@ impl<P: Peers> Driver<P> {
     }
 
     /// Replaces sessions that have brought much, and opens further ones to
-    /// servers whose chain is still to be fetched.
+    /// servers whose chain is still to be fetched: to those that have much more
+    /// than we have, and to those whose key was not seen often enough.
     pub(super) fn renew(&mut self, sessions: &mut Sessions<P::Peer>) {
-        let servers: HashSet<Server> = sessions
+        let tip = self.ledger.headers().tip().map_or(0, |(height, _)| height);
+        let wanted: HashMap<Server, usize> = sessions
             .open
             .iter()
             .filter(|session| !session.is_compared())
-            .map(|session| session.peer.server().clone())
+            .map(|session| {
+                let server = session.peer.server();
+                let newest = session.peer.newest().map_or(0, |newest| newest.height);
+                let is_far = newest.saturating_sub(tip) > MOST_HEADERS;
+                let count = match is_far || !self.peers.trusts(server) {
+                    true => SESSIONS,
+                    false => 1,
+                };
+                (server.clone(), count)
+            })
             .collect();
         for session in sessions.open.iter().filter(|one| is_worn(&one.peer)) {
             session.peer.close();
         }
         sessions.drop_lost();
-        for server in servers {
-            for _ in sessions.count(&server)..SESSIONS {
-                if !self.cancel.is_set() {
-                    self.open_another(&server, sessions);
-                }
-            }
-        }
+        let missing: Vec<Server> = wanted
+            .into_iter()
+            .flat_map(|(server, count)| {
+                let missing = count.saturating_sub(sessions.count(&server));
+                repeat_n(server, missing)
+            })
+            .collect();
+        self.open_further(&missing, sessions);
     }
 
-    /// Opens a further connection to a server. If that fails, the server still
-    /// has another, which shows whether it is of use.
-    fn open_another(&mut self, server: &Server, sessions: &mut Sessions<P::Peer>) {
-        let deadline = Instant::now() + self.record.limit(server);
-        match self.peers.open(server, deadline, &self.cancel) {
-            Ok(peer) => sessions.open.push(Session::new(peer)),
-            Err(error @ PeerError::Lied(_)) => self.blame(&mut sessions.liars, server, &error),
-            Err(error) => self.log.info(format_args!("{server}: {error}")),
+    /// Opens further connections to servers, all at once. If one fails, its
+    /// server still has another, which shows whether it is of use.
+    fn open_further(&mut self, servers: &[Server], sessions: &mut Sessions<P::Peer>) {
+        let (peers, cancel) = (&self.peers, &self.cancel);
+        let opened: Vec<_> = thread::scope(|scope| {
+            let opening: Vec<_> = servers
+                .iter()
+                .map(|server| {
+                    let deadline = Instant::now() + self.record.limit(server);
+                    platform::thread("reach")
+                        .spawn_scoped(scope, move || peers.open(server, deadline, cancel))
+                })
+                .collect();
+            let ended = opening.into_iter().map(|thread| match thread {
+                Ok(thread) => thread
+                    .join()
+                    .unwrap_or_else(|_| Err(PeerError::Broken("a thread failed".into()))),
+                Err(_) => Err(PeerError::Broken("no thread could be started".into())),
+            });
+            ended.collect()
+        });
+        for (server, peer) in servers.iter().zip(opened) {
+            match peer {
+                Ok(peer) => sessions.open.push(Session::new(peer)),
+                Err(error @ PeerError::Lied(_)) => self.blame(&mut sessions.liars, server, &error),
+                Err(error) => self.log.info(format_args!("{server}: {error}")),
+            }
         }
     }
 }

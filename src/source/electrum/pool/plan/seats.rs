@@ -48,8 +48,15 @@ impl<L: Link> Seat<L> {
 impl<L: Link> Plan<L> {
     /// An isolation id asks for the connection of one of its seats. The one
     /// that it has, one from the pool, or leave to open one. No tick of the
-    /// clock changes because of it.
-    pub fn seat(&mut self, isolation: &IsolationId, index: usize, now: Instant) -> Seating<L> {
+    /// clock changes because of it. A server that may well be dead is opened
+    /// only for those who `dare`.
+    pub fn seat(
+        &mut self,
+        isolation: &IsolationId,
+        index: usize,
+        dares: bool,
+        now: Instant,
+    ) -> Seating<L> {
         self.admit(isolation, now);
         let Some(seats) = self.ids.get_mut(isolation) else {
             return Seating::Nobody;
@@ -80,6 +87,7 @@ impl<L: Link> Plan<L> {
             }
             return Seating::Open(taken);
         }
+        let has_hope = self.roster.has_hope(other.as_deref());
         let server = for_id(
             &self.roster,
             other.as_deref(),
@@ -94,6 +102,9 @@ impl<L: Link> Plan<L> {
                 false => Seating::Nobody,
             };
         };
+        if !has_hope && !dares {
+            return Seating::Unproven;
+        }
         self.leaves += 1;
         let number = self.leaves;
         if let Some(seat) = seats.seats.get_mut(index) {

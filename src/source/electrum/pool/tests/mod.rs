@@ -191,7 +191,7 @@ impl World {
 
     /// The connection of a seat, opened if need be.
     fn seat(&mut self, isolation: &IsolationId, index: usize) -> Arc<Wire> {
-        match self.plan.seat(isolation, index, self.now) {
+        match self.plan.seat(isolation, index, false, self.now) {
             Seating::Open(link) => link,
             Seating::Dial(leave) => {
                 let link = Arc::new(Wire::new(&leave.server));

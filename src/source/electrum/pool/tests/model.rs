@@ -65,7 +65,7 @@ impl Model {
 
     fn seat(&mut self, one: usize, index: usize) {
         self.asked[one] = self.world.now;
-        match self.world.plan.seat(&id(one), index, self.world.now) {
+        match self.world.plan.seat(&id(one), index, true, self.world.now) {
             Seating::Open(link) => {
                 assert!(link.is_alive());
                 self.own(one, index, link);
@@ -81,7 +81,7 @@ impl Model {
                     .iter()
                     .any(|dial| (dial.0, dial.1) == (one, index))
             ),
-            Seating::Strangers => panic!("all are trusted"),
+            Seating::Strangers | Seating::Unproven => panic!("all are trusted"),
             Seating::Nobody => panic!("there are three operators"),
         }
     }

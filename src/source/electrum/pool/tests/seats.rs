@@ -27,7 +27,7 @@ fn one_operator_makes_one_seat() {
     assert_eq!(world.seat(&id(1), 0).operator(), "a");
     let mut world = World::new(Vec::new(), 1);
     assert_eq!(world.plan.seats(), 1);
-    let seating = world.plan.seat(&id(1), 0, world.now);
+    let seating = world.plan.seat(&id(1), 0, false, world.now);
     assert!(matches!(seating, Seating::Nobody));
 }
 
@@ -65,11 +65,14 @@ fn an_id_takes_ready_ones_and_keeps_them_to_itself() {
 fn a_seat_that_is_being_filled_is_waited_for() {
     let mut world = World::new(servers(&[("a", 3), ("b", 3)]), 3);
     let (isolation, now) = (id(1), world.now);
-    let Seating::Dial(first) = world.plan.seat(&isolation, 0, now) else {
+    let Seating::Dial(first) = world.plan.seat(&isolation, 0, false, now) else {
         panic!("nothing is ready");
     };
-    assert!(matches!(world.plan.seat(&isolation, 0, now), Seating::Wait));
-    let Seating::Dial(second) = world.plan.seat(&isolation, 1, now) else {
+    assert!(matches!(
+        world.plan.seat(&isolation, 0, false, now),
+        Seating::Wait
+    ));
+    let Seating::Dial(second) = world.plan.seat(&isolation, 1, false, now) else {
         panic!("nothing is ready");
     };
     assert_ne!(first.server.operator, second.server.operator);
@@ -166,7 +169,7 @@ fn of_too_many_that_are_to_close_the_oldest_close_at_once() {
 fn a_connection_that_comes_when_its_id_is_forgotten_closes_like_the_others() {
     let mut world = World::new(servers(&[("a", 9), ("b", 9)]), 7);
     world.plan.start(world.now);
-    let Seating::Dial(leave) = world.plan.seat(&id(1), 0, world.now) else {
+    let Seating::Dial(leave) = world.plan.seat(&id(1), 0, false, world.now) else {
         panic!("nothing is ready");
     };
     world.plan.forget(&id(1), world.now);
@@ -186,11 +189,11 @@ fn an_id_that_comes_back_does_not_get_what_was_begun_for_it_before() {
     for seed in 0..20 {
         let mut world = World::new(servers(&[("a", 9), ("b", 9)]), seed);
         let now = world.now;
-        let Seating::Dial(before) = world.plan.seat(&id(1), 0, now) else {
+        let Seating::Dial(before) = world.plan.seat(&id(1), 0, false, now) else {
             panic!("nothing is ready");
         };
         world.plan.forget(&id(1), now);
-        let Seating::Dial(after) = world.plan.seat(&id(1), 0, now) else {
+        let Seating::Dial(after) = world.plan.seat(&id(1), 0, false, now) else {
             panic!("nothing is ready");
         };
         let other = world.seat(&id(1), 1);
@@ -198,7 +201,7 @@ fn an_id_that_comes_back_does_not_get_what_was_begun_for_it_before() {
         let late = Arc::new(Wire::new(&before.server));
         let given = Some(Arc::clone(&late));
         world.plan.seated(&id(1), 0, &before, given, now);
-        let seating = world.plan.seat(&id(1), 0, now);
+        let seating = world.plan.seat(&id(1), 0, false, now);
         assert!(matches!(seating, Seating::Wait), "seed {seed}");
         let own = Arc::new(Wire::new(&after.server));
         let given = Some(Arc::clone(&own));

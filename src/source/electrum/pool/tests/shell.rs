@@ -199,7 +199,7 @@ fn nobody_waits_longer_than_the_limit() {
     assert!(pool.seat(&id(1), 0, &cancelled).is_err());
     assert!(calls.dialled().is_empty());
     // Nor for one that another lookup opens.
-    let opening = pool.0.plan().seat(&id(1), 0, Instant::now());
+    let opening = pool.0.plan().seat(&id(1), 0, false, Instant::now());
     assert!(matches!(opening, Seating::Dial(_)));
     let waiting = limit(Duration::from_millis(100));
     let failure = pool.seat(&id(1), 0, &waiting).unwrap_err();

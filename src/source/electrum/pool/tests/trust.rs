@@ -47,7 +47,7 @@ fn a_stranger_does_not_take_the_place_of_one_that_fails() {
 #[test]
 fn an_id_is_told_of_strangers_only_if_one_could_become_its_server() {
     let mut world = World::wary(servers(&[("a", 1), ("b", 1)]), 1);
-    let seat = |world: &mut World, index| world.plan.seat(&id(1), index, world.now);
+    let seat = |world: &mut World, index| world.plan.seat(&id(1), index, false, world.now);
     assert!(matches!(seat(&mut world, 0), Seating::Strangers));
     world.plan.meet(&server("a", 0, "example"), world.now);
     assert_eq!(world.seat(&id(1), 0).operator(), "a");
@@ -134,7 +134,7 @@ fn a_discovered_server_is_used_where_no_listed_one_of_another_operator_works() {
     let new = discovered("d", 0);
     world.plan.meet(&new, world.now);
     assert!(matches!(
-        world.plan.seat(&id(0), 0, world.now),
+        world.plan.seat(&id(0), 0, false, world.now),
         Seating::Strangers
     ));
     world.plan.meet(&listed[0], world.now);
@@ -172,5 +172,39 @@ fn a_discovered_server_has_one_operator_and_goes_when_nobody_names_it() {
     for number in 20..40 {
         let of = world.pair(&id(number)).map(|link| link.server.clone());
         assert!(of.contains(&listed[0]) && of.contains(&other), "{of:?}");
+    }
+}
+
+/// At a start most of the servers that need no certificate are dead.
+#[test]
+fn an_id_waits_for_a_server_that_works_or_is_expected_to() {
+    for seed in 0..20 {
+        let mut all = servers(&[("a", 2), ("b", 2)]);
+        all.extend(["a", "b", "c"].map(|operator| server(operator, 9, "onion")));
+        let mut world = World::wary(all.clone(), seed);
+        all.iter().for_each(|server| world.plan.vouch(server));
+        let seat = |world: &mut World, index, dares| {
+            let now = world.now;
+            world.plan.seat(&id(1), index, dares, now)
+        };
+        assert!(matches!(seat(&mut world, 0, false), Seating::Unproven));
+        // Without any sign onion services are as good as others.
+        assert!(matches!(seat(&mut world, 0, true), Seating::Dial(_)));
+
+        let mut world = World::wary(all.clone(), seed);
+        all.iter().for_each(|server| world.plan.vouch(server));
+        let expected = server("a", 1, "example");
+        world.plan.expect(&expected);
+        assert_eq!(world.seat(&id(1), 0).server, expected);
+        assert!(matches!(seat(&mut world, 1, false), Seating::Unproven));
+        let working = server("b", 1, "example");
+        world.plan.meet(&working, world.now);
+        assert_eq!(world.seat(&id(1), 1).server, working);
+
+        // What has failed since is as little known as the others.
+        world.plan.rest_broken(&expected, world.now);
+        world.plan.rest_broken(&working, world.now);
+        let seating = world.plan.seat(&id(2), 0, false, world.now);
+        assert!(matches!(seating, Seating::Unproven));
     }
 }

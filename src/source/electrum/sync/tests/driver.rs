@@ -39,6 +39,18 @@ fn the_first_synchronisation_is_spread_over_sessions() {
     assert!(world.was_told("info: block headers are verified up to 5000"));
 }
 
+/// A second connection costs time at each start, and Tor a circuit.
+#[test]
+fn a_short_way_takes_a_second_connection_only_if_a_key_is_to_be_seen_twice() {
+    let chain = trunk(400);
+    let hosts = pair(&chain);
+    hosts[1].is_stranger.store(true, SeqCst);
+    let mut world = World::new(&hosts);
+    assert!(world.settle());
+    assert!(world.is_at(&chain));
+    assert_eq!(hosts.each_ref().map(|host| host.opened()), [1, 2]);
+}
+
 #[test]
 fn what_is_kept_of_a_server_that_breaks_or_lies_is_what_was_right() {
     for lies in [false, true] {
@@ -210,7 +222,7 @@ fn a_lost_operator_is_replaced_and_the_others_keep_their_connections() {
     assert_eq!(world.sessions.operators().len(), 2);
     let stays = &world.sessions.open[0].peer;
     assert_eq!((stays.session, stays.is_alive()), (kept, true));
-    assert_eq!(stays.host.opened(), 2, "no further circuit to it");
+    assert_eq!(stays.host.opened(), 1, "no further circuit to it");
     assert!(
         !world
             .ledger
