@@ -120,10 +120,10 @@ fn all_is_well_with_two_servers_and_a_proxy() {
 fn a_server_that_lets_no_lookup_connect_is_told() {
     let one = server();
     let options = Options {
-        most_connections: Some(2),
+        most_connections: Some(1),
         ..Options::new(Version::V1_15)
     };
-    // Its headers come over two.
+    // Its headers come over one.
     let other = Electrum::start(one.chain(), options);
     let circuits = to([one.address(), other.address()]);
     let end = run::run(circuits.prepare('t', &SHORT));
