@@ -53,8 +53,20 @@ struct State {
     target: u32,
     /// What went wrong last, if not enough operators have answered since.
     trouble: Option<String>,
+    /// Whether headers have come since.
+    is_overcome: bool,
     /// The operator that alone answers, though every server was tried.
     alone: Option<Alone>,
+}
+
+impl State {
+    /// What went wrong last, as far as it still matters: while headers come and
+    /// nobody's chain has been compared yet, it does not. If somebody's has, it
+    /// says why others' have not.
+    fn trouble(&self) -> Option<String> {
+        let matters = !self.is_overcome || !self.answered.is_empty();
+        self.trouble.clone().filter(|_| matters)
+    }
 }
 
 /// An operator that alone answers.
@@ -175,7 +187,7 @@ impl Ledger {
             adoption,
             Adoption::Extended { .. } | Adoption::Replaced { .. }
         ) {
-            self.state().trouble = None;
+            self.state().is_overcome = true;
         }
         adoption
     }
@@ -255,7 +267,10 @@ impl Ledger {
     /// Something went wrong; it is told to lookups until enough operators
     /// have answered.
     pub fn trouble(&self, what: String) {
-        self.state().trouble = Some(what);
+        let mut state = self.state();
+        state.trouble = Some(what);
+        state.is_overcome = false;
+        drop(state);
         self.notify();
     }
 
@@ -264,7 +279,7 @@ impl Ledger {
         let (answered, target, trouble, alone) = {
             let mut state = self.state();
             state.answered.retain(|_, at| at.elapsed() < FRESH);
-            let (trouble, alone) = (state.trouble.clone(), state.alone.clone());
+            let (trouble, alone) = (state.trouble(), state.alone.clone());
             (state.answered.len(), state.target, trouble, alone)
         };
         let is_believed = alone.as_ref().is_some_and(|alone| alone.is_believed);
@@ -338,7 +353,7 @@ impl Ledger {
             operators: state.answered.keys().cloned().collect(),
             met: state.met.iter().cloned().collect(),
             silent: silent.map(|(operator, _)| operator.clone()).collect(),
-            trouble: state.trouble.clone(),
+            trouble: state.trouble(),
             obstacle,
         }
     }

@@ -96,6 +96,25 @@ fn progress_ends_trouble() {
     assert!(matches!(obstacle, Obstacle::Fetching { tip: 20, .. }));
 }
 
+/// Why there are not enough operators is known also after one has brought
+/// headers.
+#[test]
+fn trouble_matters_while_operators_are_missing() {
+    let chain = trunk(20);
+    let ledger = Ledger::new(ledger_of(&chain[..=10]).headers().clone(), 2, clock);
+    ledger.trouble("a.example: it lied".to_owned());
+    let mut candidate = ledger.headers().candidate(10).unwrap();
+    for header in &chain[11..] {
+        candidate.push(&ledger.headers(), header, clock()).unwrap();
+    }
+    let _ = ledger.adopt(&candidate);
+    ledger.answered("b");
+    let trouble = ledger.status().trouble;
+    assert_eq!(trouble.as_deref(), Some("a.example: it lied"));
+    ledger.answered("c");
+    assert_eq!(ledger.status().trouble, None);
+}
+
 #[test]
 fn only_operators_drawn_anew_count() {
     let ledger = ledger_of(&trunk(10));
