@@ -3,7 +3,7 @@
 //! `cargo bench --bench headers`.
 //!
 //! A reply holds 500 merged-mined headers, as many as are asked for at once,
-//! of the size that those of mainnet have today (about 2,050 octets). They are
+//! of the size that those of mainnet have today (about 2,050 bytes). They are
 //! made for regtest, whose target can be met here; the work of checking them
 //! is the same.
 
@@ -30,7 +30,7 @@ use ncprop279::chain::sealed::SealedHeader;
 /// Headers in a reply.
 const COUNT: usize = 500;
 
-/// The octets of a reply: headers that differ from each other.
+/// The bytes of a reply: headers that differ from each other.
 fn octets() -> Vec<u8> {
     let mut forge = Forge {
         coinbase: forge::coinbase(34),

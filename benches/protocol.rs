@@ -56,7 +56,7 @@ fn query() -> Result<Query, Verdict> {
     Query::parse(divan::black_box(b"www.example.bit"), false)
 }
 
-/// A line that a kept answer belongs to, up to the octets of the answer.
+/// A line that a kept answer belongs to, up to the bytes of the answer.
 #[divan::bench]
 fn kept_answer(bencher: Bencher) {
     let answer = Arc::new(Answer::new(Verdict::Address([192, 0, 2, 1].into())));

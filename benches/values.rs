@@ -17,7 +17,7 @@ use ncprop279::snapshot::{Entry, Fetched, NameKey, Snapshot};
 use ncprop279::zone::listing;
 
 /// A domain object with so many subdomains, each with two addresses; the
-/// longest that the chain takes (520 octets) has about 8.
+/// longest that the chain takes (520 bytes) has about 8.
 #[divan::bench(args = [0, 1, 8])]
 fn records(bencher: Bencher, subdomains: usize) {
     let map =

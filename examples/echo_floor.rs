@@ -6,7 +6,7 @@
 
 use std::io::{self, Read, Write};
 
-/// Octets asked for in one read, as in the plugin.
+/// Bytes asked for in one read, as in the plugin.
 const CHUNK: usize = 65_536;
 
 fn main() -> io::Result<()> {

@@ -7,7 +7,7 @@
 //! that each line on stdin is a command, and each gets a line of JSON:
 //!
 //! - `delay MS` delays the replies to requests that come from now on;
-//! - `report` tells of each server's connections: octets that were sent,
+//! - `report` tells of each server's connections: bytes that were sent,
 //!   methods that were called, and whether it is closed;
 //! - `mine COUNT` mines empty blocks;
 //! - `block [["register"|"update", NAME, VALUE], ...]` mines a block with these
@@ -120,7 +120,7 @@ fn report(connection: &Connection) -> Value {
         *methods.entry(method).or_default() += 1;
     }
     json!({
-        "octets": connection.octets(),
+        "bytes": connection.octets(),
         "methods": methods,
         "closed": connection.closed,
     })

@@ -10,8 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use thiserror::Error;
 
-/// The longest host name in octets, without its trailing dot (RFC 1035,
-/// section 2.3.4, less the length octets of the wire form).
+/// The longest host name in bytes, without its trailing dot (RFC 1035,
+/// section 2.3.4, less the length bytes of the wire form).
 pub const MAX_HOST_LENGTH: usize = 253;
 
 /// Suffixes that never leave through an exit relay: `bit` names would leak,
@@ -66,7 +66,7 @@ pub enum InvalidHost {
     #[error("the host name is empty")]
     Empty,
     /// The name is longer than [`MAX_HOST_LENGTH`].
-    #[error("the host name is longer than {MAX_HOST_LENGTH} octets")]
+    #[error("the host name is longer than {MAX_HOST_LENGTH} bytes")]
     TooLong,
     /// A label is empty, too long or has a character that hosts do not have.
     #[error(

@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-/// The longest isolation id in octets (`spec/prop279-isolation.md`).
+/// The longest isolation id in bytes (`spec/prop279-isolation.md`).
 pub const MAX_LENGTH: usize = 1024;
 
-/// An isolation id of 1 to [`MAX_LENGTH`] printable ASCII octets, compared
+/// An isolation id of 1 to [`MAX_LENGTH`] printable ASCII bytes, compared
 /// byte for byte, or the *shared* id of queries that carry none.
 ///
 /// Cloning is cheap. `Debug` never shows the id, so that it cannot reach a
@@ -22,17 +22,17 @@ pub const MAX_LENGTH: usize = 1024;
 #[derive(Clone, PartialEq, Eq)]
 pub struct IsolationId(Option<Arc<str>>);
 
-/// Why octets are no isolation id.
+/// Why bytes are no isolation id.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidIsolationId {
     /// The id is empty.
     #[error("the isolation id is empty")]
     Empty,
     /// The id is longer than [`MAX_LENGTH`].
-    #[error("the isolation id is longer than {MAX_LENGTH} octets")]
+    #[error("the isolation id is longer than {MAX_LENGTH} bytes")]
     TooLong,
-    /// The id holds an octet that is not printable ASCII.
-    #[error("the isolation id holds a space, or an octet outside printable ASCII")]
+    /// The id holds a byte that is not printable ASCII.
+    #[error("the isolation id holds a space, or a byte outside printable ASCII")]
     NotPrintable,
 }
 
@@ -42,10 +42,10 @@ impl IsolationId {
         Self(None)
     }
 
-    /// Takes the octets that a client sent as an id.
+    /// Takes the bytes that a client sent as an id.
     ///
     /// # Errors
-    /// The octets are empty, too many, or not all printable ASCII
+    /// The bytes are empty, too many, or not all printable ASCII
     /// (0x21 to 0x7E).
     pub fn parse(octets: &[u8]) -> Result<Self, InvalidIsolationId> {
         if octets.is_empty() {
@@ -68,19 +68,19 @@ impl IsolationId {
         self.0.as_deref()
     }
 
-    /// The id as octets; none for the shared id, as every other has at least
+    /// The id as bytes; none for the shared id, as every other has at least
     /// one.
     pub fn octets(&self) -> &[u8] {
         self.as_str().unwrap_or_default().as_bytes()
     }
 
-    /// Octets that the id takes in memory, for byte budgets.
+    /// Bytes that the id takes in memory, for byte budgets.
     pub fn weight(&self) -> usize {
         self.as_str().map_or(0, str::len)
     }
 }
 
-// A map can be asked with the octets that a client sent: those that are no id
+// A map can be asked with the bytes that a client sent: those that are no id
 // equal none, so they need no check before that.
 impl Borrow<[u8]> for IsolationId {
     fn borrow(&self) -> &[u8] {

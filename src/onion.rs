@@ -1,8 +1,8 @@
 //! Addresses of onion services, version 3 (`rend-spec-v3`, section 6).
 //!
 //! An address is the base32 form of `key || checksum || version`, where the
-//! key is the service's ed25519 identity, the version is the octet 3 and the
-//! checksum is the first two octets of
+//! key is the service's ed25519 identity, the version is the byte 3 and the
+//! checksum is the first two bytes of
 //! `SHA3-256(".onion checksum" || key || version)`.
 //!
 //! The key itself is checked too, as Tor does: it must encode a point of the
@@ -17,14 +17,14 @@ use data_encoding::BASE32_NOPAD;
 use sha3::{Digest, Sha3_256};
 use thiserror::Error;
 
-/// The longest accepted name in octets, subdomain labels included and a
+/// The longest accepted name in bytes, subdomain labels included and a
 /// trailing dot not counted: the limit of a DNS name in text form.
 pub const MAX_LENGTH: usize = 253;
 
 /// Base32 digits of an address.
 const ADDRESS_LENGTH: usize = 56;
 
-/// Octets of the decoded address: key, checksum, version.
+/// Bytes of the decoded address: key, checksum, version.
 const DECODED_LENGTH: usize = 35;
 
 const VERSION: u8 = 3;
@@ -41,7 +41,7 @@ pub enum InvalidOnion {
     #[error("the name does not end in .onion")]
     NotOnion,
     /// The name is longer than [`MAX_LENGTH`].
-    #[error("the onion name is longer than {MAX_LENGTH} octets")]
+    #[error("the onion name is longer than {MAX_LENGTH} bytes")]
     TooLong,
     /// The address does not have 56 digits. Version 2 addresses, which Tor no
     /// longer supports, end here.
@@ -50,7 +50,7 @@ pub enum InvalidOnion {
     /// The address holds something other than base32 digits.
     #[error("the onion address is not base32")]
     NotBase32,
-    /// The version octet is not 3.
+    /// The version byte is not 3.
     #[error("the onion address is not of version 3")]
     Version,
     /// The checksum does not belong to the key.
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn bounds_the_whole_name() {
-        // 62 octets of address and suffix, then labels with their dots.
+        // 62 bytes of address and suffix, then labels with their dots.
         let full =
             |last: usize| format!("{0}.{0}.{1}.{2}", "a".repeat(63), "a".repeat(last), GOOD[0]);
         assert_eq!(full(62).len(), MAX_LENGTH);

@@ -13,13 +13,13 @@ use thiserror::Error;
 
 use crate::isolation::IsolationId;
 
-/// The longest key in the name database, in octets (a consensus rule of
+/// The longest key in the name database, in bytes (a consensus rule of
 /// Namecoin).
 pub const MAX_NAME_KEY_LENGTH: usize = 255;
 
 /// The key of an entry in Namecoin's name database, such as `d/example`.
 ///
-/// At most [`MAX_NAME_KEY_LENGTH`] octets. Cloning is cheap.
+/// At most [`MAX_NAME_KEY_LENGTH`] bytes. Cloning is cheap.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NameKey(Arc<str>);
 
@@ -83,7 +83,7 @@ impl Fetched {
     /// What is known, in a few words.
     pub fn summary(&self) -> String {
         match self {
-            Self::Value(value) => format!("a value of {} octets", value.len()),
+            Self::Value(value) => format!("a value of {} bytes", value.len()),
             Self::Absent(absence) => format!("the name {}", absence.words()),
         }
     }

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A stream that takes no more octets until the other end is read.
+/// A stream that takes no more bytes until the other end is read.
 fn full() -> (UnixStream, UnixStream) {
     let (mut writer, reader) = UnixStream::pair().unwrap();
     writer.set_nonblocking(true).unwrap();

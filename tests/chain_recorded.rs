@@ -51,13 +51,13 @@ fn regtest() -> Vec<Vec<u8>> {
     lines.map(decode).collect()
 }
 
-/// Whether the octets are one header and nothing else, with its work.
+/// Whether the bytes are one header and nothing else, with its work.
 fn is_accepted(octets: &[u8], network: Network, height: u32) -> bool {
     SealedHeader::read(octets)
         .is_ok_and(|(sealed, rest)| rest.is_empty() && sealed.check_work(network, height).is_ok())
 }
 
-/// Where the 32 octets are that nobody looks at.
+/// Where the 32 bytes are that nobody looks at.
 fn ignored(octets: &[u8]) -> Range<usize> {
     let (_, length) = deserialize_partial::<Transaction>(&octets[80..]).unwrap();
     80 + length..80 + length + 32

@@ -246,6 +246,6 @@ fn other_sources_have_no_checkpoint() {
     for more in [&["checkpoint"][..], &["checkpoint", "--names-file", names]] {
         let end = run::with(more);
         assert_eq!((end.code, end.stdout.len()), (Some(1), 0), "{end:#?}");
-        assert!(end.says_on_stderr("add --backend electrum"), "{end:#?}");
+        assert!(end.says_on_stderr("use --backend electrum"), "{end:#?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Servers whose very octets are hostile: replies without end, too deep, cut
+//! Servers whose very bytes are hostile: replies without end, too deep, cut
 //! off, dripping, or to requests that nobody made (spec/electrum.md, 4.10).
 
 #![allow(

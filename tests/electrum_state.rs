@@ -24,7 +24,7 @@ use support::state::files;
 const FOUND: &str = "0 192.0.2.1";
 /// The file with the headers.
 const HEADERS: &str = "headers-regtest";
-/// Octets of a record in it.
+/// Bytes of a record in it.
 const RECORD: usize = 84;
 
 /// A chain of 300 blocks with a name in it.

@@ -391,7 +391,7 @@ fn what_is_no_message_gets_formerr() {
         match authority::read(&octets[..length]) {
             Err(None) => assert!(length < 12),
             Err(Some(reply)) => assert!(length >= 12 && status(&reply) == "FormErr"),
-            Ok(_) => panic!("{length} octets"),
+            Ok(_) => panic!("{length} bytes"),
         }
     }
     // The opcode is that of the request, whatever it is.

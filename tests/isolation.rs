@@ -172,7 +172,7 @@ fn imports_and_aliases_travel_under_the_id_of_the_query() {
     });
 }
 
-/// The id's octets reach the node as they are.
+/// The id's bytes reach the node as they are.
 #[test]
 fn ids_reach_the_node_unchanged() {
     each(|flavour, node| {

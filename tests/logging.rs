@@ -162,7 +162,7 @@ fn vv_tells_each_step_without_names_and_ids() {
         "debug: ticket 4 asks for name#2 under id#2",
         " asks for key#1 under id#1",
         " asks for key#3 under id#2",
-        ": a value of 19 octets",
+        ": a value of 19 bytes",
         ": the name is not registered",
         ": bad reply (the node at ",
         "debug: ticket 7 asks for name#3 under id#1",

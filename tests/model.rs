@@ -45,7 +45,7 @@ fn value(isolation: &IsolationId, key: &NameKey) -> Fetched {
     Fetched::Value(format!("{id} {key}").into_bytes().into())
 }
 
-/// An address that stands for a value; the first octet for its isolation id.
+/// An address that stands for a value; the first byte for its isolation id.
 fn address(value: &[u8]) -> IpAddr {
     let text = std::str::from_utf8(value).unwrap();
     let (id, _) = text.split_once(' ').unwrap();

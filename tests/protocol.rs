@@ -288,20 +288,20 @@ fn cancel_of_any_id_is_confirmed() {
     plugin.finish();
 }
 
-/// S1: 1 to 1,024 printable octets.
+/// S1: 1 to 1,024 printable bytes.
 #[test]
 fn isolation_ids_have_limits() {
     let many = |length| "i".repeat(length).into_bytes();
     for (what, isolation, accepted) in [
-        ("1 octet", many(1), true),
-        ("1024 octets", many(1024), true),
-        ("1025 octets", many(1025), false),
-        ("60,000 octets", many(60_000), false),
-        ("every printable octet", (b'!'..=b'~').collect(), true),
+        ("1 byte", many(1), true),
+        ("1024 bytes", many(1024), true),
+        ("1025 bytes", many(1025), false),
+        ("60,000 bytes", many(60_000), false),
+        ("every printable byte", (b'!'..=b'~').collect(), true),
         ("UTF-8", "\u{fc}".into(), false),
         ("Latin-1", vec![b'a', 0xfc], false),
         ("NUL", b"a\0".to_vec(), false),
-        ("a control octet", b"\x1b[31m".to_vec(), false),
+        ("a control byte", b"\x1b[31m".to_vec(), false),
         ("DEL", b"\x7f".to_vec(), false),
         ("a vertical tab", b"a\x0bb".to_vec(), false),
     ] {
@@ -393,7 +393,7 @@ fn names_with_other_octets_are_refused() {
     }
 }
 
-/// Q6: 253 octets without the final dot.
+/// Q6: 253 bytes without the final dot.
 #[test]
 fn names_have_a_longest_length() {
     let label = "a".repeat(63);
@@ -422,7 +422,7 @@ fn names_have_a_longest_length() {
         );
         let begin = format!("RESOLVED 1 {begin}");
         assert_begin(&name, &said.stdout, &[&begin]);
-        // T2: a message has at most 400 octets, even of the longest name.
+        // T2: a message has at most 400 bytes, even of the longest name.
         let message = said.stdout[0].splitn(4, ' ').nth(3).unwrap();
         if let Some(text) = unquote(message) {
             assert!(text.len() <= 400, "{}", text.len());

@@ -153,7 +153,7 @@ fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
     let mut filler = writer.try_clone().unwrap();
     let (beat, beats) = channel();
     thread::spawn(move || {
-        // Octet by octet, so that no room for a short line is left.
+        // Byte by byte, so that no room for a short line is left.
         while filler.write_all(b"x").is_ok() && beat.send(()).is_ok() {}
     });
     wait_until_stuck(&beats);
@@ -258,7 +258,7 @@ fn stdout_closed_while_it_is_blocked_is_a_clean_end() {
 #[test]
 fn no_input_ends_the_plugin() {
     let mut plugin = Plugin::with_names(NAMES, &[]);
-    // A generator with a fixed seed: the same octets in each run.
+    // A generator with a fixed seed: the same bytes in each run.
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut junk = Vec::new();
     for _ in 0..200_000 {
@@ -268,7 +268,7 @@ fn no_input_ends_the_plugin() {
         junk.push((state >> 32) as u8);
     }
     plugin.send_bytes(&junk);
-    // Requests with odd octets in every place.
+    // Requests with odd bytes in every place.
     for octet in 0..=u8::MAX {
         for place in 0..4 {
             let mut words = [&b"RESOLVE"[..], b"-77", b"a.bit", b"i"].map(<[u8]>::to_vec);

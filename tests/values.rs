@@ -38,7 +38,7 @@ struct Case {
     /// The value of the name.
     #[serde(default)]
     value: String,
-    /// The value in hexadecimal digits, for octets that no text holds.
+    /// The value in hexadecimal digits, for bytes that no text holds.
     #[serde(default)]
     value_hex: Option<String>,
     /// The owner name, if it is not `example.bit.`.

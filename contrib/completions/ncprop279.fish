@@ -50,7 +50,7 @@ complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l confirmations -d 'b
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l state-directory -d 'where block headers and keys are kept' -r -F
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l verify-all-headers -d 'verify every header\'s work' -r -f -a "true\t''
 false\t''"
-complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l timeout -d 'time for a query, decimal [20]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l timeout -d 'time limit of a query or check, decimal [20]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l max-lookups -d 'requests under way at once [64]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_needs_command" -l only-onion -d 'answer with onion services only' -r -f -a "true\t''
 false\t''"
@@ -100,7 +100,7 @@ complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l confirma
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l state-directory -d 'where block headers and keys are kept' -r -F
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l verify-all-headers -d 'verify every header\'s work' -r -f -a "true\t''
 false\t''"
-complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l timeout -d 'time for a query, decimal [20]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l timeout -d 'time limit of a query or check, decimal [20]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l max-lookups -d 'requests under way at once [64]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand resolve" -l only-onion -d 'answer with onion services only' -r -f -a "true\t''
 false\t''"
@@ -144,7 +144,7 @@ complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l confirma
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l state-directory -d 'where block headers and keys are kept' -r -F
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l verify-all-headers -d 'verify every header\'s work' -r -f -a "true\t''
 false\t''"
-complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l timeout -d 'time for a query, decimal [20]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l timeout -d 'time limit of a query or check, decimal [20]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l max-lookups -d 'requests under way at once [64]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand records" -l only-onion -d 'answer with onion services only' -r -f -a "true\t''
 false\t''"
@@ -187,7 +187,7 @@ complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l confirmati
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l state-directory -d 'where block headers and keys are kept' -r -F
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l verify-all-headers -d 'verify every header\'s work' -r -f -a "true\t''
 false\t''"
-complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l timeout -d 'time for a query, decimal [20]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l timeout -d 'time limit of a query or check, decimal [20]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l max-lookups -d 'requests under way at once [64]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand check" -l only-onion -d 'answer with onion services only' -r -f -a "true\t''
 false\t''"
@@ -229,7 +229,7 @@ complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l confi
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l state-directory -d 'where block headers and keys are kept' -r -F
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l verify-all-headers -d 'verify every header\'s work' -r -f -a "true\t''
 false\t''"
-complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l timeout -d 'time for a query, decimal [20]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l timeout -d 'time limit of a query or check, decimal [20]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l max-lookups -d 'requests under way at once [64]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand checkpoint" -l only-onion -d 'answer with onion services only' -r -f -a "true\t''
 false\t''"
@@ -271,7 +271,7 @@ complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l conf
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l state-directory -d 'where block headers and keys are kept' -r -F
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l verify-all-headers -d 'verify every header\'s work' -r -f -a "true\t''
 false\t''"
-complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l timeout -d 'time for a query, decimal [20]' -r -f
+complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l timeout -d 'time limit of a query or check, decimal [20]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l max-lookups -d 'requests under way at once [64]' -r -f
 complete -c ncprop279 -n "__fish_ncprop279_using_subcommand completions" -l only-onion -d 'answer with onion services only' -r -f -a "true\t''
 false\t''"

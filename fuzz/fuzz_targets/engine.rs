@@ -1,4 +1,4 @@
-//! Any octets as a DNS message to the engine: no panic, and the reply survives
+//! Any bytes as a DNS message to the engine: no panic, and the reply survives
 //! the wire.
 
 #![no_main]

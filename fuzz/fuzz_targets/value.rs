@@ -1,4 +1,4 @@
-//! Any octets as values: no panic, bounds kept, and every record survives the
+//! Any bytes as values: no panic, bounds kept, and every record survives the
 //! wire.
 //!
 //! The input is split at zero octets: the first part is the value of

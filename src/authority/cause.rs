@@ -9,7 +9,7 @@ use crate::snapshot::{Absence, FailureKind, FetchFailure};
 /// The EDNS0 option code of extended DNS errors (RFC 8914 section 2).
 const OPTION: u16 = 15;
 
-/// The longest EXTRA-TEXT that is written, in octets.
+/// The longest EXTRA-TEXT that is written, in bytes.
 const MAX_TEXT: usize = 512;
 
 /// Why a reply is negative or failed.

@@ -9,7 +9,7 @@ use crate::isolation::IsolationId;
 /// The option's code, from the range for local use (RFC 6891 section 9).
 pub const OPTION: u16 = 65_312;
 
-/// The UDP payload size that we announce, in octets.
+/// The UDP payload size that we announce, in bytes.
 pub(super) const PAYLOAD: u16 = 1232;
 
 /// The option's value makes no sense: present twice, or no isolation id.

@@ -39,13 +39,13 @@ pub enum Outcome {
 /// Reads a query off a wire.
 ///
 /// # Errors
-/// The octets are no DNS message, or one that has two OPT records. The error is
-/// the FORMERR reply to send, or `None` if the octets do not even have a header
+/// The bytes are no DNS message, or one that has two OPT records. The error is
+/// the FORMERR reply to send, or `None` if the bytes do not even have a header
 /// to reply to.
 pub fn read(octets: &[u8]) -> Result<Message, Option<Box<Message>>> {
     Message::from_vec(octets).map_err(|_| {
         let (id, rest) = octets.split_first_chunk::<2>()?;
-        // The opcode is in the second to fifth bit of the third octet
+        // The opcode is in the second to fifth bit of the third byte
         // (RFC 1035 section 4.1.1); a response is not replied to.
         let flags = *rest.first().filter(|_| octets.len() >= 12)?;
         if flags & 0x80 != 0 {

@@ -16,7 +16,7 @@ use thiserror::Error;
 use super::merkle::{FoldError, fold};
 use super::network::CHAIN_ID;
 
-/// Octets of the parent's coinbase transaction: what fits into a block of
+/// Bytes of the parent's coinbase transaction: what fits into a block of
 /// Bitcoin.
 const MAX_COINBASE: usize = 1_000_000;
 
@@ -33,7 +33,7 @@ const MAX_BARE_OFFSET: usize = 20;
 /// The bit of a header's version that says that an AuxPoW follows.
 const VERSION_BIT: u32 = 0x100;
 
-/// Why octets are not a header with its proof of work.
+/// Why bytes are not a header with its proof of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Malformed {
     /// They end before the header does.
@@ -91,7 +91,7 @@ pub enum AuxPowError {
     /// There is no marker, and the root begins after offset 20.
     #[error("the root is too late in a coinbase without marker")]
     LateRoot,
-    /// Fewer than 8 octets follow the root.
+    /// Fewer than 8 bytes follow the root.
     #[error("size and nonce are missing behind the root")]
     NoSize,
     /// The size is not that of a tree with such a branch.
@@ -105,7 +105,7 @@ pub enum AuxPowError {
 /// A block's proof of work by way of a parent block.
 ///
 /// Of what it was read from, two things could be changed without notice: the
-/// 32 octets that nobody looks at, and the coinbase's witness, if it came with
+/// 32 bytes that nobody looks at, and the coinbase's witness, if it came with
 /// one. Neither is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuxPow {
@@ -160,7 +160,7 @@ impl AuxPow {
     /// Reads an AuxPoW from what follows a header, and returns the rest.
     ///
     /// # Errors
-    /// The octets are none. No rule that takes hashing is looked at.
+    /// The bytes are none. No rule that takes hashing is looked at.
     pub fn read(octets: &[u8]) -> Result<(Self, &[u8]), Malformed> {
         let (coinbase, rest) = Coinbase::read(octets)?;
         // Once the parent's hash, which nobody looks at.
@@ -301,7 +301,7 @@ fn transaction_id(transaction: &Transaction, serialised: &[u8]) -> Txid {
 
 impl Branch {
     fn read(octets: &[u8], too_long: Malformed) -> Result<(Self, &[u8]), Malformed> {
-        // Counts beyond 252, which take more octets, begin with a greater one.
+        // Counts beyond 252, which take more bytes, begin with a greater one.
         let (&count, rest) = octets.split_first().ok_or(Malformed::CutOff)?;
         let count = usize::from(count);
         if count > MAX_BRANCH {

@@ -14,7 +14,7 @@ pub const MAX_LENGTH: usize = 1 << 20;
 
 /// Verified headers that follow a block of our chain.
 ///
-/// Each takes 80 octets; what proved its work is not kept. Whether they take
+/// Each takes 80 bytes; what proved its work is not kept. Whether they take
 /// the place of our own is decided by [`Headers::adopt`].
 #[derive(Debug, Clone)]
 pub struct Candidate {

@@ -58,8 +58,8 @@ fn is_transaction(node: &[u8; 64]) -> bool {
 }
 
 /// Whether a node has the one number of inputs with which a transaction can
-/// take 64 octets, behind the version, or behind version, marker and flag: two
-/// inputs take 82 octets by themselves. It spares most nodes being parsed.
+/// take 64 bytes, behind the version, or behind version, marker and flag: two
+/// inputs take 82 bytes by themselves. It spares most nodes being parsed.
 fn has_one_input(node: &[u8; 64]) -> bool {
     matches!(node, [_, _, _, _, 1, ..] | [_, _, _, _, 0, 1, 1, ..])
 }
@@ -116,7 +116,7 @@ mod tests {
         }
     }
 
-    /// Every shape of a transaction of 64 octets with an input and an output.
+    /// Every shape of a transaction of 64 bytes with an input and an output.
     fn transactions() -> Vec<[u8; 64]> {
         let plain = (0..=4).map(|length| transaction(length, 1, 4 - length));
         let mut witnessed = transaction(0, 1, 0);
@@ -222,7 +222,7 @@ mod tests {
         };
         let mut found = 0;
         for node in transactions() {
-            // Every value of every octet that tells how the rest is read.
+            // Every value of every byte that tells how the rest is read.
             for place in (4..7).chain(40..64) {
                 for value in 0..=u8::MAX {
                     let mut node = node;

@@ -139,7 +139,7 @@ impl Network {
     /// zero or easier than the network allows.
     pub fn target(self, bits: CompactTarget) -> Option<Target> {
         const SIGN: u32 = 0x0080_0000;
-        // Octets of the target; expanding more than there are would wrap.
+        // Bytes of the target; expanding more than there are would wrap.
         let size = bits.to_consensus() >> 24;
         if size > 32 || bits.to_consensus() & SIGN != 0 {
             return None;
@@ -166,7 +166,7 @@ const CHECKPOINT_MAINNET: &str =
     "815000:46c38b14b25fef782cc454cac284b720f58ad414d2c323a980ede420da6affcf";
 const CHECKPOINT_WORK_MAINNET: &str = "a88f4530bb8eaceaffde5c50";
 
-/// A hash from its usual notation, most significant octet first.
+/// A hash from its usual notation, most significant byte first.
 fn hash(hex: &str) -> BlockHash {
     let mut octets = [0; 32];
     // The constants above are checked by a test.

@@ -11,7 +11,7 @@ use super::network::{CHAIN_ID, Network};
 /// The version of blocks from before merged mining, which have no chain id.
 const LEGACY_VERSION: u32 = 1;
 
-/// A header as it comes over the wire: 80 octets and, if its version says so,
+/// A header as it comes over the wire: 80 bytes and, if its version says so,
 /// an AuxPoW behind them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedHeader {
@@ -58,7 +58,7 @@ impl SealedHeader {
     /// returns the rest.
     ///
     /// # Errors
-    /// The octets do not begin with a header.
+    /// The bytes do not begin with a header.
     pub fn read(octets: &[u8]) -> Result<(Self, &[u8]), Malformed> {
         let (header, rest) = read_header(octets)?;
         let (auxpow, rest) = if is_merged_mined(&header) {

@@ -11,7 +11,7 @@ use super::keys::{find, quoted};
 use super::upstream::{self, Collected};
 use crate::platform;
 
-/// The largest file in octets.
+/// The largest file in bytes.
 const MAX_OCTETS: u64 = 1 << 20;
 
 /// Reads the settings in the file; with warnings.
@@ -27,7 +27,7 @@ fn read_text(path: &Path) -> Result<String, String> {
         .and_then(|(file, _)| file.take(MAX_OCTETS + 1).read_to_end(&mut octets))
         .map_err(|error| error.to_string())?;
     if octets.len() as u64 > MAX_OCTETS {
-        return Err(format!("it has more than {MAX_OCTETS} octets"));
+        return Err(format!("it has more than {MAX_OCTETS} bytes"));
     }
     String::from_utf8(octets).map_err(|_| "it is not UTF-8".into())
 }

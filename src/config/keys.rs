@@ -249,7 +249,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "timeout",
         value_name: Some("SECONDS"),
         heading: ANSWERS,
-        help: "time for a query, decimal [20]",
+        help: "time limit of a query or check, decimal [20]",
         set: |draft, value| {
             draft.timeout = decimal_seconds(value)?;
             Ok(())

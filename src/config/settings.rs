@@ -247,7 +247,7 @@ pub struct CacheSettings {
     pub entries: usize,
     /// Isolation ids kept.
     pub isolations: usize,
-    /// Octets kept in all, keys and bookkeeping included. Not configurable.
+    /// Bytes kept in all, keys and bookkeeping included. Not configurable.
     pub octets: usize,
     /// How long a value is kept.
     pub ttl: Duration,

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::draft::{Backend, Draft};
 use super::settings::{
-    Credentials, ElectrumSettings, NodeAddress, RpcSettings, ServerAddress, SourceSettings,
+    Credentials, ElectrumOperators, ElectrumSettings, NodeAddress, RpcSettings, ServerAddress,
+    SourceSettings,
 };
 use crate::chain::network::Network;
 use crate::platform::Platform;
@@ -240,6 +241,13 @@ fn check_servers(draft: &Draft, warnings: &mut Vec<String>) -> Result<(), String
     if draft.proxy.is_none() && servers.iter().any(|server| server.address.is_onion()) {
         return Err(format!(
             "{} names an onion service, which only Tor reaches; set proxy to Tor's SOCKS port, such as 127.0.0.1:9050",
+            draft.named("electrum-server"),
+        ));
+    }
+    if servers.len() == 1 && draft.electrum_operators == ElectrumOperators::Two {
+        return Err(format!(
+            "{} is 2, but {} names one server; name another too, of somebody else",
+            draft.named("electrum-operators"),
             draft.named("electrum-server"),
         ));
     }

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::Verdict;
 
-/// A verdict that is kept for the next query of its kind, with the octets that
+/// A verdict that is kept for the next query of its kind, with the bytes that
 /// clients read, so that they are made once.
 #[derive(Debug)]
 pub struct Answer {
@@ -26,12 +26,12 @@ impl Answer {
         &self.verdict
     }
 
-    /// The octets that `write` makes of the verdict, or made of it before.
+    /// The bytes that `write` makes of the verdict, or made of it before.
     pub fn written(&self, write: impl FnOnce(&Verdict) -> Box<[u8]>) -> &[u8] {
         self.written.get_or_init(|| write(&self.verdict))
     }
 
-    /// Octets that the answer keeps on the heap, those that are written of it
+    /// Bytes that the answer keeps on the heap, those that are written of it
     /// included: the status and the text. No verdict that is kept holds
     /// anything that has to be escaped.
     pub fn weight(&self) -> usize {

@@ -16,7 +16,7 @@ pub struct Query {
     only_onion: bool,
 }
 
-/// Octets by which a query is known: its name, and whether only onion services
+/// Bytes by which a query is known: its name, and whether only onion services
 /// may be answered. All spellings of one query have the same.
 ///
 /// It is made without looking at what the name holds and without allocating,
@@ -89,7 +89,7 @@ impl Query {
             return refuse("is not ASCII; write its xn-- form");
         }
         let Some(question) = Question::new(name, only_onion) else {
-            return refuse("is longer than 253 octets");
+            return refuse("is longer than 253 bytes");
         };
         let only_onion = question.only_onion();
         let text = String::from_utf8_lossy(question.name());
@@ -105,7 +105,7 @@ impl Query {
             return refuse("has an empty label");
         }
         if labels.iter().any(|label| label.len() > 63) {
-            return refuse("has a label longer than 63 octets");
+            return refuse("has a label longer than 63 bytes");
         }
         if domain.bytes().all(|b| b.is_ascii_digit()) {
             return refuse("has a wholly numeric label, which cannot be registered");

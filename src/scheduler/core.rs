@@ -263,7 +263,7 @@ impl Core {
     }
 
     /// The answer to a question ([`crate::policy::Question::octets`]) that
-    /// was kept for an isolation id, given as octets, which need not be those of
+    /// was kept for an isolation id, given as bytes, which need not be those of
     /// a valid one, if all that it was made of is still kept.
     pub fn answer(
         &mut self,

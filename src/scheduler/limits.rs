@@ -42,7 +42,7 @@ pub struct CacheLimits {
     pub entries: usize,
     /// Ids; 0 keeps nothing.
     pub isolations: usize,
-    /// Octets over all ids, names and bookkeeping included.
+    /// Bytes over all ids, names and bookkeeping included.
     pub octets: usize,
 }
 

@@ -167,7 +167,10 @@ pub struct Milestone {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum NoMilestone {
     /// The source knows values and no blocks.
-    #[error("only Electrum servers send the block headers that this needs; add --backend electrum")]
+    #[error(
+        "only Electrum servers send the block headers that this needs: use --backend electrum, with \
+         --proxy"
+    )]
     OtherSource,
     /// Nobody gives the headers.
     #[error("{0}")]

@@ -32,7 +32,7 @@ pub(super) struct RpcError {
     pub message: String,
 }
 
-/// How octets are written as JSON text.
+/// How bytes are written as JSON text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {
     /// As they are; they must be UTF-8.

@@ -14,7 +14,7 @@
 //!   `name_show`; or one whose `error` says that the name does not exist, is
 //!   expired, or cannot be used yet;
 //! - **any other object**: the domain object itself. Its value is its text in
-//!   the file, octet for octet.
+//!   the file, byte for byte.
 //!
 //! No domain object needs members of those names, so the forms cannot be
 //! mixed up. A member that is none of these is bad, which costs only itself.

@@ -23,8 +23,8 @@ pub struct Progress {
     pub done: u64,
     /// How many there are; 0 if that is not known.
     pub total: u64,
-    /// Octets that have come in since the source was started.
+    /// Bytes that have come in since the source was started.
     pub octets: u64,
-    /// Octets that later stages are expected to bring.
+    /// Bytes that later stages are expected to bring.
     pub later: u64,
 }

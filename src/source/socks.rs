@@ -113,10 +113,10 @@ fn take<const N: usize>(stream: &mut impl Read) -> io::Result<[u8; N]> {
     Ok(octets)
 }
 
-/// Adds a text of at most 255 octets with its length in front.
+/// Adds a text of at most 255 bytes with its length in front.
 fn put(message: &mut Vec<u8>, text: &str) -> io::Result<()> {
     let length = u8::try_from(text.len())
-        .map_err(|_| Error::new(ErrorKind::InvalidInput, "a name is longer than 255 octets"))?;
+        .map_err(|_| Error::new(ErrorKind::InvalidInput, "a name is longer than 255 bytes"))?;
     message.push(length);
     message.extend(text.as_bytes());
     Ok(())
@@ -138,7 +138,7 @@ fn refusal(reply: u8) -> &'static str {
 mod tests {
     use super::*;
 
-    /// A proxy that says what it was told to, an octet at a time.
+    /// A proxy that says what it was told to, a byte at a time.
     struct Script {
         says: Vec<u8>,
         hears: Vec<u8>,

@@ -30,7 +30,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// How many octets of the input are left.
+    /// How many bytes of the input are left.
     fn left(&mut self) -> usize {
         self.length.saturating_sub(self.decoder.offset())
     }
@@ -121,7 +121,7 @@ impl Reader<'_> {
         Some(members)
     }
 
-    /// The octets of a string, whose parts may be counted or not.
+    /// The bytes of a string, whose parts may be counted or not.
     fn string(&mut self, length: Option<usize>, text: bool) -> Option<Vec<u8>> {
         let mut octets = Vec::new();
         if let Some(length) = length {

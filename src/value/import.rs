@@ -65,7 +65,7 @@ fn operation(parts: &[Tree]) -> Result<Operation, String> {
         Some(other) => return Err(format!("a name is a string, not {}", other.kind())),
         None => return Err("an import without a name".to_owned()),
     };
-    let key = NameKey::new(name).ok_or("a name is empty or longer than 255 octets")?;
+    let key = NameKey::new(name).ok_or("a name is empty or longer than 255 bytes")?;
     let selector = match parts.get(1) {
         None => String::new(),
         Some(Tree::Text(selector)) => selector.to_ascii_lowercase(),

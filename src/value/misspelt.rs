@@ -6,7 +6,7 @@ const OTHERS: [&str; 2] = ["i2p", "id"];
 /// Items that are meant although more than a letter differs.
 const MEANT: [(&str, &str); 1] = [("ipv4", "ip")];
 
-/// The longest key that is looked at, in octets; no item's is longer.
+/// The longest key that is looked at, in bytes; no item's is longer.
 const LONGEST: usize = 12;
 
 /// Which of `known` an unknown item may be meant to be: one that differs by a

@@ -4,7 +4,7 @@
 use hickory_proto::rr::Name;
 use thiserror::Error;
 
-/// The longest DNS name in octets of text, without the final dot
+/// The longest DNS name in bytes of text, without the final dot
 /// (RFC 1035 section 2.3.4: 255 on the wire).
 pub const MAX_NAME_LENGTH: usize = 253;
 
@@ -15,7 +15,7 @@ pub enum InvalidName {
     #[error("has an empty label")]
     EmptyLabel,
     /// A label has characters outside letters, digits, hyphen and underscore,
-    /// a hyphen at its border, or over 63 octets.
+    /// a hyphen at its border, or over 63 bytes.
     #[error("has an invalid label")]
     InvalidLabel,
     /// The whole name is too long, after completing it if it is relative.
@@ -122,7 +122,7 @@ fn name<'l>(labels: impl Iterator<Item = &'l [u8]>) -> Result<Name, InvalidName>
 
 /// Whether a text is a label of a DNS name as IFA-0001 defines it, in either
 /// case: letters, digits, hyphen and underscore, no hyphen at the borders, at
-/// most 63 octets.
+/// most 63 bytes.
 pub fn is_label(text: &str) -> bool {
     (1..=63).contains(&text.len())
         && text
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(complete("www", "."), ".");
     }
 
-    /// RFC 1035 section 2.3.4: 255 octets on the wire, of which example.bit.
+    /// RFC 1035 section 2.3.4: 255 bytes on the wire, of which example.bit.
     /// takes 13.
     #[test]
     fn names_are_as_long_as_the_wire_takes() {
@@ -227,7 +227,7 @@ mod tests {
         }
         let label = "x".repeat(63);
         assert_eq!(place("").complete(&format!("{label}x")), Err(InvalidLabel));
-        // Three full labels and the apex are 1 + 3·64 + 12 = 205 octets on the
+        // Three full labels and the apex are 1 + 3·64 + 12 = 205 bytes on the
         // wire; a label of 49 makes 255.
         let long = format!("{label}.{label}.{label}");
         assert!(

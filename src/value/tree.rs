@@ -14,7 +14,7 @@ use std::sync::Arc;
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde_json::value::RawValue;
 
-/// The longest value that is read, in octets. The chain stops at 1,023; the
+/// The longest value that is read, in bytes. The chain stops at 1,023; the
 /// rest is room for names files.
 pub const MAX_VALUE_LENGTH: usize = 16 * 1024;
 
@@ -40,7 +40,7 @@ pub enum Tree {
     Array(Vec<Tree>),
     /// An object.
     Object(Members),
-    /// Octets, which only CBOR has.
+    /// Bytes, which only CBOR has.
     Octets(Box<[u8]>),
     /// Something that JSON permits and we cannot hold; the text says why.
     Unusable(&'static str),
@@ -69,7 +69,7 @@ impl Tree {
             Self::Text(_) => "a string",
             Self::Array(_) => "an array",
             Self::Object(_) => "an object",
-            Self::Octets(_) => "octets",
+            Self::Octets(_) => "bytes",
             Self::Unusable(why) => why,
         }
     }
@@ -134,7 +134,7 @@ impl<'de> Deserialize<'de> for Key<'de> {
                 Ok(Key(Cow::Borrowed(octets)))
             }
         }
-        // Only as octets does serde_json hand out a string with a lone
+        // Only as bytes does serde_json hand out a string with a lone
         // surrogate; as text it would refuse the whole object.
         deserializer.deserialize_bytes(KeyVisitor)
     }

@@ -42,7 +42,7 @@ pub fn kind_name(kind: RecordType) -> String {
     }
 }
 
-/// A name, fully qualified. Names in opaque records may hold any octet, which
+/// A name, fully qualified. Names in opaque records may hold any byte, which
 /// is escaped as RFC 1035 section 5.1 says.
 pub fn name(name: &Name) -> String {
     let mut text = String::new();
@@ -112,7 +112,7 @@ pub fn data(data: &RData) -> String {
     }
 }
 
-/// The octets of a record's data.
+/// The bytes of a record's data.
 fn octets(data: &RData) -> Vec<u8> {
     data.to_bytes().unwrap_or_default()
 }

@@ -49,9 +49,9 @@ fn the_index_fits_the_chain_branch() {
     }
 }
 
-/// A node's second half, which makes a transaction of it if the fifth octet
+/// A node's second half, which makes a transaction of it if the fifth byte
 /// of the first half is 1: the end of an outpoint, an empty script, sequence,
-/// and an output with a script of 4 octets.
+/// and an output with a script of 4 bytes.
 const SECOND_HALF: [u8; 32] = {
     let mut half = [0; 32];
     half[14] = 1;

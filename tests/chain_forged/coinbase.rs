@@ -80,7 +80,7 @@ fn the_id_of_the_coinbase_is_without_witness() {
         // Marker and flag.
         assert_eq!(octets[84..86], [0, 1]);
         assert_eq!(check(&forge), Ok(()));
-        // So nothing commits to the witness, as nothing commits to the octets
+        // So nothing commits to the witness, as nothing commits to the bytes
         // that are ignored.
         let plain = serialize(&forge.committed_coinbase());
         let mut other = plain.clone();

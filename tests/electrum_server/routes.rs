@@ -11,7 +11,7 @@ use crate::support::electrum::{Electrum, Options, Version};
 use crate::support::socks::Socks;
 
 /// Asks the proxy for a target, and sends one line there; the proxy's verdict
-/// and the first octets that come back.
+/// and the first bytes that come back.
 fn through(proxy: &Socks, host: &str, port: u16, line: &str) -> (u8, String) {
     let mut stream = TcpStream::connect(proxy.address()).unwrap();
     stream.write_all(b"\x05\x01\x02\x01\x01u\x01p").unwrap();

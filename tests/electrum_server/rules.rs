@@ -15,7 +15,7 @@ struct Branch {
     index: u32,
 }
 
-/// What follows the 80 octets.
+/// What follows the 80 bytes.
 struct Proof {
     coinbase: Transaction,
     coinbase_branch: Branch,
@@ -50,7 +50,7 @@ fn read(mut octets: &[u8]) -> Option<Proof> {
         chain_branch: take_branch(&mut octets)?,
         parent: deserialize(&take::<80>(&mut octets)).unwrap(),
     };
-    assert!(octets.is_empty(), "octets behind the proof");
+    assert!(octets.is_empty(), "bytes behind the proof");
     Some(proof)
 }
 

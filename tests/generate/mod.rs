@@ -219,7 +219,7 @@ fn object(rng: &mut StdRng, depth: usize, into: &mut String) {
     into.push('}');
 }
 
-/// Few octets, of those that mean something in names above all.
+/// Few bytes, of those that mean something in names above all.
 fn octets(rng: &mut StdRng) -> Vec<u8> {
     (0..rng.random_range(0..24))
         .map(|_| match rng.random_range(0..4) {
@@ -230,7 +230,7 @@ fn octets(rng: &mut StdRng) -> Vec<u8> {
         .collect()
 }
 
-/// An element of `o` with random octets, which may or may not be a record.
+/// An element of `o` with random bytes, which may or may not be a record.
 fn opaque(rng: &mut StdRng) -> String {
     let kind = match rng.random_range(0..3) {
         0 => rng.random(),
@@ -297,7 +297,7 @@ pub fn value(rng: &mut StdRng) -> Vec<u8> {
             return octets;
         }
         4 => {
-            // A good value with an octet changed.
+            // A good value with a byte changed.
             object(rng, 0, &mut text);
             let mut octets = text.into_bytes();
             let at = rng.random_range(0..octets.len());

@@ -67,7 +67,7 @@ fn the_longest_password_and_isolation_id_are_sent() {
     };
     let source = source(&node.address, DialectSetting::ElectrumNmc, credentials);
     let key = NameKey::new(&format!("d/{}", "n".repeat(253))).unwrap();
-    // Each octet is escaped in JSON.
+    // Each byte is escaped in JSON.
     let isolation = "\"".repeat(1024);
     let _ = source.fetch(&id(&isolation), &key, &limit());
     let requests = node.name_requests();

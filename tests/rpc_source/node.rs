@@ -52,7 +52,7 @@ pub enum Act {
     Answer(u16, String),
     /// Answers as if it would keep the connection, and closes it.
     AnswerAndClose(u16, String),
-    /// Sends octets as they are, and closes the connection.
+    /// Sends bytes as they are, and closes the connection.
     Raw(Vec<u8>),
     /// Closes the connection without a word.
     Close,

@@ -20,7 +20,7 @@ fn answer_body(act: Act) -> String {
     }
 }
 
-/// What becomes of a fetch if the node sends these octets and closes.
+/// What becomes of a fetch if the node sends these bytes and closes.
 fn kind_of(octets: Vec<u8>) -> FailureKind {
     let node = Node::start(move |_, _| Act::Raw(octets.clone()));
     let failure = fetch(&node.source(DialectSetting::Auto), NAME).unwrap_err();
@@ -198,7 +198,7 @@ fn a_wrong_length_is_noticed() {
 
 #[test]
 fn long_answers_are_refused() {
-    // An answer of 1 MiB is taken, one octet more is not.
+    // An answer of 1 MiB is taken, one byte more is not.
     let start = r#"{"result":{"value":"7b7d"},"x":""#;
     let sized = move |length: usize| {
         let filler = length - start.len() - 2;

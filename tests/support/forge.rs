@@ -33,7 +33,7 @@ pub struct Forge {
     pub coinbase: Transaction,
     /// Takes the place of the serialised coinbase, not of its id.
     pub raw_coinbase: Option<Vec<u8>>,
-    /// The 32 octets that nobody looks at.
+    /// The 32 bytes that nobody looks at.
     pub ignored: [u8; 32],
     pub coinbase_branch: Vec<[u8; 32]>,
     pub coinbase_index: u32,
@@ -44,7 +44,7 @@ pub struct Forge {
     pub is_mined: bool,
 }
 
-/// A script as pools write it: some octets, the marker, the root, the tail.
+/// A script as pools write it: some bytes, the marker, the root, the tail.
 pub fn marked(root: &[u8], tail: &[u8]) -> Vec<u8> {
     [b"\x03\x11\x22\x33", MARKER, root, tail, b"/pool/"].concat()
 }
@@ -106,7 +106,7 @@ impl Default for Forge {
 }
 
 impl Forge {
-    /// The octets of the header with everything put together.
+    /// The bytes of the header with everything put together.
     pub fn seal(&self) -> Vec<u8> {
         let transaction = self.committed_coinbase();
         let coinbase = self

@@ -1,4 +1,4 @@
-//! Reads a line of a zone file back to a record's type and octets, apart from
+//! Reads a line of a zone file back to a record's type and bytes, apart from
 //! the program's own code. Only what the program writes is understood.
 
 use std::net::{Ipv4Addr, Ipv6Addr};

@@ -10,7 +10,7 @@ use ncprop279::chain::sealed::{SealedHeader, WorkError};
 /// The heights that rules begin at, and some others.
 const HEIGHTS: [u32; 5] = [0, 1, 19_200, 335_000, 815_000];
 
-/// Any octets as headers that follow each other: each takes what is its own and
+/// Any bytes as headers that follow each other: each takes what is its own and
 /// no less, the work of one is none for another, and a branch leads where it
 /// leads by other means.
 pub fn auxpow(data: &[u8]) {
@@ -56,7 +56,7 @@ fn work(sealed: &SealedHeader, network: Network, height: u32) {
     }
 }
 
-/// Octets as an index, a leaf and the siblings on the way to a root.
+/// Bytes as an index, a leaf and the siblings on the way to a root.
 fn climb(data: &[u8]) {
     let Some((index, rest)) = data.split_first_chunk::<4>() else {
         return;

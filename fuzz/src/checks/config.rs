@@ -23,9 +23,9 @@ static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
     folder.join(format!("ncprop279-fuzz-{}.toml", std::process::id()))
 });
 
-/// Any octets as settings: arguments, each ended by LF, up to the first pair of
+/// Any bytes as settings: arguments, each ended by LF, up to the first pair of
 /// 0xFF; behind it the environment variable with settings, up to the next pair;
-/// behind that the file. The first octet says where a password is added.
+/// behind that the file. The first byte says where a password is added.
 ///
 /// Whatever is wrong is told in one line without the password, and what is right
 /// has the bounds that it must have: no node elsewhere without a proxy, for one.

@@ -16,7 +16,7 @@ const HEIGHT: u32 = 236;
 /// A script hash that is asked about.
 const SCRIPT_HASH: &str = "d82b60bbfc20f5155394a5caaec7c456d7685ba772067eb0c6ad5aae6387a17c";
 
-/// Any octets as what a server sends, in pieces of the length of the first:
+/// Any bytes as what a server sends, in pieces of the length of the first:
 /// lines are the same however they are cut, and what is read from a reply can
 /// be written and read again.
 pub fn electrum(data: &[u8]) {

@@ -41,7 +41,7 @@ fn supply(
     assert!(snapshot.len() <= MAX_NAMES, "more names than permitted");
 }
 
-/// Any octets as values.
+/// Any bytes as values.
 pub fn value(data: &[u8]) {
     let known = names(data);
     let Ok(domain) = Name::from_ascii("example.bit.") else {
@@ -79,7 +79,7 @@ pub fn value(data: &[u8]) {
     }
 }
 
-/// Any octets as a message. What follows the first 0xFF octet pair is the value
+/// Any bytes as a message. What follows the first 0xFF byte pair is the value
 /// of `d/example`.
 pub fn engine(data: &[u8]) {
     let (message, values) = super::divide(data);

@@ -6,8 +6,8 @@ use ncprop279::source::electrum::fuzzing::{Hash32, Proof, name_output, prove, sc
 
 const HEIGHT: u32 = 100;
 
-/// A branch of the length of the first octet, a position of the next four, and
-/// any octets behind as a transaction: it proves nothing that a check by other
+/// A branch of the length of the first byte, a position of the next four, and
+/// any bytes behind as a transaction: it proves nothing that a check by other
 /// means does not find in it, and nothing under another root.
 pub fn evidence(data: &[u8]) {
     let _ = name_output(data);

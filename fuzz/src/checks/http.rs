@@ -11,12 +11,12 @@ use ncprop279::source::{Cancel, Limit, Source};
 
 use super::rpc::{check_failure, question, source};
 
-/// The port of a server that answers everything with the same octets, and those
-/// octets.
+/// The port of a server that answers everything with the same bytes, and those
+/// bytes.
 static SERVER: Mutex<Option<u16>> = Mutex::new(None);
 static ANSWER: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-/// Any octets as all that a node sends on each connection: the fetch ends, and
+/// Any bytes as all that a node sends on each connection: the fetch ends, and
 /// a failure is told without what was asked.
 pub fn http(data: &[u8]) {
     *ANSWER.lock().unwrap_or_else(PoisonError::into_inner) = data.to_vec();
@@ -49,7 +49,7 @@ fn port() -> u16 {
     })
 }
 
-/// Reads one request, sends the octets and closes.
+/// Reads one request, sends the bytes and closes.
 fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     let mut request = Vec::new();
     let mut piece = [0; 2048];

@@ -1,4 +1,4 @@
-//! One function for each fuzz target. Each takes any octets, and panics if
+//! One function for each fuzz target. Each takes any bytes, and panics if
 //! something that must hold does not.
 
 mod auxpow;

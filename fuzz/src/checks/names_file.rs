@@ -7,7 +7,7 @@ use ncprop279::snapshot::{Absence, Fetched};
 use ncprop279::source::names_file::fuzzing::read;
 use serde_json::{Value, json};
 
-/// Any octets as the content of a names file: the errors can be shown, and what
+/// Any bytes as the content of a names file: the errors can be shown, and what
 /// was read can be written and read again.
 pub fn names_file(data: &[u8]) {
     let names = match read(data) {

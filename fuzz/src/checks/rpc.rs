@@ -18,7 +18,7 @@ const DIALECTS: [DialectSetting; 3] = [
     DialectSetting::ConsensusJ,
 ];
 
-/// The HTTP statuses that an answer may have, by its first octet.
+/// The HTTP statuses that an answer may have, by its first byte.
 const STATUSES: [u16; 8] = [200, 500, 404, 401, 403, 503, 302, 204];
 
 /// A node at this port that no name is ever asked of without a time limit.
@@ -56,7 +56,7 @@ pub(super) fn check_failure(failure: &FetchFailure) {
     }
 }
 
-/// Any octets as the body of an HTTP answer, whose status the first octet
+/// Any bytes as the body of an HTTP answer, whose status the first byte
 /// chooses: in no dialect is there a panic, a message that tells what was asked,
 /// or a value that the body does not hold.
 pub fn rpc(data: &[u8]) {

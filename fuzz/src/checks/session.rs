@@ -18,8 +18,8 @@ use ncprop279::snapshot::{Absence, Entry, FailureKind, FetchFailure, Fetched, Na
 /// status and a message in quotes.
 const MAX_ANSWER: usize = 9 + 22 + 2 + 402 + 1;
 
-/// Any octets as what a client writes, up to the first pair of 0xFF; behind it
-/// are values as the target `value` has them. The first octet chooses settings,
+/// Any bytes as what a client writes, up to the first pair of 0xFF; behind it
+/// are values as the target `value` has them. The first byte chooses settings,
 /// the second how the input is cut, the third in which order queries are
 /// answered.
 ///
@@ -164,7 +164,7 @@ impl World {
     fn read(&mut self) {
         let written = std::mem::take(&mut self.session.out);
         for line in written.split_inclusive(|octet| *octet == b'\n') {
-            assert!(line.len() <= MAX_ANSWER, "{} octets", line.len());
+            assert!(line.len() <= MAX_ANSWER, "{} bytes", line.len());
             let text = std::str::from_utf8(line).expect("ASCII");
             let text = text.strip_suffix('\n').expect("a whole line");
             assert!(super::is_printable(text), "{text:?}");

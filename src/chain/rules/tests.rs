@@ -2,7 +2,7 @@ use super::super::headers::Headers;
 use super::super::testing::*;
 use super::*;
 
-/// The rule, worked out by school arithmetic on octets.
+/// The rule, worked out by school arithmetic on bytes.
 fn retarget(bits: u32, span: i64) -> u32 {
     let span = span.clamp(302_400, 4_838_400) as u64;
     let size = (bits >> 24) as usize;

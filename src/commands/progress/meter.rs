@@ -21,7 +21,7 @@ const LONGEST: Duration = Duration::from_secs(99 * 3600);
 /// Takes the rate from one look to the next.
 #[derive(Debug, Default)]
 pub struct Meter {
-    /// Octets that had come at a moment, the oldest first.
+    /// Bytes that had come at a moment, the oldest first.
     octets: VecDeque<(Instant, u64)>,
     /// The first progress of the stage.
     first: Option<Progress>,
@@ -32,7 +32,7 @@ pub struct Meter {
 pub struct Reading {
     /// How far it is.
     pub progress: Progress,
-    /// Octets a second.
+    /// Bytes a second.
     pub rate: Option<u64>,
     /// The time until lookups work.
     pub left: Option<Duration>,
@@ -69,7 +69,7 @@ impl Meter {
         u64::try_from(came / milliseconds).ok()
     }
 
-    /// The rest of the stage takes as many octets for each item as what is
+    /// The rest of the stage takes as many bytes for each item as what is
     /// done of it took.
     fn left(&mut self, rate: Option<u64>, progress: Progress) -> Option<Duration> {
         let is_same = |first: &Progress| {
@@ -124,7 +124,7 @@ mod tests {
             let reading = meter.read(begun + seconds(second), progress);
             (reading.rate, reading.left)
         };
-        // A hundred headers of 200 octets in ten seconds.
+        // A hundred headers of 200 bytes in ten seconds.
         let read = at(10, fetching(100, 1000, 25_000), &mut meter);
         assert_eq!(read, (Some(2_000), Some(seconds(90))));
         // What is still to come after them counts too.
@@ -153,7 +153,7 @@ mod tests {
         };
         let read = meter.read(begun + seconds(11), proving(0, 100_000));
         assert_eq!(read.left, None);
-        // 50 proofs of 4,000 octets, at 300,000 octets in 15 seconds.
+        // 50 proofs of 4,000 bytes, at 300,000 bytes in 15 seconds.
         let read = meter.read(begun + seconds(15), proving(50, 300_000));
         assert_eq!(read.left, Some(seconds(450 * 4_000 / 20_000)));
         // Another server's chain is fetched from the beginning.
@@ -172,7 +172,7 @@ mod tests {
             (fetching(5, 90, 10), fetching(50, 90, 10)),
             // Too little to go by.
             (fetching(5, 90, 10), fetching(29, 90, 10_000)),
-            // Octets that are fewer than before.
+            // Bytes that are fewer than before.
             (fetching(5, 90, 10), fetching(50, 90, 0)),
             // Years.
             (fetching(0, u64::MAX, 0), fetching(99, u64::MAX, u64::MAX)),

@@ -61,7 +61,7 @@ fn words(reading: &Reading, form: Form) -> String {
     parts.join(", ")
 }
 
-/// Octets, in tenths of a megabyte.
+/// Bytes, in tenths of a megabyte.
 struct Size(u64);
 
 impl fmt::Display for Size {
@@ -71,7 +71,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// Octets a second.
+/// Bytes a second.
 struct Rate(u64);
 
 impl fmt::Display for Rate {

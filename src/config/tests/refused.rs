@@ -96,7 +96,7 @@ fn reads_the_file() {
         "cannot be read",
     ]);
     let large = "#".repeat((1 << 20) + 1);
-    file(&large).fails(&["more than 1048576 octets"]);
+    file(&large).fails(&["more than 1048576 bytes"]);
 }
 
 #[test]
@@ -470,4 +470,17 @@ fn servers_that_see_or_decide_too_much_are_warned_of() {
     assert!(text.contains(both), "{text}");
     let [text] = warnings(&[onion]).try_into().unwrap();
     assert!(text.contains("names a.onion:1 only"), "{text}");
+}
+
+/// A second operator can be waited for in vain for ever.
+#[test]
+fn two_operators_need_two_servers() {
+    let one = "--electrum-server=127.0.0.1:50001:t";
+    let other = "--electrum-server=127.0.0.1:50002:t";
+    let both = ["--network=regtest", "--electrum-operators=2", one];
+    arguments(&both).fails(&["electrum-operators (command line) is 2", "electrum-server"]);
+    arguments(&[&both[..], &[other]].concat()).read().unwrap();
+    arguments(&["--network=regtest", "--electrum-operators=1", one])
+        .read()
+        .unwrap();
 }

@@ -1,11 +1,11 @@
-//! Octets to lines, in bounded memory.
+//! Bytes to lines, in bounded memory.
 
 use std::io::{self, BufRead, ErrorKind, Read};
 
-/// The longest line in octets, its LF not counted.
+/// The longest line in bytes, its LF not counted.
 pub const MAX_LINE: usize = 65_536;
 
-/// Octets asked for in one read.
+/// Bytes asked for in one read.
 const CHUNK: usize = 65_536;
 
 /// Room for the longest line that is still incomplete, and a chunk behind it.
@@ -14,9 +14,9 @@ const CAPACITY: usize = MAX_LINE + CHUNK;
 /// One line of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line<'a> {
-    /// The octets of the line, without its LF.
+    /// The bytes of the line, without its LF.
     Complete(&'a [u8]),
-    /// The line had more than [`MAX_LINE`] octets and was skipped to its end.
+    /// The line had more than [`MAX_LINE`] bytes and was skipped to its end.
     TooLong,
 }
 
@@ -26,12 +26,12 @@ pub enum Line<'a> {
 #[derive(Debug)]
 pub struct LineReader<R> {
     input: R,
-    /// Always [`CAPACITY`] octets.
+    /// Always [`CAPACITY`] bytes.
     buffer: Vec<u8>,
-    /// The unread octets are `start..end`.
+    /// The unread bytes are `start..end`.
     start: usize,
     end: usize,
-    /// Just behind the last LF in the buffer. It is found as octets arrive, so
+    /// Just behind the last LF in the buffer. It is found as bytes arrive, so
     /// that a line in many small pieces is not searched again for each.
     last_line_end: usize,
     /// In the middle of a line that is too long.
@@ -99,7 +99,7 @@ impl<R: Read> LineReader<R> {
         }
     }
 
-    /// Just behind the first LF of the unread octets, which hold one.
+    /// Just behind the first LF of the unread bytes, which hold one.
     fn find_line_end(&self) -> usize {
         let mut rest = self
             .buffer
@@ -117,7 +117,7 @@ impl<R: Read> LineReader<R> {
     }
 
     /// Reads once. No complete line is in the buffer, and an incomplete one
-    /// has at most [`MAX_LINE`] octets.
+    /// has at most [`MAX_LINE`] bytes.
     fn fill(&mut self) -> io::Result<()> {
         if self.start == self.end {
             // Short lines use the first pages only, whatever their number.

@@ -50,9 +50,9 @@ pub enum Request<'a> {
     Resolve {
         /// Repeated in the answer.
         id: QueryId,
-        /// The name: at least one octet, none of them space, tab, CR or LF.
+        /// The name: at least one byte, none of them space, tab, CR or LF.
         name: &'a [u8],
-        /// The isolation id, made of the same octets, if there is one.
+        /// The isolation id, made of the same bytes, if there is one.
         isolation: Option<&'a [u8]>,
     },
     /// `RESOLVE <id>`: to be answered with a permanent failure, because the
@@ -77,7 +77,7 @@ impl<'a> Request<'a> {
     /// Reads a line, given without its LF.
     ///
     /// Words are separated by any number of spaces, tabs and CRs, which may
-    /// also stand before the first and after the last. No other octet
+    /// also stand before the first and after the last. No other byte
     /// separates. Keywords are upper case.
     pub fn parse(line: &'a [u8]) -> Self {
         let mut words = Words(line);

@@ -1,4 +1,4 @@
-//! Answers to octets.
+//! Answers to bytes.
 //!
 //! Every function appends exactly one line of printable ASCII with its LF,
 //! whatever it is given, and bounds its length.
@@ -55,7 +55,7 @@ pub fn init_failed(out: &mut Vec<u8>, why: &str) {
 /// Appends `RESOLVED <id> <status> <result>`.
 ///
 /// The result of [`Status::Success`] is written as it is. It must be 1 to
-/// [`MAX_RESULT`] printable ASCII octets without spaces; anything else is
+/// [`MAX_RESULT`] printable ASCII bytes without spaces; anything else is
 /// answered with [`Status::Failure`] instead, because a name's owner chooses
 /// the result and a raw line break would let him answer other queries. With
 /// every other status the result is a message, written in quotes.
@@ -114,7 +114,7 @@ fn push_words(out: &mut Vec<u8>, words: &[&str]) {
     }
 }
 
-/// Appends a message in quotes. `"` and `\` get a backslash; every octet of
+/// Appends a message in quotes. `"` and `\` get a backslash; every byte of
 /// the UTF-8 form outside 0x20 to 0x7E becomes `\x` and two lower-case
 /// hexadecimal digits. A reader can undo all of it, since a backslash of the
 /// message itself is doubled.

@@ -21,7 +21,7 @@ use super::journal::{Found, Journal};
 use super::line::LineReader;
 use super::session::{Action, Options, Session};
 
-/// Octets of answers that are held back for one write while more lines are
+/// Bytes of answers that are held back for one write while more lines are
 /// there to be read.
 const WRITE_AT: usize = 64 * 1024;
 

@@ -1,7 +1,7 @@
 //! The session's state machine: which ids are unanswered, and what each line
 //! of the client leads to.
 //!
-//! It knows neither threads nor time. Lines and verdicts go in; octets for the
+//! It knows neither threads nor time. Lines and verdicts go in; bytes for the
 //! client are appended to a buffer in the order in which they are to be
 //! written, so that nothing can follow a `CANCELED` that is behind it.
 
@@ -71,7 +71,7 @@ impl Session {
     }
 
     /// Takes a line of the client. `kept` may know the answer to a question
-    /// under an isolation id, both as octets; it is then given at once, and the
+    /// under an isolation id, both as bytes; it is then given at once, and the
     /// line leads to nothing else. `notice` is called with what belongs on
     /// stderr; it holds neither names nor isolation ids.
     pub fn line<A: Borrow<Answer>>(
@@ -83,7 +83,7 @@ impl Session {
         let line = match line {
             Line::Complete(line) => line,
             Line::TooLong => {
-                notice(&format!("a line longer than {MAX_LINE} octets was skipped"));
+                notice(&format!("a line longer than {MAX_LINE} bytes was skipped"));
                 return None;
             }
         };
@@ -165,7 +165,7 @@ impl Session {
         }
     }
 
-    /// The octets of the isolation id that a query has, if answers may be kept
+    /// The bytes of the isolation id that a query has, if answers may be kept
     /// for it. Those of the shared id wait until the user has been told of it.
     fn shown<'a>(&self, word: Option<&'a [u8]>) -> Option<&'a [u8]> {
         let is_shared = self.options.missing_isolation == MissingIsolation::Shared;

@@ -95,7 +95,7 @@ fn operators(status: &Status, servers: &[Server], works: bool, is_proxied: bool)
     match (status.operators.len(), known.len()) {
         (0, _) if status.trouble.is_none() && is_heard(status) => Finding::ok(
             "servers",
-            "block headers come in; whose are the newest is compared in the end",
+            "block headers are arriving; chains are compared at the end",
         ),
         (0, _) => Finding::fail(
             "servers",
@@ -171,8 +171,8 @@ fn headers(status: &Status, is_short: bool) -> Finding {
         Some(obstacle) => Finding::fail(
             "headers",
             obstacle.to_string(),
-            "wait: the first time takes some minutes, and goes on from where it stopped; a \
-             greater --timeout lets check wait for longer",
+            "wait: a first synchronisation takes some minutes; a greater --timeout lets check wait \
+             longer",
         ),
     }
 }

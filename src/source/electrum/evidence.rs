@@ -62,10 +62,10 @@ impl Operation {
 /// Why a claim is not proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(super) enum ProofError {
-    /// The octets are no transaction.
+    /// The bytes are no transaction.
     #[error("the transaction cannot be decoded")]
     Undecodable,
-    /// There are octets behind the transaction.
+    /// There are bytes behind the transaction.
     #[error("something follows the transaction")]
     Trailing,
     /// The transaction hashes to another id than the server told.
@@ -156,9 +156,9 @@ fn decode(octets: &[u8]) -> Result<Transaction, ProofError> {
     if length != octets.len() {
         return Err(ProofError::Trailing);
     }
-    // What is hashed into the merkle tree are the octets without witnesses.
+    // What is hashed into the merkle tree are the bytes without witnesses.
     // Two hashes that read as a transaction would be a leaf below the leaves
-    // (CVE-2017-12842); without inputs, many scripts fit into 64 octets.
+    // (CVE-2017-12842); without inputs, many scripts fit into 64 bytes.
     if transaction.input.is_empty() || transaction.base_size() == INNER_NODE_LENGTH {
         return Err(ProofError::Ambiguous);
     }

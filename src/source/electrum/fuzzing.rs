@@ -54,7 +54,7 @@ pub fn branch(result: &str, height: u32) -> Result<(Vec<Hash32>, u32), String> {
     Ok((branch.hashes, branch.position))
 }
 
-/// A transaction's octets.
+/// A transaction's bytes.
 ///
 /// # Errors
 /// The reply is no transaction.
@@ -81,7 +81,7 @@ pub fn value_proofs(result: &str, script_hash: &str) -> Result<Vec<Result<Proof,
         .collect())
 }
 
-/// The number and the octets of headers, of which `asked` were asked for.
+/// The number and the bytes of headers, of which `asked` were asked for.
 ///
 /// # Errors
 /// The reply holds no headers.
@@ -90,7 +90,7 @@ pub fn headers(result: &str, asked: u32) -> Result<(u32, Vec<u8>), String> {
     Ok((headers.count, headers.octets))
 }
 
-/// The octets of one header with its proof of work.
+/// The bytes of one header with its proof of work.
 ///
 /// # Errors
 /// The reply is no header.
@@ -98,7 +98,7 @@ pub fn header(result: &str) -> Result<Vec<u8>, String> {
     reply::header(result).map_err(words)
 }
 
-/// The height and octets of a server's newest header.
+/// The height and bytes of a server's newest header.
 ///
 /// # Errors
 /// The reply is no tip.
@@ -107,7 +107,7 @@ pub fn tip(result: &str) -> Result<(u32, Vec<u8>), String> {
     Ok((tip.height, tip.octets))
 }
 
-/// The height and octets of a newest header that was told unasked.
+/// The height and bytes of a newest header that was told unasked.
 ///
 /// # Errors
 /// The parameters are none of such a notification.

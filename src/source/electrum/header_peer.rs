@@ -186,7 +186,7 @@ impl HeaderPeer {
         })
     }
 
-    /// The octets of `count` headers from `start` on, one behind the other.
+    /// The bytes of `count` headers from `start` on, one behind the other.
     fn octets(
         &self,
         start: u32,
@@ -335,7 +335,7 @@ fn next_ping() -> Instant {
     Instant::now() + Duration::from_secs(rand::rng().random_range(PINGS))
 }
 
-/// Headers of 80 octets each that link; `None` if they do not.
+/// Headers of 80 bytes each that link; `None` if they do not.
 fn linked(octets: &[u8], count: u32) -> Option<Vec<Header>> {
     let headers: Vec<Header> = octets
         .chunks(Header::SIZE)

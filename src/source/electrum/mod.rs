@@ -62,7 +62,7 @@ use crate::config::settings::{ElectrumSettings, NodeAddress};
 use crate::isolation::IsolationId;
 use crate::log::Log;
 use crate::platform;
-use crate::snapshot::{FetchFailure, Fetched, NameKey};
+use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
 
 /// Electrum servers that are asked for names, each isolation id's on
 /// connections of their own.
@@ -88,7 +88,7 @@ struct Shared {
     kept: Kept,
     ledger: Arc<Ledger>,
     pool: Arc<Pool<LookupDialer>>,
-    /// Octets that came in on connections for headers.
+    /// Bytes that came in on connections for headers.
     received: Arc<AtomicU64>,
 }
 
@@ -343,6 +343,15 @@ impl Source for ElectrumSource {
     }
 
     fn milestone(&self, limit: &Limit) -> Result<Milestone, NoMilestone> {
+        if let Some(proxy) = &self.0.settings.proxy
+            && let Some(Finding { what, remedy, .. }) = proxy::obstacle(proxy, limit)
+        {
+            let failure = FetchFailure::new(
+                FailureKind::Unreachable,
+                format!("the proxy cannot be used: {what}; {remedy}"),
+            );
+            return Err(NoMilestone::Unreachable(failure));
+        }
         milestone::milestone(&self.0.shared().ledger, limit)
     }
 }

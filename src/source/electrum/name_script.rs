@@ -13,7 +13,7 @@ const OP_NAME_FIRSTUPDATE: Opcode = OP_PUSHNUM_2;
 const OP_NAME_UPDATE: Opcode = OP_PUSHNUM_3;
 
 /// The hash by which servers index a name: SHA-256 of [`index_script`], its
-/// octets reversed, as 64 digits of lower-case hexadecimal.
+/// bytes reversed, as 64 digits of lower-case hexadecimal.
 ///
 /// It tells the name to everybody who can guess names, so it belongs into a
 /// request and nowhere else.
@@ -24,7 +24,7 @@ pub(super) fn script_hash(name: &[u8]) -> String {
 }
 
 /// The output under which servers index a name: a NAME_UPDATE to the empty
-/// value that nobody can spend. A name has at most 255 octets.
+/// value that nobody can spend. A name has at most 255 bytes.
 fn index_script(name: &[u8]) -> ScriptBuf {
     let mut script = vec![OP_NAME_UPDATE.to_u8()];
     push(&mut script, name);
@@ -33,8 +33,8 @@ fn index_script(name: &[u8]) -> ScriptBuf {
     ScriptBuf::from_bytes(script)
 }
 
-/// Appends a push of at most 65,535 octets in its shortest form, except that
-/// single octets are never replaced by an opcode for small numbers.
+/// Appends a push of at most 65,535 bytes in its shortest form, except that
+/// single bytes are never replaced by an opcode for small numbers.
 fn push(script: &mut Vec<u8>, octets: &[u8]) {
     let [low, high, ..] = octets.len().to_le_bytes();
     match octets.len() {
@@ -60,7 +60,7 @@ pub(super) struct NameOutput<'a> {
 ///
 /// The operators that clear the stack must be the usual ones, because servers
 /// index nothing else. Pushes may have any form, as in Namecoin Core. Lengths
-/// are for the chain to judge (a value has at most 1,023 octets by consensus);
+/// are for the chain to judge (a value has at most 1,023 bytes by consensus);
 /// a script is no longer than the transaction that it came in.
 pub(super) fn name_output(script: &Script) -> Option<NameOutput<'_>> {
     let mut rest = script.instructions();

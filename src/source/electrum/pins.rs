@@ -26,10 +26,10 @@ const MAX_SERVERS: usize = 1000;
 /// Servers beside those whose keys are remembered in this process only.
 const MAX_PASSING: usize = 300;
 
-/// The longest host and port that is kept, in octets.
+/// The longest host and port that is kept, in bytes.
 const MAX_SERVER: usize = 300;
 
-/// The most that is read of the file, in octets.
+/// The most that is read of the file, in bytes.
 const MAX_FILE: usize = 1 << 20;
 
 /// The file in the state directory.

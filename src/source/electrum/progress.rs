@@ -4,7 +4,7 @@ use super::sync::{Held, Ledger, NEWEST};
 use crate::chain::sample::SAMPLE;
 use crate::source::progress::{Progress, Stage};
 
-/// About what a header with its AuxPoW takes in a reply, in octets.
+/// About what a header with its AuxPoW takes in a reply, in bytes.
 const SEALED: u64 = 4_000;
 
 /// How far it is; `None` once lookups can rely on the headers. `octets` have

@@ -25,13 +25,13 @@ pub const EXPIRY: u32 = 30;
 /// The recorded chain.
 #[derive(Deserialize)]
 pub struct Chain {
-    /// A server's reply with all of its headers, 80 octets each.
+    /// A server's reply with all of its headers, 80 bytes each.
     pub headers: Box<RawValue>,
     /// Every name on it.
     pub names: Vec<Name>,
 }
 
-/// What Namecoin Core says of a name; octets are in hexadecimal.
+/// What Namecoin Core says of a name; bytes are in hexadecimal.
 #[derive(Deserialize)]
 pub struct Name {
     /// The key.

@@ -29,14 +29,14 @@ pub(super) const MAX_HISTORY: usize = 100_000;
 /// The most hashes in a merkle branch: a block cannot hold 2^32 transactions.
 pub(super) const MAX_BRANCH: usize = 32;
 
-/// The longest transaction, in octets. Nodes relay up to 400,000 weight units,
-/// of which an octet has at least one.
+/// The longest transaction, in bytes. Nodes relay up to 400,000 weight units,
+/// of which a byte has at least one.
 pub(super) const MAX_TRANSACTION_LENGTH: usize = 400_000;
 
 /// The most headers that a server sends at once, whatever is asked.
 pub(super) const MAX_HEADERS: usize = 2_016;
 
-/// The most octets of headers in one reply: in hexadecimal they fill the 10 MB
+/// The most bytes of headers in one reply: in hexadecimal they fill the 10 MB
 /// at which servers cut their replies.
 pub(super) const MAX_HEADERS_LENGTH: usize = 5_000_000;
 
@@ -50,12 +50,12 @@ pub(super) enum ReplyError {
     /// A list is longer than it can honestly be.
     #[error("has a list that is too long")]
     TooMany,
-    /// Octets are more than they can honestly be.
+    /// Bytes are more than they can honestly be.
     #[error("has a transaction or headers that are too long")]
     TooLong,
-    /// Octets are not written in lower-case hexadecimal, or a hash is not one
-    /// of 32 octets.
-    #[error("has octets that are not hexadecimal")]
+    /// Bytes are not written in lower-case hexadecimal, or a hash is not one
+    /// of 32 bytes.
+    #[error("has bytes that are not hexadecimal")]
     Hex,
     /// A height is beyond 2^32.
     #[error("has a height that no block has")]
@@ -66,7 +66,7 @@ pub(super) enum ReplyError {
     /// It says nothing about the script hash that was asked for.
     #[error("is about another script hash")]
     OtherScriptHash,
-    /// There are more headers than were asked for, or fewer octets than the
+    /// There are more headers than were asked for, or fewer bytes than the
     /// headers must have.
     #[error("has another number of headers than it can have")]
     Count,
@@ -156,7 +156,7 @@ impl Merkle<'_> {
 }
 
 /// The transaction in a reply to `blockchain.transaction.get`, still as
-/// octets.
+/// bytes.
 ///
 /// # Errors
 /// The reply is none, or longer than [`MAX_TRANSACTION_LENGTH`].
@@ -179,7 +179,7 @@ impl ValueProof<'_> {
     ///
     /// # Errors
     /// It is not hexadecimal, or has more than [`MAX_TRANSACTION_LENGTH`]
-    /// octets or [`MAX_BRANCH`] hashes.
+    /// bytes or [`MAX_BRANCH`] hashes.
     pub fn claim(self) -> Result<Claim, ReplyError> {
         let Branch { hashes, position } = self.merkle.branch()?;
         Ok(Claim {
@@ -250,7 +250,7 @@ pub(super) struct Headers {
 ///
 /// # Errors
 /// The reply is none, has more headers than `asked`, or more than
-/// [`MAX_HEADERS_LENGTH`] octets.
+/// [`MAX_HEADERS_LENGTH`] bytes.
 pub(super) fn headers(result: &str, asked: u32) -> Result<Headers, ReplyError> {
     #[derive(Deserialize)]
     struct Reply<'a> {
@@ -281,7 +281,7 @@ pub(super) fn headers(result: &str, asked: u32) -> Result<Headers, ReplyError> {
     })
 }
 
-/// The octets in a reply to `blockchain.block.header`: a header with its proof
+/// The bytes in a reply to `blockchain.block.header`: a header with its proof
 /// of work.
 ///
 /// # Errors
@@ -353,7 +353,7 @@ fn confirmed(height: i64) -> Result<Option<u32>, ReplyError> {
         .map_err(|_| ReplyError::Height)
 }
 
-/// At most `longest` octets from lower-case hexadecimal.
+/// At most `longest` bytes from lower-case hexadecimal.
 fn hex(text: &str, longest: usize) -> Result<Vec<u8>, ReplyError> {
     if text.len() / 2 > longest {
         return Err(ReplyError::TooLong);
@@ -363,7 +363,7 @@ fn hex(text: &str, longest: usize) -> Result<Vec<u8>, ReplyError> {
         .map_err(|_| ReplyError::Hex)
 }
 
-/// A hash from its usual notation, most significant octet first, in the order
+/// A hash from its usual notation, most significant byte first, in the order
 /// of memory.
 fn hash(text: &str) -> Result<[u8; 32], ReplyError> {
     let mut octets = [0; 32];

@@ -65,7 +65,7 @@ impl State {
     /// The contents of a file; `None` if there is none.
     ///
     /// # Errors
-    /// The file cannot be read, or has more than `limit` octets.
+    /// The file cannot be read, or has more than `limit` bytes.
     pub fn read(&self, name: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
         let path = self.path(name);
         let (file, _) = match platform::open_to_read(&path) {
@@ -100,7 +100,7 @@ impl State {
         Ok(())
     }
 
-    /// Cuts a file off after `length` octets and writes `octets` there. A
+    /// Cuts a file off after `length` bytes and writes `octets` there. A
     /// machine that fails can leave less than all of it.
     ///
     /// # Errors

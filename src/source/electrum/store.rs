@@ -28,10 +28,10 @@ mod replay;
 /// Headers that are fetched again when the file was loaded.
 pub(super) const UNTRUSTED: usize = 100;
 
-/// Octets of a record: height and header.
+/// Bytes of a record: height and header.
 const RECORD: usize = 4 + Header::SIZE;
 
-/// Octets that a file may have: the headers of thirty years.
+/// Bytes that a file may have: the headers of thirty years.
 const MAX_FILE: usize = 128 << 20;
 
 /// The file of a network's headers, and what it holds.
@@ -49,7 +49,7 @@ pub(super) struct HeaderFile {
 /// What a sound file holds.
 #[derive(Debug)]
 struct Held {
-    /// Octets up to the end of the last whole record.
+    /// Bytes up to the end of the last whole record.
     length: usize,
     /// The height of the lowest header.
     lowest: u32,

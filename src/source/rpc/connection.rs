@@ -19,7 +19,7 @@ use crate::source::socks::{handshake, random};
 pub(super) struct Trace {
     /// The connection was opened for this request, or there was none.
     pub opened: bool,
-    /// At least one octet of an answer came.
+    /// At least one byte of an answer came.
     pub answered: bool,
     /// The way to the node ended at the proxy.
     pub at_proxy: bool,

@@ -23,10 +23,10 @@ use crate::platform;
 /// The same for everybody, and without a version: it tells the node nothing.
 const USER_AGENT: &str = "ncprop279";
 
-/// The longest header of an answer, in octets.
+/// The longest header of an answer, in bytes.
 const MAX_HEADER: usize = 16 << 10;
 
-/// Octets of a connection's buffer for what is sent: more than the longest
+/// Bytes of a connection's buffer for what is sent: more than the longest
 /// line of a header, which must fit; a body is sent in pieces.
 const OUTPUT: usize = 8 << 10;
 

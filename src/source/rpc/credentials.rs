@@ -12,11 +12,11 @@ use crate::config::settings::Credentials;
 use crate::platform;
 use crate::snapshot::{FailureKind, FetchFailure};
 
-/// The longest `user:password` that is sent, in octets. In base64 it fits into
+/// The longest `user:password` that is sent, in bytes. In base64 it fits into
 /// the 8 KiB of headers that Namecoin Core takes.
 const MAX_SECRET: usize = 4 << 10;
 
-/// The longest cookie file that is read, in octets.
+/// The longest cookie file that is read, in bytes.
 const MAX_COOKIE: u64 = MAX_SECRET as u64;
 
 /// A user name and password, and the header they make. `Debug` shows none.

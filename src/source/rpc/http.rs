@@ -14,7 +14,7 @@ use crate::config::settings::NodeAddress;
 use crate::snapshot::{FailureKind, FetchFailure};
 use crate::source::Limit;
 
-/// The longest answer that is read, in octets without the header.
+/// The longest answer that is read, in bytes without the header.
 const MAX_BODY: u64 = 1 << 20;
 
 /// An answer, whatever its status.

@@ -3,7 +3,7 @@
 /// The longest text of a node that is shown, in characters.
 const MAX_SHOWN: usize = 200;
 
-/// The longest message that is searched, in octets; longer ones are not
+/// The longest message that is searched, in bytes; longer ones are not
 /// shown at all.
 const MAX_SEARCHED: usize = 16 << 10;
 
@@ -13,7 +13,7 @@ const REDACTED: &str = "[...]";
 /// What stands for a message that cannot be shown.
 const WITHHELD: &str = "(message withheld)";
 
-/// Secrets shorter than this, in octets, are looked for as whole words: any
+/// Secrets shorter than this, in bytes, are looked for as whole words: any
 /// text holds the letter "a".
 const WORD: usize = 4;
 
@@ -46,7 +46,7 @@ pub(super) fn show(message: &str, secrets: &[&str]) -> String {
 }
 
 fn without(text: &str, secret: &str) -> String {
-    // Lower case in ASCII keeps every octet in its place.
+    // Lower case in ASCII keeps every byte in its place.
     let lower = text.to_ascii_lowercase();
     let mut kept = String::with_capacity(text.len());
     let mut done = 0;

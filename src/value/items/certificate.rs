@@ -1,6 +1,6 @@
 //! Certificates rebuilt from their dehydrated form (IFA-0003).
 //!
-//! The signature in the value was made over a certificate with every octet as
+//! The signature in the value was made over a certificate with every byte as
 //! Go's `crypto/x509` writes it, so the encoding here follows that library
 //! where DER leaves a choice: the string types, and the order of extensions.
 
@@ -25,7 +25,7 @@ use x509_cert::time::Time;
 /// Seconds in the unit of the validity period.
 const UNIT: u64 = 300;
 
-/// Octets of the serial number.
+/// Bytes of the serial number.
 const SERIAL_LENGTH: usize = 19;
 
 /// What every such certificate has as its subject's serial number.
@@ -50,7 +50,7 @@ pub struct Dehydrated<'a> {
     pub not_after: u64,
     /// The number of the signature algorithm in Go's `x509` package.
     pub algorithm: u64,
-    /// The signature's octets.
+    /// The signature's bytes.
     pub signature: &'a [u8],
 }
 

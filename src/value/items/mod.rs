@@ -189,17 +189,17 @@ fn name_server(reader: &mut ItemReader<'_, '_>, tree: &Tree) -> Option<Name> {
     reader.name(text)
 }
 
-/// The data of a record from its octets, of whatever type; `None` if a program
+/// The data of a record from its bytes, of whatever type; `None` if a program
 /// that reads messages would stumble over it or read it as something else.
 ///
-/// The octets stand by themselves: a compressed name in them would depend on
+/// The bytes stand by themselves: a compressed name in them would depend on
 /// where in a message they end up.
 pub fn data_from_octets(kind: u16, octets: &[u8]) -> Option<RData> {
     let length = u16::try_from(octets.len()).ok().filter(|n| *n > 0)?;
     let kind = RecordType::from(kind);
     let mut decoder = BinDecoder::new(octets);
     let data = RData::read(&mut decoder, kind, Restrict::new(length)).ok()?;
-    // The same octets again: nothing is left over, nothing was compressed.
+    // The same bytes again: nothing is left over, nothing was compressed.
     (data.record_type() == kind && data.to_bytes().ok()? == octets).then_some(data)
 }
 

@@ -1,4 +1,4 @@
-//! `o`: records of any type but a few, from their octets.
+//! `o`: records of any type but a few, from their bytes.
 
 use hickory_proto::op::{Message, MessageType, OpCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};

@@ -152,7 +152,7 @@ impl<'a, 'w> ItemReader<'a, 'w> {
         }
     }
 
-    /// Octets in base64 of RFC 4648 section 4, in canonical form (section 3.5).
+    /// Bytes in base64 of RFC 4648 section 4, in canonical form (section 3.5).
     pub fn base64(&mut self, tree: Option<&Tree>, what: &str) -> Option<Vec<u8>> {
         match tree {
             Some(Tree::Text(text)) if !self.take(text.len() / 64) => None,
@@ -160,7 +160,7 @@ impl<'a, 'w> ItemReader<'a, 'w> {
                 Ok(octets) => Some(octets),
                 Err(_) => self.error(format!("{what} is no canonical base64")),
             },
-            // CBOR has strings of octets, which need no base64.
+            // CBOR has strings of bytes, which need no base64.
             Some(Tree::Octets(octets)) => Some(octets.to_vec()),
             Some(other) => self.error(format!("{what} is a string, not {}", other.kind())),
             None => self.error(format!("{what} is missing")),

@@ -6,11 +6,11 @@ use hickory_proto::rr::rdata::TXT;
 use super::reader::ItemReader;
 use crate::value::tree::Tree;
 
-/// The longest character string in octets (RFC 1035 section 3.3).
+/// The longest character string in bytes (RFC 1035 section 3.3).
 const MAX_STRING: usize = 255;
 
 /// One TXT record: a string, which is cut into character strings of 255
-/// octets of its UTF-8 form, or an array of character strings.
+/// bytes of its UTF-8 form, or an array of character strings.
 pub fn txt(reader: &mut ItemReader<'_, '_>, tree: &Tree) -> Option<RData> {
     let strings: Vec<&[u8]> = match tree {
         Tree::Text(text) if text.is_empty() => vec![b""],
@@ -21,7 +21,7 @@ pub fn txt(reader: &mut ItemReader<'_, '_>, tree: &Tree) -> Option<RData> {
             for part in parts {
                 match part {
                     Tree::Text(text) if text.len() <= MAX_STRING => strings.push(text.as_bytes()),
-                    Tree::Text(_) => return reader.error("a string is longer than 255 octets"),
+                    Tree::Text(_) => return reader.error("a string is longer than 255 bytes"),
                     other => {
                         return reader.error(format!("not a string but {}", other.kind()));
                     }

@@ -17,7 +17,7 @@ use crate::value::tree::{Members, Tree};
 /// The type number of TLSA records (RFC 6698 section 7.1).
 const TLSA: u16 = 52;
 
-/// Octets of a compressed point of P-256 (SEC 1 section 2.3.3).
+/// Bytes of a compressed point of P-256 (SEC 1 section 2.3.3).
 const COMPRESSED_POINT: usize = 33;
 
 /// Steps that an element takes, and the key in one, if it is compressed.

@@ -15,7 +15,7 @@ use super::merkle::{Raw, fold};
 
 /// Namecoin's chain id.
 pub const CHAIN_ID: u32 = 1;
-/// Says which 32 octets of the parent's coinbase script are the chain root.
+/// Says which 32 bytes of the parent's coinbase script are the chain root.
 pub const MARKER: [u8; 4] = [0xfa, 0xbe, 0x6d, 0x6d];
 
 /// How large the proofs are.
@@ -25,7 +25,7 @@ pub struct Shape {
     pub coinbase_branch: usize,
     /// Hashes between the block and the chain root.
     pub chain_branch: usize,
-    /// Octets of an output that the parent's coinbase has besides.
+    /// Bytes of an output that the parent's coinbase has besides.
     pub padding: usize,
 }
 
@@ -210,7 +210,7 @@ impl Draft {
             .unwrap()
     }
 
-    /// The proof for a block of this hash, to be put behind its 80 octets.
+    /// The proof for a block of this hash, to be put behind its 80 bytes.
     pub fn solve(&self, block: BlockHash, bits: CompactTarget) -> Vec<u8> {
         let root = fold(block.to_byte_array(), &self.chain.hashes, self.chain.index);
         let coinbase = self.coinbase(root);
@@ -252,7 +252,7 @@ pub fn grind(header: &mut Header, bits: CompactTarget, worked: bool) {
     }
 }
 
-/// The whole octets of a block's header with a proof, where its version says
+/// The whole bytes of a block's header with a proof, where its version says
 /// that one follows.
 pub fn with_proof(header: &Header, shape: Shape, salt: u32, flaw: Option<Flaw>) -> Vec<u8> {
     let mut octets = serialize(header);

@@ -19,20 +19,20 @@ use super::names::{name_of, script_hash};
 /// Headers, transactions and branches as real servers sent them.
 const RECORDED: &str = include_str!("../../data/electrum/server_regtest.json");
 
-/// Octets of a header without its proof.
+/// Bytes of a header without its proof.
 pub const HEADER: usize = 80;
 
 /// A block, without its transactions.
 #[derive(Debug, Clone)]
 pub struct Block {
-    /// The 80 octets, and the proof behind them if there is one.
+    /// The 80 bytes, and the proof behind them if there is one.
     pub octets: Vec<u8>,
     pub hash: BlockHash,
     pub header: Header,
 }
 
 impl Block {
-    /// Panics if the first 80 octets are missing.
+    /// Panics if the first 80 bytes are missing.
     pub fn new(octets: Vec<u8>) -> Self {
         let header: Header = deserialize(&octets[..HEADER]).unwrap();
         Self {
@@ -42,7 +42,7 @@ impl Block {
         }
     }
 
-    /// The whole header, or its first 80 octets.
+    /// The whole header, or its first 80 bytes.
     pub fn part(&self, stripped: bool) -> &[u8] {
         if stripped {
             &self.octets[..HEADER]

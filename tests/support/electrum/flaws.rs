@@ -30,11 +30,11 @@ pub enum Flaw {
     RootMissing,
     /// The marker follows the root a second time.
     SecondMarker,
-    /// One octet stands between marker and root.
+    /// One byte stands between marker and root.
     MarkerApart,
     /// Without marker, the root begins at offset 21.
     LateRoot,
-    /// Seven octets follow the root.
+    /// Seven bytes follow the root.
     ShortTail,
     /// The size is twice that of the branch.
     WrongSize,
@@ -145,7 +145,7 @@ fn set_chain_branch(draft: &mut Draft, length: usize, more: u32) {
 
 /// Gives the draft a coinbase branch whose first sibling completes the
 /// coinbase's id to a transaction of 64 octets: version, one input, and 27
-/// octets of an output's hash are the id.
+/// bytes of an output's hash are the id.
 fn make_inner_transaction(draft: &mut Draft) {
     let mut sibling = [0; 32];
     // Behind the rest of the output's hash and its number, a script of 4.

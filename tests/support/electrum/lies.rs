@@ -68,13 +68,13 @@ pub enum Lie {
     HugeCount,
     /// A result that is 100,000 arrays in each other.
     DeepJson,
-    /// Octets that are no text.
+    /// Bytes that are no text.
     Junk,
     /// Half of the reply, then the end of the connection.
     CutLine,
     /// No reply.
     Silent,
-    /// One octet after the other, at intervals.
+    /// One byte after the other, at intervals.
     Drip(Duration),
     /// A reply without end, 16 KiB after each pause.
     Endless(Duration),
@@ -163,7 +163,7 @@ impl View<'_> {
         history
     }
 
-    /// The octets of a transaction.
+    /// The bytes of a transaction.
     pub fn transaction(&self, txid: &Txid) -> Option<Vec<u8>> {
         match self.lie {
             Some(Lie::Unproven(name)) if unproven(name).compute_txid() == *txid => {

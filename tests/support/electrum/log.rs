@@ -74,13 +74,13 @@ impl Connection {
     fn story(&self) -> String {
         let state = if self.closed { "closed" } else { "open" };
         format!(
-            "\n{state}, {} octets sent: {:?}",
+            "\n{state}, {} bytes sent: {:?}",
             self.octets(),
             self.methods()
         )
     }
 
-    /// Octets sent to the client.
+    /// Bytes sent to the client.
     pub fn octets(&self) -> usize {
         self.packets.iter().map(|packet| packet.octets).sum()
     }

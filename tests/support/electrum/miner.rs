@@ -165,7 +165,7 @@ impl Chain {
         }
     }
 
-    /// The same chain with one bit changed in the octets of a header, and
+    /// The same chain with one bit changed in the bytes of a header, and
     /// nothing else.
     pub fn with_bit(&self, height: usize, bit: usize) -> Self {
         let mut chain = self.clone();

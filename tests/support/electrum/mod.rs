@@ -57,7 +57,7 @@ impl Version {
     }
 }
 
-/// How much a session may take, in octets of JSON.
+/// How much a session may take, in bytes of JSON.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// From here on replies are delayed.
@@ -89,7 +89,7 @@ pub struct Options {
     pub unread: Duration,
     /// Headers in a reply.
     pub max_headers: usize,
-    /// Octets of a reply; a longer one becomes an error.
+    /// Bytes of a reply; a longer one becomes an error.
     pub max_reply: usize,
     pub limits: Option<Limits>,
     /// Connections after so many are closed without a word.

@@ -99,7 +99,7 @@ pub struct Packer {
     padded: bool,
     hold: Duration,
     buffer: Vec<u8>,
-    /// Octets of lines that have gone out, without padding.
+    /// Bytes of lines that have gone out, without padding.
     sent: usize,
     last: Option<Instant>,
 }

@@ -10,7 +10,7 @@ use super::log::{Packet, Request};
 use super::packets::Packer;
 use super::session::Session;
 
-/// Octets that an endless reply sends after each pause.
+/// Bytes that an endless reply sends after each pause.
 const CHUNK: usize = 16_384;
 
 /// What is to be sent.

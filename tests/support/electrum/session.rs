@@ -30,7 +30,7 @@ struct Agreed {
     tip: Option<(usize, BlockHash)>,
     /// Script hash to the status that was told last.
     statuses: HashMap<String, Value>,
-    /// Octets of JSON that were answered.
+    /// Bytes of JSON that were answered.
     octets: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The octets of a connection, with TLS or without.
+//! The bytes of a connection, with TLS or without.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -76,7 +76,7 @@ impl Wire {
         Self { stream, tls }
     }
 
-    /// Waits for octets and appends what they say; `false` at the end.
+    /// Waits for bytes and appends what they say; `false` at the end.
     pub fn read(&self, text: &mut Vec<u8>) -> io::Result<bool> {
         let mut octets = [0; 16_384];
         let count = (&self.stream).read(&mut octets)?;
@@ -99,7 +99,7 @@ impl Wire {
         Ok(count > 0)
     }
 
-    /// Writes octets, all of them within `patience`.
+    /// Writes bytes, all of them within `patience`.
     pub fn write(&self, octets: &[u8], patience: Duration) -> io::Result<()> {
         let Some(tls) = &self.tls else {
             return self.send(octets, patience);

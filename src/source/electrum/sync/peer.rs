@@ -83,7 +83,7 @@ pub(in super::super) trait Peer: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Octets that came in on the connection.
+    /// Bytes that came in on the connection.
     fn received(&self) -> u64;
 
     /// Whether the connection still stands, as far as is known.

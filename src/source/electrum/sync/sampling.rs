@@ -28,7 +28,7 @@ use crate::platform;
 pub(in super::super) const NEWEST: u32 = 144;
 
 /// The fewest headers below those for which a sample is drawn.
-pub(super) const FEWEST: u32 = 2016;
+pub(super) const FEWEST: u32 = 1008;
 
 /// Headers of 80 bytes in one request. As text, with what comes along, they
 /// take just less than the 64 KiB to which servers pad.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What a line may take without being counted, in octets. Nearly all replies
+/// What a line may take without being counted, in bytes. Nearly all replies
 /// are shorter, and the number of connections bounds them.
 pub(super) const FREE: usize = 64 << 10;
 
@@ -15,12 +15,12 @@ pub(super) const FREE: usize = 64 << 10;
 pub(super) struct Budget(AtomicUsize);
 
 impl Budget {
-    /// A budget of so many octets.
+    /// A budget of so many bytes.
     pub fn new(octets: usize) -> Arc<Self> {
         Arc::new(Self(AtomicUsize::new(octets)))
     }
 
-    /// Octets that are left.
+    /// Bytes that are left.
     #[cfg(test)]
     pub fn left(&self) -> usize {
         self.0.load(Ordering::Relaxed)
@@ -43,7 +43,7 @@ impl Charge {
         }
     }
 
-    /// Makes this the charge for a buffer of `capacity` octets.
+    /// Makes this the charge for a buffer of `capacity` bytes.
     ///
     /// # Errors
     /// The budget does not allow it; nothing has changed.

@@ -20,7 +20,7 @@ use super::{HEADERS_SUBSCRIBE, Purpose, lock};
 /// leaves more unanswered has failed.
 const MAX_OPEN: usize = 1024;
 
-/// The shortest line that tells of padding, in octets with its end.
+/// The shortest line that tells of padding, in bytes with its end.
 const MIN_PADDED: usize = 1024;
 
 /// The requests of one connection.

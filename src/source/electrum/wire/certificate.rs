@@ -17,13 +17,13 @@ pub type KeyHash = [u8; 32];
 /// signature algorithm, issuer, validity, subject.
 const BEFORE_KEY: usize = 5;
 
-/// The first octet of the element with the version, which version 1 leaves out.
+/// The first byte of the element with the version, which version 1 leaves out.
 const VERSION: u8 = 0xa0;
 
 /// The SubjectPublicKeyInfo of a certificate, in DER.
 ///
 /// # Errors
-/// The octets are no certificate.
+/// The bytes are no certificate.
 pub(super) fn public_key(certificate: &[u8]) -> der::Result<&[u8]> {
     let certificate = AnyRef::from_der(certificate)?;
     let mut parts = SliceReader::new(certificate.value())?;

@@ -236,7 +236,7 @@ impl Connection {
         self.pads
     }
 
-    /// Octets of replies and notifications that have come so far, without
+    /// Bytes of replies and notifications that have come so far, without
     /// those of TLS. Servers count the same when they slow sessions down.
     pub fn received(&self) -> u64 {
         self.link.received()

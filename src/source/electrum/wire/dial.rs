@@ -42,7 +42,7 @@ pub struct Dialer {
 /// What the connections of one purpose share.
 struct Shared {
     budget: Arc<Budget>,
-    /// Octets that came in, over connections that have ended too.
+    /// Bytes that came in, over connections that have ended too.
     received: Arc<AtomicU64>,
 }
 
@@ -118,7 +118,7 @@ impl Dialer {
         Ok(link.into_connection(server.clone(), protocol))
     }
 
-    /// The octets that have come in on connections for headers.
+    /// The bytes that have come in on connections for headers.
     pub fn headers_received(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.headers.received)
     }

@@ -15,7 +15,7 @@ pub enum Line {
     Notification(String, String),
 }
 
-/// The lines that pieces of a stream make, none of more than `longest` octets
+/// The lines that pieces of a stream make, none of more than `longest` bytes
 /// with its end, in `octets` of memory.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Octets to lines.
+//! Bytes to lines.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ pub(super) struct Lines {
     /// The beginning of a line whose end has not come.
     partial: Vec<u8>,
     charge: Charge,
-    /// The longest line, in octets with its end.
+    /// The longest line, in bytes with its end.
     max: usize,
 }
 
 impl Lines {
-    /// Lines of at most `max` octets, the end included.
+    /// Lines of at most `max` bytes, the end included.
     pub fn new(max: usize, budget: &Arc<Budget>) -> Self {
         Self {
             partial: Vec::new(),
@@ -25,7 +25,7 @@ impl Lines {
         }
     }
 
-    /// Takes octets and hands each line that they complete to `take`, without
+    /// Takes bytes and hands each line that they complete to `take`, without
     /// its end.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl Lines {
         self.partial.len() > FREE
     }
 
-    /// Whether `more` octets and the end of the line are within the limit.
+    /// Whether `more` bytes and the end of the line are within the limit.
     fn require_room(&self, more: usize) -> Result<(), CallError> {
         if self.partial.len().saturating_add(more) < self.max {
             Ok(())

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::error::CallError;
 
-/// The longest text of a server's error that is kept, in octets.
+/// The longest text of a server's error that is kept, in bytes.
 const MAX_TEXT: usize = 256;
 
 /// What a server says to a request.
@@ -39,7 +39,7 @@ impl Reply {
 impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Result(result) => write!(f, "Result({} octets)", result.get().len()),
+            Self::Result(result) => write!(f, "Result({} bytes)", result.get().len()),
             Self::Error(error) => error.fmt(f),
         }
     }
@@ -50,7 +50,7 @@ impl fmt::Debug for Reply {
 pub struct ServerError {
     /// The number of the error.
     pub code: i64,
-    /// The server's words, cut to 256 octets. They may repeat what was asked
+    /// The server's words, cut to 256 bytes. They may repeat what was asked
     /// and are for comparing, not for showing.
     pub message: String,
 }
@@ -94,7 +94,7 @@ impl Outcome<'_> {
         }
     }
 
-    /// The octets that a copy takes.
+    /// The bytes that a copy takes.
     pub fn len(&self) -> usize {
         match self {
             Self::Result(result) => result.get().len(),

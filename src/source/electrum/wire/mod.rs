@@ -48,7 +48,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// The longest line that is read, in octets with its end. Servers send up
+    /// The longest line that is read, in bytes with its end. Servers send up
     /// to 10 MB; a lookup never needs as much.
     const fn max_line(self) -> usize {
         match self {

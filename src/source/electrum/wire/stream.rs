@@ -1,8 +1,8 @@
-//! Octets to and from a server, in the clear or under TLS.
+//! Bytes to and from a server, in the clear or under TLS.
 //!
 //! Reading and writing do not wait for each other: the socket is read and
 //! written outside of the lock on the TLS session, which is held only while
-//! octets are turned into others.
+//! bytes are turned into others.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -46,7 +46,7 @@ impl Stream {
         }
     }
 
-    /// Waits for octets and returns what came, which may be nothing.
+    /// Waits for bytes and returns what came, which may be nothing.
     ///
     /// # Errors
     /// [`CallError::TimedOut`] and [`CallError::Cancelled`] leave the stream
@@ -77,7 +77,7 @@ impl Stream {
         }
     }
 
-    /// Gives octets of the socket to the session, and takes out what it has
+    /// Gives bytes of the socket to the session, and takes out what it has
     /// decrypted. What the session has to say in return waits for the next
     /// request: TLS asks for no more.
     fn decrypt(&self, mut octets: &[u8]) -> Result<Vec<u8>, CallError> {

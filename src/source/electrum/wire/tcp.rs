@@ -1,7 +1,7 @@
 //! TCP with a deadline for everything.
 //!
 //! A socket's own time limits are for one read or write. A peer that sends one
-//! octet a second keeps within them for ever, so each read and write here gets
+//! byte a second keeps within them for ever, so each read and write here gets
 //! what is left until the deadline.
 
 use std::io::{self, ErrorKind, Read, Write};

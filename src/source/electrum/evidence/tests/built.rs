@@ -129,7 +129,7 @@ fn witnesses_are_no_part_of_the_proof() {
             Err(_) => {}
             result => {
                 assert_eq!(result, proven);
-                assert!(witness.contains(&(bit / 8)), "octet {}", bit / 8);
+                assert!(witness.contains(&(bit / 8)), "byte {}", bit / 8);
                 accepted += 1;
             }
         }
@@ -139,7 +139,7 @@ fn witnesses_are_no_part_of_the_proof() {
 
 #[test]
 fn what_may_be_an_inner_node_of_the_tree_is_no_transaction() {
-    // One input leaves room for a script of 4 octets.
+    // One input leaves room for a script of 4 bytes.
     let tx = transaction(vec![ScriptBuf::from_bytes(vec![0x51; 4])]);
     assert_eq!(tx.base_size(), 64);
     assert_eq!(
@@ -164,7 +164,7 @@ fn what_may_be_an_inner_node_of_the_tree_is_no_transaction() {
 
 #[test]
 fn a_branch_through_a_transaction_is_refused() {
-    // An id whose fifth octet is 1 reads as the beginning of a transaction
+    // An id whose fifth byte is 1 reads as the beginning of a transaction
     // with one input; the sibling makes it complete.
     let tx = (0_u32..)
         .map(|n| transaction(vec![outputs::update(b"d/a", &n.to_le_bytes())]))

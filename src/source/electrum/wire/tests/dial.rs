@@ -33,7 +33,7 @@ fn listen(
     address("127.0.0.1", port)
 }
 
-/// Sends octets one by one, so slowly that all of them take far longer than
+/// Sends bytes one by one, so slowly that all of them take far longer than
 /// any of these tests may.
 fn drip(stream: &mut impl Write, octets: impl IntoIterator<Item = u8>) -> io::Result<()> {
     for octet in octets {
@@ -137,7 +137,7 @@ fn the_server_tells_its_version_and_whether_it_pads() {
 
     let padded = Peer::start(|guest| {
         guest.hear()?;
-        // As recorded from ElectrumX 2.0b1: 1024 octets with the end.
+        // As recorded from ElectrumX 2.0b1: 1024 bytes with the end.
         let start = r#"{"jsonrpc":"2.0","result":["ElectrumX 2.0b1","1.4.3"],"id":0"#;
         guest.say(format!("{start:<1022}}}\n"))?;
         guest.hear_out()

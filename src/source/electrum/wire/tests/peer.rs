@@ -110,7 +110,7 @@ impl Guest {
         }
     }
 
-    /// Octets as they are.
+    /// Bytes as they are.
     pub fn say(&mut self, octets: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(octets.as_ref())?;
         self.stream.flush()

@@ -340,7 +340,7 @@ fn the_key_is_found_in_certificates_and_in_nothing_else() {
     for length in 0..whole.len() {
         assert!(certificate::public_key(&whole[..length]).is_err());
     }
-    // Whatever one octet is changed to, it is an error or a key.
+    // Whatever one byte is changed to, it is an error or a key.
     for at in 0..whole.len().min(200) {
         for value in [0, 1, 0x7f, 0x80, 0x84, 0xff] {
             let mut changed = whole.clone();
