@@ -38,11 +38,12 @@ fn resolve(core: &mut Core, isolation: &IsolationId, number: usize, now: Instant
     let _ = core.ask(ticket, isolation, query, now + TTL, now);
     let job = core.next_job(now).unwrap();
     let value = Fetched::Value(br#"{"ip":"192.0.2.1"}"#.as_slice().into());
-    let _ = core.fetched(job, Ok(value), 1.0, now);
+    core.fetched(job, Ok(value), 1.0, now);
     let mut task = core.next_task().unwrap();
     let step = task.evaluation.step();
-    let effects = core.evaluated(task, step, now);
-    assert_eq!(effects.answers.len(), 1);
+    let answers = core.evaluated(task, step, now);
+    assert_eq!(answers.len(), 1);
+    let _ = core.take_forgotten();
 }
 
 /// So many ids, each with as many names and answers as it may have.

@@ -24,7 +24,7 @@ use ncprop279::door::stdio::line::Line;
 use ncprop279::door::stdio::session::{Action, Options, Session};
 use ncprop279::isolation::IsolationId;
 use ncprop279::policy::{Answer, Query, Step, Verdict};
-use ncprop279::scheduler::{CacheLimits, Core, Effects, Job, Limits, Task, Ticket};
+use ncprop279::scheduler::{Answers, CacheLimits, Core, Job, Limits, Task, Ticket};
 use ncprop279::snapshot::{Absence, Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -158,11 +158,12 @@ impl World {
         }
     }
 
-    fn apply(&mut self, effects: Effects) {
+    fn apply(&mut self, answers: Answers) {
         // Answers are on their way for a while, and lines can overtake them.
-        let answers = effects.answers.into_iter();
+        let answers = answers.into_iter();
         self.on_the_way
             .extend(answers.map(|(ticket, verdict)| (ticket.number, verdict)));
+        let _ = self.core.take_forgotten();
         while let Some(task) = self.core.next_task() {
             self.tasks.push(task);
         }
@@ -214,7 +215,7 @@ impl World {
         if let Some(answer) = answer {
             self.kept += 1;
             self.check_kept(name, isolation, answer.verdict());
-            self.apply(Effects::default());
+            self.apply(Answers::new());
             return;
         }
         let Some(Action::Resolve {
@@ -226,10 +227,10 @@ impl World {
             panic!("{line} led to nothing");
         };
         let deadline = self.now + TIMEOUT;
-        let effects = self
+        let answers = self
             .core
             .ask(ticket_of(ticket), &under, query, deadline, self.now);
-        self.apply(effects);
+        self.apply(answers);
     }
 
     /// As far as the values in the cache go.
@@ -269,7 +270,7 @@ impl World {
         if let Some(Action::Cancel(ticket)) = action {
             self.core.cancel(ticket_of(ticket));
         }
-        self.apply(Effects::default());
+        self.apply(Answers::new());
     }
 
     fn evaluate(&mut self) {
@@ -280,8 +281,8 @@ impl World {
             .tasks
             .swap_remove(self.random.random_range(0..self.tasks.len()));
         let step = resolve(task.evaluation.query(), task.evaluation.snapshot());
-        let effects = self.core.evaluated(task, step, self.now);
-        self.apply(effects);
+        let answers = self.core.evaluated(task, step, self.now);
+        self.apply(answers);
     }
 
     fn fetch(&mut self) {
@@ -299,8 +300,8 @@ impl World {
             3 => Ok(Fetched::Absent(Absence::NeverExisted)),
             _ => Ok(value(&job.isolation, &job.key)),
         };
-        let effects = self.core.fetched(job, result, 0.7, self.now);
-        self.apply(effects);
+        self.core.fetched(job, result, 0.7, self.now);
+        self.apply(Answers::new());
     }
 
     fn deliver(&mut self) {
@@ -311,7 +312,7 @@ impl World {
         let (ticket, verdict) = self.on_the_way.swap_remove(at);
         self.session.answer(ticket, &verdict);
         self.answers += 1;
-        self.apply(Effects::default());
+        self.apply(Answers::new());
     }
 
     fn pass_time(&mut self) {
@@ -321,8 +322,8 @@ impl World {
             1 => self.now + Duration::from_millis(self.random.random_range(0..500)),
             _ => self.now + Duration::from_secs(self.random.random_range(0..30)),
         };
-        let effects = self.core.tick(self.now);
-        self.apply(effects);
+        let answers = self.core.tick(self.now);
+        self.apply(answers);
     }
 
     fn step(&mut self) {
@@ -337,7 +338,7 @@ impl World {
                 if self.random.random_bool(0.2) {
                     self.core.invalidate();
                 }
-                let _ = self.core.sweep(self.now);
+                self.core.sweep(self.now);
             }
         }
     }
@@ -346,8 +347,8 @@ impl World {
     /// hangs.
     fn end(&mut self) {
         self.now += TIMEOUT;
-        let effects = self.core.tick(self.now);
-        self.apply(effects);
+        let answers = self.core.tick(self.now);
+        self.apply(answers);
         while !self.on_the_way.is_empty() {
             self.deliver();
         }
@@ -373,8 +374,8 @@ impl World {
                 None => break,
                 Some(next) => {
                     self.now = next.max(self.now);
-                    let effects = self.core.tick(self.now);
-                    self.apply(effects);
+                    let answers = self.core.tick(self.now);
+                    self.apply(answers);
                 }
             }
         }

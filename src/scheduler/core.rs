@@ -2,8 +2,10 @@
 //!
 //! It has no threads, does no I/O, and evaluates nothing. Events go in
 //! ([`Core::ask`], [`Core::cancel`], [`Core::evaluated`], [`Core::fetched`],
-//! [`Core::tick`]); what is to be done comes out as [`Effects`], as tasks from
-//! [`Core::next_task`] and as jobs from [`Core::next_job`]. Time is an argument.
+//! [`Core::tick`]); what is to be done comes out as [`Answers`], as tasks from
+//! [`Core::next_task`], as jobs from [`Core::next_job`], and as isolation ids
+//! that the source is to forget from [`Core::take_forgotten`]. Time is an
+//! argument.
 //!
 //! What belongs to one isolation id is in its [`Activity`]. Here are the map of
 //! them, the turns that they take, and the bounds on what they take together.
@@ -22,22 +24,6 @@ use crate::policy::{Answer, Query, Step, Verdict};
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
 use crate::source::Heard;
 
-/// What an event brings about.
-#[derive(Debug, Default)]
-pub struct Effects {
-    /// Answers to give.
-    pub answers: Answers,
-    /// Isolation ids of which nothing is kept any more.
-    pub forgotten: Vec<IsolationId>,
-}
-
-impl Effects {
-    /// Whether nothing is to be done.
-    pub fn is_empty(&self) -> bool {
-        self.answers.is_empty() && self.forgotten.is_empty()
-    }
-}
-
 /// The scheduler's state.
 pub struct Core {
     common: Common,
@@ -54,6 +40,8 @@ pub struct Core {
     fetching: Ring,
     /// Activities of which a lookup may be evaluated.
     evaluating: Ring,
+    /// Isolation ids of which nothing is left since [`Core::take_forgotten`].
+    forgotten: Vec<IsolationId>,
     /// When the time of activities has come. What has to be done then is with
     /// them.
     due: Due,
@@ -77,6 +65,7 @@ impl Core {
             slots: HashMap::new(),
             fetching: Ring::default(),
             evaluating: Ring::default(),
+            forgotten: Vec::new(),
             due: Due::new(),
         }
     }
@@ -89,16 +78,13 @@ impl Core {
         query: Query,
         deadline: Instant,
         now: Instant,
-    ) -> Effects {
+    ) -> Answers {
         let limits = &self.common.limits;
         let of_id = self.activities.peek(isolation).map_or(0, Activity::queries);
         if of_id >= limits.queries_per_isolation || self.total.queries >= limits.queries {
             let message = "too many queries are waiting for an answer";
             let failure = FetchFailure::new(FailureKind::Overloaded, message);
-            return Effects {
-                answers: vec![(ticket, Verdict::Unknown(failure))],
-                ..Effects::default()
-            };
+            return vec![(ticket, Verdict::Unknown(failure))];
         }
         self.tickets.insert(ticket, isolation.clone());
         let common = &mut self.common;
@@ -108,13 +94,15 @@ impl Core {
         self.with(isolation, |activity, common| {
             activity.ask(ticket, query, deadline, now, common);
         });
-        Effects::default()
+        Answers::new()
     }
 
     /// The client is no longer interested. Unknown tickets are ignored.
     pub fn cancel(&mut self, ticket: Ticket) {
         if let Some(isolation) = self.tickets.remove(&ticket) {
-            self.with(&isolation, |activity, _| activity.cancel(ticket));
+            self.with(&isolation, |activity, common| {
+                activity.cancel(ticket, common)
+            });
         }
     }
 
@@ -135,12 +123,13 @@ impl Core {
     }
 
     /// A lookup was evaluated.
-    pub fn evaluated(&mut self, task: Task, step: Step, now: Instant) -> Effects {
+    pub fn evaluated(&mut self, task: Task, step: Step, now: Instant) -> Answers {
         let isolation = task.isolation().clone();
         let answers = self.with(&isolation, |activity, common| {
             activity.evaluated(task, step, now, common)
         });
-        self.effects(answers)
+        self.evict();
+        self.given(answers.unwrap_or_default())
     }
 
     /// The next fetch that may begin, if a slot is free or can be yielded.
@@ -222,18 +211,18 @@ impl Core {
         result: Result<impl Into<Heard>, FetchFailure>,
         pause_factor: f64,
         now: Instant,
-    ) -> Effects {
+    ) {
         let isolation = job.isolation.clone();
         self.slots.remove(&job.number());
         self.activities.promote(&isolation);
         self.with(&isolation, |activity, common| {
             activity.fetched(job, result.map(Into::into), pause_factor, now, common);
         });
-        self.effects(None)
+        self.evict();
     }
 
     /// Lets the time pass: deadlines, pauses and the end of lookups.
-    pub fn tick(&mut self, now: Instant) -> Effects {
+    pub fn tick(&mut self, now: Instant) -> Answers {
         let mut answers = Answers::new();
         while let Some(entry) = self.due.first_entry() {
             if entry.key().0 > now {
@@ -243,7 +232,7 @@ impl Core {
             let given = self.with(&isolation, |activity, common| activity.tick(now, common));
             answers.extend(given.into_iter().flatten());
         }
-        self.effects(Some(answers))
+        self.given(answers)
     }
 
     /// When [`Core::tick`] is due next.
@@ -281,34 +270,33 @@ impl Core {
 
     /// The source has learned more of a name than what is kept of it under an
     /// isolation id, which this takes the place of; nothing is kept of a name
-    /// whose time has run out. Returns the isolation ids of which nothing is
-    /// left.
-    #[must_use = "the source is to forget these ids too"]
+    /// whose time has run out.
     pub fn learned(
         &mut self,
         isolation: &IsolationId,
         key: NameKey,
         fetched: Fetched,
         now: Instant,
-    ) -> Vec<IsolationId> {
+    ) {
         self.with(isolation, |activity, common| {
             activity.learned(key, fetched, now, common);
         });
-        self.evict()
+        self.evict();
     }
 
-    /// Drops what is kept and has outlived its time. Returns the isolation ids
-    /// of which nothing is left.
-    #[must_use = "the source is to forget these ids too"]
-    pub fn sweep(&mut self, now: Instant) -> Vec<IsolationId> {
-        let mut gone = Vec::new();
+    /// Drops what is kept and has outlived its time.
+    pub fn sweep(&mut self, now: Instant) {
         for isolation in self.keepers() {
             self.with(&isolation, |activity, _| activity.sweep(now));
-            if !self.activities.contains(&isolation) {
-                gone.push(isolation);
-            }
         }
-        gone
+    }
+
+    /// The isolation ids of which nothing is kept and for which nothing is under
+    /// way any more: the source is to forget them too, before anything else
+    /// begins for them.
+    #[must_use]
+    pub fn take_forgotten(&mut self) -> Vec<IsolationId> {
+        std::mem::take(&mut self.forgotten)
     }
 
     /// Drops everything kept, because the source's values have changed.
@@ -328,6 +316,11 @@ impl Core {
     /// Queries that are not answered yet.
     pub fn unanswered(&self) -> usize {
         self.total.queries
+    }
+
+    /// Lookups, those that nobody waits for included.
+    pub fn lookups(&self) -> usize {
+        self.total.lookups
     }
 
     /// Fetches that have begun and not ended.
@@ -367,6 +360,7 @@ impl Core {
         let activity = self.activities.peek_mut(isolation)?;
         let before = activity.share();
         let result = act(activity, &mut self.common);
+        activity.note_eviction(before.keeps > 0);
         let after = activity.share();
         self.total = self.total.with(after).without(before);
         self.common.lookups = self.total.lookups;
@@ -381,35 +375,32 @@ impl Core {
         self.fetching.set(isolation, activity.wants_slot());
         self.evaluating.set(isolation, activity.wants_evaluation());
         if activity.is_over() {
+            if activity.is_evicted() {
+                self.forgotten.push(isolation.clone());
+            }
             self.activities.pop(isolation);
         }
         Some(result)
     }
 
-    /// What an event has brought about.
-    fn effects(&mut self, answers: Option<Answers>) -> Effects {
-        let answers = answers.unwrap_or_default();
+    /// Queries have been answered.
+    fn given(&mut self, answers: Answers) -> Answers {
         for (ticket, _) in &answers {
             self.tickets.remove(ticket);
         }
-        Effects {
-            answers,
-            forgotten: self.evict(),
-        }
+        answers
     }
 
-    /// Drops what is kept until the bounds hold. Returns the isolation ids of
-    /// which nothing is left.
-    fn evict(&mut self) -> Vec<IsolationId> {
+    /// Drops what is kept until the bounds hold.
+    fn evict(&mut self) {
         let limits = self.common.limits.cache;
-        let mut gone = Vec::new();
         loop {
             let has_too_many = self.total.keeps > limits.isolations;
             if !has_too_many && self.total.bytes <= limits.octets {
-                return gone;
+                return;
             }
             let Some((isolation, activity)) = self.activities.peek_lru() else {
-                return gone;
+                return;
             };
             let isolation = isolation.clone();
             if activity.share().keeps == 0 {
@@ -421,9 +412,6 @@ impl Core {
                 true => activity.drop_kept(),
                 false => activity.drop_oldest(),
             });
-            if !self.activities.contains(&isolation) {
-                gone.push(isolation);
-            }
         }
     }
 }

@@ -24,8 +24,9 @@ use crate::source::{Heard, Source, told};
 
 use self::trouble::Troubles;
 
+pub use self::activity::Answers;
 pub use self::activity::{Job, Task};
-pub use self::core::{Core, Effects};
+pub use self::core::Core;
 pub use self::limits::{CacheLimits, Limits};
 pub use self::timekeeper::Timekeeper;
 
@@ -164,17 +165,19 @@ impl Client {
         let now = Instant::now();
         let ticket = self.ticket(number);
         let mut state = self.shared.lock();
-        let effects = state.core.ask(ticket, isolation, query, deadline, now);
+        let answers = state.core.ask(ticket, isolation, query, deadline, now);
         Shared::dispatch(&self.shared, &mut state, 0, now);
         drop(state);
         self.shared.time.notify_one();
-        self.shared.carry_out(effects);
+        self.shared.deliver(answers);
     }
 
     /// Withdraws a query. An answer that is on its way may still be delivered.
     pub fn cancel(&self, number: u64) {
         let ticket = self.ticket(number);
-        self.shared.lock().core.cancel(ticket);
+        let mut state = self.shared.lock();
+        state.core.cancel(ticket);
+        self.shared.forget(&mut state);
     }
 
     fn ticket(&self, number: u64) -> Ticket {
@@ -188,7 +191,9 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.shared.clients().deliver.remove(&self.number);
-        self.shared.lock().core.cancel_all(self.number);
+        let mut state = self.shared.lock();
+        state.core.cancel_all(self.number);
+        self.shared.forget(&mut state);
     }
 }
 
@@ -211,21 +216,21 @@ impl Shared {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does what an event brought about, after [`Shared::forget`].
-    fn carry_out(&self, effects: Effects) {
-        for (ticket, verdict) in effects.answers {
+    /// Gives answers to the clients.
+    fn deliver(&self, answers: Answers) {
+        for (ticket, verdict) in answers {
             // Called without the lock: another client must not wait for it.
             let deliver = self.clients().deliver.get(&ticket.client).map(Arc::clone);
             if let Some(deliver) = deliver {
                 deliver(ticket.number, verdict);
             }
         }
-        self.tell_forgotten(&effects.forgotten);
     }
 
     /// Hands what may begin to workers, of which there is a free one for each
     /// piece of work. `own` of these is the caller, which looks for work next.
     fn dispatch(shared: &Arc<Self>, state: &mut State, own: usize, now: Instant) {
+        shared.forget(state);
         let before = state.work.len();
         while let Some(task) = state.core.next_task() {
             state.work.push_back(Work::Evaluate(task));
@@ -233,6 +238,8 @@ impl Shared {
         while let Some(job) = state.core.next_job(now) {
             state.work.push_back(Work::Fetch(job));
         }
+        // A fetch that yielded may have been the last of its id.
+        shared.forget(state);
         for _ in before + own..state.work.len() {
             shared.work.notify_one();
         }
@@ -253,10 +260,8 @@ impl Shared {
 
     fn learned(&self, isolation: &IsolationId, key: NameKey, fetched: Fetched) {
         let mut state = self.lock();
-        let gone = state.core.learned(isolation, key, fetched, Instant::now());
-        self.forget(&state, &gone);
-        drop(state);
-        self.tell_forgotten(&gone);
+        state.core.learned(isolation, key, fetched, Instant::now());
+        self.forget(&mut state);
     }
 
     /// A worker's life.
@@ -267,7 +272,8 @@ impl Shared {
                     let result = shared.fetch(&job);
                     let pause_factor = rand::random_range(0.5..=1.0);
                     Self::done(shared, |core, now| {
-                        core.fetched(job, result, pause_factor, now)
+                        core.fetched(job, result, pause_factor, now);
+                        Answers::new()
                     });
                 }
                 Work::Evaluate(mut task) => {
@@ -315,12 +321,11 @@ impl Shared {
     }
 
     /// A worker has done its work.
-    fn done(shared: &Arc<Self>, event: impl FnOnce(&mut Core, Instant) -> Effects) {
+    fn done(shared: &Arc<Self>, event: impl FnOnce(&mut Core, Instant) -> Answers) {
         let mut state = shared.lock();
         let now = Instant::now();
-        let effects = event(&mut state.core, now);
-        shared.forget(&state, &effects.forgotten);
-        if effects.is_empty() {
+        let answers = event(&mut state.core, now);
+        if answers.is_empty() {
             state.free += 1;
             Self::dispatch(shared, &mut state, 1, now);
             drop(state);
@@ -331,22 +336,18 @@ impl Shared {
         Self::dispatch(shared, &mut state, 0, now);
         drop(state);
         shared.time.notify_one();
-        shared.carry_out(effects);
+        shared.deliver(answers);
         shared.lock().free += 1;
     }
 
-    /// Nothing is kept for these isolation ids any more, here or in the source.
-    /// Before the lock is given up, so that whatever begins for one of them
-    /// afterwards finds none of its old connections and loses no new one.
-    fn forget(&self, _state: &State, isolations: &[IsolationId]) {
-        for isolation in isolations {
-            self.source.forget(isolation);
-        }
-    }
-
-    fn tell_forgotten(&self, isolations: &[IsolationId]) {
-        for isolation in isolations {
-            let id = self.log.id(isolation);
+    /// Has the source forget what the scheduler has forgotten. Before the lock
+    /// is given up, so that whatever begins afterwards for such an isolation id
+    /// finds none of its old connections and loses no new one.
+    fn forget(&self, state: &mut State) {
+        for isolation in state.core.take_forgotten() {
+            self.source.forget(&isolation);
+            // What takes the lines never blocks.
+            let id = self.log.id(&isolation);
             self.log
                 .debug(format_args!("nothing is kept for {id} any more"));
         }

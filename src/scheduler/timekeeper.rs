@@ -52,7 +52,7 @@ impl Shared {
         let mut next_poll = Instant::now() + POLL;
         let mut next_sweep = Instant::now() + SWEEP;
         loop {
-            let effects = {
+            let answers = {
                 let mut state = shared.lock();
                 loop {
                     if state.ended {
@@ -75,12 +75,11 @@ impl Shared {
                     state = waited.unwrap_or_else(PoisonError::into_inner).0;
                 }
                 let now = Instant::now();
-                let effects = state.core.tick(now);
-                shared.forget(&state, &effects.forgotten);
+                let answers = state.core.tick(now);
                 Self::dispatch(shared, &mut state, 0, now);
-                effects
+                answers
             };
-            shared.carry_out(effects);
+            shared.deliver(answers);
             let now = Instant::now();
             if now >= next_poll && shared.source.is_polled() {
                 next_poll = now + POLL;
@@ -94,10 +93,8 @@ impl Shared {
             if now >= next_sweep {
                 next_sweep = now + SWEEP;
                 let mut state = shared.lock();
-                let gone = state.core.sweep(now);
-                shared.forget(&state, &gone);
-                drop(state);
-                shared.tell_forgotten(&gone);
+                state.core.sweep(now);
+                shared.forget(&mut state);
             }
         }
     }

@@ -95,13 +95,9 @@ impl Activity {
     }
 
     /// The client is no longer interested.
-    pub fn cancel(&mut self, ticket: Ticket) {
-        if let Some(id) = self.release(ticket)
-            && let Some(lookup) = self.lookups.get(&id)
-            && lookup.waiters.is_empty()
-            && !lookup.is_outlived
-        {
-            self.abandon(id);
+    pub fn cancel(&mut self, ticket: Ticket, common: &Common) {
+        if let Some(id) = self.release(ticket) {
+            self.abandon_if_idle(id, common);
         }
     }
 
@@ -252,19 +248,29 @@ impl Activity {
         let lookup = self.lookups.get_mut(&id)?;
         lookup.is_outlived = true;
         let mut fetches = lookup.fetches.iter().filter_map(|id| self.fetches.get(id));
-        let failed = fetches.clone().find_map(|fetch| fetch.last.clone());
+        let failed = fetches.find_map(|fetch| fetch.last.clone());
         let failure = failed.unwrap_or_else(|| {
             let message: Arc<str> = Arc::from("no answer came in time");
             FetchFailure::new(FailureKind::TimedOut, message)
         });
-        // Only what is under way goes on for nobody; there are no more of these
-        // than there may be queries.
-        let is_under_way = fetches.any(fetches::Fetch::is_running);
-        let goes_on = is_under_way && common.lookups <= common.limits.queries;
+        self.abandon_if_idle(id, common);
+        Some((ticket, Verdict::Unknown(failure)))
+    }
+
+    /// Removes a lookup that no query waits for. It goes on for nobody only if
+    /// a query's deadline has passed and a request is under way; there are no
+    /// more of these than there may be queries.
+    fn abandon_if_idle(&mut self, id: LookupId, common: &Common) {
+        let Some(lookup) = self.lookups.get(&id) else {
+            return;
+        };
+        let mut fetches = lookup.fetches.iter().filter_map(|id| self.fetches.get(id));
+        let goes_on = lookup.is_outlived
+            && fetches.any(fetches::Fetch::is_running)
+            && common.lookups <= common.limits.queries;
         if lookup.waiters.is_empty() && !goes_on {
             self.abandon(id);
         }
-        Some((ticket, Verdict::Unknown(failure)))
     }
 
     /// Removes a lookup, and the fetches that only it waited for.

@@ -116,6 +116,8 @@ pub struct Activity {
     /// Tells it from others, and from earlier ones of the same isolation id.
     number: u64,
     holdings: Holdings,
+    /// Whether all that was kept is gone, and nothing was kept since.
+    is_evicted: bool,
     /// Counts up when everything kept is dropped, so that what was asked before
     /// is not kept after.
     epoch: u64,
@@ -147,6 +149,7 @@ impl Activity {
             isolation,
             number: common.number(),
             holdings: Holdings::default(),
+            is_evicted: false,
             epoch: 0,
             tickets: HashMap::new(),
             lookups: HashMap::new(),
@@ -203,6 +206,18 @@ impl Activity {
             && self.yielded.is_empty()
             && self.lost.is_empty()
             && self.timers.is_empty()
+    }
+
+    /// Whether all that was kept is gone, and nothing was kept since: the source
+    /// is to forget the isolation id once nothing is under way.
+    pub fn is_evicted(&self) -> bool {
+        self.is_evicted
+    }
+
+    /// Takes note of whether something is kept, which was so `before`.
+    pub fn note_eviction(&mut self, before: bool) {
+        let keeps = !self.holdings.is_empty();
+        self.is_evicted = !keeps && (before || self.is_evicted);
     }
 
     /// Whether nothing is left of it.

@@ -61,26 +61,21 @@ impl World {
             .core
             .ask(ticket(self.last), &id(isolation), query, due, self.now);
         assert!(effects.is_empty());
-        let mut gone = Vec::new();
         let mut answers = Vec::new();
         while answers.is_empty() {
             if let Some(job) = self.core.next_job(self.now) {
                 let value = format!("{{\"ip\":\"192.0.2.1\",\"x\":\"{}\"}}", "x".repeat(more));
                 let value = Fetched::Value(value.into_bytes().into());
-                let effects = self
-                    .core
+                self.core
                     .fetched(job, Ok(Heard::from(value)), 1.0, self.now);
-                gone.extend(effects.forgotten);
             }
             let mut task = self.core.next_task().unwrap();
             let step = task.evaluation.step();
-            let effects = self.core.evaluated(task, step, self.now);
-            gone.extend(effects.forgotten);
-            answers = effects.answers;
+            answers = self.core.evaluated(task, step, self.now);
         }
         assert_eq!(answers.len(), 1);
         assert!(self.core.is_idle());
-        gone
+        self.core.take_forgotten()
     }
 
     fn keeps(&mut self, isolation: &str, name: &str) -> bool {
@@ -150,27 +145,27 @@ fn an_id_that_keeps_nothing_is_passed_over() {
         let _ = world.core.ask(ticket(1), &id(other), query, due, world.now);
         let other = world.core.next_job(world.now).unwrap();
         let value = Heard::from(Fetched::Value(b"{}"[..].into()));
-        let effects = world.core.fetched(other, Ok(value), 1.0, world.now);
+        world.core.fetched(other, Ok(value), 1.0, world.now);
         let mut task = world.core.next_task().unwrap();
         let step = task.evaluation.step();
         let _ = world.core.evaluated(task, step, world.now);
         assert_eq!(
-            effects.forgotten,
+            world.core.take_forgotten(),
             gone.map(id).into_iter().collect::<Vec<_>>()
         );
         assert!(idle(&world));
     }
     // What comes for it then is kept, in the place of another.
     let value = Heard::from(Fetched::Value(b"{}"[..].into()));
-    let effects = world.core.fetched(job, Ok(value), 1.0, world.now);
-    assert_eq!(effects.forgotten, [id("b")]);
+    world.core.fetched(job, Ok(value), 1.0, world.now);
+    assert_eq!(world.core.take_forgotten(), [id("b")]);
     assert!(world.keeps("waits", "slow"));
 }
 
-/// An id that is evicted while something is under way for it is not forgotten
-/// by the source: that would end what is under way.
+/// An id that is evicted while something is under way for it is forgotten by the
+/// source when that has ended: before, it would end what is under way.
 #[test]
-fn a_busy_id_is_evicted_and_not_forgotten() {
+fn a_busy_id_that_is_evicted_is_forgotten_at_its_end() {
     let mut world = World::new(CACHE);
     world.resolve("a", "x", 0);
     let query = Query::parse(b"slow.bit", false).unwrap();
@@ -182,8 +177,8 @@ fn a_busy_id_is_evicted_and_not_forgotten() {
         let _ = world.core.ask(ticket(1), &id(other), query, due, world.now);
         let other = world.core.next_job(world.now).unwrap();
         let value = Heard::from(Fetched::Value(b"{}"[..].into()));
-        let effects = world.core.fetched(other, Ok(value), 1.0, world.now);
-        assert_eq!(effects.forgotten, []);
+        world.core.fetched(other, Ok(value), 1.0, world.now);
+        assert_eq!(world.core.take_forgotten(), []);
         let mut task = world.core.next_task().unwrap();
         let step = task.evaluation.step();
         let _ = world.core.evaluated(task, step, world.now);
@@ -191,6 +186,13 @@ fn a_busy_id_is_evicted_and_not_forgotten() {
     assert!(!world.keeps("a", "x"));
     assert_eq!(job.isolation, id("a"));
     assert!(!job.limit.cancel.is_set());
+    world.core.cancel(ticket(100));
+    assert_eq!(world.core.take_forgotten(), [], "its request has not ended");
+    let failure = FetchFailure::new(FailureKind::TimedOut, "cancelled");
+    world
+        .core
+        .fetched(job, Err::<Heard, _>(failure), 1.0, world.now);
+    assert_eq!(world.core.take_forgotten(), [id("a")]);
 }
 
 #[test]
@@ -199,8 +201,10 @@ fn what_runs_out_is_swept_and_its_id_told() {
     world.resolve("a", "x", 0);
     let end = world.now + MINUTE;
     let nearly = end - Duration::from_nanos(1);
-    assert_eq!(world.core.sweep(nearly), []);
-    assert_eq!(world.core.sweep(end), [id("a")]);
+    world.core.sweep(nearly);
+    assert_eq!(world.core.take_forgotten(), []);
+    world.core.sweep(end);
+    assert_eq!(world.core.take_forgotten(), [id("a")]);
     assert_eq!((world.core.kept_bytes(), world.core.keeping()), (0, 0));
 }
 

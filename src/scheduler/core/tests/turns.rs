@@ -59,7 +59,7 @@ impl World {
     /// The deadlines of all queries come.
     fn expire(&mut self) {
         self.now += PATIENCE;
-        assert!(!self.core.tick(self.now).answers.is_empty());
+        assert!(!self.core.tick(self.now).is_empty());
     }
 
     fn begin(&mut self) -> Option<Job> {
@@ -73,7 +73,7 @@ impl World {
 
     fn end(&mut self, job: Job) {
         let value = Fetched::Value(b"{}"[..].into());
-        let _ = self.core.fetched(job, Ok(value), 1.0, self.now);
+        self.core.fetched(job, Ok(value), 1.0, self.now);
     }
 }
 
@@ -155,7 +155,7 @@ fn what_nobody_waits_for_begins_last_and_in_free_slots_only() {
     world.expire();
     let value = br#"{"import":"d/imported"}"#;
     let value = Fetched::Value(value[..].into());
-    let _ = world.core.fetched(job, Ok(value), 1.0, world.now);
+    world.core.fetched(job, Ok(value), 1.0, world.now);
     let mut task = world.core.next_task().unwrap();
     let step = task.evaluation.step();
     let _ = world.core.evaluated(task, step, world.now);
@@ -186,7 +186,7 @@ fn ids_take_turns_at_evaluation_and_have_one_each() {
     let name = |task: &Task| task.evaluation.query().name().to_ascii();
     let end = |world: &mut World, mut task: Task| {
         let step = task.evaluation.step();
-        assert_eq!(world.core.evaluated(task, step, world.now).answers.len(), 1);
+        assert_eq!(world.core.evaluated(task, step, world.now).len(), 1);
     };
     let first = world.core.next_task().unwrap();
     let second = world.core.next_task().unwrap();
@@ -218,4 +218,52 @@ fn a_client_that_is_gone_leaves_nothing_behind() {
     world.end(job);
     assert!(world.core.is_idle());
     assert_eq!(world.core.unanswered(), 0);
+}
+
+/// Only what is under way goes on for nobody, and no more lookups than there may
+/// be queries: also if their last query is withdrawn after an earlier one has
+/// run out.
+#[test]
+fn what_is_withdrawn_late_goes_on_only_if_it_is_under_way() {
+    let mut world = World::new(1, 1, 1);
+    world.ask("a", "slow");
+    let slow = world.begin().unwrap();
+    world.ask("b", "waits");
+    world.now += PATIENCE / 2;
+    let late = world.ask("b", "waits");
+    let early = world.ask("a", "slow");
+    world.now += PATIENCE / 2;
+    assert_eq!(world.core.tick(world.now).len(), 2);
+    for number in [late, early] {
+        world.core.cancel(ticket(number));
+    }
+    assert!(!slow.limit.cancel.is_set(), "it is under way");
+    world.end(slow);
+    assert!(
+        world.begin().is_none(),
+        "nobody waits for what has not begun"
+    );
+}
+
+#[test]
+fn no_more_lookups_go_on_for_nobody_than_there_may_be_queries() {
+    let mut world = World::new(1000, 1000, 1);
+    for round in 0..5 {
+        let asked: Vec<_> = (0..40)
+            .map(|number| {
+                let name = format!("n{round}-{number}");
+                world.ask("a", &name);
+                assert!(world.begin().is_some());
+                name
+            })
+            .collect();
+        world.now += PATIENCE / 2;
+        let late: Vec<_> = asked.iter().map(|name| world.ask("a", name)).collect();
+        world.now += PATIENCE / 2;
+        assert_eq!(world.core.tick(world.now).len(), 40);
+        for number in late {
+            world.core.cancel(ticket(number));
+        }
+        assert!(world.core.lookups() <= 100, "{}", world.core.lookups());
+    }
 }
