@@ -29,10 +29,10 @@ impl<P: Peers> Driver<P> {
         let mut pace = Pace::new();
         loop {
             self.renew(sessions);
+            self.aim(sessions);
             let mut lanes = Vec::new();
             for session in sessions.open.iter().filter(|one| one.peer.is_alive()) {
                 if let Ok(newest) = session.peer.newest() {
-                    self.ledger.aim(newest.height);
                     lanes.push(Lane::new(&session.peer, newest.height));
                 }
             }
@@ -53,6 +53,7 @@ impl<P: Peers> Driver<P> {
                         self.blame(&mut sessions.liars, lane.peer.server(), &error);
                     }
                 }
+                self.aim(sessions);
                 if added > 0 {
                     self.save();
                 }

@@ -355,8 +355,19 @@ impl<P: Peers> Driver<P> {
             }
         }
         sessions.drop_lost();
+        self.aim(sessions);
         // One session for each server is enough from here on.
         sessions.thin_out();
+    }
+
+    /// Takes for the target what the servers say that are there: one that is gone
+    /// may have lied.
+    pub(super) fn aim(&self, sessions: &Sessions<P::Peer>) {
+        let open = sessions.open.iter().filter(|one| one.peer.is_alive());
+        let heights = open.filter_map(|one| Some(one.peer.newest().ok()?.height));
+        if let Some(greatest) = heights.max() {
+            self.ledger.aim_anew(greatest);
+        }
     }
 
     /// Fetches what is still missing below the checkpoint.
@@ -404,6 +415,7 @@ impl<P: Peers> Driver<P> {
             session.peer.keep_alive();
         }
         sessions.drop_lost();
+        self.aim(sessions);
         let mut open = sessions.open.iter();
         if open.any(|session| session.has_news(&self.ledger)) {
             self.compare(sessions);

@@ -264,6 +264,11 @@ impl Ledger {
         state.target = state.target.max(target);
     }
 
+    /// No server that is there says that its chain is higher.
+    pub fn aim_anew(&self, target: u32) {
+        self.state().target = target;
+    }
+
     /// Something went wrong; it is told to lookups until enough operators
     /// have answered.
     pub fn trouble(&self, what: String) {

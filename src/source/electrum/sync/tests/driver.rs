@@ -324,3 +324,14 @@ fn it_ends_where_nobody_answers_too() {
     running.join().unwrap();
     assert!(ledger.status().trouble.is_some());
 }
+
+/// It would show a synchronisation that never ends.
+#[test]
+fn the_height_that_a_liar_told_is_forgotten() {
+    let chain = trunk(30);
+    let (honest, liar) = (Host::new("a", &chain), Host::new("b", &chain));
+    liar.announce(4_000_000, parted(&chain, 20, 30, 9).last().unwrap().header);
+    let mut world = World::new(&[honest, Arc::clone(&liar)]);
+    assert!(!world.settle());
+    assert_eq!(world.ledger.status().target, 30);
+}
