@@ -21,6 +21,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use support::circuits::{Circuit, Circuits, Use};
 use support::electrum::Version::V1_15;
 use support::electrum::chain::Chain;
+use support::electrum::lies::Lie;
 use support::electrum::wire::Certificate;
 use support::electrum::{Electrum, Options};
 use support::electrum_plugin::ip;
@@ -105,6 +106,17 @@ fn file(state: &Path) -> String {
 
 const CHECK: [&str; 2] = ["check", "--timeout=60"];
 
+/// The day as it is in that file.
+fn today() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    now.as_secs() / (24 * 3600)
+}
+
+/// What `check` says of servers if one of the two is a discovered one.
+const SUSPECT: &str = "servers warn a discovered server, testls.space answer: the other might run \
+                       the discovered one: they cannot make values up, but could hide a name or \
+                       its newest value";
+
 /// Runs with both listed servers until they have named what they name.
 fn discover(testls: &Electrum, dotbit: &Electrum, state: &Path) {
     let circuits = Circuits::to(&[(TESTLS, testls), (DOTBIT, dotbit)]);
@@ -121,15 +133,21 @@ fn a_server_that_two_listed_operators_name_is_the_second_one() {
     let (testls, other) = (server(&[NEW]), dotbit(&[NEW]));
     let new = server(&[]);
     discover(&testls, &other, state.path());
-    let line = format!("{NEW} t dotbit.zone=1,testls.space=1\n");
-    assert!(file(state.path()).contains(&line));
+    let day = today();
+    let text = file(state.path());
+    // Midnight may have passed.
+    let lines = [[day, day], [day - 1, day], [day, day - 1], [day - 1; 2]];
+    let lines =
+        lines.map(|[one, other]| format!("{NEW} t dotbit.zone={one},testls.space={other}\n"));
+    assert!(lines.iter().any(|line| text.contains(line)), "{text}");
     // One of the listed ones is gone.
     let alive = [(TESTLS, &testls), (NEW, &new)];
     let (end, _) = run(&alive, state.path(), &CHECK);
     let words = end.text();
     assert_eq!(end.code, Some(0), "{end:#?}");
-    let heard = "servers ok a discovered server, testls.space answer";
-    assert!(words.contains(heard), "{end:#?}");
+    assert!(words.contains(SUSPECT), "{end:#?}");
+    let compared = "(a discovered server, testls.space), of which one might run the other";
+    assert!(words.contains(compared), "{end:#?}");
     assert!(words.contains("lookups ok"), "{end:#?}");
     let (host, _) = NEW.rsplit_once(':').unwrap();
     assert!(words.contains(host), "an id can ask it: {end:#?}");
@@ -150,33 +168,74 @@ fn a_server_that_two_listed_operators_name_is_the_second_one() {
     assert!(!methods.any(|method| method == "server.peers.subscribe"));
 }
 
+/// Where two operators are wanted both are listed ones.
 #[test]
-fn a_server_that_one_listed_operator_names_is_that_operators() {
+fn a_discovered_server_is_none_of_two_that_are_wanted() {
+    let state = tempfile::tempdir().unwrap();
+    let (testls, other) = (server(&[NEW]), dotbit(&[NEW]));
+    let new = server(&[]);
+    discover(&testls, &other, state.path());
+    let alive = [(TESTLS, &testls), (NEW, &new)];
+    let arguments = ["check", "--timeout=5", "--electrum-operators=2"];
+    let (end, circuits) = run(&alive, state.path(), &arguments);
+    assert_eq!(end.code, Some(1), "{end:#?}");
+    assert!(!was_tried(&circuits, NEW) && new.connections().is_empty());
+}
+
+/// It may have been named to this user alone.
+#[test]
+fn a_server_that_one_listed_operator_names_is_never_connected_to() {
     let state = tempfile::tempdir().unwrap();
     let (testls, other) = (server(&[NEW]), dotbit(&[]));
     let new = server(&[]);
-    // A server that was named once may have been named to this user alone.
-    discover(&testls, &other, state.path());
-    run(&[(NEW, &new)], state.path(), &["check", "--timeout=1"]);
-    assert!(new.connections().is_empty());
-    discover(&testls, &other, state.path());
-    assert!(file(state.path()).contains(&format!("{NEW} t testls.space=2\n")));
+    for _ in 0..2 {
+        discover(&testls, &other, state.path());
+    }
+    assert!(file(state.path()).contains(&format!("{NEW} t testls.space=")));
     let alive = [(TESTLS, &testls), (NEW, &new)];
     let (end, circuits) = run(&alive, state.path(), &CHECK);
-    let words = end.text();
-    assert!(
-        words.contains("servers warn testls.space alone answers"),
-        "{end:#?}"
-    );
-    assert!(!was_tried(&circuits, NEW), "its operator is there");
-    // Where that operator's own are gone it takes their place, as its.
-    let (end, circuits) = run(&[(NEW, &new)], state.path(), &CHECK);
-    let words = end.text();
-    assert!(
-        words.contains("servers warn testls.space alone answers"),
-        "{end:#?}"
-    );
-    assert!(was_tried(&circuits, NEW));
+    let alone = "servers warn testls.space alone answers";
+    assert!(end.text().contains(alone), "{end:#?}");
+    assert!(!was_tried(&circuits, NEW));
+    let (_, circuits) = run(&alive[1..], state.path(), &["check", "--timeout=5"]);
+    assert!(!was_tried(&circuits, NEW) && new.connections().is_empty());
+}
+
+#[test]
+fn a_listed_operator_that_comes_back_takes_the_place_of_a_discovered_server() {
+    let state = tempfile::tempdir().unwrap();
+    let (testls, other) = (server(&[NEW]), dotbit(&[NEW]));
+    let new = server(&[]);
+    discover(&testls, &other, state.path());
+    other.lie(Lie::CutLine);
+    let circuits = Circuits::to(&[(TESTLS, &testls), (DOTBIT, &other), (NEW, &new)]);
+    let plugin = command(&circuits, state.path(), &["-vv"]).ready();
+    plugin.complaint("one of the two Electrum operators is a discovered server");
+    other.honest();
+    new.wait("its connections for headers end", |log| {
+        let mut headers = log
+            .iter()
+            .filter(|one| one.methods().contains(&"server.features"));
+        headers.all(|one| one.closed)
+    });
+    plugin.finish();
+}
+
+/// A listed host is its operator's, whatever the port.
+#[test]
+fn a_listed_host_at_another_port_is_not_tried() {
+    let state = tempfile::tempdir().unwrap();
+    let (host, _) = DOTBIT.rsplit_once(':').unwrap();
+    let elsewhere = format!("{host}:50003");
+    let twin = server(&[]);
+    let (testls, other) = (server(&[&elsewhere]), dotbit(&[&elsewhere]));
+    discover(&testls, &other, state.path());
+    let alive = [(TESTLS, &testls), (&*elsewhere, &twin)];
+    let (end, circuits) = run(&alive, state.path(), &CHECK);
+    let alone = "servers warn testls.space alone answers";
+    assert!(end.text().contains(alone), "{end:#?}");
+    assert!(!was_tried(&circuits, &elsewhere));
+    assert_eq!(file(state.path()), "");
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn replies(text: &str) {
     }
     if let Some(places) = check(fuzzing::peers(text)) {
         let written = places.iter().map(|(host, port, is_tls)| {
-            assert!(*port > 0 && (*is_tls || host.ends_with(".onion")));
+            assert!((*port == 443 || *port >= 1024) && (*is_tls || host.ends_with(".onion")));
             assert!(
                 host.parse::<IpAddr>()
                     .map_or(!host.ends_with(".bit"), is_public)

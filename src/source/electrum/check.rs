@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::Shared;
+use super::discovery::DISCOVERED;
 use super::servers::Server;
 use super::state::ELSEWHERE;
 use super::sync::{Ledger, Obstacle, Status};
@@ -136,6 +137,14 @@ fn operators(status: &Status, servers: &[Server], works: bool, is_proxied: bool)
             },
             "try again later, or name other servers with electrum-server",
         ),
+        _ if status.operators.iter().any(|one| one == DISCOVERED) => Finding::warn(
+            "servers",
+            format!(
+                "{heard} answer: the other might run the discovered one: they cannot make values \
+                 up, but could hide a name or its newest value"
+            ),
+            "try again later, or name a server of somebody else with electrum-server",
+        ),
         _ => Finding::ok("servers", format!("{heard} answer")),
     }
 }
@@ -206,9 +215,14 @@ fn how(servers: &[Server], age: Age) -> Finding {
             "at one operator ({only}), which cannot make values up, but could hide a name or its \
              newest value; the newest block is {age}"
         ),
-        _ => format!(
+        all if all.contains(&DISCOVERED) => format!(
+            "at two operators ({}), of which one might run the other: they cannot make values up, \
+             but could hide a name or its newest value; the newest block is {age}",
+            all.join(", ")
+        ),
+        all => format!(
             "at two operators ({}), whose answers are compared; the newest block is {age}",
-            operators.join(", ")
+            all.join(", ")
         ),
     })
 }

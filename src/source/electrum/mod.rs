@@ -58,7 +58,7 @@ use super::progress::Progress;
 use super::{Cancel, Finding, Heard, Learned, Limit, Milestone, NoMilestone, Source, proxy};
 use crate::chain::headers::Headers;
 use crate::chain::network::Network;
-use crate::config::settings::{ElectrumSettings, NodeAddress};
+use crate::config::settings::{ElectrumOperators, ElectrumSettings, NodeAddress};
 use crate::isolation::IsolationId;
 use crate::log::Log;
 use crate::platform;
@@ -200,15 +200,16 @@ impl Inner {
         servers
     }
 
-    /// Servers beside the listed ones; none where the user named servers.
+    /// Servers beside the listed ones; none where the user named servers, or
+    /// where they would not count.
     fn discovery(
         &self,
         listed: &[Server],
         state: Option<Arc<State>>,
     ) -> (Discovery, Option<String>) {
         let settings = &self.settings;
-        match settings.servers.is_empty() {
-            true => Discovery::open(listed, settings.proxy.is_some(), state),
+        match settings.servers.is_empty() && settings.operators == ElectrumOperators::Auto {
+            true => Discovery::open(listed, settings.proxy.is_some(), state, now()),
             false => (Discovery::off(), None),
         }
     }

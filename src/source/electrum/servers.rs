@@ -29,7 +29,7 @@ pub(super) struct Server {
 pub(super) enum Standing {
     /// It answers, or the user named it.
     Alive,
-    /// It is in no list; a listed server names it.
+    /// It is in no list; servers of two listed operators name it.
     #[serde(skip)]
     Discovered,
     /// Nobody has tried it lately, or reports differ.
@@ -45,6 +45,17 @@ pub(super) enum Identity {
     Key([u8; 32]),
     /// The SHA-256 of the certificate in DER.
     Certificate([u8; 32]),
+}
+
+impl Server {
+    /// Whether another server's word counts beside this one's: not if both are
+    /// of one operator, and of a discovered server not if they are at one host.
+    pub fn counts_beside(&self, other: &Self) -> bool {
+        let is_listed = [self, other].map(|one| one.standing != Standing::Discovered);
+        let (one, other_host) = (&self.address.host, &other.address.host);
+        self.operator != other.operator
+            && (is_listed == [true; 2] || !one.eq_ignore_ascii_case(other_host))
+    }
 }
 
 impl fmt::Display for Server {

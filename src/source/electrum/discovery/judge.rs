@@ -7,6 +7,24 @@ use crate::address::{host_name, is_public};
 use crate::config::settings::NodeAddress;
 use crate::onion::OnionAddress;
 
+/// Names in these domains are of no public server: they belong to networks at
+/// home, to tests or to documents.
+const PRIVATE: [&str; 8] = [
+    ".lan",
+    ".internal",
+    ".home.arpa",
+    ".test",
+    ".invalid",
+    ".example",
+    ".localhost",
+    ".local",
+];
+
+/// The lowest port that may be tried besides that of HTTPS: what listens below
+/// is some other service.
+const LOWEST_PORT: u16 = 1024;
+const HTTPS: u16 = 443;
+
 /// The ports of features that are letters alone.
 const DEFAULT_TLS: u16 = 50002;
 const DEFAULT_PLAIN: u16 = 50001;
@@ -96,13 +114,17 @@ fn host(text: &str, is_proxied: bool) -> Option<String> {
         return (host.matches('.').count() == 1).then_some(host);
     }
     // A name of one label is one of the local network.
-    host_name(text).ok().filter(|name| name.contains('.'))
+    let is_private = |name: &str| PRIVATE.iter().any(|domain| name.ends_with(domain));
+    host_name(text)
+        .ok()
+        .filter(|name| name.contains('.') && !is_private(name))
 }
 
-/// A port in decimal digits, not 0 and without zeros in front.
+/// A port that may be tried, in decimal digits without zeros in front.
 fn port(digits: &str) -> Option<u16> {
     let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
-    is_plain.then(|| digits.parse().ok()).flatten()
+    let port = is_plain.then(|| digits.parse().ok()).flatten();
+    port.filter(|&port| port == HTTPS || port >= LOWEST_PORT)
 }
 
 /// Whether an address is one that a public server can have.
@@ -126,11 +148,12 @@ fn is_assigned_v4(address: Ipv4Addr) -> bool {
     )
 }
 
-/// Only what is routed as IPv6, and not what has an IPv4 address inside, which
-/// may be a private one: Teredo, 6to4 and, outside of 2000::/3, all others.
+/// Only what is routed as IPv6, not for documentation (RFC 3849, RFC 9637), and
+/// not what has an IPv4 address inside, which may be a private one: Teredo, 6to4
+/// and, outside of 2000::/3, all others.
 fn is_assigned_v6(address: Ipv6Addr) -> bool {
     match address.segments() {
-        [0x2001, 0..=0x01ff | 0x0db8, ..] | [0x2002, ..] => false,
+        [0x2001, 0..=0x01ff | 0x0db8, ..] | [0x2002, ..] | [0x3fff, 0..=0x0fff, ..] => false,
         [first, ..] => first & 0xe000 == 0x2000,
     }
 }
@@ -156,8 +179,10 @@ mod tests {
     #[test]
     fn hosts_that_may_be_tried_are_put_in_their_usual_form() {
         for (host, usual) in [
-            ("A.Example", "a.example"),
-            ("a.example.", "a.example"),
+            ("A.Example.NET", "a.example.net"),
+            ("a.example.net.", "a.example.net"),
+            ("testlocal.net", "testlocal.net"),
+            ("3fff:1000::1", "3fff:1000::1"),
             ("9.9.9.9", "9.9.9.9"),
             ("2A00:0:0::1", "2a00::1"),
             (&ONION.to_uppercase(), ONION),
@@ -168,8 +193,8 @@ mod tests {
 
     #[test]
     fn hosts_of_no_public_server_are_dropped() {
-        let long = format!("{}.example", "x".repeat(64));
-        let huge = "x.".repeat(100_000) + "example";
+        let long = format!("{}.example.net", "x".repeat(64));
+        let huge = "x.".repeat(100_000) + "example.net";
         let labelled = format!("www.{ONION}");
         for host in [
             "",
@@ -178,15 +203,21 @@ mod tests {
             "router",
             "a.localhost",
             "a.local",
+            "a.LAN.",
+            "a.internal",
+            "a.home.arpa",
+            "a.test",
+            "a.invalid",
+            "a.example",
             "relay.testls.bit",
             "RELAY.TESTLS.BIT.",
             "a.exit",
-            "a..example",
-            "a b.example",
-            "a.example:50002",
-            "a.example\n",
-            "a.example\0",
-            "\u{e4}.example",
+            "a..example.net",
+            "a b.example.net",
+            "a.example.net:50002",
+            "a.example.net\n",
+            "a.example.net\0",
+            "\u{e4}.example.net",
             "a.1",
             "0x7f.1",
             "127.1",
@@ -217,6 +248,7 @@ mod tests {
             "2001::1",
             "2001:db8::1",
             "2002:7f00:1::1",
+            "3fff:fff::1",
             "fc00::1",
             "fe80::1",
             "fe80::1%eth0",
@@ -237,13 +269,13 @@ mod tests {
     fn a_private_address_beside_a_public_name_is_dropped() {
         for (ip, fits) in [
             ("9.9.9.9", true),
-            ("a.example", true),
+            ("a.example.net", true),
             ("", true),
             ("127.0.0.1", false),
             ("192.168.1.1", false),
             ("::1", false),
         ] {
-            let place = place(&named(ip, "a.example", &["s1"]), true);
+            let place = place(&named(ip, "a.example.net", &["s443"]), true);
             assert_eq!(place.is_some(), fits, "{ip}");
         }
     }
@@ -262,7 +294,9 @@ mod tests {
             (&["s"], Some((50002, true)), Some((50002, true))),
             (&["t"], None, Some((50001, false))),
             (&["t50001"], None, Some((50001, false))),
-            (&["s57002", "s1"], Some((57002, true)), Some((57002, true))),
+            (&["s1", "s57002"], Some((57002, true)), Some((57002, true))),
+            (&["s1024", "t1023"], Some((1024, true)), Some((1024, true))),
+            (&["s22", "s25", "s442", "s444", "s1023", "t80"], None, None),
             (
                 &["s0", "s65536", "s-1", "s+1", "s01", "s 1", "s1x"],
                 None,
@@ -272,15 +306,15 @@ mod tests {
             (&["v1.4", "p10000", "S50002", "", "\u{e4}"], None, None),
             (&[], None, None),
         ] {
-            assert_eq!(port("a.example", features), plain, "{features:?}");
+            assert_eq!(port("a.example.net", features), plain, "{features:?}");
             assert_eq!(port(ONION, features), onion, "{features:?}");
         }
     }
 
     #[test]
     fn without_a_proxy_only_addresses_are_tried() {
-        for (host, fits) in [("9.9.9.9", true), ("a.example", false), (ONION, false)] {
-            let place = place(&named(host, host, &["s1"]), false);
+        for (host, fits) in [("9.9.9.9", true), ("a.example.net", false), (ONION, false)] {
+            let place = place(&named(host, host, &["s443"]), false);
             assert_eq!(place.is_some(), fits, "{host}");
         }
     }
@@ -288,19 +322,20 @@ mod tests {
     #[test]
     fn what_was_kept_is_judged_again() {
         let read = |text: &str, is_tls| kept(text, is_tls, true).map(|place| place.address());
-        for text in ["a.example:1", "9.9.9.9:50002", "[2a00::1]:50002"] {
+        for text in ["a.example.net:443", "9.9.9.9:50002", "[2a00::1]:50002"] {
             assert_eq!(read(text, true).unwrap().to_string(), text);
             assert_eq!(read(text, false), None, "{text} shows names to an exit");
         }
         let onion = format!("{ONION}:50001");
         assert_eq!(read(&onion, false).unwrap().to_string(), onion);
         for text in [
-            "a.example",
-            "a.example:0",
-            "127.0.0.1:1",
-            "[::1]:1",
-            ":1",
-            "a.bit:1",
+            "a.example.net",
+            "a.example.net:0",
+            "a.example.net:25",
+            "127.0.0.1:50002",
+            "[::1]:50002",
+            ":50002",
+            "a.bit:50002",
         ] {
             assert_eq!(read(text, true), None, "{text}");
         }

@@ -1,18 +1,16 @@
 //! Servers that are in no list, but that listed ones name.
 //!
 //! Anybody can have ElectrumX servers name a server, so that being named says
-//! little. A server that one listed operator names counts as a server of that
-//! operator. Those that two operators name count as *one* further operator, all
-//! of them together: two of them may be one person's. Only listed servers are
-//! asked, so that nobody gets further by naming others who name others.
-//!
-//! A server could name another one to each user, and so know a user again, and
-//! which isolation ids are one user's. So none is used that was not named on two
-//! connections: who names servers cannot tell that both are one user's.
+//! little. Only servers that two listed operators name are used: one operator
+//! alone could name a server to one user alone, and so know that user again, and
+//! which isolation ids are one user's. All of them together count as *one*
+//! operator: two of them may be one person's. Only listed servers are asked, so
+//! that nobody gets further by naming others who name others.
 //!
 //! The file `discovered` begins with a line that names its version. Each other
 //! line has a server's host and port, `s` with TLS or `t` without, and the
-//! operators that name it, each with the connections on which it did.
+//! operators that name it, each with the day on which it last did (days of Unix
+//! time).
 
 mod judge;
 
@@ -28,9 +26,10 @@ use super::reply::Named;
 use super::servers::{Server, Standing};
 use super::state::{ELSEWHERE, State};
 
-/// The file in the state directory, and its first line.
+/// The file in the state directory, its first line, and that of older ones.
 const FILE: &str = "discovered";
-const VERSION: &str = "ncprop279 discovered 1";
+const VERSION: &str = "ncprop279 discovered 2";
+const OLD_VERSION: &str = "ncprop279 discovered 1";
 
 /// The most that is read of the file, in bytes.
 const MAX_FILE: usize = 1 << 18;
@@ -39,28 +38,34 @@ const MAX_FILE: usize = 1 << 18;
 /// crowd out what another names.
 const MOST: usize = 24;
 
-/// The operator of servers that two listed operators name.
+/// The operator of all discovered servers.
 pub(super) const DISCOVERED: &str = "a discovered server";
 
-/// Operators that must name a server so that it need not be one of theirs.
+/// Listed operators that must name a server before it is used.
 const WITNESSES: usize = 2;
 
-/// Connections on which a server must have been named. More are not counted.
-const CONFIRMED: u8 = 2;
+/// Days for which it counts that a server was named.
+const FRESH: u64 = 30;
 
-/// The operators that name a server, and on how many connections in a row each
-/// did.
-type Witnesses = BTreeMap<String, u8>;
+/// The seconds of a day.
+const DAY: u64 = 24 * 3600;
+
+/// The operators that name a server, and the day on which each last did.
+type Witnesses = BTreeMap<String, u64>;
 
 /// The servers that listed ones name.
 #[derive(Debug)]
 pub(super) struct Discovery {
     /// `None` if servers are not discovered.
     rules: Option<Rules>,
-    /// Also those that were named once so far.
+    /// Also those that one operator alone names.
     found: BTreeMap<Place, Witnesses>,
+    /// Those that may be used.
+    servers: Vec<Server>,
     /// Where changes are written; `None` to keep them in memory.
     state: Option<Arc<State>>,
+    /// Whether the log has warned that one of them is used.
+    pub has_warned: bool,
 }
 
 /// What servers are judged by.
@@ -70,49 +75,47 @@ struct Rules {
     is_proxied: bool,
 }
 
-/// What came of learning.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Learned {
-    /// Whether other servers are known than before, or are others' now.
-    pub is_news: bool,
-    /// Why that could not be written.
-    pub trouble: Option<String>,
-}
-
 impl Discovery {
     /// Servers are not discovered.
     pub fn off() -> Self {
         Self {
             rules: None,
             found: BTreeMap::new(),
+            servers: Vec::new(),
             state: None,
+            has_warned: false,
         }
     }
 
     /// Discovers servers besides the listed ones, beginning with those in the
     /// state directory, and returns a warning if these cannot be used. Changes
-    /// are written only if the directory is this process's to write to.
+    /// are written only if the directory is this process's to write to. `now` is
+    /// in seconds of Unix time.
     pub fn open(
         listed: &[Server],
         is_proxied: bool,
         state: Option<Arc<State>>,
+        now: u64,
     ) -> (Self, Option<String>) {
         let rules = Rules {
             listed: listed.to_vec(),
             is_proxied,
         };
         let loaded = state.as_deref().map_or(Ok(BTreeMap::new()), |state| {
-            load(state).map(|lines| rules.accept(lines))
+            load(state).map(|lines| rules.accept(lines, now / DAY))
         });
         let (found, warning) = match loaded {
             Ok(found) => (found, None),
             Err(warning) => (BTreeMap::new(), Some(warning)),
         };
-        let discovery = Self {
+        let mut discovery = Self {
             rules: Some(rules),
             found,
+            servers: Vec::new(),
             state: state.filter(|state| state.is_writable()),
+            has_warned: false,
         };
+        discovery.refresh(now);
         (discovery, warning)
     }
 
@@ -121,105 +124,109 @@ impl Discovery {
         self.rules.is_some() && server.standing != Standing::Discovered
     }
 
-    /// The servers that may be used, each with the operator whose word theirs is.
-    pub fn servers(&self) -> Vec<Server> {
-        let Some(rules) = &self.rules else {
-            return Vec::new();
+    /// The discovered servers that may be used.
+    pub fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
+    /// Whether a server is listed, or a discovered one that may be used.
+    pub fn permits(&self, server: &Server) -> bool {
+        server.standing != Standing::Discovered || self.servers.contains(server)
+    }
+
+    /// Finds out which servers may be used now, and whether they are others than
+    /// before.
+    pub fn refresh(&mut self, now: u64) -> bool {
+        let day = now / DAY;
+        let is_named = |by: &Witnesses| {
+            let fresh = by
+                .values()
+                .filter(|&&last| last.saturating_add(FRESH) >= day);
+            fresh.count() >= WITNESSES
         };
-        let found = self.found.iter();
-        let known = found.filter(|(_, by)| by.values().sum::<u8>() >= CONFIRMED);
-        let servers = known.filter_map(|(place, by)| {
-            Some(Server {
+        let found = self.found.iter().filter(|(_, by)| is_named(by));
+        let servers: Vec<Server> = found
+            .map(|(place, _)| Server {
                 address: place.address(),
                 is_tls: place.is_tls,
-                operator: rules.operator(place, by)?.to_owned(),
+                operator: DISCOVERED.to_owned(),
                 standing: Standing::Discovered,
                 identity: None,
             })
-        });
-        servers.collect()
+            .collect();
+        let is_news = servers != self.servers;
+        self.servers = servers;
+        is_news
     }
 
-    /// Takes note of the servers that a listed one names, in the place of what
-    /// its operator named before. To be called once for each connection. One
-    /// that names none of use changes nothing: it may just have been started.
-    pub fn learn(&mut self, by: &Server, named: &[Named], random: &mut impl Rng) -> Learned {
-        let Some(rules) = self.rules.as_ref().filter(|_| self.asks(by)) else {
-            return Learned::default();
-        };
+    /// Takes note of the servers that a listed one names. If its operator then
+    /// has too many, those go that it named longest ago. Returns why the file
+    /// could not be written. [`Self::refresh`] says what comes of it.
+    pub fn learn(
+        &mut self,
+        by: &Server,
+        named: &[Named],
+        now: u64,
+        random: &mut impl Rng,
+    ) -> Option<String> {
+        let rules = self.rules.as_ref().filter(|_| self.asks(by))?;
         let mut places: Vec<Place> = named
             .iter()
             .filter_map(|named| judge::place(named, rules.is_proxied))
             .filter(|place| !rules.lists(place))
             .collect();
         places.shuffle(random);
-        // What is known already goes first, so that it shows who else names it.
-        places.sort_by_key(|place| !self.found.contains_key(place));
         let mut hosts = BTreeSet::new();
         places.retain(|place| hosts.len() < MOST && hosts.insert(place.host.clone()));
-        if places.is_empty() {
-            return Learned::default();
-        }
         let before = self.found.clone();
+        // Each operator has one port for a host.
         for (place, witnesses) in &mut self.found {
-            if !places.contains(place) {
+            if hosts.contains(&place.host) {
+                witnesses.remove(&by.operator);
+            }
+        }
+        let mut others: Vec<(u64, Place)> = self
+            .found
+            .iter()
+            .filter_map(|(place, witnesses)| Some((*witnesses.get(&by.operator)?, place.clone())))
+            .collect();
+        others.sort();
+        let excess = (places.len() + others.len()).saturating_sub(MOST);
+        for (_, place) in others.iter().take(excess) {
+            if let Some(witnesses) = self.found.get_mut(place) {
                 witnesses.remove(&by.operator);
             }
         }
         for place in places {
             let witnesses = self.found.entry(place).or_default();
-            let sightings = witnesses.entry(by.operator.clone()).or_default();
-            *sightings = sightings.saturating_add(1).min(CONFIRMED);
+            witnesses.insert(by.operator.clone(), now / DAY);
         }
         self.found.retain(|_, witnesses| !witnesses.is_empty());
         if self.found == before {
-            return Learned::default();
+            return None;
         }
-        let written = self.state.as_ref().map_or(Ok(()), |state| {
-            state.replace(FILE, text(&self.found).as_bytes())
-        });
-        let trouble = written
-            .err()
-            .map(|error| format!("the file {FILE} cannot be written: {error}; {ELSEWHERE}"));
-        Learned {
-            is_news: true,
-            trouble,
-        }
+        let state = self.state.as_ref()?;
+        let error = state.replace(FILE, text(&self.found).as_bytes()).err()?;
+        Some(format!(
+            "the file {FILE} cannot be written: {error}; {ELSEWHERE}"
+        ))
     }
 }
 
 impl Rules {
-    /// Whether the list has a server at that place.
+    /// Whether a server is a listed one, or by its domain or its network most
+    /// likely of a listed operator.
     fn lists(&self, place: &Place) -> bool {
+        let own = family(&place.host);
+        let same = |host: &str| own.is_some() && family(host) == own;
         self.listed.iter().any(|server| {
-            server.address.port == place.port
-                && server.address.host.eq_ignore_ascii_case(&place.host)
+            let host = server.address.host.trim_end_matches('.');
+            host.eq_ignore_ascii_case(&place.host) || same(host) || same(&server.operator)
         })
     }
 
-    /// The operator that a server is counted as.
-    fn operator<'a>(&'a self, place: &Place, by: &'a Witnesses) -> Option<&'a str> {
-        let (only, _) = by.first_key_value()?;
-        if by.len() < WITNESSES {
-            return Some(only);
-        }
-        Some(self.kin(place).unwrap_or(DISCOVERED))
-    }
-
-    /// The listed operator that a server most likely is, by its domain or its
-    /// network. That counts only where two operators have named it: on the word
-    /// of one, that one could make servers of another.
-    fn kin(&self, place: &Place) -> Option<&str> {
-        let own = family(&place.host);
-        let same = |host: &str| own.is_some() && family(host) == own;
-        self.listed
-            .iter()
-            .find(|server| same(&server.address.host) || same(&server.operator))
-            .map(|server| server.operator.as_str())
-    }
-
     /// What of a file may be used.
-    fn accept(&self, lines: Vec<Line>) -> BTreeMap<Place, Witnesses> {
+    fn accept(&self, lines: Vec<Line>, today: u64) -> BTreeMap<Place, Witnesses> {
         let listed: BTreeSet<&str> = self
             .listed
             .iter()
@@ -234,7 +241,9 @@ impl Rules {
                 continue;
             };
             let mut witnesses = line.witnesses;
-            witnesses.retain(|operator, _| {
+            witnesses.retain(|operator, day| {
+                // A clock that was ahead must not let it count for ever.
+                *day = today.min(*day);
                 let count = counts.entry(operator.clone()).or_default();
                 *count += 1;
                 listed.contains(operator.as_str()) && *count <= MOST
@@ -282,6 +291,9 @@ fn load(state: &State) -> Result<Vec<Line>, String> {
     let Some(bytes) = bytes else {
         return Ok(Vec::new());
     };
+    if bytes.starts_with(OLD_VERSION.as_bytes()) {
+        return Ok(Vec::new());
+    }
     parse(&bytes).ok_or_else(|| {
         format!("the file {FILE} is damaged and is not used; servers are discovered anew")
     })
@@ -302,11 +314,8 @@ fn parse_line(line: &str) -> Option<Line> {
         _ => return None,
     };
     let witnesses = words.next()?.split(',').map(|word| {
-        let (operator, sightings) = word.split_once('=')?;
-        let sightings = sightings.parse().ok()?;
-        (1..=CONFIRMED)
-            .contains(&sightings)
-            .then(|| (operator.to_owned(), sightings))
+        let (operator, day) = word.split_once('=')?;
+        Some((operator.to_owned(), day.parse().ok()?))
     });
     let witnesses = witnesses.collect::<Option<_>>()?;
     words.next().is_none().then_some(Line {
@@ -322,7 +331,7 @@ fn text(found: &BTreeMap<Place, Witnesses>) -> String {
         let letter = if place.is_tls { 's' } else { 't' };
         let witnesses = witnesses.iter();
         let witnesses: Vec<_> = witnesses
-            .map(|(operator, sightings)| format!("{operator}={sightings}"))
+            .map(|(operator, day)| format!("{operator}={day}"))
             .collect();
         format!("{} {letter} {}\n", place.address(), witnesses.join(","))
     });

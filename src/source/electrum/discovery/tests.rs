@@ -31,9 +31,13 @@ fn listed() -> Vec<Server> {
     ]
 }
 
+/// A day, in days and in seconds of Unix time.
+const TODAY: u64 = 20_000;
+const NOW: u64 = TODAY * DAY + 7;
+
 fn open(state: Option<&Path>) -> Discovery {
     let state = state.map(|path| Arc::new(State::open(path).unwrap()));
-    let (discovery, warning) = Discovery::open(&listed(), true, state);
+    let (discovery, warning) = Discovery::open(&listed(), true, state, NOW);
     assert_eq!(warning, None);
     discovery
 }
@@ -51,186 +55,168 @@ fn many(prefix: &str, count: usize) -> Vec<Named> {
     named((0..count).map(|number| format!("{prefix}{number}.example.net")))
 }
 
-/// What the listed server at this place in the list names; whether it is news.
+/// What the listed server at this place in the list names; whether that changes
+/// which servers are used.
 fn learn(discovery: &mut Discovery, by: usize, named: &[Named]) -> bool {
-    let mut random = StdRng::from_seed([by as u8; 32]);
-    let learned = discovery.learn(&listed()[by], named, &mut random);
-    assert_eq!(learned.trouble, None);
-    learned.is_news
+    learn_later(discovery, by, named, 0)
 }
 
-/// The operator that each discovered host counts as.
-fn operators(discovery: &Discovery) -> BTreeMap<String, String> {
-    let servers = discovery.servers().into_iter();
+/// The same, so many days later.
+fn learn_later(discovery: &mut Discovery, by: usize, named: &[Named], days: u64) -> bool {
+    let mut random = StdRng::from_seed([by as u8; 32]);
+    let now = NOW + days * DAY;
+    let trouble = discovery.learn(&listed()[by], named, now, &mut random);
+    assert_eq!(trouble, None);
+    discovery.refresh(now)
+}
+
+/// The hosts that may be used.
+fn hosts(discovery: &Discovery) -> Vec<&str> {
+    let servers = discovery.servers().iter();
     servers
         .map(|server| {
             assert_eq!(server.standing, Standing::Discovered);
-            (server.address.host, server.operator)
+            assert_eq!(server.operator, DISCOVERED);
+            server.address.host.as_str()
         })
         .collect()
 }
 
-fn operator(discovery: &Discovery, host: &str) -> Option<String> {
-    operators(discovery).remove(host)
+/// The hosts that an operator names, as far as they are kept.
+fn named_by(discovery: &Discovery, operator: &str) -> BTreeSet<String> {
+    let found = discovery.found.iter();
+    let its = found.filter(|(_, witnesses)| witnesses.contains_key(operator));
+    its.map(|(place, _)| place.host.clone()).collect()
 }
 
 #[test]
-fn a_server_is_of_whoever_names_it_until_two_do() {
+fn a_server_is_used_when_two_listed_operators_name_it() {
     let mut discovery = open(None);
-    let of = |discovery: &Discovery| operator(discovery, "new.example.net");
-    assert!(learn(&mut discovery, 0, &named(["new.example.net"])));
-    assert_eq!(of(&discovery), None, "it was named once");
-    // Another server of the same operator is no second witness.
-    assert!(learn(&mut discovery, 1, &named(["new.example.net"])));
-    assert_eq!(of(&discovery).as_deref(), Some("a.example"));
-    assert!(!learn(&mut discovery, 1, &named(["new.example.net"])));
-    assert!(learn(&mut discovery, 2, &named(["NEW.example.net."])));
-    assert_eq!(of(&discovery).as_deref(), Some(DISCOVERED));
-    // A witness that names others does not name it any more.
-    assert!(learn(&mut discovery, 0, &named(["other.example.net"])));
-    assert_eq!(of(&discovery), None);
-    assert!(learn(&mut discovery, 2, &named(["new.example.net"])));
-    assert_eq!(of(&discovery).as_deref(), Some("b.example"));
-}
-
-/// A server that was named to one user alone would show that user again.
-#[test]
-fn a_server_that_was_named_once_is_not_used() {
-    let mut discovery = open(None);
-    for round in 0..10 {
-        learn(&mut discovery, 0, &many(&format!("only{round}-"), 30));
+    // On however many connections, and by another server of the same operator.
+    for by in [0, 0, 0, 1, 1] {
+        assert!(!learn(&mut discovery, by, &named(["new.example.net"])));
         assert_eq!(discovery.servers(), []);
     }
+    assert!(learn(&mut discovery, 2, &named(["NEW.example.net."])));
+    assert_eq!(hosts(&discovery), ["new.example.net"]);
+    assert!(!learn(&mut discovery, 2, &named(["new.example.net"])));
+    let [new] = discovery.servers() else { panic!() };
+    assert!(discovery.permits(new) && discovery.permits(&listed()[0]));
+    assert!(!open(None).permits(new));
 }
 
-/// One owner can have as many servers as it likes, and have all of them named
-/// by everybody.
+/// What was named long ago may be another's by now.
 #[test]
-fn servers_that_two_operators_name_are_one_operator_together() {
+fn that_a_server_was_named_counts_for_a_month() {
     let mut discovery = open(None);
-    let all = many("m", 10);
-    learn(&mut discovery, 0, &all);
-    learn(&mut discovery, 2, &all);
-    let operators: BTreeSet<String> = operators(&discovery).into_values().collect();
-    assert_eq!(operators, BTreeSet::from([DISCOVERED.to_owned()]));
+    learn(&mut discovery, 0, &named(["new.example.net"]));
+    let late = FRESH;
+    assert!(learn_later(
+        &mut discovery,
+        2,
+        &named(["new.example.net"]),
+        late
+    ));
+    assert!(!discovery.refresh(NOW + late * DAY));
+    assert!(discovery.refresh(NOW + (late + 1) * DAY));
+    assert_eq!(discovery.servers(), []);
+    assert!(learn_later(
+        &mut discovery,
+        1,
+        &named(["new.example.net"]),
+        late + 1
+    ));
 }
 
 #[test]
-fn a_thousand_servers_of_one_operator_gain_it_nothing() {
+fn of_each_operator_those_are_kept_that_it_named_last() {
     let mut discovery = open(None);
-    for _ in 0..2 {
-        let honest = named(["honest.example.net", "x1.example.net"]);
-        learn(&mut discovery, 2, &honest);
-        learn(&mut discovery, 0, &many("x", 1_000));
-    }
-    let all = operators(&discovery);
-    let mut count: BTreeMap<&str, usize> = BTreeMap::new();
-    for operator in all.values() {
-        *count.entry(operator).or_default() += 1;
-    }
-    // The one that both name stands first among what is known.
-    let expected = [("a.example", MOST - 1), ("b.example", 1), (DISCOVERED, 1)];
-    assert_eq!(count, BTreeMap::from(expected));
+    learn(&mut discovery, 0, &many("x", 1_000));
+    let first = named_by(&discovery, "a.example");
+    assert_eq!(first.len(), MOST);
     // The order in which a server names others is not theirs to choose.
-    let mut other = open(None);
-    for _ in 0..2 {
-        learn(&mut other, 0, &many("x", 1_000));
-    }
-    let first = (0..MOST).map(|number| format!("x{number}.example.net"));
-    let known: BTreeSet<String> = operators(&other).into_keys().collect();
-    assert_eq!(known.len(), MOST);
-    assert_ne!(known, first.collect());
+    let front: BTreeSet<String> = (0..MOST)
+        .map(|number| format!("x{number}.example.net"))
+        .collect();
+    assert_ne!(first, front);
+    // What another operator names is not crowded out, nor what comes later.
+    learn(&mut discovery, 2, &many("y", 3));
+    assert_eq!(named_by(&discovery, "b.example").len(), 3);
+    assert!(learn_later(&mut discovery, 0, &many("y", 3), 1));
+    let now = named_by(&discovery, "a.example");
+    assert_eq!(
+        (now.len(), now.intersection(&first).count()),
+        (MOST, MOST - 3)
+    );
+    learn_later(&mut discovery, 0, &many("z", MOST - 3), 2);
+    let now = named_by(&discovery, "a.example");
+    assert_eq!((now.len(), now.intersection(&first).count()), (MOST, 0));
+    assert_eq!(discovery.servers().len(), 3);
 }
 
 #[test]
 fn one_host_has_one_port_for_each_who_names_it() {
     let mut discovery = open(None);
-    let ports: Vec<Named> = (1..1_000)
-        .map(|port| Named {
-            ip: String::new(),
-            host: "h.example.net".to_owned(),
-            features: vec![format!("s{port}")],
-        })
-        .collect();
+    let at = |port: u16| Named {
+        ip: String::new(),
+        host: "h.example.net".to_owned(),
+        features: vec![format!("s{port}")],
+    };
+    let ports: Vec<Named> = (2_000..3_000).map(at).collect();
     learn(&mut discovery, 0, &ports);
-    learn(&mut discovery, 0, &ports);
-    assert_eq!(discovery.servers().len(), 1);
+    learn(&mut discovery, 0, &[at(4_000)]);
+    assert_eq!(discovery.found.len(), 1);
     // Who names it rightly is not hindered.
-    learn(&mut discovery, 2, &named(["h.example.net"]));
-    learn(&mut discovery, 2, &named(["h.example.net"]));
-    let servers = discovery.servers();
-    let right = servers.iter().find(|server| server.address.port == 50002);
-    assert_eq!(right.unwrap().operator, "b.example");
-    assert_eq!(servers.len(), 2);
-}
-
-#[test]
-fn listed_servers_stay_listed() {
-    let mut discovery = open(None);
-    let known = named(["one.a.example", "TWO.a.example", "9.9.9.9", "c.example"]);
-    assert!(!learn(&mut discovery, 0, &known));
+    learn(&mut discovery, 2, &[at(50_002)]);
     assert_eq!(discovery.servers(), []);
+    learn(&mut discovery, 3, &[at(50_002)]);
+    assert_eq!(discovery.servers()[0].address.port, 50_002);
+    assert_eq!(discovery.servers().len(), 1);
 }
 
-/// A further server of a listed operator is not a further operator, as far as
-/// its name or its network shows.
+/// Whatever the port: two servers at one host are one operator's. Nor does it
+/// count as a listed operator's if its name or its network resembles theirs.
 #[test]
-fn kin_of_listed_servers_belong_to_their_operators() {
-    let kin = [
+fn what_is_a_listed_operators_is_dropped() {
+    let onion = server("d.example", ONION);
+    let list = [listed(), vec![onion]].concat();
+    let (mut discovery, _) = Discovery::open(&list, true, None, NOW);
+    let known = [
+        "one.a.example.",
+        "TWO.a.example",
+        "9.9.9.9",
+        "C.example",
         "three.a.example",
         "9.9.9.8",
         "www.c.example",
-        ONION,
-        "new.example.net",
+        &ONION.to_uppercase(),
     ];
-    let mut discovery = open(None);
-    learn(&mut discovery, 2, &named(kin));
-    learn(&mut discovery, 2, &named(kin));
-    // One operator cannot make servers of another.
-    let all = operators(&discovery);
-    assert!(
-        all.values().all(|operator| operator == "b.example"),
-        "{all:?}"
-    );
-    learn(&mut discovery, 3, &named(kin));
-    for (host, expected) in [
-        ("three.a.example", "a.example"),
-        ("9.9.9.8", "b.example"),
-        ("www.c.example", "c.example"),
-        (ONION, DISCOVERED),
-        ("new.example.net", DISCOVERED),
-    ] {
-        let operator = operator(&discovery, host);
-        assert_eq!(operator.as_deref(), Some(expected), "{host}");
+    let mut all = named(known);
+    for one in &mut all {
+        one.features = vec!["s50003".to_owned(), "t50001".to_owned()];
     }
+    all.extend(named(["c.example.net"]));
+    for by in [0, 2, 3] {
+        learn(&mut discovery, by, &all);
+    }
+    assert_eq!(hosts(&discovery), ["c.example.net"]);
+    assert_eq!(discovery.found.len(), 1);
 }
 
 #[test]
 fn discovered_servers_are_not_asked() {
     let mut discovery = open(None);
     learn(&mut discovery, 0, &named(["new.example.net"]));
-    learn(&mut discovery, 0, &named(["new.example.net"]));
-    let [new] = discovery.servers().try_into().unwrap();
+    learn(&mut discovery, 2, &named(["new.example.net"]));
+    let new = discovery.servers()[0].clone();
     assert!(!discovery.asks(&new));
     let mut random = StdRng::from_seed([0; 32]);
-    let learned = discovery.learn(&new, &many("x", 5), &mut random);
-    assert_eq!(learned, Learned::default());
-    assert_eq!(discovery.servers(), [new]);
+    let before = discovery.found.clone();
+    discovery.learn(&new, &many("x", 5), NOW, &mut random);
+    assert_eq!(discovery.found, before);
     let mut off = Discovery::off();
-    let learned = off.learn(&listed()[0], &many("x", 5), &mut random);
-    assert_eq!(learned, Learned::default());
-    assert!(!off.asks(&listed()[0]) && off.servers().is_empty());
-}
-
-#[test]
-fn who_names_nobody_of_use_takes_nothing_back() {
-    let mut discovery = open(None);
-    learn(&mut discovery, 0, &named(["new.example.net"]));
-    learn(&mut discovery, 0, &named(["new.example.net"]));
-    for nobody in [named([] as [&str; 0]), named(["127.0.0.1", "a.bit"])] {
-        assert!(!learn(&mut discovery, 0, &nobody));
-    }
-    assert_eq!(discovery.servers().len(), 1);
+    off.learn(&listed()[0], &many("x", 5), NOW, &mut random);
+    assert!(!off.asks(&listed()[0]) && off.found.is_empty());
 }
 
 #[test]
@@ -240,8 +226,8 @@ fn discovered_servers_outlive_the_process() {
     let all = named(["new.example.net", "2a00::1"]);
     learn(&mut discovery, 0, &all);
     learn(&mut discovery, 2, &all[..1]);
-    let before = discovery.servers();
-    assert_eq!(before.len(), 1, "the other was named once");
+    let before = discovery.servers().to_vec();
+    assert_eq!(before.len(), 1, "one operator alone names the other");
     // A second process reads, and does not write.
     let mut second = open(Some(directory.path()));
     assert_eq!(second.servers(), before);
@@ -251,8 +237,8 @@ fn discovered_servers_outlive_the_process() {
     let text = std::fs::read_to_string(directory.path().join(FILE)).unwrap();
     assert_eq!(
         text,
-        "ncprop279 discovered 1\n[2a00::1]:50002 s a.example=1\n\
-         new.example.net:50002 s a.example=1,b.example=1\n"
+        "ncprop279 discovered 2\n[2a00::1]:50002 s a.example=20000\n\
+         new.example.net:50002 s a.example=20000,b.example=20000\n"
     );
 }
 
@@ -261,46 +247,58 @@ fn what_a_file_says_is_judged_as_what_servers_say() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join(FILE);
     let more: String = (0..100)
-        .map(|number| format!("m{number}.example.net:50002 s c.example=2\n"))
+        .map(|number| format!("m{number}.example.net:50002 s b.example=20000,c.example=20000\n"))
         .collect();
     let lines = [
         VERSION,
-        "good.example.net:50002 s a.example=1,b.example=1",
-        "one.a.example:50002 s b.example=2",
-        "gone.example.net:50002 s gone.example=2",
-        "half.example.net:50002 s gone.example=2,b.example=2",
-        "127.0.0.1:50002 s a.example=2,b.example=2",
-        "plain.example.net:50001 t a.example=2",
+        "ahead.example.net:50002 s a.example=30000,b.example=19970",
+        "old.example.net:50002 s a.example=20000,b.example=19969",
+        "one.a.example:50003 s a.example=20000,b.example=20000",
+        "half.example.net:50002 s gone.example=20000,b.example=20000",
+        "127.0.0.1:50002 s a.example=20000,b.example=20000",
+        "plain.example.net:50001 t a.example=20000,b.example=20000",
         &more,
     ];
     std::fs::write(&file, lines.join("\n")).unwrap();
-    let all = operators(&open(Some(directory.path())));
-    assert_eq!(all["good.example.net"], DISCOVERED);
-    assert_eq!(all["half.example.net"], "b.example");
-    assert_eq!(all.len(), 2 + MOST, "{all:?}");
+    let mut discovery = open(Some(directory.path()));
+    assert!(hosts(&discovery).contains(&"ahead.example.net"));
+    assert_eq!(named_by(&discovery, "b.example").len(), MOST);
+    // Two of them by one operator alone, or too long ago.
+    assert_eq!(hosts(&discovery).len(), MOST - 2, "{discovery:?}");
+    // A clock that was ahead does not make it count for longer.
+    discovery.refresh(NOW + (FRESH + 1) * DAY);
+    assert_eq!(discovery.servers(), []);
+}
+
+/// Its lines mean something else.
+#[test]
+fn a_file_of_an_older_version_is_dropped_quietly() {
+    let directory = tempfile::tempdir().unwrap();
+    let old = "ncprop279 discovered 1\ngood.example.net:50002 s a.example=2,b.example=2\n";
+    std::fs::write(directory.path().join(FILE), old).unwrap();
+    assert!(open(Some(directory.path())).found.is_empty());
 }
 
 #[test]
 fn a_damaged_file_is_not_used() {
     let directory = tempfile::tempdir().unwrap();
-    let good = "good.example.net:50002 s a.example=2";
+    let good = "good.example.net:50002 s a.example=20000,b.example=20000";
     for text in [
         "",
         good,
-        &format!("ncprop279 discovered 2\n{good}\n"),
+        &format!("ncprop279 discovered 3\n{good}\n"),
         &format!("{VERSION}\n{good} x\n"),
         &format!("{VERSION}\ngood.example.net:50002 s\n"),
-        &format!("{VERSION}\ngood.example.net:50002 x a.example=2\n"),
+        &format!("{VERSION}\ngood.example.net:50002 x a.example=20000\n"),
         &format!("{VERSION}\ngood.example.net:50002 s a.example\n"),
-        &format!("{VERSION}\ngood.example.net:50002 s a.example=0\n"),
-        &format!("{VERSION}\ngood.example.net:50002 s a.example=3\n"),
-        &format!("{VERSION}\ngood.example.net:50002 s a.example=2,\n"),
+        &format!("{VERSION}\ngood.example.net:50002 s a.example=-1\n"),
+        &format!("{VERSION}\ngood.example.net:50002 s a.example=20000,\n"),
         &format!("{VERSION}\n\n{good}\n"),
         &format!("{VERSION}\n{good}\u{0}{}", "x".repeat(MAX_FILE)),
     ] {
         std::fs::write(directory.path().join(FILE), text).unwrap();
         let state = Some(Arc::new(State::open(directory.path()).unwrap()));
-        let (discovery, warning) = Discovery::open(&listed(), true, state);
+        let (discovery, warning) = Discovery::open(&listed(), true, state, NOW);
         assert_eq!(discovery.servers(), []);
         assert!(warning.unwrap().contains(FILE), "{text:.80}");
     }
@@ -313,13 +311,7 @@ fn a_file_that_cannot_be_written_does_no_harm() {
     let mut discovery = open(Some(&gone));
     std::fs::remove_dir_all(&gone).unwrap();
     let mut random = StdRng::from_seed([0; 32]);
-    let learned = discovery.learn(&listed()[0], &many("x", 1), &mut random);
-    assert!(learned.is_news);
-    assert!(
-        learned
-            .trouble
-            .unwrap()
-            .contains("discovered cannot be written")
-    );
+    let trouble = discovery.learn(&listed()[0], &many("x", 1), NOW, &mut random);
+    assert!(trouble.unwrap().contains("discovered cannot be written"));
     assert_eq!(discovery.found.len(), 1);
 }

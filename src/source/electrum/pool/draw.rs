@@ -55,22 +55,21 @@ impl Roster {
         }
     }
 
-    /// Takes a discovered server in, in the place of the same one under another
-    /// operator.
+    /// Takes a discovered server in.
     pub fn take_in(&mut self, server: &Server) {
-        if self.servers.contains(server) {
-            return;
+        if !self.has(server) {
+            self.servers.push(server.clone());
         }
-        self.retain(|other| is_listed(other) || other.address != server.address);
-        self.servers.push(server.clone());
+    }
+
+    /// Whether a server is among these.
+    pub fn has(&self, server: &Server) -> bool {
+        self.servers.contains(server)
     }
 
     /// Drops discovered servers that are not among these.
     pub fn keep_discovered(&mut self, servers: &[Server]) {
-        self.retain(|server| is_listed(server) || servers.contains(server));
-    }
-
-    fn retain(&mut self, is_kept: impl Fn(&Server) -> bool) {
+        let is_kept = |server: &Server| is_listed(server) || servers.contains(server);
         self.servers.retain(&is_kept);
         self.trusted.retain(&is_kept);
         self.working.retain(&is_kept);
@@ -85,7 +84,7 @@ impl Roster {
 
     /// A server can prove who it is.
     pub fn trust(&mut self, server: &Server) {
-        if self.servers.contains(server) {
+        if self.has(server) {
             self.trusted.insert(server.clone());
         }
     }
@@ -107,20 +106,19 @@ impl Roster {
         all.len()
     }
 
-    /// Whether another operator than this one has servers whose keys may still
-    /// become known.
-    pub fn has_strangers(&self, taken: Option<&str>) -> bool {
+    /// Whether another operator than that of this server has servers whose keys
+    /// may still become known.
+    pub fn has_strangers(&self, taken: Option<&Server>) -> bool {
         self.servers
             .iter()
-            .any(|server| taken != Some(server.operator.as_str()) && !self.trusted.contains(server))
+            .any(|server| fits(server, taken) && !self.trusted.contains(server))
     }
 
-    /// Whether a trusted server of another operator than this one works, or is
-    /// likely to.
-    pub fn has_hope(&self, taken: Option<&str>) -> bool {
+    /// Whether a trusted server of another operator than that of this one works,
+    /// or is likely to.
+    pub fn has_hope(&self, taken: Option<&Server>) -> bool {
         self.trusted().any(|server| {
-            taken != Some(server.operator.as_str())
-                && (self.working.contains(server) || self.expected.contains(server))
+            fits(server, taken) && (self.working.contains(server) || self.expected.contains(server))
         })
     }
 
@@ -156,13 +154,13 @@ pub(super) fn for_pool<'a>(
     fit.choose(random).copied()
 }
 
-/// Draws a trusted server for an isolation id: of another operator than `taken`, and
+/// Draws a trusted server for an isolation id: of another operator than that of `taken`, and
 /// if it can be had one that neither failed this id (`own`) nor everybody
 /// (`all`), and one that works or is likely to. If all have failed it is the one
 /// whose rest ends first.
 pub(super) fn for_id<'a>(
     roster: &'a Roster,
-    taken: Option<&str>,
+    taken: Option<&Server>,
     own: &Resting,
     all: &Resting,
     now: Instant,
@@ -170,7 +168,7 @@ pub(super) fn for_id<'a>(
 ) -> Option<&'a Server> {
     let mut fit: Vec<&Server> = roster
         .trusted()
-        .filter(|server| taken != Some(server.operator.as_str()))
+        .filter(|server| fits(server, taken))
         .collect();
     let failed = |server: &Server| own.until(server, now).max(all.until(server, now));
     if fit.iter().all(|server| failed(server).is_some()) {
@@ -189,6 +187,11 @@ pub(super) fn for_id<'a>(
         works(server) && server.address.is_onion()
     });
     fit.choose(random).copied()
+}
+
+/// Whether a server may have a seat beside one that is taken.
+pub(super) fn fits(server: &Server, taken: Option<&Server>) -> bool {
+    taken.is_none_or(|taken| server.counts_beside(taken))
 }
 
 /// Whether a server is one of the list, or named by the user.

@@ -167,7 +167,8 @@ impl<D: Dial> Pool<D> {
 
     /// Uses no discovered servers any more that are not among these.
     pub fn keep_discovered(&self, servers: &[Server]) {
-        self.0.plan().keep_discovered(servers);
+        let gone = self.0.plan().keep_discovered(servers);
+        gone.iter().for_each(|link| link.close());
     }
 
     /// A connection for headers found a server to be lying.

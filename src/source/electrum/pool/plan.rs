@@ -208,8 +208,14 @@ impl<L: Link> Plan<L> {
     }
 
     /// Discovered servers that are not among these may not be used any more.
-    pub fn keep_discovered(&mut self, servers: &[Server]) {
+    /// Returns connections to be closed.
+    pub fn keep_discovered(&mut self, servers: &[Server]) -> Vec<Arc<L>> {
         self.roster.keep_discovered(servers);
+        let roster = &self.roster;
+        let gone = self
+            .ready
+            .extract_if(.., |kept| !roster.has(kept.link.server()));
+        gone.map(|kept| kept.link).collect()
     }
 
     /// A server can prove who it is, as far as is known: isolation ids may ask
@@ -359,7 +365,7 @@ impl<L: Link> Plan<L> {
             self.rest_broken(server, now);
             return None;
         };
-        if self.resting.until(server, now).is_some() {
+        if self.resting.until(server, now).is_some() || !self.roster.has(server) {
             return Some(link);
         }
         let (closes, pings) = (self.after(SHELF_LIFE, 1000, now), self.after(PING, 1, now));

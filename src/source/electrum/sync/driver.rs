@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::super::discovery::Discovery;
+use super::super::discovery::{DISCOVERED, Discovery};
 use super::super::servers::{Server, Standing};
 use super::super::state::ELSEWHERE;
 use super::super::store::HeaderFile;
@@ -132,10 +132,10 @@ impl<P: Peers> Driver<P> {
     /// without somebody who reports them.
     pub(super) fn change(&mut self, sessions: &mut Sessions<P::Peer>) {
         let old = std::mem::take(&mut sessions.open);
-        let is_enough = self.settle(sessions);
-        let new = sessions.operators();
+        let is_enough = self.settle(sessions) && self.has_listed(sessions);
         for session in old {
-            if is_enough || new.contains(&session.peer.server().operator) {
+            let server = session.peer.server();
+            if is_enough || !sessions.lacks(server) || !self.discovery.permits(server) {
                 session.peer.close();
             } else {
                 sessions.open.push(session);
@@ -149,7 +149,8 @@ impl<P: Peers> Driver<P> {
         sessions.batch = MOST_HEADERS;
         let mut pause = SHORTEST_BREAK;
         while !self.cancel.is_set() && Instant::now() < until {
-            if self.settle(sessions) {
+            let is_enough = self.settle(sessions);
+            if is_enough && self.has_listed(sessions) {
                 let begun = Instant::now();
                 self.follow(sessions, self.needed(), until);
                 if begun.elapsed() >= Duration::from_secs(LONGEST_BREAK) {
@@ -160,11 +161,13 @@ impl<P: Peers> Driver<P> {
             let end = begun + Duration::from_secs(self.random.random_range(1..=pause));
             let soon = begun + Duration::from_secs(LONGEST_BREAK);
             // Those that are left are not left alone meanwhile. If they are
-            // lost too, the long break ends.
-            self.follow(sessions, 0, soon.min(end).min(until));
-            self.follow(sessions, sessions.operators().len(), end.min(until));
+            // lost too, the long break ends; at once, if they were enough.
+            let there = sessions.operators().len();
+            let least = if is_enough { there } else { 0 };
+            self.follow(sessions, least, soon.min(end).min(until));
+            self.follow(sessions, there, end.min(until));
             // Where one operator works, the others are most likely dead.
-            let longest = match sessions.open.is_empty() {
+            let longest = match sessions.listed().is_empty() {
                 true => LONGEST_BREAK,
                 false => LONGEST_SEARCH_BREAK,
             };
@@ -180,10 +183,12 @@ impl<P: Peers> Driver<P> {
         self.gather(sessions, &mut tried);
         loop {
             self.synchronise(sessions);
+            self.dismiss(sessions);
             let heard = sessions.operators();
             if heard.len() >= self.needed() {
                 self.ledger.keep_only(&heard);
                 self.short_rounds = 0;
+                self.warn_of_discovered(&heard);
                 if self.ledger.goes_together() {
                     self.peers.compare(self.needed());
                     self.log
@@ -203,10 +208,36 @@ impl<P: Peers> Driver<P> {
         }
     }
 
+    /// Whether enough operators of the list are there.
+    fn has_listed(&self, sessions: &Sessions<P::Peer>) -> bool {
+        sessions.listed().len() >= self.needed()
+    }
+
+    /// A discovered server counts beside one listed operator: not beside two, and
+    /// not by itself. Where it does not count, lookups do not use any.
+    fn dismiss(&self, sessions: &mut Sessions<P::Peer>) {
+        if sessions.listed().is_empty() || self.has_listed(sessions) {
+            sessions.keep(|server| server.standing != Standing::Discovered);
+        }
+        if !sessions.operators().contains(DISCOVERED) {
+            self.peers.keep_discovered(&[]);
+        }
+    }
+
+    /// Warns, once, that a discovered server is one of the two.
+    fn warn_of_discovered(&mut self, heard: &BTreeSet<String>) {
+        if heard.contains(DISCOVERED) && !std::mem::replace(&mut self.discovery.has_warned, true) {
+            self.log.warn(
+                "one of the two Electrum operators is a discovered server, which the other might \
+                 run: they cannot make values up, but could hide a name or its newest value",
+            );
+        }
+    }
+
     /// Asks servers whose chains have been compared which others they know, each
     /// once on a connection.
     fn discover(&mut self, sessions: &mut Sessions<P::Peer>) {
-        let mut is_news = false;
+        let now = self.ledger.now();
         for session in &mut sessions.open {
             let server = session.peer.server();
             let is_due = session.is_compared() && !session.is_asked && self.discovery.asks(server);
@@ -216,9 +247,8 @@ impl<P: Peers> Driver<P> {
             session.is_asked = true;
             match session.peer.peers(Instant::now() + NAMING) {
                 Ok(named) => {
-                    let learned = self.discovery.learn(server, &named, &mut self.random);
-                    is_news |= learned.is_news;
-                    if let Some(trouble) = learned.trouble {
+                    let trouble = self.discovery.learn(server, &named, now, &mut self.random);
+                    if let Some(trouble) = trouble {
                         self.log.warn(trouble);
                     }
                     self.log
@@ -230,13 +260,14 @@ impl<P: Peers> Driver<P> {
                     .debug(format_args!("{server} names no other servers: {error}")),
             }
         }
-        if is_news {
+        if self.discovery.refresh(now) {
             let servers = self.discovery.servers();
             self.log.info(format_args!(
                 "{} Electrum servers are known that are not in the list",
                 servers.len()
             ));
-            self.peers.keep_discovered(&servers);
+            self.peers.keep_discovered(servers);
+            sessions.keep(|server| self.discovery.permits(server));
         }
     }
 
@@ -341,7 +372,7 @@ impl<P: Peers> Driver<P> {
                     }
                     let server = session.peer.server();
                     self.ledger.answered(&server.operator);
-                    if server.standing == Standing::Discovered {
+                    if server.standing == Standing::Discovered && self.discovery.permits(server) {
                         self.peers.admit(server);
                     }
                 }

@@ -1,11 +1,13 @@
 //! Finding servers that give headers: several are tried at once.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::super::servers::Server;
+use rand::seq::IteratorRandom;
+
+use super::super::servers::{Server, Standing};
 use super::driver::Driver;
 use super::peer::{Peer, PeerError, Peers};
 use super::race::Race;
@@ -16,65 +18,75 @@ use crate::source::Cancel;
 /// How often it is looked whether servers are still wanted.
 const GLANCE: Duration = Duration::from_millis(100);
 
+/// Discovered servers that are tried in one round.
+const MOST_DISCOVERED: usize = 6;
+
 /// What came of an attempt to reach a server.
 type Reached<P> = (Server, Result<P, PeerError>);
 
 impl<P: Peers> Driver<P> {
-    /// Opens connections until enough operators are there, each server of the
-    /// others at most once: `tried` holds those that were tried already.
-    /// Whether any came about.
+    /// Opens connections until enough listed operators are there, each server of
+    /// the others at most once: `tried` holds those that were tried already. When
+    /// all have been tried and one operator is there, a discovered server may
+    /// be the second. Whether any came about.
     pub(super) fn gather(
         &mut self,
         sessions: &mut Sessions<P::Peer>,
         tried: &mut HashSet<Server>,
     ) -> bool {
         sessions.drop_lost();
-        let there = sessions.operators();
-        if there.len() >= self.needed() {
+        if sessions.listed().len() >= self.needed() {
             return false;
         }
-        // Discovered servers are tried when the listed ones run short. Those that
-        // answered the last time need not wait for all of the dead ones, but do
-        // wait for the listed ones that answered.
-        let answered = |server: &Server| self.record.is_good(server) || self.peers.is_good(server);
-        let known = self.discovery.servers().into_iter();
-        let (good, discovered): (Vec<Server>, Vec<Server>) = known.partition(answered);
-        let (first, second): (Vec<Server>, Vec<Server>) = self
-            .servers
-            .iter()
-            .cloned()
-            .partition(|server| !good.is_empty() && answered(server));
+        let before = sessions.open.len();
+        let left = self.servers.iter().cloned();
+        let left = left.filter(|server| sessions.lacks(server) && !tried.contains(server));
         // Those that lied are the last resort: they might be quicker than all
         // others.
-        let mut liars = Vec::new();
-        let mut wanted = |servers: Vec<Server>| {
-            let servers = servers.into_iter();
-            let left = servers
-                .filter(|server| !there.contains(&server.operator) && !tried.contains(server));
-            let (lied, others) = left.partition(|server| sessions.liars.contains(server));
-            liars.extend::<Vec<Server>>(lied);
-            others
-        };
-        let rounds: [Vec<Server>; 3] =
-            [first, [second, good].concat(), discovered].map(&mut wanted);
-        let before = sessions.open.len();
-        for servers in rounds.into_iter().chain([liars]) {
+        let (lied, others): (Vec<Server>, Vec<Server>) =
+            left.partition(|server| sessions.liars.contains(server));
+        for servers in [others, lied] {
             let rests = |server: &Server| self.peers.rests(server);
             let is_good = |server: &Server| self.peers.is_good(server);
             let order = self
                 .record
                 .order(&servers, rests, is_good, &mut self.random);
-            self.run_race(Race::new(order, Instant::now()), sessions, tried);
+            self.run_race(order, sessions, tried, Sessions::listed);
+        }
+        if sessions.listed().len() == 1 && sessions.operators().len() < self.needed() {
+            let drawn = self.draw_discovered(sessions, tried);
+            self.run_race(drawn, sessions, tried, Sessions::operators);
         }
         sessions.open.len() > before
     }
 
+    /// Discovered servers to be tried: a few at random, so that none of them can
+    /// keep it open for long whether the listed operator is alone.
+    fn draw_discovered(
+        &mut self,
+        sessions: &Sessions<P::Peer>,
+        tried: &HashSet<Server>,
+    ) -> Vec<Server> {
+        let is_discovered = |server: &&Server| server.standing == Standing::Discovered;
+        let most = MOST_DISCOVERED.saturating_sub(tried.iter().filter(is_discovered).count());
+        let fit = self.discovery.servers().iter().filter(|server| {
+            sessions.lacks(server)
+                && !tried.contains(*server)
+                && !sessions.liars.contains(*server)
+                && !self.peers.rests(server)
+        });
+        fit.cloned().sample(&mut self.random, most)
+    }
+
+    /// Tries servers until enough operators are `heard`.
     fn run_race(
         &mut self,
-        mut race: Race,
+        servers: Vec<Server>,
         sessions: &mut Sessions<P::Peer>,
         tried: &mut HashSet<Server>,
+        heard: fn(&Sessions<P::Peer>) -> BTreeSet<String>,
     ) {
+        let mut race = Race::new(servers, Instant::now());
         let peers = self.peers.clone();
         // Set when enough are there: the others are not waited for.
         let enough = Cancel::new();
@@ -82,11 +94,10 @@ impl<P: Peers> Driver<P> {
         let mut running = HashSet::new();
         thread::scope(|scope| {
             while !race.is_over() && !self.cancel.is_set() {
-                let there = sessions.operators();
-                if there.len() >= self.needed() {
+                if heard(sessions).len() >= self.needed() {
                     break;
                 }
-                race.skip(|server| there.contains(&server.operator));
+                race.skip(|server| !sessions.lacks(server));
                 while let Some(server) = race.due(Instant::now()) {
                     running.insert(server.clone());
                     tried.insert(server.clone());
@@ -144,11 +155,11 @@ impl<P: Peers> Driver<P> {
                 if let Ok(newest) = peer.newest() {
                     self.ledger.aim(newest.height);
                 }
-                if sessions.operators().contains(&server.operator) {
-                    peer.close();
-                } else {
+                if sessions.lacks(server) {
                     sessions.liars.remove(server);
                     sessions.open.push(Session::new(peer));
+                } else {
+                    peer.close();
                 }
             }
             Err(error) => {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-use super::super::servers::{Server, Standing};
+use super::super::servers::Server;
 
 /// Connections that are opened at the same time. Most of the public servers
 /// are dead, and dead ones hang until their time is up.
@@ -80,9 +80,7 @@ impl Record {
         let mut all: Vec<_> = servers
             .iter()
             .map(|server| {
-                // A discovered one that answered comes after those of the list.
-                let is_listed = server.standing != Standing::Discovered;
-                let standing = (!is_listed || !is_good(server)).then_some(server.standing);
+                let standing = (!is_good(server)).then_some(server.standing);
                 let promise = (is_shunned(server), self.failures(server), standing);
                 (promise, server)
             })

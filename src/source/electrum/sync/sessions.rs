@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
+use super::super::discovery::DISCOVERED;
 use super::super::servers::Server;
 use super::catch_up::Caught;
 use super::ledger::Ledger;
@@ -95,6 +96,31 @@ impl<P: Peer> Sessions<P> {
             .collect()
     }
 
+    /// Those of them that are in the list.
+    pub fn listed(&self) -> BTreeSet<String> {
+        let mut operators = self.operators();
+        operators.remove(DISCOVERED);
+        operators
+    }
+
+    /// Whether a server's word counts beside those to which there is a
+    /// connection.
+    pub fn lacks(&self, server: &Server) -> bool {
+        let mut open = self.open.iter();
+        open.all(|session| server.counts_beside(session.peer.server()))
+    }
+
+    /// Closes connections to all servers but these.
+    pub fn keep(&mut self, mut is_kept: impl FnMut(&Server) -> bool) {
+        self.open.retain(|session| {
+            let is_kept = is_kept(session.peer.server());
+            if !is_kept {
+                session.peer.close();
+            }
+            is_kept
+        });
+    }
+
     /// Connections to a server.
     pub fn count(&self, server: &Server) -> usize {
         let same = self.open.iter().filter(|one| one.peer.server() == server);
@@ -115,13 +141,7 @@ impl<P: Peer> Sessions<P> {
     /// Closes all but one connection to each server.
     pub fn thin_out(&mut self) {
         let mut kept = HashSet::new();
-        self.open.retain(|session| {
-            let is_first = kept.insert(session.peer.server().clone());
-            if !is_first {
-                session.peer.close();
-            }
-            is_first
-        });
+        self.keep(|server| kept.insert(server.clone()));
     }
 
     pub fn close_all(&mut self) {

@@ -31,13 +31,9 @@ impl<P: Peers> Driver<P> {
             return;
         }
         let is_first = self.next_survey.is_none();
-        // Of those that are discovered, only such as have shown to work.
-        let mut discovered = self.discovery.servers();
-        discovered.retain(|server| self.record.is_good(server));
         let (trusted, strangers): (Vec<&Server>, Vec<&Server>) = self
             .servers
             .iter()
-            .chain(&discovered)
             .partition(|server| self.record.is_good(server) && self.peers.trusts(server));
         let operators: HashSet<&str> = trusted.iter().map(|one| one.operator.as_str()).collect();
         let is_short = operators.len() < self.needed();

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::super::draw::{Resting, for_id};
+use super::super::super::servers::Server;
+use super::super::draw::{Resting, fits, for_id};
 use super::super::{Fault, Link};
 use super::{
     IDS, Kept, LINGER, Leave, MOST_CLOSING, PING, Plan, REST_BROKEN, REST_LIAR, SEATS, Seating,
@@ -20,16 +21,16 @@ pub(super) struct Seats<L> {
 /// The place of one connection.
 pub(super) enum Seat<L> {
     Empty,
-    Opening { operator: String, number: u64 },
+    Opening { server: Server, number: u64 },
     Open { link: Arc<L>, pings: Instant },
 }
 
 impl<L: Link> Seat<L> {
-    fn operator(&self) -> Option<&str> {
+    fn server(&self) -> Option<&Server> {
         match self {
             Self::Empty => None,
-            Self::Opening { operator, .. } => Some(operator),
-            Self::Open { link, .. } => Some(&link.server().operator),
+            Self::Opening { server, .. } => Some(server),
+            Self::Open { link, .. } => Some(link.server()),
         }
     }
 
@@ -63,8 +64,8 @@ impl<L: Link> Plan<L> {
         };
         seats.asked = now;
         seats.resting.tidy(now);
-        let other = seats.seats.get(1 - index.min(1)).and_then(Seat::operator);
-        let other = other.map(str::to_owned).filter(|_| self.seats > 1);
+        let other = seats.seats.get(1 - index.min(1)).and_then(Seat::server);
+        let other = other.cloned().filter(|_| self.seats > 1);
         let Some(seat) = seats.seats.get_mut(index) else {
             return Seating::Nobody;
         };
@@ -73,13 +74,13 @@ impl<L: Link> Plan<L> {
             Seat::Opening { .. } => return Seating::Wait,
             _ => *seat = Seat::Empty,
         }
-        let fits = |kept: &Kept<L>| {
+        let is_fit = |kept: &Kept<L>| {
             let server = kept.link.server();
             kept.link.is_alive()
-                && other.as_deref() != Some(&server.operator)
+                && fits(server, other.as_ref())
                 && seats.resting.until(server, now).is_none()
         };
-        if let Some(at) = self.ready.iter().position(fits) {
+        if let Some(at) = self.ready.iter().position(is_fit) {
             let Kept { link, pings, .. } = self.ready.swap_remove(at);
             let taken = Arc::clone(&link);
             if let Some(seat) = seats.seats.get_mut(index) {
@@ -87,17 +88,17 @@ impl<L: Link> Plan<L> {
             }
             return Seating::Open(taken);
         }
-        let has_hope = self.roster.has_hope(other.as_deref());
+        let has_hope = self.roster.has_hope(other.as_ref());
         let server = for_id(
             &self.roster,
-            other.as_deref(),
+            other.as_ref(),
             &seats.resting,
             &self.resting,
             now,
             &mut self.random,
         );
         let Some(server) = server.cloned() else {
-            return match self.roster.has_strangers(other.as_deref()) {
+            return match self.roster.has_strangers(other.as_ref()) {
                 true => Seating::Strangers,
                 false => Seating::Nobody,
             };
@@ -109,7 +110,7 @@ impl<L: Link> Plan<L> {
         let number = self.leaves;
         if let Some(seat) = seats.seats.get_mut(index) {
             *seat = Seat::Opening {
-                operator: server.operator.clone(),
+                server: server.clone(),
                 number,
             };
         }
@@ -120,7 +121,7 @@ impl<L: Link> Plan<L> {
     /// has no seats. To ask is no use of them.
     pub fn seat_beside(&self, isolation: &IsolationId, operator: &str) -> Option<usize> {
         let seats = &self.ids.peek(isolation)?.seats;
-        let taken = |seat: &Seat<L>| seat.operator() == Some(operator);
+        let taken = |seat: &Seat<L>| seat.server().is_some_and(|one| one.operator == operator);
         seats.iter().position(|seat| !taken(seat))
     }
 

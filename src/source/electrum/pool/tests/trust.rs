@@ -152,27 +152,46 @@ fn a_discovered_server_is_used_where_no_listed_one_of_another_operator_works() {
 }
 
 #[test]
-fn a_discovered_server_has_one_operator_and_goes_when_nobody_names_it() {
+fn a_discovered_server_goes_when_it_is_not_named() {
     let listed = servers(&[("a", 1), ("b", 1)]);
     let mut world = World::wary(listed.clone(), 4);
     world.plan.meet(&listed[0], world.now);
-    let (one, other) = (discovered("d", 0), discovered("e", 0));
+    let (one, other) = (discovered("d", 0), discovered("d", 1));
     take_in(&mut world, &one);
-    let of_b = Server {
-        operator: "b".into(),
-        ..one.clone()
-    };
-    take_in(&mut world, &of_b);
     take_in(&mut world, &other);
+    world.plan.start(world.now);
+    world.run(seconds(120));
+    let ready = |world: &World| {
+        let ready = world.plan.ready().filter(|link| link.server == one);
+        ready.count()
+    };
+    let before = ready(&world);
+    assert!(before > 0);
+    let gone = world.plan.keep_discovered(std::slice::from_ref(&other));
+    assert_eq!((gone.len(), ready(&world)), (before, 0));
     for number in 0..20 {
-        let of = world.pair(&id(number)).map(|link| link.server.clone());
-        assert!(!of.contains(&one), "{of:?}");
-    }
-    world.plan.keep_discovered(std::slice::from_ref(&other));
-    for number in 20..40 {
         let of = world.pair(&id(number)).map(|link| link.server.clone());
         assert!(of.contains(&listed[0]) && of.contains(&other), "{of:?}");
     }
+    // One that was under way comes too late.
+    let link = Arc::clone(&gone[0]);
+    assert!(world.plan.opened(&one, Some(link), world.now).is_some());
+}
+
+/// Nobody is heard twice at one host.
+#[test]
+fn a_discovered_server_at_the_host_of_another_gets_no_seat_beside_it() {
+    let listed = servers(&[("a", 1)]);
+    let mut world = World::wary(listed.clone(), 4);
+    world.plan.meet(&listed[0], world.now);
+    let mut twin = discovered("d", 0);
+    twin.address.host = listed[0].address.host.to_uppercase();
+    twin.address.port += 1;
+    take_in(&mut world, &twin);
+    world.plan.set_seats(2);
+    world.plan.seat(&id(0), 0, true, world.now);
+    let second = world.plan.seat(&id(0), 1, true, world.now);
+    assert!(matches!(second, Seating::Nobody), "{second:?}");
 }
 
 /// At a start most of the servers that need no certificate are dead.

@@ -18,7 +18,7 @@ fn world_with(listed: &[&str]) -> (World, Vec<Arc<Host>>, Arc<Host>) {
     let all = [hosts.as_slice(), &[Arc::clone(&new)]].concat();
     let mut world = World::new(&all);
     world.driver.servers.retain(|server| *server != new.server);
-    let (discovery, warning) = Discovery::open(&world.driver.servers, true, None);
+    let (discovery, warning) = Discovery::open(&world.driver.servers, true, None, clock());
     assert_eq!(warning, None);
     world.driver.discovery = discovery;
     (world, hosts, new)
@@ -69,31 +69,122 @@ fn a_server_that_two_operators_name_is_a_second_operator() {
 }
 
 #[test]
-fn a_server_that_one_operator_names_is_that_operators() {
+fn a_server_that_one_operator_names_is_never_tried() {
     let (mut world, [a, b], new) = world();
     names(&a, &[&new]);
-    for _ in 0..2 {
+    for _ in 0..5 {
         world.sessions.close_all();
         assert!(world.settle());
     }
-    assert_eq!(asked(&a), 2, "once on each connection");
+    assert_eq!(asked(&a), 5, "once on each connection");
     b.is_down.store(true, SeqCst);
     assert!(!world.settle());
-    assert!(!world.settle());
-    assert_eq!((operators(&world), new.opened()), (vec!["a".to_owned()], 0));
-    // It can take the place of its operator's own.
     a.is_down.store(true, SeqCst);
     assert!(!world.settle());
-    assert_eq!(operators(&world), ["a"]);
-    assert!(new.opened() > 0);
-    // But not make another.
+    assert_eq!(new.opened(), 0);
+}
+
+/// The two have nobody to compare them with.
+#[test]
+fn a_discovered_server_does_not_count_by_itself() {
+    let (mut world, [a, b], new) = world();
+    world.driver.wanted = ElectrumOperators::Auto;
+    names(&a, &[&new]);
+    names(&b, &[&new]);
+    assert!(world.settle());
+    b.is_down.store(true, SeqCst);
+    assert!(world.settle());
+    let before = new.opened();
+    assert!(before > 0);
+    a.is_down.store(true, SeqCst);
+    for _ in 0..3 {
+        assert!(!world.settle());
+        assert_eq!(operators(&world), [] as [&str; 0]);
+    }
+    assert_eq!(new.opened(), before);
+    assert!(world.net.kept.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_listed_operator_takes_the_place_of_a_discovered_server() {
+    let (mut world, [a, b], new) = world();
+    names(&a, &[&new]);
+    names(&b, &[&new]);
+    assert!(world.settle());
+    b.is_down.store(true, SeqCst);
+    for _ in 0..3 {
+        assert!(world.settle());
+        assert_eq!(operators(&world), ["a", DISCOVERED]);
+    }
+    let warnings = world.told.lock().unwrap().clone();
+    let warnings = warnings
+        .iter()
+        .filter(|line| line.contains("which the other might run"));
+    assert_eq!(warnings.count(), 1, "once");
+    // It is there, but its chain cannot be compared.
     b.is_down.store(false, SeqCst);
+    b.play(|_, _, _, _| Some(Err(PeerError::Broken("x".into()))));
+    b.set(&parted(&trunk(30), 20, 30, 9));
+    assert!(world.settle());
+    assert_eq!(operators(&world), ["a", DISCOVERED]);
+    *b.trick.lock().unwrap() = None;
+    assert!(world.settle());
+    assert_eq!(operators(&world), ["a", "b"]);
+    assert_eq!(world.ledger.status().operators, ["a", "b"]);
+    assert!(
+        world.net.kept.lock().unwrap().is_empty(),
+        "lookups use it no more"
+    );
+}
+
+/// It answers where it was connected to before, if not on a new circuit.
+#[test]
+fn a_listed_operator_is_not_given_up_for_a_discovered_server() {
+    let (mut world, [a, b], new) = world();
+    names(&a, &[&new]);
+    names(&b, &[&new]);
+    assert!(world.settle());
+    b.refuses.store(true, SeqCst);
+    world.driver.change(&mut world.sessions);
+    assert_eq!(operators(&world), ["a", DISCOVERED, "b"]);
     assert!(world.settle());
     assert_eq!(operators(&world), ["a", "b"]);
 }
 
+/// However many are named: those that hang end together.
 #[test]
-fn discovered_servers_are_tried_when_the_listed_ones_run_short() {
+fn few_discovered_servers_are_tried_in_one_round() {
+    let chain = trunk(30);
+    let (a, b) = (Host::new("a", &chain), Host::new("b", &chain));
+    let many: Vec<_> = (0..20)
+        .map(|number| {
+            let mut server = stranger(&chain).server.clone();
+            server.address.host = format!("new{number}.example.net");
+            let host = Host::at(server, &chain);
+            host.refuses.store(true, SeqCst);
+            host
+        })
+        .collect();
+    let all = [&[Arc::clone(&a), Arc::clone(&b)], many.as_slice()].concat();
+    let mut world = World::new(&all);
+    world.driver.servers.truncate(2);
+    let (discovery, _) = Discovery::open(&world.driver.servers, true, None, clock());
+    world.driver.discovery = discovery;
+    let named: Vec<&Host> = many.iter().map(|host| &**host).collect();
+    names(&a, &named);
+    names(&b, &named);
+    assert!(world.settle());
+    b.is_down.store(true, SeqCst);
+    assert!(!world.settle());
+    let rested = world.net.rested.lock().unwrap().clone();
+    let tried = rested
+        .iter()
+        .filter(|one| one.standing == Standing::Discovered);
+    assert_eq!(tried.count(), 6);
+}
+
+#[test]
+fn discovered_servers_are_tried_when_all_listed_ones_were() {
     let (mut world, hosts, new) = world_with(&["a", "b", "c", "d"]);
     let (a, b) = (&hosts[0], &hosts[1]);
     names(a, &[&new]);
@@ -169,49 +260,33 @@ fn a_discovered_server_with_another_chain_is_not_admitted() {
     );
 }
 
-/// A server that nobody names any more is not used any more.
+/// A server that two do not name any more is not used any more.
 #[test]
-fn lookups_learn_which_servers_are_left() {
-    let (mut world, [a, b], new) = world();
-    names(&a, &[&new]);
-    names(&b, &[&new]);
-    assert!(world.settle());
-    let kept = |world: &World| world.net.kept.lock().unwrap().clone();
-    assert_eq!(kept(&world).len(), 1);
-    let other = stranger(&trunk(1));
-    let mut elsewhere = other.server.clone();
-    elsewhere.address.host = "other.example.org".into();
-    let other = Host::at(elsewhere, &trunk(1));
-    for host in [&a, &b] {
-        names(host, &[&other]);
-    }
-    world.sessions.close_all();
-    assert!(world.settle());
-    let hosts: Vec<_> = kept(&world)
-        .into_iter()
-        .map(|one| one.address.host)
-        .collect();
-    assert_eq!(hosts, ["other.example.org"]);
-}
-
-/// However quick it may be.
-#[test]
-fn a_discovered_server_does_not_take_the_place_of_a_listed_one_that_works() {
+fn a_server_that_is_not_named_any_more_is_left() {
     let (mut world, [a, b], new) = world();
     names(&a, &[&new]);
     names(&b, &[&new]);
     assert!(world.settle());
     b.is_down.store(true, SeqCst);
     assert!(world.settle());
-    let before = new.opened();
-    assert!(before > 0);
-    b.is_down.store(false, SeqCst);
-    // As the survey finds out.
-    world.driver.record.worked(&b.server);
-    for _ in 0..20 {
-        world.sessions.close_all();
-        assert!(world.settle());
-        assert_eq!(operators(&world), ["a", "b"]);
-    }
-    assert_eq!(new.opened(), before);
+    assert_eq!(operators(&world), ["a", DISCOVERED]);
+    let kept = world.net.kept.lock().unwrap().clone();
+    assert_eq!(kept.len(), 1);
+    // Others take its place among those that are kept of one operator.
+    let others: Vec<Arc<Host>> = (0..24)
+        .map(|number| {
+            let mut server = new.server.clone();
+            server.address.host = format!("other{number}.example.org");
+            Host::at(server, &trunk(1))
+        })
+        .collect();
+    names(&a, &others.iter().map(|host| &**host).collect::<Vec<_>>());
+    world
+        .sessions
+        .open
+        .iter_mut()
+        .for_each(|one| one.is_asked = false);
+    assert!(world.settle());
+    assert_eq!(operators(&world), ["a"]);
+    assert!(world.net.kept.lock().unwrap().is_empty());
 }
