@@ -48,7 +48,11 @@ pub fn notes(milestone: &Milestone) -> Vec<String> {
          --verify-all-headers verifies all of them"
             .to_owned()
     });
-    alone.into_iter().chain(sampled).collect()
+    let discovered = milestone.has_discovered.then(|| {
+        "one of the two operators is a discovered server, which the other might run".to_owned()
+    });
+    let notes = alone.into_iter().chain(discovered).chain(sampled);
+    notes.collect()
 }
 
 #[cfg(test)]
@@ -66,6 +70,7 @@ mod tests {
             work_since: None,
             is_sampled: false,
             operators: vec!["one".into(), "two".into()],
+            has_discovered: false,
         };
         let checkpoint = milestone.checkpoint;
         assert_eq!(
@@ -76,6 +81,9 @@ mod tests {
         let end = "\nwork a88f4530bb8eaceaffde5c50 since block 12\n";
         assert!(text(&milestone).ends_with(end));
         assert_eq!(notes(&milestone), [""; 0]);
+        milestone.has_discovered = true;
+        assert!(notes(&milestone)[0].contains("a discovered server"));
+        milestone.has_discovered = false;
         milestone.is_sampled = true;
         milestone.operators.pop();
         assert_eq!(notes(&milestone).len(), 2);

@@ -159,6 +159,8 @@ pub struct Milestone {
     pub work_since: Option<u32>,
     /// Whether a sample of the proofs of work was verified and not all.
     pub is_sampled: bool,
+    /// Whether one of the operators is a discovered server.
+    pub has_discovered: bool,
     /// Whose chains were compared.
     pub operators: Vec<String>,
 }

@@ -1,6 +1,7 @@
 //! A block deep in the verified chain, from which verification can start later.
 
 use super::check;
+use super::discovery::DISCOVERED;
 use super::sync::Ledger;
 use crate::chain::network::{Checkpoint, RETARGET_INTERVAL};
 use crate::snapshot::FailureKind;
@@ -32,6 +33,7 @@ pub(super) fn milestone(ledger: &Ledger, limit: &Limit) -> Result<Milestone, NoM
             work: total.unwrap_or(since),
             work_since: total.is_none().then_some(start),
             is_sampled,
+            has_discovered: operators.iter().any(|one| one == DISCOVERED),
             operators,
         })
     });
