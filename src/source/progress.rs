@@ -24,7 +24,7 @@ pub struct Progress {
     /// How many there are; 0 if that is not known.
     pub total: u64,
     /// Bytes that have come in since the source was started.
-    pub octets: u64,
+    pub bytes: u64,
     /// Bytes that later stages are expected to bring.
     pub later: u64,
 }

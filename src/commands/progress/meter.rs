@@ -22,7 +22,7 @@ const LONGEST: Duration = Duration::from_secs(99 * 3600);
 #[derive(Debug, Default)]
 pub struct Meter {
     /// Bytes that had come at a moment, the oldest first.
-    octets: VecDeque<(Instant, u64)>,
+    bytes: VecDeque<(Instant, u64)>,
     /// The first progress of the stage.
     first: Option<Progress>,
 }
@@ -41,7 +41,7 @@ pub struct Reading {
 impl Meter {
     /// Takes note of the progress at a moment.
     pub fn read(&mut self, now: Instant, progress: Progress) -> Reading {
-        let rate = self.rate(now, progress.octets);
+        let rate = self.rate(now, progress.bytes);
         let left = self.left(rate, progress);
         Reading {
             progress,
@@ -50,22 +50,22 @@ impl Meter {
         }
     }
 
-    fn rate(&mut self, now: Instant, octets: u64) -> Option<u64> {
-        self.octets.push_back((now, octets));
+    fn rate(&mut self, now: Instant, bytes: u64) -> Option<u64> {
+        self.bytes.push_back((now, bytes));
         // The newest that is older than the window is what it begins with.
-        while let Some(&(second, _)) = self.octets.get(1) {
+        while let Some(&(second, _)) = self.bytes.get(1) {
             if now.saturating_duration_since(second) < WINDOW {
                 break;
             }
-            self.octets.pop_front();
+            self.bytes.pop_front();
         }
-        let &(begun, before) = self.octets.front()?;
+        let &(begun, before) = self.bytes.front()?;
         let time = now.saturating_duration_since(begun);
         if time < SHORTEST {
             return None;
         }
         let milliseconds = time.as_millis().max(1);
-        let came = u128::from(octets.saturating_sub(before)) * 1000;
+        let came = u128::from(bytes.saturating_sub(before)) * 1000;
         u64::try_from(came / milliseconds).ok()
     }
 
@@ -83,13 +83,13 @@ impl Meter {
         if !matches!(progress.stage, Stage::Fetching | Stage::Proving) {
             return None;
         }
-        let octets = u128::from(progress.octets.saturating_sub(first.octets));
+        let bytes = u128::from(progress.bytes.saturating_sub(first.bytes));
         let done = u128::from(progress.done.saturating_sub(first.done));
         if done < FEWEST {
             return None;
         }
         let items = u128::from(progress.total.checked_sub(progress.done)?);
-        let rest = (items * octets).checked_div(done)?;
+        let rest = (items * bytes).checked_div(done)?;
         let rest = rest.saturating_add(progress.later.into());
         let seconds = rest.checked_div(rate?.into())?;
         let left = Duration::from_secs(u64::try_from(seconds).ok()?);
@@ -101,12 +101,12 @@ impl Meter {
 mod tests {
     use super::*;
 
-    fn fetching(done: u64, total: u64, octets: u64) -> Progress {
+    fn fetching(done: u64, total: u64, bytes: u64) -> Progress {
         Progress {
             stage: Stage::Fetching,
             done,
             total,
-            octets,
+            bytes,
             later: 0,
         }
     }
@@ -147,9 +147,9 @@ mod tests {
         let (mut meter, begun) = (Meter::default(), Instant::now());
         meter.read(begun, fetching(0, 1000, 0));
         meter.read(begun + seconds(10), fetching(900, 1000, 100_000));
-        let proving = |done, octets| Progress {
+        let proving = |done, bytes| Progress {
             stage: Stage::Proving,
-            ..fetching(done, 500, octets)
+            ..fetching(done, 500, bytes)
         };
         let read = meter.read(begun + seconds(11), proving(0, 100_000));
         assert_eq!(read.left, None);
@@ -200,6 +200,6 @@ mod tests {
             let now = begun + Duration::from_millis(200) * tick;
             meter.read(now, fetching(tick.into(), 20_000, u64::from(tick) * 200));
         }
-        assert!(meter.octets.len() < 100, "{}", meter.octets.len());
+        assert!(meter.bytes.len() < 100, "{}", meter.bytes.len());
     }
 }

@@ -131,7 +131,7 @@ mod tests {
                 stage: Stage::Fetching,
                 done,
                 total: 30_000,
-                octets: done * 1000,
+                bytes: done * 1000,
                 later: 0,
             })
         }

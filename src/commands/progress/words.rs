@@ -53,7 +53,7 @@ fn words(reading: &Reading, form: Form) -> String {
         (_, 0) => format!("{short} {done}"),
         _ => format!("{short} {done}/{total}"),
     }];
-    parts.push(Size(progress.octets).to_string());
+    parts.push(Size(progress.bytes).to_string());
     if let Some(rate) = reading.rate.filter(|_| form != Form::Shorter) {
         parts.push(Rate(rate).to_string());
     }
@@ -110,7 +110,7 @@ mod tests {
                 stage,
                 done,
                 total,
-                octets: 2_149_999,
+                bytes: 2_149_999,
                 later: 0,
             },
             rate: Some(48_999),
@@ -162,7 +162,7 @@ mod tests {
             progress: Progress {
                 done: u64::MAX,
                 total: u64::MAX,
-                octets: u64::MAX,
+                bytes: u64::MAX,
                 ..reading.progress
             },
             rate: Some(u64::MAX),
@@ -177,7 +177,7 @@ mod tests {
         let said = [0, 59, 60, 61, 7_199, 7_200].map(left);
         let expected = ["0 s", "59 s", "1 min", "2 min", "120 min", "2 h"];
         assert_eq!(said, expected.map(|time| format!("{time} left")));
-        let rate = |octets| Rate(octets).to_string();
+        let rate = |bytes| Rate(bytes).to_string();
         let said = [0, 999, 1_000, 999_999, 1_000_000].map(rate);
         assert_eq!(said, ["0 kB/s", "0 kB/s", "1 kB/s", "999 kB/s", "1.0 MB/s"]);
     }

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand::{Rng, RngExt};
 
-use super::state::{ELSEWHERE, State};
+use super::state::State;
 use crate::config::settings::NodeAddress;
 
 /// The file in the state directory, and its first line.
@@ -150,10 +150,7 @@ impl Memory {
             return;
         };
         // Under the lock, so that a newer file is not replaced by an older one.
-        let result = state.replace(FILE, text(&records).as_bytes());
-        *lock(&self.trouble) = result
-            .err()
-            .map(|error| format!("the file {FILE} cannot be written: {error}; {ELSEWHERE}"));
+        *lock(&self.trouble) = state.keep(FILE, &text(&records));
     }
 
     /// Takes the reason why the last change could not be written.

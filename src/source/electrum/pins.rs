@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use data_encoding::HEXLOWER;
 
-use super::state::{ELSEWHERE, State};
+use super::state::State;
 use super::wire::KeyHash;
 use crate::config::settings::NodeAddress;
 
@@ -131,10 +131,7 @@ impl Pins {
             return;
         };
         // Under the lock, so that a newer file is not replaced by an older one.
-        let result = state.replace(FILE, text(&known).as_bytes());
-        *lock(&self.trouble) = result
-            .err()
-            .map(|error| format!("the file {FILE} cannot be written: {error}; {ELSEWHERE}"));
+        *lock(&self.trouble) = state.keep(FILE, &text(&known));
     }
 
     /// Takes the reason why the last change could not be written. Pins are

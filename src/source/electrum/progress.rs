@@ -7,9 +7,9 @@ use crate::source::progress::{Progress, Stage};
 /// About what a header with its AuxPoW takes in a reply, in bytes.
 const SEALED: u64 = 4_000;
 
-/// How far it is; `None` once lookups can rely on the headers. `octets` have
+/// How far it is; `None` once lookups can rely on the headers. `bytes` have
 /// come in so far.
-pub(super) fn progress(ledger: &Ledger, octets: u64) -> Option<Progress> {
+pub(super) fn progress(ledger: &Ledger, bytes: u64) -> Option<Progress> {
     let status = ledger.status();
     status.obstacle.as_ref()?;
     let held = ledger.gauge.get();
@@ -37,7 +37,7 @@ pub(super) fn progress(ledger: &Ledger, octets: u64) -> Option<Progress> {
         stage,
         done,
         total,
-        octets,
+        bytes,
         later: later.saturating_mul(SEALED),
     })
 }
@@ -90,9 +90,9 @@ mod tests {
     fn each_stage_counts_its_own() {
         let headers = Headers::new(Network::Regtest, Network::Regtest.checkpoint());
         let ledger = Ledger::new(headers, 2, || 0);
-        let told = |octets| {
-            let progress = progress(&ledger, octets)?;
-            assert_eq!(progress.octets, octets);
+        let told = |bytes| {
+            let progress = progress(&ledger, bytes)?;
+            assert_eq!(progress.bytes, bytes);
             Some((
                 progress.stage,
                 progress.done,

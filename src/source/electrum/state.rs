@@ -81,6 +81,14 @@ impl State {
         Ok(Some(octets))
     }
 
+    /// Replaces a file's contents. Returns why that failed, for the user.
+    pub fn keep(&self, file: &str, text: &str) -> Option<String> {
+        let error = self.replace(file, text.as_bytes()).err()?;
+        Some(format!(
+            "the file {file} cannot be written: {error}; {ELSEWHERE}"
+        ))
+    }
+
     /// Puts a file with these contents in the place of an old one, so that at
     /// any moment, even if the machine fails, one of the two is there.
     ///

@@ -24,7 +24,7 @@ use rand::seq::SliceRandom;
 pub(super) use self::judge::{Place, place};
 use super::reply::Named;
 use super::servers::{Server, Standing};
-use super::state::{ELSEWHERE, State};
+use super::state::State;
 
 /// The file in the state directory, its first line, and that of older ones.
 const FILE: &str = "discovered";
@@ -206,10 +206,7 @@ impl Discovery {
             return None;
         }
         let state = self.state.as_ref()?;
-        let error = state.replace(FILE, text(&self.found).as_bytes()).err()?;
-        Some(format!(
-            "the file {FILE} cannot be written: {error}; {ELSEWHERE}"
-        ))
+        state.keep(FILE, &text(&self.found))
     }
 }
 

@@ -175,15 +175,18 @@ pub(super) fn push(
     for (index, header) in headers.iter().enumerate() {
         candidate
             .push(&chain, header, now)
-            .map_err(|error| match error {
-                // Between two replies even an honest server's chain can change.
-                HeaderError::Link if index == 0 => {
-                    PeerError::Broken("its chain changed meanwhile".into())
-                }
-                error => lie(error),
-            })?;
+            .map_err(|error| refused(index, error))?;
     }
     Ok(())
+}
+
+/// What it means that the header at this place in a reply is refused.
+pub(super) fn refused(index: usize, error: HeaderError) -> PeerError {
+    match error {
+        // Between two replies even an honest server's chain can change.
+        HeaderError::Link if index == 0 => PeerError::Broken("its chain changed meanwhile".into()),
+        error => lie(error),
+    }
 }
 
 /// An error in a server's header, for the user.

@@ -13,13 +13,12 @@ use bitcoin::block::Header;
 use rand::seq::SliceRandom;
 
 use super::super::servers::Server;
-use super::catch_up::{PATIENCE, adopt, is_too_slow, lie, tip};
+use super::catch_up::{PATIENCE, adopt, is_too_slow, refused, tip};
 use super::driver::{Driver, Pace};
 use super::gauge::Held;
 use super::ledger::Ledger;
 use super::peer::{Peer, PeerError, Peers};
 use super::sessions::{Session, Sessions};
-use crate::chain::rules::HeaderError;
 use crate::chain::sample::{Linked, ProofError, Sampled};
 use crate::chain::sealed::SealedHeader;
 use crate::platform;
@@ -252,12 +251,7 @@ impl<P: Peers> Driver<P> {
         for (index, header) in headers.iter().enumerate() {
             linked
                 .push(&chain, header, now)
-                .map_err(|error| match error {
-                    HeaderError::Link if index == 0 => {
-                        PeerError::Broken("its chain changed meanwhile".into())
-                    }
-                    error => lie(error),
-                })?;
+                .map_err(|error| refused(index, error))?;
         }
         Ok(())
     }
