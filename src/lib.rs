@@ -65,7 +65,7 @@
 //! use ncprop279::scheduler::{Limits, Scheduler, Timekeeper};
 //! use ncprop279::policy::{Query, Verdict};
 //! use ncprop279::snapshot::{Absence, FetchFailure, Fetched, NameKey};
-//! use ncprop279::source::{Finding, Limit, Source};
+//! use ncprop279::source::{Finding, Bounds, Source};
 //!
 //! /// Knows one name.
 //! struct One;
@@ -75,7 +75,7 @@
 //!         &self,
 //!         isolation: &IsolationId,
 //!         key: &NameKey,
-//!         limit: &Limit,
+//!         limit: &Bounds,
 //!     ) -> Result<Fetched, FetchFailure> {
 //!         // Connections that others could see are kept apart by `isolation`,
 //!         // and nothing here takes longer than until `limit.deadline`.
@@ -85,7 +85,7 @@
 //!         })
 //!     }
 //!
-//!     fn check(&self, limit: &Limit) -> Vec<Finding> {
+//!     fn check(&self, limit: &Bounds) -> Vec<Finding> {
 //!         vec![Finding::ok("names", "there is one")]
 //!     }
 //! }

@@ -21,9 +21,9 @@ use ncprop279::log::{Level, Log};
 use ncprop279::platform::Stream;
 use ncprop279::scheduler::Timekeeper;
 use ncprop279::source::electrum::ElectrumSource;
+use ncprop279::source::logged::LoggedSource;
 use ncprop279::source::names_file::NamesFile;
 use ncprop279::source::rpc::RpcSource;
-use ncprop279::source::told::Told;
 use ncprop279::source::{Finding, Health, Source};
 use ncprop279::{platform, text, zone};
 
@@ -96,8 +96,8 @@ impl Terminal {
     }
 
     /// The source, which tells the log of its requests.
-    fn told(&self, settings: &Settings) -> Told {
-        Told::new(source(settings, self.log.clone()), self.log.clone())
+    fn told(&self, settings: &Settings) -> LoggedSource {
+        LoggedSource::new(source(settings, self.log.clone()), self.log.clone())
     }
 
     /// Does the work, and shows the source's progress meanwhile.

@@ -25,7 +25,7 @@ use ncprop279::log::Log;
 use ncprop279::policy::{Query, Step, Verdict, resolve};
 use ncprop279::scheduler::{CacheLimits, Client, Limits, Scheduler, Timekeeper};
 use ncprop279::snapshot::{Absence, Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
-use ncprop279::source::{Finding, Limit, Source};
+use ncprop279::source::{Bounds, Finding, Source};
 use serde::Deserialize;
 
 const TTL: Duration = Duration::from_secs(600);
@@ -80,12 +80,12 @@ impl Source for Names {
         &self,
         _isolation: &IsolationId,
         key: &NameKey,
-        _limit: &Limit,
+        _limit: &Bounds,
     ) -> Result<Fetched, FetchFailure> {
         self.of(key)
     }
 
-    fn check(&self, _limit: &Limit) -> Vec<Finding> {
+    fn check(&self, _limit: &Bounds) -> Vec<Finding> {
         Vec::new()
     }
 }

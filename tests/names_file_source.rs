@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use ncprop279::isolation::IsolationId;
 use ncprop279::snapshot::{Absence, FailureKind, FetchFailure, Fetched, NameKey};
 use ncprop279::source::names_file::NamesFile;
-use ncprop279::source::{Cancel, Limit, Source};
+use ncprop279::source::{Bounds, Cancel, Source};
 
 struct Fixture {
     _directory: tempfile::TempDir,
@@ -37,7 +37,7 @@ impl Fixture {
     }
 
     fn fetch(&self, name: &str) -> Result<Fetched, FetchFailure> {
-        let limit = Limit {
+        let limit = Bounds {
             due: Instant::now() + Duration::from_secs(30),
             deadline: Instant::now() + Duration::from_secs(30),
             cancel: Cancel::new(),

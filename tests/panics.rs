@@ -17,7 +17,7 @@ use ncprop279::isolation::IsolationId;
 use ncprop279::log::Log;
 use ncprop279::scheduler::Timekeeper;
 use ncprop279::snapshot::{FetchFailure, Fetched, NameKey};
-use ncprop279::source::{Finding, Limit, Source};
+use ncprop279::source::{Bounds, Finding, Source};
 
 /// Panics at one name and knows every other.
 struct Fragile;
@@ -27,14 +27,14 @@ impl Source for Fragile {
         &self,
         _isolation: &IsolationId,
         key: &NameKey,
-        _limit: &Limit,
+        _limit: &Bounds,
     ) -> Result<Fetched, FetchFailure> {
         assert_ne!(key.as_str(), "d/bug", "this panic is meant");
         let value = br#"{"ip":"93.184.216.34"}"#;
         Ok(Fetched::Value(value.as_slice().into()))
     }
 
-    fn check(&self, _limit: &Limit) -> Vec<Finding> {
+    fn check(&self, _limit: &Bounds) -> Vec<Finding> {
         Vec::new()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::source::{Cancel, Finding, Health, Limit, RESULT, Source};
+use crate::source::{Bounds, Cancel, Finding, Health, RESULT, Source};
 use crate::text::{printable, wrap};
 
 use super::WIDTH;
@@ -14,7 +14,7 @@ const INDENT: usize = 18;
 /// they cannot be.
 pub fn run(timeout: Duration, source: &dyn Source) -> Vec<Finding> {
     let deadline = super::deadline(timeout);
-    let findings = source.check(&Limit {
+    let findings = source.check(&Bounds {
         due: deadline,
         deadline,
         cancel: Cancel::new(),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::source::{Cancel, Limit, Milestone, NoMilestone, Source};
+use crate::source::{Bounds, Cancel, Milestone, NoMilestone, Source};
 
 /// Finds the block.
 ///
@@ -11,7 +11,7 @@ use crate::source::{Cancel, Limit, Milestone, NoMilestone, Source};
 /// The source has no block headers, or not yet enough of them.
 pub fn run(timeout: Duration, source: &dyn Source) -> Result<Milestone, NoMilestone> {
     let deadline = super::deadline(timeout);
-    source.milestone(&Limit {
+    source.milestone(&Bounds {
         due: deadline,
         deadline,
         cancel: Cancel::new(),

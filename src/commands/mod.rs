@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::snapshot::{Entry, NameKey, Snapshot};
-use crate::source::{Cancel, Limit, Source};
+use crate::source::{Bounds, Cancel, Source};
 
 /// Columns of a line.
 const WIDTH: usize = 80;
@@ -38,7 +38,7 @@ fn fetch(
     log: &mut Vec<Fetch>,
 ) {
     for key in keys {
-        let limit = Limit {
+        let limit = Bounds {
             due: deadline,
             deadline,
             cancel: Cancel::new(),

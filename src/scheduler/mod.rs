@@ -20,7 +20,7 @@ use crate::log::Log;
 use crate::platform;
 use crate::policy::{Answer, Evaluation, Query, Step, Verdict};
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
-use crate::source::{Heard, Source, told};
+use crate::source::{Heard, Source, logged};
 
 use self::trouble::Troubles;
 
@@ -310,12 +310,12 @@ impl Shared {
 
     fn fetch(&self, job: &Job) -> Result<Heard, FetchFailure> {
         let begin = Instant::now();
-        told::begin(&self.log, job.number(), &job.isolation, &job.key);
+        logged::begin(&self.log, job.number(), &job.isolation, &job.key);
         let source = &self.source;
         let fetch = || source.fetch_to_keep(&job.isolation, &job.key, &job.limit);
         let result = catch_unwind(AssertUnwindSafe(fetch)).unwrap_or_else(|_| Err(bug()));
         let known = result.as_ref().map(|heard| &heard.fetched);
-        told::end(&self.log, job.number(), known, begin.elapsed());
+        logged::end(&self.log, job.number(), known, begin.elapsed());
         self.troubles.note(&self.log, &result, Instant::now());
         result
     }

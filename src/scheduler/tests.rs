@@ -4,7 +4,7 @@ use std::sync::mpsc::{Sender, channel};
 
 use super::*;
 use crate::snapshot::Fetched;
-use crate::source::{Finding, Limit};
+use crate::source::{Bounds, Finding};
 
 #[derive(Debug, PartialEq, Eq)]
 enum Event {
@@ -16,7 +16,7 @@ enum Event {
 struct Telling(Sender<Event>);
 
 impl Source for Telling {
-    fn fetch(&self, _: &IsolationId, _: &NameKey, _: &Limit) -> Result<Fetched, FetchFailure> {
+    fn fetch(&self, _: &IsolationId, _: &NameKey, _: &Bounds) -> Result<Fetched, FetchFailure> {
         Ok(Fetched::Value(br#"{"ip":"192.0.2.1"}"#.as_slice().into()))
     }
 
@@ -26,7 +26,7 @@ impl Source for Telling {
         self.0.send(Event::Forgotten(isolation.clone())).unwrap();
     }
 
-    fn check(&self, _: &Limit) -> Vec<Finding> {
+    fn check(&self, _: &Bounds) -> Vec<Finding> {
         Vec::new()
     }
 }

@@ -5,13 +5,13 @@
 //! I/O; it is called from worker threads only.
 
 pub mod electrum;
+pub mod logged;
 mod name_show;
 pub mod names_file;
 pub mod progress;
 mod proxy;
 pub mod rpc;
 mod socks;
-pub mod told;
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::snapshot::{FetchFailure, Fetched, NameKey};
 
 /// How long a fetch may take, and whether anybody still wants it.
 #[derive(Debug, Clone)]
-pub struct Limit {
+pub struct Bounds {
     /// The moment at which the first query that waits for it is to be
     /// answered. What comes later is kept for the client that asks again.
     pub due: Instant,
@@ -210,7 +210,7 @@ pub trait Source: Send + Sync {
         &self,
         isolation: &IsolationId,
         key: &NameKey,
-        limit: &Limit,
+        limit: &Bounds,
     ) -> Result<Fetched, FetchFailure>;
 
     /// As [`Source::fetch`], for a caller that keeps what it is given: also
@@ -224,7 +224,7 @@ pub trait Source: Send + Sync {
         &self,
         isolation: &IsolationId,
         key: &NameKey,
-        limit: &Limit,
+        limit: &Bounds,
     ) -> Result<Heard, FetchFailure> {
         self.fetch(isolation, key, limit).map(Heard::from)
     }
@@ -245,7 +245,7 @@ pub trait Source: Send + Sync {
     /// Tries the source out without looking a name up at anybody else, and
     /// says how well each part of it works; last, if nothing keeps lookups from
     /// working, how names are looked up ([`Finding::result`]).
-    fn check(&self, limit: &Limit) -> Vec<Finding>;
+    fn check(&self, limit: &Bounds) -> Vec<Finding>;
 
     /// How far the source is with what lookups have to wait for; `None` if they
     /// need not wait, or it is not known how long. It only looks, and does not
@@ -258,7 +258,7 @@ pub trait Source: Send + Sync {
     ///
     /// # Errors
     /// The source has no block headers, or not enough of them in time.
-    fn milestone(&self, _limit: &Limit) -> Result<Milestone, NoMilestone> {
+    fn milestone(&self, _limit: &Bounds) -> Result<Milestone, NoMilestone> {
         Err(NoMilestone::OtherSource)
     }
 

@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 
 use self::names::Names;
 use self::stamp::Stamp;
-use super::{Finding, Limit, Source};
+use super::{Bounds, Finding, Source};
 use crate::isolation::IsolationId;
 use crate::platform;
 use crate::snapshot::{Absence, FailureKind, FetchFailure, Fetched, NameKey};
@@ -122,7 +122,7 @@ impl Inner {
     }
 
     /// The names in the file, which is read now if it must be.
-    fn names(self: &Arc<Self>, limit: &Limit) -> Result<Arc<Names>, FetchFailure> {
+    fn names(self: &Arc<Self>, limit: &Bounds) -> Result<Arc<Names>, FetchFailure> {
         self.unless_it_still_fails()?;
         let mut state = self.lock();
         loop {
@@ -205,7 +205,7 @@ impl Source for NamesFile {
         &self,
         _isolation: &IsolationId,
         key: &NameKey,
-        limit: &Limit,
+        limit: &Bounds,
     ) -> Result<Fetched, FetchFailure> {
         match self.0.names(limit)?.get(key.as_str()) {
             None => Ok(Fetched::Absent(Absence::NeverExisted)),
@@ -217,7 +217,7 @@ impl Source for NamesFile {
         }
     }
 
-    fn check(&self, limit: &Limit) -> Vec<Finding> {
+    fn check(&self, limit: &Bounds) -> Vec<Finding> {
         match self.0.names(limit) {
             Ok(names) => findings(&names, &self.0.path),
             Err(failure) => {

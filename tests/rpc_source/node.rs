@@ -11,7 +11,7 @@ use ncprop279::isolation::IsolationId;
 use ncprop279::log::Log;
 use ncprop279::snapshot::{FetchFailure, Fetched, NameKey};
 use ncprop279::source::rpc::RpcSource;
-use ncprop279::source::{Cancel, Limit, Source};
+use ncprop279::source::{Bounds, Cancel, Source};
 use serde_json::Value;
 
 /// The bound of everything that is waited for; no test needs nearly as much.
@@ -254,8 +254,8 @@ pub fn id(text: &str) -> IsolationId {
     IsolationId::parse(text.as_bytes()).unwrap()
 }
 
-pub fn limit() -> Limit {
-    Limit {
+pub fn limit() -> Bounds {
+    Bounds {
         due: Instant::now() + PATIENCE,
         deadline: Instant::now() + PATIENCE,
         cancel: Cancel::new(),

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ncprop279::config::settings::DialectSetting;
-use ncprop279::source::{Cancel, Limit, Source};
+use ncprop279::source::{Bounds, Cancel, Source};
 
 use super::rpc::{check_failure, question, source};
 
@@ -23,7 +23,7 @@ pub fn http(data: &[u8]) {
     let port = port();
     let (isolation, key) = question();
     let deadline = Instant::now() + Duration::from_secs(5);
-    let limit = Limit {
+    let limit = Bounds {
         due: deadline,
         deadline,
         cancel: Cancel::new(),

@@ -36,9 +36,9 @@ fn is_printable(text: &str) -> bool {
 }
 
 /// A limit in the past: whatever would take I/O fails at once.
-fn expired() -> ncprop279::source::Limit {
+fn expired() -> ncprop279::source::Bounds {
     let now = std::time::Instant::now();
-    ncprop279::source::Limit {
+    ncprop279::source::Bounds {
         due: now,
         deadline: now,
         cancel: ncprop279::source::Cancel::new(),

@@ -111,17 +111,17 @@ mod tests {
     use crate::isolation::IsolationId;
     use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
     use crate::source::progress::{Progress, Stage};
-    use crate::source::{Finding, Limit};
+    use crate::source::{Bounds, Finding};
 
     /// Brings a hundred headers, and as many kilobytes, with each look.
     struct Steady(AtomicU64);
 
     impl Source for Steady {
-        fn fetch(&self, _: &IsolationId, _: &NameKey, _: &Limit) -> Result<Fetched, FetchFailure> {
+        fn fetch(&self, _: &IsolationId, _: &NameKey, _: &Bounds) -> Result<Fetched, FetchFailure> {
             Err(FetchFailure::new(FailureKind::NotReady, "none"))
         }
 
-        fn check(&self, _: &Limit) -> Vec<Finding> {
+        fn check(&self, _: &Bounds) -> Vec<Finding> {
             Vec::new()
         }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{Activity, Common, FetchId, LookupId, Timer};
 use crate::isolation::IsolationId;
 use crate::snapshot::{Entry, FetchFailure, NameKey};
-use crate::source::{Cancel, Heard, Limit};
+use crate::source::{Bounds, Cancel, Heard};
 
 /// The first pause before a failed fetch is tried again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -29,7 +29,7 @@ pub struct Job {
     /// Which name.
     pub key: NameKey,
     /// How long it may take.
-    pub limit: Limit,
+    pub limit: Bounds,
 }
 
 impl Job {
@@ -136,7 +136,7 @@ impl Activity {
                 due = due.into_iter().chain(dues).min();
             }
         }
-        let limit = Limit {
+        let limit = Bounds {
             // Nobody waits for what goes on for nobody.
             due: due.unwrap_or(deadline),
             deadline,

@@ -10,7 +10,7 @@ use super::state::ELSEWHERE;
 use super::sync::{Ledger, Obstacle, Status};
 use crate::isolation::IsolationId;
 use crate::snapshot::FetchFailure;
-use crate::source::{Finding, Health, Limit};
+use crate::source::{Bounds, Finding, Health};
 use crate::text::Age;
 
 /// How long it may take until anything comes from any server. Who asked for
@@ -18,7 +18,7 @@ use crate::text::Age;
 pub(super) const SILENCE: Duration = Duration::from_secs(60);
 
 /// Waits until lookups would work, or the time is up, and says how things are.
-pub(super) fn check(shared: &Shared, servers: &[Server], limit: &Limit) -> Vec<Finding> {
+pub(super) fn check(shared: &Shared, servers: &[Server], limit: &Bounds) -> Vec<Finding> {
     // What keeps it from working is found below.
     let works = settle(&shared.ledger, limit, SILENCE).is_ok();
     let status = shared.ledger.status();
@@ -63,10 +63,10 @@ pub(super) fn check(shared: &Shared, servers: &[Server], limit: &Limit) -> Vec<F
 /// no server has told anything after `silence`, the rest is not waited for.
 pub(super) fn settle(
     ledger: &Ledger,
-    limit: &Limit,
+    limit: &Bounds,
     silence: Duration,
 ) -> Result<u32, FetchFailure> {
-    let first = Limit {
+    let first = Bounds {
         deadline: limit.deadline.min(Instant::now() + silence),
         ..limit.clone()
     };
@@ -188,7 +188,7 @@ fn headers(status: &Status, is_short: bool) -> Finding {
 
 /// Opens the connections that an isolation id would have, asks nothing on
 /// them, and gives the servers at their other ends.
-fn links(shared: &Shared, limit: &Limit) -> Result<Vec<Server>, FetchFailure> {
+fn links(shared: &Shared, limit: &Bounds) -> Result<Vec<Server>, FetchFailure> {
     let isolation = IsolationId::shared();
     let servers = (0..shared.pool.seats())
         .map(|index| {
@@ -281,9 +281,9 @@ mod tests {
     use crate::chain::network::Network;
     use crate::source::Cancel;
 
-    fn hour() -> Limit {
+    fn hour() -> Bounds {
         let end = Instant::now() + Duration::from_secs(3600);
-        Limit {
+        Bounds {
             due: end,
             deadline: end,
             cancel: Cancel::new(),

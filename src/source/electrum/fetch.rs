@@ -14,7 +14,7 @@ use super::wire::Connection;
 use crate::isolation::IsolationId;
 use crate::platform;
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
-use crate::source::{Cancel, Heard, Limit};
+use crate::source::{Bounds, Cancel, Heard};
 
 /// How often the waiting thread looks whether anybody still wants the answer.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -61,7 +61,7 @@ pub(super) fn fetch(
     shared: &Arc<Shared>,
     isolation: &IsolationId,
     key: &NameKey,
-    limit: &Limit,
+    limit: &Bounds,
 ) -> Result<Outcome, FetchFailure> {
     let begun = Instant::now();
     let times = Times::new(begun, limit);
@@ -69,7 +69,7 @@ pub(super) fn fetch(
     // Set when a value stands without the other server.
     let overdue = Cancel::new();
     // Set when this returns: a server that is still silent is not waited for.
-    let own = Limit {
+    let own = Bounds {
         cancel: Cancel::new(),
         ..limit.clone()
     };
@@ -148,7 +148,7 @@ pub(super) struct Times {
 }
 
 impl Times {
-    pub fn new(begun: Instant, limit: &Limit) -> Self {
+    pub fn new(begun: Instant, limit: &Bounds) -> Self {
         let left = limit.due.saturating_duration_since(begun);
         Self {
             begun,
@@ -293,7 +293,7 @@ pub(super) struct Asking<'a> {
     /// Servers that may be tried.
     pub attempts: usize,
     pub times: Times,
-    pub limit: &'a Limit,
+    pub limit: &'a Bounds,
     /// Set if the server is not waited for any longer because it is too slow.
     pub overdue: &'a Cancel,
 }
@@ -419,7 +419,7 @@ mod tests {
     fn the_second_has_twice_the_time_of_the_first_within_bounds() {
         let begun = Instant::now();
         let end = begun + Duration::from_secs(20);
-        let limit = Limit {
+        let limit = Bounds {
             due: end,
             deadline: end,
             cancel: Cancel::new(),

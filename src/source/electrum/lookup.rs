@@ -17,7 +17,7 @@ use super::verdict::{
 use super::wire::{CallError, Connection, Reply, Request, ServerError};
 use crate::chain::network::Network;
 use crate::snapshot::{FetchFailure, NameKey};
-use crate::source::Limit;
+use crate::source::Bounds;
 
 /// The JSON-RPC error of a server that does not know a method.
 const NO_SUCH_METHOD: i64 = -32601;
@@ -110,7 +110,7 @@ pub(super) struct Lookup<'a> {
     pub network: Network,
     pub confirmations: u32,
     pub ledger: &'a Ledger,
-    pub limit: &'a Limit,
+    pub limit: &'a Bounds,
     /// How long headers are waited for.
     pub patience: Instant,
 }
@@ -277,7 +277,7 @@ impl Lookup<'_> {
 
     /// The terms by which operations count, once there is a chain to judge by.
     fn terms(&self) -> Result<Terms, LookupError> {
-        let limit = Limit {
+        let limit = Bounds {
             deadline: self.patience.min(self.limit.deadline),
             ..self.limit.clone()
         };

@@ -5,14 +5,14 @@ use super::discovery::DISCOVERED;
 use super::sync::Ledger;
 use crate::chain::network::{Checkpoint, RETARGET_INTERVAL};
 use crate::snapshot::FailureKind;
-use crate::source::{Limit, Milestone, NoMilestone};
+use crate::source::{Bounds, Milestone, NoMilestone};
 
 /// How many blocks are on top of it: two weeks of work.
 const DEPTH: u32 = RETARGET_INTERVAL;
 
 /// Waits until lookups could rely on the chain, and takes the newest block that
 /// is deep enough.
-pub(super) fn milestone(ledger: &Ledger, limit: &Limit) -> Result<Milestone, NoMilestone> {
+pub(super) fn milestone(ledger: &Ledger, limit: &Bounds) -> Result<Milestone, NoMilestone> {
     check::settle(ledger, limit, check::SILENCE).map_err(|failure| match failure.kind {
         FailureKind::NotReady => NoMilestone::NotReady(failure),
         _ => NoMilestone::Unreachable(failure),

@@ -55,7 +55,7 @@ use self::store::HeaderFile;
 use self::sync::{Driver, Ledger, Record, Sampling, needed};
 use self::wire::Dialer;
 use super::progress::Progress;
-use super::{Cancel, Finding, Heard, Learned, Limit, Milestone, NoMilestone, Source, proxy};
+use super::{Bounds, Cancel, Finding, Heard, Learned, Milestone, NoMilestone, Source, proxy};
 use crate::chain::headers::Headers;
 use crate::chain::network::Network;
 use crate::config::settings::{ElectrumOperators, ElectrumSettings, NodeAddress};
@@ -284,7 +284,7 @@ impl Source for ElectrumSource {
         &self,
         isolation: &IsolationId,
         key: &NameKey,
-        limit: &Limit,
+        limit: &Bounds,
     ) -> Result<Fetched, FetchFailure> {
         fetch::fetch(self.0.shared(), isolation, key, limit)
             .map(|outcome| Fetched::from(outcome.account))
@@ -294,7 +294,7 @@ impl Source for ElectrumSource {
         &self,
         isolation: &IsolationId,
         key: &NameKey,
-        limit: &Limit,
+        limit: &Bounds,
     ) -> Result<Heard, FetchFailure> {
         let outcome = fetch::fetch(self.0.shared(), isolation, key, limit)?;
         let heard = Heard::from(&outcome);
@@ -327,7 +327,7 @@ impl Source for ElectrumSource {
         }
     }
 
-    fn check(&self, limit: &Limit) -> Vec<Finding> {
+    fn check(&self, limit: &Bounds) -> Vec<Finding> {
         if let Some(proxy) = &self.0.settings.proxy
             && let Some(obstacle) = proxy::obstacle(proxy, limit)
         {
@@ -343,7 +343,7 @@ impl Source for ElectrumSource {
         progress::progress(&shared.ledger, received)
     }
 
-    fn milestone(&self, limit: &Limit) -> Result<Milestone, NoMilestone> {
+    fn milestone(&self, limit: &Bounds) -> Result<Milestone, NoMilestone> {
         if let Some(proxy) = &self.0.settings.proxy
             && let Some(Finding { what, remedy, .. }) = proxy::obstacle(proxy, limit)
         {

@@ -17,7 +17,7 @@ use super::{Inner, Shared};
 use crate::isolation::IsolationId;
 use crate::platform;
 use crate::snapshot::{Fetched, NameKey};
-use crate::source::{Cancel, Limit};
+use crate::source::{Bounds, Cancel};
 
 /// How long a value is asked for again: no longer than it is kept.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -172,7 +172,7 @@ fn attempt(
 ) -> Option<Account> {
     let now = Instant::now();
     let deadline = until.min(now + ATTEMPT);
-    let limit = Limit {
+    let limit = Bounds {
         due: deadline,
         deadline,
         cancel: cancel.clone(),

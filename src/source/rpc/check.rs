@@ -14,7 +14,7 @@ use super::{NEWER, Node, Question, TOO_OLD, shown};
 use crate::config::settings::{Credentials, DialectSetting};
 use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure, NameKey};
-use crate::source::{Finding, Health, Limit, proxy};
+use crate::source::{Bounds, Finding, Health, proxy};
 use crate::text::clip;
 
 /// A name to try the call with. Namecoin Core looks it up in its own copy of
@@ -43,7 +43,7 @@ struct ChainInfo {
 }
 
 /// Tries the node out. Later steps are left out after one that fails for good.
-pub fn check(source: &Node, limit: &Limit) -> Vec<Finding> {
+pub fn check(source: &Node, limit: &Bounds) -> Vec<Finding> {
     if let Some(proxy) = &source.settings.proxy
         && let Some(obstacle) = proxy::obstacle(proxy, limit)
     {
@@ -59,7 +59,7 @@ pub fn check(source: &Node, limit: &Limit) -> Vec<Finding> {
 }
 
 /// How names are looked up, as far as it comes to that.
-fn steps(source: &Node, limit: &Limit, found: &mut Vec<Finding>) -> Option<String> {
+fn steps(source: &Node, limit: &Bounds, found: &mut Vec<Finding>) -> Option<String> {
     let key = NameKey::new(HARMLESS)?;
     let setting = source.settings.dialect;
     let probe = match setting {
@@ -121,13 +121,13 @@ fn steps(source: &Node, limit: &Limit, found: &mut Vec<Finding>) -> Option<Strin
     }
 }
 
-fn call(source: &Node, request: &str, limit: &Limit) -> Result<HttpReply, FetchFailure> {
+fn call(source: &Node, request: &str, limit: &Bounds) -> Result<HttpReply, FetchFailure> {
     let (_, answer) = source.call(request, &Purpose::Node, limit)?;
     Ok(answer)
 }
 
 /// The result of a method without parameters; `None` if there is none.
-fn ask<T: DeserializeOwned>(source: &Node, method: &str, limit: &Limit) -> Option<T> {
+fn ask<T: DeserializeOwned>(source: &Node, method: &str, limit: &Bounds) -> Option<T> {
     let answer = call(source, &dialect::request(method, &json!([])), limit).ok()?;
     match Reply::parse(&answer.body)? {
         Reply::Result(result) => serde_json::from_str(result.get()).ok(),
@@ -175,7 +175,7 @@ fn unreachable(source: &Node, failure: &FetchFailure) -> Finding {
 fn core(
     source: &Node,
     state: Option<NodeState>,
-    limit: &Limit,
+    limit: &Bounds,
     found: &mut Vec<Finding>,
 ) -> String {
     let info: Option<NetworkInfo> = ask(source, "getnetworkinfo", limit);
@@ -236,7 +236,7 @@ fn newest(height: i64) -> String {
     format!(", whose newest block is {height}")
 }
 
-fn electrum(source: &Node, limit: &Limit, found: &mut Vec<Finding>) -> Option<String> {
+fn electrum(source: &Node, limit: &Bounds, found: &mut Vec<Finding>) -> Option<String> {
     let info = match source.info(limit) {
         Ok(info) => info,
         Err(failure) => {

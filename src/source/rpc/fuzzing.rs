@@ -9,7 +9,7 @@ use super::{Asked, Question, RpcSource};
 use crate::config::settings::DialectSetting;
 use crate::isolation::IsolationId;
 use crate::snapshot::{FetchFailure, Fetched, NameKey};
-use crate::source::Limit;
+use crate::source::Bounds;
 
 /// What `source` makes of an HTTP answer to a question for `key` that was
 /// asked in a dialect; `None` if the node refuses the dialect.
@@ -25,7 +25,7 @@ pub fn take(
     dialect: DialectSetting,
     isolation: &IsolationId,
     key: &NameKey,
-    limit: &Limit,
+    limit: &Bounds,
 ) -> Result<Option<Fetched>, FetchFailure> {
     let node = &source.0;
     let secret = node.keyring.current()?;

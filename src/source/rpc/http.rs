@@ -12,7 +12,7 @@ use super::connections::{Connections, MAX_IDLE_AGE, Purpose};
 use super::credentials::Secret;
 use crate::config::settings::NodeAddress;
 use crate::snapshot::{FailureKind, FetchFailure};
-use crate::source::Limit;
+use crate::source::Bounds;
 
 /// The longest answer that is read, in bytes without the header.
 const MAX_BODY: u64 = 1 << 20;
@@ -70,7 +70,7 @@ impl Http {
         secret: &Secret,
         body: &str,
         purpose: &Purpose,
-        limit: &Limit,
+        limit: &Bounds,
     ) -> Result<HttpReply, FetchFailure> {
         match self.attempt(secret, body, purpose, limit, MAX_IDLE_AGE)? {
             Ok(reply) => Ok(reply),
@@ -89,7 +89,7 @@ impl Http {
         secret: &Secret,
         body: &str,
         purpose: &Purpose,
-        limit: &Limit,
+        limit: &Bounds,
         max_idle_age: Duration,
     ) -> Result<Result<HttpReply, ureq::Error>, FetchFailure> {
         if limit.cancel.is_set() {
@@ -150,7 +150,7 @@ impl Http {
         }
     }
 
-    fn failure(&self, error: &ureq::Error, limit: &Limit) -> FetchFailure {
+    fn failure(&self, error: &ureq::Error, limit: &Bounds) -> FetchFailure {
         use ureq::Error;
         let address = &self.address;
         let (kind, message) = match error {

@@ -12,7 +12,7 @@ use super::dialect;
 use super::reply::{self, Reply};
 use super::sync::Info;
 use crate::snapshot::FetchFailure;
-use crate::source::Limit;
+use crate::source::Bounds;
 
 /// What keeps different ids apart at the servers, or does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Isolating {
     ///
     /// # Errors
     /// It did not answer. That it answers with an error is no failure.
-    pub fn of(node: &Node, info: &Info, limit: &Limit) -> Result<Self, FetchFailure> {
+    pub fn of(node: &Node, info: &Info, limit: &Bounds) -> Result<Self, FetchFailure> {
         if !info.is_of_4_0() {
             return Ok(Self::OtherVersion);
         }
@@ -103,7 +103,7 @@ fn is_none(proxy: &str) -> bool {
 
 /// A setting of the node, null if it is not set; `None` if the node refuses to
 /// tell. It may hold a password and is never shown.
-fn setting(node: &Node, key: &str, limit: &Limit) -> Result<Option<Value>, FetchFailure> {
+fn setting(node: &Node, key: &str, limit: &Bounds) -> Result<Option<Value>, FetchFailure> {
     let (_, answer) = node.call(&dialect::getconfig(key), &Purpose::Node, limit)?;
     let refuses = matches!(Reply::parse(&answer.body), Some(Reply::Error(_)));
     if answer.status == 503 && !refuses {

@@ -33,7 +33,7 @@ use self::isolating::Isolating;
 use self::reply::{NodeState, Reply};
 use self::sync::{Info, SyncCheck};
 use super::name_show::{NAME_ERROR, NameShow, RpcError};
-use super::{Cancel, Finding, Limit, Source};
+use super::{Bounds, Cancel, Finding, Source};
 use crate::config::settings::RpcSettings;
 use crate::isolation::IsolationId;
 use crate::log::Log;
@@ -93,7 +93,7 @@ enum Asked {
 struct Question<'a> {
     isolation: &'a IsolationId,
     key: &'a NameKey,
-    limit: &'a Limit,
+    limit: &'a Bounds,
 }
 
 impl RpcSource {
@@ -141,7 +141,7 @@ impl Node {
         &self,
         request: &str,
         purpose: &Purpose,
-        limit: &Limit,
+        limit: &Bounds,
     ) -> Result<(Arc<Secret>, HttpReply), FetchFailure> {
         let secret = self.keyring.current()?;
         let mut answer = self.http.post(&secret, request, purpose, limit)?;
@@ -263,7 +263,7 @@ impl Node {
 
     /// What the node says of itself, asked at most once a minute and without
     /// an isolation id.
-    fn info(&self, limit: &Limit) -> Result<Info, FetchFailure> {
+    fn info(&self, limit: &Bounds) -> Result<Info, FetchFailure> {
         self.sync.info(limit, || {
             let (_, answer) = self.call(&dialect::getinfo(), &Purpose::Node, limit)?;
             match Reply::parse(&answer.body) {
@@ -277,13 +277,13 @@ impl Node {
     }
 
     /// Says once whether an Electrum-NMC node isolates. Finding out takes a thread of its own: the value that was just found does not wait.
-    fn say_once(node: &Arc<Self>, limit: &Limit) {
+    fn say_once(node: &Arc<Self>, limit: &Bounds) {
         if node.looked.swap(true, Ordering::Relaxed) {
             return;
         }
         let looker = Arc::clone(node);
         // The fetch's own flag is set as soon as it has ended.
-        let limit = Limit {
+        let limit = Bounds {
             due: limit.due,
             deadline: limit.deadline,
             cancel: Cancel::new(),
@@ -310,7 +310,7 @@ impl Node {
     }
 
     /// Fails unless Electrum-NMC has caught up with its server.
-    fn require_synced(&self, limit: &Limit) -> Result<(), FetchFailure> {
+    fn require_synced(&self, limit: &Bounds) -> Result<(), FetchFailure> {
         let synced = self.info(limit)?.is_synced();
         if synced {
             Ok(())
@@ -342,7 +342,7 @@ impl Node {
         self: &Arc<Self>,
         isolation: &IsolationId,
         key: &NameKey,
-        limit: &Limit,
+        limit: &Bounds,
     ) -> Result<Fetched, FetchFailure> {
         let question = Question {
             isolation,
@@ -376,7 +376,7 @@ impl Source for RpcSource {
         &self,
         isolation: &IsolationId,
         key: &NameKey,
-        limit: &Limit,
+        limit: &Bounds,
     ) -> Result<Fetched, FetchFailure> {
         self.0.fetch(isolation, key, limit)
     }
@@ -385,7 +385,7 @@ impl Source for RpcSource {
         self.0.http.connections().forget(isolation);
     }
 
-    fn check(&self, limit: &Limit) -> Vec<Finding> {
+    fn check(&self, limit: &Bounds) -> Vec<Finding> {
         check::check(&self.0, limit)
     }
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::reply::Reply;
 use crate::snapshot::{FailureKind, FetchFailure};
-use crate::source::Limit;
+use crate::source::Bounds;
 use crate::text::clip;
 
 /// How long an answer is believed, and so how often at most the question is
@@ -84,7 +84,7 @@ impl<T: Clone> SyncCheck<T> {
     /// before the deadline.
     pub fn info(
         &self,
-        limit: &Limit,
+        limit: &Bounds,
         ask: impl FnOnce() -> Result<T, FetchFailure>,
     ) -> Result<T, FetchFailure> {
         let mut state = self.lock();
@@ -173,9 +173,9 @@ mod tests {
     use super::*;
     use crate::source::Cancel;
 
-    fn limit() -> Limit {
+    fn limit() -> Bounds {
         let deadline = Instant::now() + Duration::from_secs(20);
-        Limit {
+        Bounds {
             due: deadline,
             deadline,
             cancel: Cancel::new(),

@@ -130,14 +130,14 @@ impl Options {
 }
 
 /// A lie, and the one method whose replies it is about, or all.
-type Told = Option<(Option<String>, Lie)>;
+type LoggedSource = Option<(Option<String>, Lie)>;
 
 /// What may change while the server runs.
 struct State {
     chain: Arc<Chain>,
     /// What the lie makes of the chain, if it is about the chain.
     forged: Option<Arc<Chain>>,
-    told: Told,
+    told: LoggedSource,
     delay: Duration,
 }
 

@@ -8,7 +8,7 @@ use super::plan::{Leave, Plan, Seating};
 use super::{Dial, Link, PATIENCE, Pool, Shared};
 use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure};
-use crate::source::Limit;
+use crate::source::Bounds;
 
 /// Servers that are tried for one seat by one lookup.
 const TRIES: usize = 5;
@@ -31,7 +31,7 @@ impl<D: Dial> Pool<D> {
         &self,
         isolation: &IsolationId,
         index: usize,
-        limit: &Limit,
+        limit: &Bounds,
     ) -> Result<Arc<D::Link>, FetchFailure> {
         let mut search = Search {
             shared: &self.0,
@@ -56,7 +56,7 @@ impl<D: Dial> Pool<D> {
 }
 
 /// When so many tenths of the time that a query has left are over.
-fn part(limit: &Limit, tenths: u32) -> Instant {
+fn part(limit: &Bounds, tenths: u32) -> Instant {
     let now = Instant::now();
     now + limit.due.saturating_duration_since(now) * tenths / 10
 }
@@ -66,7 +66,7 @@ struct Search<'a, D: Dial> {
     shared: &'a Arc<Shared<D>>,
     isolation: &'a IsolationId,
     index: usize,
-    limit: &'a Limit,
+    limit: &'a Bounds,
     /// When servers are tried of which it is not known whether they work:
     /// connections for headers try many at once, and find those that do
     /// sooner.
@@ -186,7 +186,7 @@ impl<D: Dial> Drop for Opening<'_, D> {
 }
 
 /// Lets time pass, as long as somebody waits.
-fn sleep(time: Duration, limit: &Limit) {
+fn sleep(time: Duration, limit: &Bounds) {
     let until = (Instant::now() + time).min(limit.deadline);
     while !limit.cancel.is_set() {
         let left = until.saturating_duration_since(Instant::now());

@@ -13,7 +13,7 @@ use crate::chain::candidate::Candidate;
 use crate::chain::currency::NotCurrent;
 use crate::chain::headers::{Adoption, Headers};
 use crate::snapshot::{FailureKind, FetchFailure};
-use crate::source::Limit;
+use crate::source::Bounds;
 
 /// How long an operator's answer counts. Two are drawn every day.
 const FRESH: Duration = Duration::from_secs(30 * 3600);
@@ -318,7 +318,7 @@ impl Ledger {
     ///
     /// # Errors
     /// They may not in time. That is never the fault of the name asked for.
-    pub fn wait(&self, limit: &Limit) -> Result<u32, FetchFailure> {
+    pub fn wait(&self, limit: &Bounds) -> Result<u32, FetchFailure> {
         loop {
             let obstacle = match self.settled() {
                 Ok(tip) => return Ok(tip),

@@ -4,7 +4,7 @@ use std::sync::Barrier;
 
 use super::*;
 use crate::snapshot::FailureKind;
-use crate::source::Limit;
+use crate::source::Bounds;
 
 type Answer = dyn Fn(usize, &Server, Instant) -> Result<Wire, FetchFailure> + Send + Sync;
 
@@ -106,8 +106,8 @@ fn refuses() -> Result<Wire, FetchFailure> {
     Err(FetchFailure::new(FailureKind::Unreachable, "refused"))
 }
 
-fn limit(time: Duration) -> Limit {
-    Limit {
+fn limit(time: Duration) -> Bounds {
+    Bounds {
         due: Instant::now() + time,
         deadline: Instant::now() + time,
         cancel: Cancel::new(),
@@ -290,7 +290,7 @@ fn a_lookup_waits_until_a_server_is_trusted() {
     let all = servers(&[("a", 2), ("b", 2)]);
     let (pool, calls) = wary_pool(all.clone(), &all, |_, server, _| answers(server));
     // It says so before the query's end, not at its own.
-    let short = Limit {
+    let short = Bounds {
         due: Instant::now() + PATIENCE,
         ..limit(seconds(30))
     };

@@ -293,7 +293,7 @@ fn it_follows_until_it_is_cancelled() {
     let World { driver, ledger, .. } = World::new(&hosts);
     let cancel = driver.cancel.clone();
     let running = thread::spawn(move || driver.run());
-    let limit = crate::source::Limit {
+    let limit = crate::source::Bounds {
         due: now() + Duration::from_secs(20),
         deadline: now() + Duration::from_secs(20),
         cancel: Cancel::new(),
@@ -314,7 +314,7 @@ fn it_ends_where_nobody_answers_too() {
     let World { driver, ledger, .. } = World::new(&hosts);
     let cancel = driver.cancel.clone();
     let running = thread::spawn(move || driver.run());
-    let limit = crate::source::Limit {
+    let limit = crate::source::Bounds {
         due: now() + Duration::from_millis(200),
         deadline: now() + Duration::from_millis(200),
         cancel: Cancel::new(),

@@ -5,15 +5,15 @@ use std::time::Duration;
 use super::super::ledger::Obstacle;
 use super::*;
 use crate::snapshot::FailureKind;
-use crate::source::Limit;
+use crate::source::Bounds;
 
 fn empty(needed: usize) -> Ledger {
     let headers = Headers::new(Network::Regtest, Network::Regtest.checkpoint());
     Ledger::new(headers, needed, clock)
 }
 
-fn limit(milliseconds: u64) -> Limit {
-    Limit {
+fn limit(milliseconds: u64) -> Bounds {
+    Bounds {
         due: Instant::now() + Duration::from_millis(milliseconds),
         deadline: Instant::now() + Duration::from_millis(milliseconds),
         cancel: Cancel::new(),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::progress::Progress;
-use super::{Finding, Limit, Milestone, NoMilestone, Source};
+use super::{Bounds, Finding, Milestone, NoMilestone, Source};
 use crate::isolation::IsolationId;
 use crate::log::{Level, Log};
 use crate::snapshot::{FetchFailure, Fetched, NameKey};
@@ -32,13 +32,13 @@ pub fn end(log: &Log, number: u64, result: Result<&Fetched, &FetchFailure>, time
 }
 
 /// A source that tells a log of each request.
-pub struct Told {
+pub struct LoggedSource {
     source: Arc<dyn Source>,
     log: Log,
     requests: AtomicU64,
 }
 
-impl Told {
+impl LoggedSource {
     /// Tells `log` of the requests that `source` is to make.
     pub fn new(source: Arc<dyn Source>, log: Log) -> Self {
         Self {
@@ -49,12 +49,12 @@ impl Told {
     }
 }
 
-impl Source for Told {
+impl Source for LoggedSource {
     fn fetch(
         &self,
         isolation: &IsolationId,
         key: &NameKey,
-        limit: &Limit,
+        limit: &Bounds,
     ) -> Result<Fetched, FetchFailure> {
         let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         begin(&self.log, number, isolation, key);
@@ -64,7 +64,7 @@ impl Source for Told {
         result
     }
 
-    fn check(&self, limit: &Limit) -> Vec<Finding> {
+    fn check(&self, limit: &Bounds) -> Vec<Finding> {
         self.source.check(limit)
     }
 
@@ -72,7 +72,7 @@ impl Source for Told {
         self.source.progress()
     }
 
-    fn milestone(&self, limit: &Limit) -> Result<Milestone, NoMilestone> {
+    fn milestone(&self, limit: &Bounds) -> Result<Milestone, NoMilestone> {
         self.source.milestone(limit)
     }
 }
