@@ -45,6 +45,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// the thirty after which they expire.
 const CONFIRMATIONS: usize = 20;
 
+/// ElectrumX's own limits.
+const LIMITS: Limits = Limits {
+    slow: 5_000_000,
+    close: 50_000_000,
+    slowest: Duration::from_millis(2500),
+};
+
 const USAGE: &str = "\
 usage: scripted_electrum VERSION... [OPTIONS]
   --blocks N   height of the chain [100]
@@ -106,7 +113,7 @@ impl Plan {
         let chain = self.chain();
         let servers = self.versions.iter().map(|version| {
             let mut options = Options::new(*version);
-            options.limits = self.limits.then_some(Limits::DEFAULT);
+            options.limits = self.limits.then_some(LIMITS);
             Electrum::start(chain.clone(), options)
         });
         servers.collect()

@@ -35,6 +35,7 @@ def arguments():
     parser.add_argument("--group", action="append", metavar="NAME", help="only this group; may be repeated")
     parser.add_argument("--jobs", type=int, default=16, metavar="N", help="cases at once [16]")
     parser.add_argument("--list", action="store_true", help="list the cases, run nothing")
+    parser.add_argument("--requirements", action="store_true", help="with --list: the requirements that have a case")
     parser.add_argument("--verbose", action="store_true", help="tell each failure in detail")
     parser.add_argument("plugin", nargs="?", metavar="PLUGIN", help=argparse.SUPPRESS)
     parser.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help=argparse.SUPPRESS)
@@ -118,6 +119,10 @@ def main():
     except cases.Malformed as error:
         print(f"conformance.py: {error}", file=sys.stderr)
         return 2
+    if given.list and given.requirements:
+        numbers = {number for case in selected for number in case.requirements}
+        print("\n".join(sorted(numbers, key=order_of)))
+        return 0
     if given.list:
         for case in selected:
             print(fit(f"{case.group}/{case.name} ({' '.join(case.requirements)}): {case.title}"))

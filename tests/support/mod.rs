@@ -1,17 +1,9 @@
 //! What the tests through the real binary share.
 
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    missing_docs
-)]
-
 pub mod circuits;
 pub mod electrum;
 pub mod electrum_plugin;
+pub mod forge;
 pub mod node;
 pub mod plugin;
 pub mod run;

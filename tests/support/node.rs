@@ -61,8 +61,6 @@ pub enum Reply {
     Half,
     /// No answer ever comes.
     Hang,
-    /// Another reply, after this time.
-    Late(Duration, Box<Reply>),
 }
 
 pub fn value(text: &str) -> Reply {
@@ -79,8 +77,6 @@ pub struct Request {
     pub key: Option<String>,
     /// The `streamID` option.
     pub stream: Option<String>,
-    /// User and password, decoded.
-    pub authorization: Option<String>,
     /// Whether the node took the credentials.
     pub authorized: bool,
     /// Whether the server understood it: the right dialect, that is.
@@ -105,7 +101,6 @@ struct State {
 type Shared = Arc<(Mutex<State>, Condvar)>;
 
 pub struct Node {
-    pub flavour: Flavour,
     address: SocketAddr,
     shared: Shared,
     directory: tempfile::TempDir,
@@ -156,7 +151,6 @@ impl Node {
             format!("rpc-user = \"{USER}\"\nrpc-password = \"{PASSWORD}\"\n"),
         );
         Ok(Self {
-            flavour,
             address,
             shared,
             directory,
@@ -323,22 +317,6 @@ impl Node {
         state.log.clone()
     }
 
-    /// Whether the requests for names satisfy a condition within a time.
-    pub fn wait_until(&self, patience: Duration, found: impl Fn(&[Request]) -> bool) -> bool {
-        let is_asked = || found(&self.name_requests());
-        let deadline = Instant::now() + patience;
-        while !is_asked() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            // Something may be logged between the look and the wait.
-            let moment = left.min(Duration::from_millis(20));
-            drop(self.shared.1.wait_timeout(self.state(), moment).unwrap());
-        }
-        true
-    }
-
     #[track_caller]
     /// Waits for a request of this method.
     pub fn wait_for_method(&self, method: &str) {
@@ -408,7 +386,6 @@ fn respond(flavour: Flavour, number: usize, request: &http::Request, shared: &Sh
         method: call.method.clone(),
         key: call.key.clone(),
         stream: call.stream.clone(),
-        authorization: request.authorization.clone(),
         authorized,
         understood: authorized && call.refusal.is_none(),
         params: call.params.clone(),
@@ -445,9 +422,6 @@ fn respond(flavour: Flavour, number: usize, request: &http::Request, shared: &Sh
         state = shared.1.wait_timeout(state, left).unwrap().0;
     }
     drop(state);
-    if let Reply::Late(delay, _) = &reply {
-        thread::sleep(*delay);
-    }
     call.reply(reply)
 }
 

@@ -30,12 +30,6 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// As small as a node of regtest makes them.
-    pub const SMALL: Self = Self {
-        coinbase_branch: 0,
-        chain_branch: 0,
-        padding: 0,
-    };
     /// About the 2 KB of a header of the real network.
     pub const REAL: Self = Self {
         coinbase_branch: 12,

@@ -1,6 +1,5 @@
 //! What the server saw: every connection, every request, every packet.
 
-use std::net::SocketAddr;
 use std::sync::{Condvar, Mutex};
 use std::time::Instant;
 
@@ -43,8 +42,6 @@ pub struct Tls {
 /// One connection, in the order in which they came.
 #[derive(Debug, Clone)]
 pub struct Connection {
-    pub peer: SocketAddr,
-    pub at: Instant,
     pub tls: Option<Tls>,
     pub requests: Vec<Request>,
     pub packets: Vec<Packet>,
@@ -53,10 +50,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn new(peer: SocketAddr) -> Self {
+    pub fn new() -> Self {
         Self {
-            peer,
-            at: Instant::now(),
             tls: None,
             requests: Vec::new(),
             packets: Vec::new(),

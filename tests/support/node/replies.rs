@@ -242,7 +242,6 @@ impl Call {
             },
             Reply::Close | Reply::Hang => Response::Close,
             // The wait is over.
-            Reply::Late(_, reply) => self.reply(*reply),
             Reply::Half => Response::Half(Box::new(self.found(br#"{"ip":"6.6.6.6"}"#, |_| {}))),
         }
     }

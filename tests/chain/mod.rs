@@ -1,0 +1,4 @@
+//! The rules of Namecoin's proof of work.
+
+mod forged;
+mod recorded;

@@ -1,0 +1,669 @@
+//! Settings from the command line, the environment and the file, as the
+//! binary takes them.
+
+use std::path::PathBuf;
+
+use crate::support::plugin::{Plugin, Start};
+use crate::support::state::write_private;
+
+const VERSIONS: &str = "TOR_NS_PROTO_VERSION";
+const OPTIONS: &str = "TOR_NS_PLUGIN_OPTIONS";
+
+/// A name with an address only, which a setting can forbid.
+const NAMES: &str = r#"{"d/a":{"ip":"192.0.2.1"}}"#;
+
+/// A directory for the files of one test.
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> String {
+        write_private(self.path(name), text);
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    fn names(&self) -> String {
+        self.write("names.json", NAMES)
+    }
+}
+
+/// The first line must say that it is ready; then one name is asked for.
+#[track_caller]
+fn ask(start: Start) -> (String, Plugin) {
+    let mut plugin = start.spawn();
+    assert_eq!(plugin.line(), "INIT 1 0", "{}", plugin.story());
+    (plugin.resolve("1", "a.bit", "i"), plugin)
+}
+
+/// Refused: INIT with a reason on stdout, the reason on stderr, status 1. The
+/// reason holds all of `parts`.
+#[track_caller]
+fn refused(row: &str, start: Start, parts: &[&str]) {
+    let mut plugin = start.spawn();
+    assert_eq!(plugin.wait().code(), Some(1), "{row}{}", plugin.story());
+    let lines = plugin.rest();
+    assert_eq!(lines.len(), 1, "{row}{}", plugin.story());
+    let reason = lines[0]
+        .strip_prefix("INIT 1 1 \"")
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or_else(|| panic!("{row}: {}", lines[0]));
+    // Quoting only adds backslashes here.
+    let reason = reason.replace("\\\"", "\"").replace("\\\\", "\\");
+    assert!(!reason.is_empty(), "{row}");
+    for part in parts {
+        assert!(reason.contains(part), "{row}: {reason} lacks {part:?}");
+    }
+    let complaints = plugin.all_complaints();
+    assert!(
+        complaints.iter().any(|line| line.contains(&reason)),
+        "{row}: {complaints:?} lacks {reason:?}"
+    );
+}
+
+#[test]
+fn a_common_version_is_needed() {
+    for offer in ["1", "1,2", "2,1", "x,1", "0, 1 ,banana", "1,", ",1", "1,1"] {
+        let mut plugin = Start::new(&[] as &[&str]).env(VERSIONS, offer).spawn();
+        assert_eq!(plugin.line(), "INIT 1 0", "{offer}{}", plugin.story());
+        plugin.finish();
+    }
+    for offer in ["", "2", "11", "banana", "1.0", "-1", ",", "2,3", "1;2"] {
+        refused(
+            offer,
+            Start::new(&[] as &[&str]).env(VERSIONS, offer),
+            &[VERSIONS],
+        );
+    }
+}
+
+/// A user who types a subcommand has no client whose versions matter.
+#[test]
+fn subcommands_do_not_look_at_the_versions() {
+    let files = Files::new();
+    let mut plugin = Start::new(&["resolve", "a.bit", "--names-file", &files.names()])
+        .env(VERSIONS, "2")
+        .spawn();
+    assert_eq!(plugin.wait().code(), Some(0), "{}", plugin.story());
+}
+
+#[test]
+fn options_come_from_the_environment() {
+    let files = Files::new();
+    let names = files.names();
+    for (options, expected) in [
+        (format!("names-file={names}"), "0 192.0.2.1"),
+        (format!("names-file={names};"), "0 192.0.2.1"),
+        (format!("names-file={names};timeout=5"), "0 192.0.2.1"),
+        (format!("names-file={names};only-onion=true"), "3 "),
+        (format!("only-onion=true;names-file={names}"), "3 "),
+        (
+            format!("only-onion=false;names-file={names}"),
+            "0 192.0.2.1",
+        ),
+        // Escaped as the proposal says.
+        (
+            format!(
+                "names-file={};timeout=5",
+                names.replace(':', "\\:").replace('=', "\\=")
+            ),
+            "0 192.0.2.1",
+        ),
+    ] {
+        let (answer, _) = ask(Start::new(&[] as &[&str]).env(OPTIONS, &options));
+        assert!(answer.starts_with(expected), "{options}: {answer}");
+    }
+}
+
+/// The naming client sends the empty string.
+#[test]
+fn empty_options_are_none() {
+    let files = Files::new();
+    let (answer, plugin) = ask(Start::new(&["--names-file", &files.names()]).env(OPTIONS, ""));
+    assert_eq!(answer, "0 192.0.2.1");
+    plugin.finish();
+}
+
+/// Every character that must be escaped, in the name of a file.
+#[cfg(unix)]
+#[test]
+fn escaped_characters_are_part_of_the_value() {
+    let files = Files::new();
+    let path = files.write("a;b=c:d\\e", NAMES);
+    let escaped: String = path
+        .chars()
+        .flat_map(|character| {
+            let escape = ";=:\\".contains(character).then_some('\\');
+            escape.into_iter().chain([character])
+        })
+        .collect();
+    let options = format!("names-file={escaped};timeout=5");
+    let (answer, _) = ask(Start::new(&[] as &[&str]).env(OPTIONS, &options));
+    assert_eq!(answer, "0 192.0.2.1");
+}
+
+/// An address with a colon, bare as in the proposal's example and escaped.
+#[test]
+fn colons_may_be_bare_in_options() {
+    for options in [
+        "rpc-address=127.0.0.1:1;timeout=0.3",
+        "rpc-address=127.0.0.1\\:1;timeout=0.3",
+        "rpc-address=[\\:\\:1]\\:1;timeout=0.3",
+        "rpc-address=localhost:1;timeout=0.3",
+    ] {
+        let (answer, _) = ask(Start::new(&[] as &[&str]).env(OPTIONS, options));
+        assert!(answer.starts_with("1 \""), "{options}: {answer}");
+    }
+}
+
+#[test]
+fn bad_options_are_refused() {
+    for (options, part) in [
+        ("nope=1", "nope"),
+        ("timeout", "timeout"),
+        ("timeout=x", "timeout"),
+        ("timeout=5;timeout=6", "timeout"),
+        ("=5", OPTIONS),
+        (";", OPTIONS),
+        ("timeout=5;;only-onion=true", OPTIONS),
+        ("timeout=5\\", OPTIONS),
+        ("ti\\meout=5", OPTIONS),
+        ("only-onion=perhaps", "only-onion"),
+    ] {
+        refused(
+            options,
+            Start::new(&[] as &[&str]).env(OPTIONS, options),
+            &[part],
+        );
+    }
+}
+
+#[test]
+fn settings_come_from_the_file() {
+    let files = Files::new();
+    let names = files.names();
+    for (text, expected) in [
+        (format!("names-file = {names:?}"), "0 192.0.2.1"),
+        (
+            format!("# a comment\nnames-file = '{names}'\ntimeout = 5\n"),
+            "0 192.0.2.1",
+        ),
+        (
+            format!("names-file = {names:?}\ntimeout = 0.5"),
+            "0 192.0.2.1",
+        ),
+        (
+            format!("names-file = {names:?}\ntimeout = \"7.25\""),
+            "0 192.0.2.1",
+        ),
+        (format!("names-file = {names:?}\nonly-onion = true"), "3 "),
+        (
+            format!("names-file = {names:?}\nonly-onion = \"true\""),
+            "3 ",
+        ),
+        (
+            format!(
+                "names-file = {names:?}\ncache-entries = 5\ncache-isolations = \"5\"\n\
+                 cache-ttl = 1\ncache-negative-ttl = 0\nmissing-isolation = \"refuse\"\n"
+            ),
+            "0 192.0.2.1",
+        ),
+    ] {
+        let file = files.write("config.toml", &text);
+        let (answer, _) = ask(Start::new(&["--config", &file]));
+        assert!(answer.starts_with(expected), "{text}: {answer}");
+        // The environment may name the file too.
+        let options = format!("config={file}");
+        let (answer, _) = ask(Start::new(&[] as &[&str]).env(OPTIONS, &options));
+        assert!(answer.starts_with(expected), "{text}: {answer}");
+    }
+}
+
+#[test]
+fn a_bad_file_is_refused() {
+    let files = Files::new();
+    for (text, part) in [
+        (&b"nope = 1"[..], "nope"),
+        (b"timeout = \"x\"", "timeout"),
+        (b"timeout = -1", "timeout"),
+        (b"timeout = [1]", "timeout"),
+        (b"timeout = 1\ntimeout = 2", "config"),
+        (b"only-onion = 3", "only-onion"),
+        (b"[section]\ntimeout = 1", "section"),
+        (b"timeout", "config"),
+        (b"timeout = ", "config"),
+        (b"\xff", "config"),
+        (b"config = \"other.toml\"", "config"),
+    ] {
+        let file = files.write("config.toml", text);
+        let row = text.escape_ascii().to_string();
+        // It says which file.
+        refused(
+            &row,
+            Start::new(&["--config", &file]),
+            &[part, "config.toml"],
+        );
+    }
+    let missing = files.path("missing.toml").to_str().unwrap().to_owned();
+    refused(
+        "missing",
+        Start::new(&["--config", &missing]),
+        &["config", "missing.toml"],
+    );
+    let directory = files.0.path().to_str().unwrap();
+    refused(
+        "directory",
+        Start::new(&["--config", directory]),
+        &["config"],
+    );
+}
+
+/// Flags over the environment over the file over the defaults.
+#[test]
+fn sources_override_each_other() {
+    let files = Files::new();
+    let names = files.names();
+    let on = files.write(
+        "on.toml",
+        format!("names-file = {names:?}\nonly-onion = true"),
+    );
+    let off = files.write(
+        "off.toml",
+        format!("names-file = {names:?}\nonly-onion = false"),
+    );
+    let none = files.write("none.toml", format!("names-file = {names:?}"));
+    let yes = "0 192.0.2.1";
+    let no = "3 \"";
+    for (file, options, flag, expected) in [
+        (&none, "", None, yes),
+        (&on, "", None, no),
+        (&off, "only-onion=true", None, no),
+        (&on, "only-onion=false", None, yes),
+        (&on, "", Some("--only-onion=false"), yes),
+        (&off, "", Some("--only-onion"), no),
+        (&off, "only-onion=false", Some("--only-onion=true"), no),
+        (&on, "only-onion=true", Some("--only-onion=false"), yes),
+        (&none, "only-onion=true", Some("--only-onion=false"), yes),
+    ] {
+        let mut arguments = vec!["--config", file.as_str()];
+        arguments.extend(flag);
+        let (answer, _) = ask(Start::new(&arguments).env(OPTIONS, options));
+        assert!(
+            answer.starts_with(expected),
+            "{file} {options:?} {flag:?}: {answer}"
+        );
+    }
+    // The same for a setting with a value.
+    let other = files.write("other.json", r#"{"d/a":{"ip":"192.0.2.2"}}"#);
+    let third = files.write("third.json", r#"{"d/a":{"ip":"192.0.2.3"}}"#);
+    let options = format!("names-file={other}");
+    let (answer, _) = ask(Start::new(&["--config", &none]).env(OPTIONS, &options));
+    assert_eq!(answer, "0 192.0.2.2");
+    let arguments = ["--config", &none, "--names-file", &third];
+    let (answer, _) = ask(Start::new(&arguments).env(OPTIONS, &options));
+    assert_eq!(answer, "0 192.0.2.3");
+}
+
+#[test]
+fn bad_flags_are_refused() {
+    for (arguments, part) in [
+        (&["--nope"][..], "nope"),
+        (&["--nope=1"], "nope"),
+        (&["-x"], "-x"),
+        (&["--timeout"], "timeout"),
+        (&["--timeout="], "timeout"),
+        (&["--timeout", "0"], "timeout"),
+        (&["--timeout", "1e3"], "timeout"),
+        (&["--timeout", "inf"], "timeout"),
+        (&["--timeout", "nan"], "timeout"),
+        (&["--timeout", "1s"], "timeout"),
+        (&["--timeout", "1", "--timeout", "2"], "timeout"),
+        (&["--rpc-address", ""], "rpc-address"),
+        (&["--rpc-address", "127.0.0.1:0"], "rpc-address"),
+        (&["--rpc-address", "127.0.0.1:65536"], "rpc-address"),
+        (&["--rpc-address", "http://127.0.0.1:8336"], "rpc-address"),
+        (&["--rpc-address", "[::1"], "rpc-address"),
+        (&["--rpc-address", "127.1"], "rpc-address"),
+        (&["--rpc-dialect", "bitcoin"], "rpc-dialect"),
+        (&["--missing-isolation", "maybe"], "missing-isolation"),
+        (&["--only-onion=maybe"], "only-onion"),
+        (&["--cache-entries", "0"], "cache-entries"),
+        (&["--cache-entries", "x"], "cache-entries"),
+        (&["--cache-isolations", "1.5"], "cache-isolations"),
+        (&["--cache-ttl", "x"], "cache-ttl"),
+        (&["--cache-negative-ttl", "1.5"], "cache-negative-ttl"),
+        (&["--names-file", ""], "names-file"),
+        (&["--config", ""], "config"),
+        (&["--rpc-user", "u"], "rpc-password"),
+        (&["--rpc-password", "p"], "rpc-user"),
+        (
+            &[
+                "--rpc-user",
+                "u",
+                "--rpc-password",
+                "p",
+                "--rpc-cookie",
+                "c",
+            ],
+            "rpc-cookie",
+        ),
+        (
+            &["--names-file", "n", "--rpc-address", "127.0.0.1"],
+            "names-file",
+        ),
+        (&["--names-file", "n", "--rpc-cookie", "c"], "rpc-cookie"),
+        (&["a.bit"], "command"),
+    ] {
+        refused(&arguments.join(" "), Start::new(arguments), &[part]);
+    }
+}
+
+/// Two sources at once, even if they were set in different places.
+#[test]
+fn two_sources_exclude_each_other_wherever_they_are_set() {
+    let files = Files::new();
+    let file = files.write("config.toml", "rpc-address = \"127.0.0.1:1\"");
+    let names = files.names();
+    refused(
+        "file and flag",
+        Start::new(&["--config", &file, "--names-file", &names]),
+        &["rpc-address", "names-file"],
+    );
+    refused(
+        "environment and flag",
+        Start::new(&["--names-file", &names]).env(OPTIONS, "rpc-address=127.0.0.1:1"),
+        &["rpc-address", "names-file"],
+    );
+}
+
+/// Promise 3 of SECURITY.md: everybody on the way would see the names.
+#[test]
+fn a_node_elsewhere_is_refused_unless_that_is_wanted() {
+    for address in [
+        "192.0.2.1",
+        "192.0.2.1:8336",
+        "[2001:db8::1]:8336",
+        "2001:db8::1",
+        "node.example.com",
+        "localhost.example.com",
+        "0.0.0.0",
+        "[::]:8336",
+        "128.0.0.1",
+    ] {
+        let start = Start::new(&["--rpc-address", address]);
+        refused(address, start, &["rpc-address", "allow-unproxied-node"]);
+        let start = Start::new(&["--rpc-address", address, "--allow-unproxied-node=false"]);
+        refused(address, start, &["rpc-address"]);
+        for flag in ["--allow-unproxied-node", "--allow-unproxied-node=true"] {
+            // Nothing is asked of it, so nothing is sent.
+            Plugin::start(&["--rpc-address", address, flag]).finish();
+        }
+    }
+    for address in [
+        "127.0.0.1",
+        "127.0.0.1:8337",
+        "127.1.2.3",
+        "localhost",
+        "LOCALHOST:8336",
+        "localhost.",
+        "::1",
+        "[::1]",
+        "[::1]:8336",
+    ] {
+        Plugin::start(&["--rpc-address", address]).finish();
+    }
+}
+
+/// What may appear later is not a matter of the configuration.
+#[test]
+fn a_missing_names_file_or_cookie_fails_lookups_only() {
+    let files = Files::new();
+    let missing = files.path("missing");
+    let missing = missing.to_str().unwrap();
+    for arguments in [
+        &["--names-file", missing, "--timeout", "0.4"][..],
+        &["--rpc-cookie", missing, "--timeout", "0.4"],
+        &[
+            "--rpc-cookie",
+            missing,
+            "--timeout",
+            "0.4",
+            "--rpc-address",
+            "127.0.0.1:1",
+        ],
+        // HOME is an empty directory here, without Namecoin Core's cookie.
+        &["--timeout", "0.4", "--rpc-address", "127.0.0.1:1"],
+    ] {
+        let (answer, plugin) = ask(Start::new(arguments));
+        assert!(answer.starts_with("1 \""), "{arguments:?}: {answer}");
+        plugin.finish();
+    }
+}
+
+/// It is tried again, inside the query's time.
+#[test]
+fn a_names_file_that_appears_is_used() {
+    let files = Files::new();
+    let path = files.path("names.json");
+    let mut plugin = Plugin::start(&["--names-file", path.to_str().unwrap(), "--timeout", "15"]);
+    plugin.send("RESOLVE 1 a.bit i\nRESOLVE 2 foo.com i");
+    assert!(plugin.answer("2").starts_with("2 "));
+    // Moved into its place, so that it is never seen half written.
+    let draft = files.names();
+    let other = files.path("draft");
+    std::fs::rename(&draft, &other).unwrap();
+    std::fs::rename(&other, &path).unwrap();
+    assert_eq!(plugin.answer("1"), "0 192.0.2.1");
+    plugin.finish();
+}
+
+/// A names file that is no names file may be repaired while we run.
+#[test]
+fn a_bad_names_file_fails_lookups_only() {
+    let files = Files::new();
+    for (text, part) in [
+        ("", "names"),
+        ("x", "names"),
+        ("[]", "names"),
+        ("{\"d/a\":5}", "names"),
+        ("{\"d/a\":[]}", "names"),
+        (
+            "{\"d/a\":{\"value\":\"zz\",\"value_encoding\":\"hex\"}}",
+            "names",
+        ),
+        (
+            "{\"d/a\":{\"value\":\"{}\",\"value_encoding\":\"rot13\"}}",
+            "names",
+        ),
+    ] {
+        let file = files.write("names.json", text);
+        let (answer, plugin) = ask(Start::new(&["--names-file", &file, "--timeout", "0.4"]));
+        assert!(answer.starts_with("1 \""), "{text}: {answer}");
+        assert!(answer.contains(part), "{text}: {answer}");
+        plugin.finish();
+    }
+}
+
+#[test]
+fn help_fits_a_terminal() {
+    for arguments in [
+        &["--help"][..],
+        &["-h"],
+        &["help"],
+        &["resolve", "--help"],
+        &["records", "--help"],
+        &["help", "resolve"],
+    ] {
+        let mut plugin = Start::new(arguments).spawn();
+        assert_eq!(
+            plugin.wait().code(),
+            Some(0),
+            "{arguments:?}{}",
+            plugin.story()
+        );
+        let lines = plugin.rest();
+        assert!(
+            (5..=60).contains(&lines.len()),
+            "{arguments:?}: {}",
+            lines.len()
+        );
+        for line in &lines {
+            assert!(line.chars().count() <= 80, "{arguments:?}: {line}");
+        }
+        assert!(plugin.all_complaints().is_empty(), "{}", plugin.story());
+    }
+}
+
+#[test]
+fn help_names_every_setting() {
+    let mut plugin = Start::new(&["--help"]).spawn();
+    plugin.wait();
+    let help = plugin.rest().join("\n");
+    for key in [
+        "rpc-address",
+        "rpc-user",
+        "rpc-password",
+        "rpc-cookie",
+        "rpc-dialect",
+        "allow-unproxied-node",
+        "names-file",
+        "timeout",
+        "only-onion",
+        "cache-entries",
+        "cache-isolations",
+        "cache-ttl",
+        "cache-negative-ttl",
+        "missing-isolation",
+        "log-names",
+        "config",
+    ] {
+        assert!(help.contains(&format!("--{key}")), "{key}");
+    }
+}
+
+#[test]
+fn the_version_is_told() {
+    let mut plugin = Start::new(&["--version"]).spawn();
+    assert_eq!(plugin.wait().code(), Some(0));
+    assert_eq!(
+        plugin.rest(),
+        [format!("ncprop279 {}", env!("CARGO_PKG_VERSION"))]
+    );
+}
+
+/// Other users see the command line, not the environment or the file.
+#[test]
+fn a_password_on_the_command_line_earns_a_warning() {
+    let files = Files::new();
+    let file = files.write(
+        "config.toml",
+        "rpc-user = \"alice\"\nrpc-password = \"hush-hush\"",
+    );
+    let start = |warned: bool| {
+        if warned {
+            Start::new(&["--rpc-user", "alice", "--rpc-password", "hush-hush"])
+        } else {
+            Start::new(&["--config", &file])
+        }
+    };
+    for warned in [true, false] {
+        let mut plugin = start(warned).spawn();
+        assert_eq!(plugin.line(), "INIT 1 0");
+        plugin.close_stdin();
+        assert_eq!(plugin.wait().code(), Some(0));
+        let complaints = plugin.all_complaints();
+        assert_eq!(complaints.len(), usize::from(warned), "{complaints:?}");
+        for line in complaints {
+            assert!(line.contains("rpc-password"), "{line}");
+            assert!(
+                !line.contains("hush-hush") && !line.contains("alice"),
+                "{line}"
+            );
+        }
+    }
+}
+
+/// A message about a mistake is no place for a secret.
+#[test]
+fn a_mistake_beside_a_password_does_not_show_it() {
+    let files = Files::new();
+    let broken = files.write("broken.toml", "rpc-password = \"hush-hush\" x");
+    let listed = files.write("listed.toml", "rpc-password = [\"hush-hush\"]");
+    let unknown = files.write("unknown.toml", "rpc-pasword = \"hush-hush\"");
+    for (arguments, options) in [
+        (&["--rpc-user", "hush-hush"][..], ""),
+        (&["--rpc-password", "hush-hush"], ""),
+        (&["--rpc-user", "u", "--rpc-password", "hush\n-hush"], ""),
+        (&["--rpc-user", "hush:hush-hush", "--rpc-password", "p"], ""),
+        (&["--rpc-password", "x", "hush-hush"], ""),
+        (&["--rpc-pasword=hush-hush"], ""),
+        (&["--rpc-password", "hush-hush", "--rpc-cookie", "c"], ""),
+        (&["--config", &broken], ""),
+        (&["--config", &listed], ""),
+        (&["--config", &unknown], ""),
+        (&[], "rpc-password=hush-hush"),
+        (&[], "rpc-user=u;rpc-password=x\\hush-hush"),
+        (&[], "rpc-user=u;rpc-password=hush-hush\\"),
+    ] {
+        let mut plugin = Start::new(arguments).env(OPTIONS, options).spawn();
+        assert_eq!(
+            plugin.wait().code(),
+            Some(1),
+            "{arguments:?} {options}{}",
+            plugin.story()
+        );
+        for line in plugin.rest().iter().chain(&plugin.all_complaints()) {
+            assert!(
+                !line.contains("hush-hush"),
+                "{arguments:?} {options}: {line}"
+            );
+        }
+    }
+}
+
+/// A password with a semicolon that was not escaped: what follows it is no
+/// name of a setting, and is not shown.
+#[test]
+fn the_rest_of_an_unescaped_password_is_not_shown() {
+    for options in [
+        "rpc-user=u;rpc-password=x;hush-hush",
+        "rpc-user=u;rpc-password=x;hush-hush=",
+        "rpc-user=u;rpc-password=x;hush-hush=y",
+    ] {
+        let mut plugin = Start::new(&[] as &[&str]).env(OPTIONS, options).spawn();
+        assert_eq!(plugin.wait().code(), Some(1), "{options}{}", plugin.story());
+        for line in plugin.rest().iter().chain(&plugin.all_complaints()) {
+            assert!(!line.contains("hush-hush"), "{options}: {line}");
+        }
+    }
+}
+
+/// A password that looks like an option is not shown either.
+#[test]
+fn a_password_with_a_hyphen_in_front_is_not_shown() {
+    for password in ["-hush-hush", "--hush-hush"] {
+        let arguments = ["--rpc-user", "u", "--rpc-password", password];
+        let mut plugin = Start::new(&arguments).spawn();
+        plugin.close_stdin();
+        plugin.wait();
+        for line in plugin.rest().iter().chain(&plugin.all_complaints()) {
+            assert!(!line.contains("hush-hush"), "{password}: {line}");
+        }
+    }
+}
+
+/// A negative number is a bad value of its key, not an unknown option.
+#[test]
+fn a_negative_number_is_a_bad_value() {
+    for key in ["timeout", "cache-entries", "cache-isolations", "cache-ttl"] {
+        let flag = format!("--{key}");
+        refused(&flag, Start::new(&[&flag, "-1"]), &[key]);
+        refused(&flag, Start::new(&[format!("{flag}=-1")]), &[key]);
+    }
+}

@@ -1,0 +1,19 @@
+//! Electrum servers as a source.
+
+mod absence;
+mod alone;
+mod answers;
+mod check;
+mod checkpoint;
+mod discovery;
+mod headers;
+mod hostile;
+mod isolation;
+mod lies;
+mod odd;
+mod reorganised;
+mod sampling;
+mod server;
+mod state;
+mod tls;
+mod unheard;

@@ -1,0 +1,4 @@
+//! A names file as a source.
+
+mod plugin;
+mod source;

@@ -1,0 +1,266 @@
+//! The map of the house: which room may use which, held against the sources.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each room, what it is for, and the rooms that it uses. A room uses only
+/// rooms above it in this list, so that no circle can arise.
+const ROOMS: &[(&str, &str, &[&str])] = &[
+    ("address", "which addresses and hosts may be answered", &[]),
+    ("onion", "which onion services may be answered", &[]),
+    ("isolation", "the isolation id", &[]),
+    ("text", "text for people", &[]),
+    ("platform", "what differs between operating systems", &[]),
+    ("chain", "Namecoin's proof of work; no I/O", &[]),
+    (
+        "snapshot",
+        "what is known of names to one query",
+        &["isolation"],
+    ),
+    (
+        "log",
+        "what is said on stderr",
+        &["isolation", "platform", "snapshot", "text"],
+    ),
+    (
+        "config",
+        "settings, and where they come from",
+        &["chain", "platform"],
+    ),
+    (
+        "value",
+        "a name's value: from JSON or CBOR to records",
+        &["onion", "snapshot", "text"],
+    ),
+    ("zone", ".bit as a DNS zone", &["snapshot", "value"]),
+    (
+        "authority",
+        "the authoritative engine: a DNS message in, one out",
+        &["isolation", "snapshot", "value", "zone"],
+    ),
+    (
+        "policy",
+        "what is asked for a name, and which answer counts",
+        &[
+            "address",
+            "authority",
+            "isolation",
+            "onion",
+            "snapshot",
+            "text",
+            "value",
+            "zone",
+        ],
+    ),
+    (
+        "source",
+        "where values come from: nodes, a file, Electrum servers",
+        &[
+            "address",
+            "chain",
+            "config",
+            "isolation",
+            "log",
+            "onion",
+            "platform",
+            "snapshot",
+            "text",
+        ],
+    ),
+    (
+        "scheduler",
+        "activities, turns between them, deadlines",
+        &[
+            "config",
+            "isolation",
+            "log",
+            "platform",
+            "policy",
+            "snapshot",
+            "source",
+        ],
+    ),
+    (
+        "door",
+        "who asks",
+        &[
+            "config",
+            "isolation",
+            "log",
+            "platform",
+            "policy",
+            "scheduler",
+            "snapshot",
+            "source",
+            "text",
+        ],
+    ),
+    (
+        "commands",
+        "the subcommands",
+        &[
+            "authority",
+            "config",
+            "door",
+            "isolation",
+            "platform",
+            "policy",
+            "snapshot",
+            "source",
+            "text",
+            "value",
+            "zone",
+        ],
+    ),
+];
+
+/// Doors do not know each other; neither do sources.
+const STRANGERS: &[&[&str]] = &[
+    &["door/stdio"],
+    &["source/rpc", "source/names_file", "source/electrum"],
+];
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|ext| ext == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The source files, by their path below `src/`, without what is only for
+/// tests.
+fn files() -> BTreeMap<String, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    sources(&root, &mut found);
+    let files = found.into_iter().filter_map(|path| {
+        let name = path.strip_prefix(&root).unwrap();
+        let name = name.to_str().unwrap().replace('\\', "/");
+        let is_test = name.split(['/', '.']).any(|part| part == "tests");
+        let text = fs::read_to_string(&path).unwrap();
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        (!is_test).then(|| (name, text.to_owned()))
+    });
+    files.collect()
+}
+
+fn room(file: &str) -> &str {
+    file.split(['/', '.']).next().unwrap()
+}
+
+/// The rooms that a file names behind `crate::`, in code.
+fn uses(text: &str) -> BTreeSet<String> {
+    let code = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    let code: Vec<_> = code.collect();
+    let code = code.join("\n");
+    let mut uses = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        // `crate::{one, two}` names several.
+        let names = match rest.strip_prefix('{') {
+            Some(list) => list.split('}').next().unwrap(),
+            None => rest,
+        };
+        let first = |part: &str| {
+            let word: String = part
+                .trim()
+                .chars()
+                .take_while(|char| char.is_ascii_alphanumeric() || *char == '_')
+                .collect();
+            word
+        };
+        if rest.starts_with('{') {
+            uses.extend(names.split(',').map(first));
+        } else {
+            uses.insert(first(names));
+        }
+    }
+    uses
+}
+
+#[test]
+fn rooms_use_what_the_map_says_and_the_map_goes_downward() {
+    let mut above = BTreeSet::new();
+    for (room, what, below) in ROOMS {
+        assert!(!what.is_empty());
+        for used in *below {
+            assert!(
+                above.contains(used),
+                "{room} uses {used}, which is no lower"
+            );
+        }
+        above.insert(*room);
+    }
+    let mut found: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let files = files();
+    for (file, text) in &files {
+        if matches!(file.as_str(), "lib.rs" | "main.rs") {
+            continue;
+        }
+        let own = room(file);
+        let uses = uses(text).into_iter().filter(|used| used != own);
+        found.entry(own).or_default().extend(uses);
+    }
+    for (room, _, allowed) in ROOMS {
+        let used = found
+            .remove(room)
+            .unwrap_or_else(|| panic!("no room {room}"));
+        let allowed: BTreeSet<_> = allowed.iter().map(ToString::to_string).collect();
+        assert_eq!(used, allowed, "what {room} uses");
+    }
+    assert!(found.is_empty(), "rooms without a place: {found:?}");
+}
+
+#[test]
+fn doors_know_no_other_door_and_sources_no_other_source() {
+    for (file, text) in files() {
+        for group in STRANGERS {
+            let Some(own) = group.iter().find(|one| file.starts_with(**one)) else {
+                continue;
+            };
+            for other in group.iter().filter(|one| *one != own) {
+                let path = other.replace('/', "::");
+                let last = other.rsplit('/').next().unwrap();
+                for way in [format!("crate::{path}"), format!("super::{last}::")] {
+                    assert!(!text.contains(&way), "{file} uses {other}");
+                }
+            }
+        }
+    }
+}
+
+/// The middle answers from a snapshot: it opens nothing, waits for nothing and
+/// looks at no clock.
+#[test]
+fn the_middle_does_no_io() {
+    let pure = [
+        "policy/",
+        "authority/",
+        "zone/",
+        "value/",
+        "chain/",
+        "snapshot.rs",
+    ];
+    for (file, text) in files() {
+        if pure.iter().any(|place| file.starts_with(place)) {
+            for way in [
+                "std::net::Tcp",
+                "std::fs",
+                "std::thread",
+                "Instant::now",
+                "SystemTime",
+                "std::io::stdin",
+                "println!",
+            ] {
+                assert!(!text.contains(way), "{file} has {way}");
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Attacks on the scheduler and on the exchange with a node that stalls.
+
+#![cfg(target_os = "linux")]
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::plugin::Plugin;
+use crate::support::state::write_private;
+use serde_json::{Value, json};
+
+/// The path of a file with credentials.
+fn config() -> &'static str {
+    static FILE: LazyLock<&str> = LazyLock::new(|| {
+        let path = concat!(env!("CARGO_TARGET_TMPDIR"), "/hostile_scheduler.toml");
+        write_private(path, "rpc-user = \"u\"\nrpc-password = \"p\"\n");
+        path
+    });
+    &FILE
+}
+
+fn request(reader: &mut BufReader<TcpStream>) -> Option<Value> {
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if !matches!(reader.read_line(&mut line), Ok(count) if count > 0) {
+            return None;
+        }
+        let line = line.trim().to_ascii_lowercase();
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if line.is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    serde_json::from_slice(&body).ok()
+}
+
+/// A node that answers as the function says; `None` is never answered, and its
+/// connection stays open.
+fn node(answer: impl Fn(usize, &Value) -> Option<Value> + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = Arc::new(answer);
+    let count = Arc::new(AtomicUsize::new(0));
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let answer = Arc::clone(&answer);
+            let count = Arc::clone(&count);
+            thread::spawn(move || {
+                let mut out = stream.try_clone().unwrap();
+                let mut reader = BufReader::new(stream);
+                while let Some(request) = request(&mut reader) {
+                    let nth = count.fetch_add(1, Ordering::SeqCst);
+                    let Some(body) = answer(nth, &request) else {
+                        let _ = reader.read_to_end(&mut Vec::new());
+                        return;
+                    };
+                    let body = body.to_string();
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+                    if out.write_all((head + &body).as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+fn start(node: SocketAddr, more: &[&str]) -> Plugin {
+    let (node, config) = (node.to_string(), config());
+    let mut arguments = vec!["--rpc-address", &node, "--config", config];
+    arguments.extend(more);
+    Plugin::start(&arguments)
+}
+
+fn found(name: &Value) -> Option<Value> {
+    let value = data_encoding::HEXLOWER.encode(br#"{"ip":"192.0.2.1"}"#);
+    Some(json!({"result": {"name": name, "value": value}, "error": null, "id": 1}))
+}
+
+fn missing() -> Option<Value> {
+    let message = "Name purportedly never existed";
+    Some(json!({"result": null, "error": {"code": -4, "message": message}, "id": 1}))
+}
+
+fn synced() -> Option<Value> {
+    let info = json!({"version": "4.0.6", "blockchain_height": 5, "server_height": 5});
+    Some(json!({"result": info, "error": null, "id": 1}))
+}
+
+/// With all slots taken, a line must not cost a look at everyone who waits.
+#[test]
+fn many_waiting_ids_do_not_hold_up_the_reader() {
+    let node = node(|_, _| None);
+    let mut plugin = start(node, &["--timeout", "300"]);
+    let lines: String = (0..2000)
+        .map(|n| format!("RESOLVE {n} n{n}.bit id{n}\n"))
+        .collect();
+    let begun = Instant::now();
+    plugin.send_bytes(lines.as_bytes());
+    plugin.send("RESOLVE 999999 foo.com x");
+    assert!(plugin.answer("999999").starts_with("2 "));
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(2), "{took:?} for 2,000 ids");
+}
+
+/// A worker that waits for the lock is busy, and no reason to start another.
+/// The bound is 128 workers.
+#[test]
+fn worker_threads_keep_their_bound() {
+    // Bound and not listening: connections are refused at once.
+    let node = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ncprop279"))
+        .args(["--rpc-address", &node.to_string(), "--config", config()])
+        .args(["--timeout", "1"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let writer = thread::spawn(move || {
+        for n in 0..8000 {
+            if writeln!(stdin, "RESOLVE {n} n{n}.bit i{}", n % 500).is_err() {
+                return;
+            }
+        }
+        thread::sleep(Duration::from_secs(30));
+    });
+    let path = format!("/proc/{}/status", child.id());
+    let mut most = 0;
+    for _ in 0..80 {
+        thread::sleep(Duration::from_millis(100));
+        let status = std::fs::read_to_string(&path).unwrap();
+        let line = status.lines().find(|line| line.starts_with("Threads:"));
+        let count: usize = line.unwrap()[8..].trim().parse().unwrap();
+        most = most.max(count);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(writer);
+    assert!(most <= 128 + 3, "{most} threads");
+}
+
+/// A connection that swallowed one request (half-open, a dead circuit) keeps
+/// the name from being asked again for the query's time and 60 s more.
+#[test]
+fn a_swallowed_request_is_asked_again() {
+    let node = node(|nth, request| match nth {
+        0 => None,
+        _ => found(&request["params"][0]),
+    });
+    let mut plugin = start(node, &["--timeout", "4", "--rpc-dialect", "core"]);
+    let first = plugin.resolve("1", "a.bit", "i");
+    // As StemNS does: the same line again after 1 and 4.
+    thread::sleep(Duration::from_secs(1));
+    let second = plugin.resolve("2", "a.bit", "i");
+    assert_eq!(second, "0 192.0.2.1", "the first answer was {first}");
+}
+
+/// The value is there; what the node says of its version is not worth losing
+/// it for.
+#[test]
+fn a_found_value_does_not_wait_for_getinfo() {
+    let node = node(|_, request| match request["method"].as_str() {
+        Some("getinfo") => None,
+        _ => found(&request["params"]["identifier"]),
+    });
+    let mut plugin = start(node, &["--timeout", "4", "--rpc-dialect", "electrum-nmc"]);
+    assert_eq!(plugin.resolve("1", "a.bit", "i"), "0 192.0.2.1");
+}
+
+/// One id's getinfo that stalls must not fail other ids' queries: nobody may
+/// feel another.
+#[test]
+fn a_stalled_getinfo_of_one_id_does_not_fail_another() {
+    let asked = AtomicUsize::new(0);
+    let node = node(move |_, request| match request["method"].as_str() {
+        Some("getinfo") if asked.fetch_add(1, Ordering::SeqCst) == 0 => None,
+        Some("getinfo") => synced(),
+        _ => missing(),
+    });
+    let mut plugin = start(node, &["--timeout", "4", "--rpc-dialect", "electrum-nmc"]);
+    plugin.send("RESOLVE 1 gone.bit a");
+    thread::sleep(Duration::from_millis(500));
+    let other = plugin.resolve("2", "gone2.bit", "b");
+    assert!(other.starts_with("3 "), "{other}");
+}

@@ -1,0 +1,21 @@
+//! Tests through the real binary and the public interface: one program, because
+//! linking dozens took longer than running them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+mod chain;
+mod commands;
+mod conformance;
+mod electrum;
+mod engine;
+mod names_file;
+mod node;
+mod project;
+mod stdio;
+mod support;
