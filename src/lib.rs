@@ -65,7 +65,7 @@
 //! use ncprop279::scheduler::{Limits, Scheduler, Timekeeper};
 //! use ncprop279::policy::{Query, Verdict};
 //! use ncprop279::snapshot::{Absence, FetchFailure, Fetched, NameKey};
-//! use ncprop279::source::{Finding, Bounds, Source};
+//! use ncprop279::source::{Bounds, Source, SourceReply};
 //!
 //! /// Knows one name.
 //! struct One;
@@ -75,18 +75,15 @@
 //!         &self,
 //!         isolation: &IsolationId,
 //!         key: &NameKey,
-//!         limit: &Bounds,
-//!     ) -> Result<Fetched, FetchFailure> {
+//!         bounds: &Bounds,
+//!     ) -> Result<SourceReply, FetchFailure> {
 //!         // Connections that others could see are kept apart by `isolation`,
-//!         // and nothing here takes longer than until `limit.deadline`.
-//!         Ok(match key.as_str() {
+//!         // and nothing here takes longer than until `bounds.deadline`.
+//!         let fetched = match key.as_str() {
 //!             "d/example" => Fetched::Value(br#"{"ip":"192.0.2.1"}"#.as_slice().into()),
 //!             _ => Fetched::Absent(Absence::NeverExisted),
-//!         })
-//!     }
-//!
-//!     fn check(&self, limit: &Bounds) -> Vec<Finding> {
-//!         vec![Finding::ok("names", "there is one")]
+//!         };
+//!         Ok(fetched.into())
 //!     }
 //! }
 //!

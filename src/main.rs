@@ -20,11 +20,12 @@ use ncprop279::log::notices::Notices;
 use ncprop279::log::{Level, Log};
 use ncprop279::platform::Stream;
 use ncprop279::scheduler::Timekeeper;
+use ncprop279::source::Source;
+use ncprop279::source::diagnosis::{Diagnose, Finding, Health};
 use ncprop279::source::electrum::ElectrumSource;
 use ncprop279::source::logged::LoggedSource;
 use ncprop279::source::names_file::NamesFile;
 use ncprop279::source::rpc::RpcSource;
-use ncprop279::source::{Finding, Health, Source};
 use ncprop279::{platform, text, zone};
 
 /// How long the last lines on stderr may take before the process ends.
@@ -69,11 +70,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn source(settings: &Settings, log: Log) -> Arc<dyn Source> {
+/// The configured source: to ask it for names, and to examine it.
+fn source(settings: &Settings, log: Log) -> (Arc<dyn Source>, Arc<dyn Diagnose>) {
+    fn both<S: Source + Diagnose + 'static>(source: S) -> (Arc<dyn Source>, Arc<dyn Diagnose>) {
+        let source = Arc::new(source);
+        (Arc::<S>::clone(&source), source)
+    }
     match &settings.source {
-        SourceSettings::Rpc(rpc) => Arc::new(RpcSource::new(rpc, log)),
-        SourceSettings::Electrum(electrum) => Arc::new(ElectrumSource::new(electrum, log)),
-        SourceSettings::NamesFile(path) => Arc::new(NamesFile::new(path.clone())),
+        SourceSettings::Rpc(rpc) => both(RpcSource::new(rpc, log)),
+        SourceSettings::Electrum(electrum) => both(ElectrumSource::new(electrum, log)),
+        SourceSettings::NamesFile(path) => both(NamesFile::new(path.clone())),
     }
 }
 
@@ -95,13 +101,14 @@ impl Terminal {
         Self { log, screen }
     }
 
-    /// The source, which tells the log of its requests.
-    fn told(&self, settings: &Settings) -> LoggedSource {
-        LoggedSource::new(source(settings, self.log.clone()), self.log.clone())
+    /// The source, with its requests logged.
+    fn source(&self, settings: &Settings) -> (LoggedSource, Arc<dyn Diagnose>) {
+        let (source, diagnosis) = source(settings, self.log.clone());
+        (LoggedSource::new(source, self.log.clone()), diagnosis)
     }
 
     /// Does the work, and shows the source's progress meanwhile.
-    fn watch<T>(&self, source: &dyn Source, work: impl FnOnce() -> T) -> T {
+    fn watch<T>(&self, source: &dyn Diagnose, work: impl FnOnce() -> T) -> T {
         let say = |text: &str| match self.log.tells(Level::Info) {
             true => self.log.info(text),
             false => complain(text),
@@ -163,7 +170,7 @@ fn run_plugin(settings: &Settings, warnings: &[String], level: Level) -> ExitCod
     })
     .with_names(settings.log_names);
     warnings.iter().for_each(|warning| log.warn(warning));
-    let source = source(settings, log.clone());
+    let (source, _) = source(settings, log.clone());
     let hang_up = stdin.hang_up();
     let input = requests(stdin, &notices);
     let last = Arc::clone(&notices);
@@ -209,8 +216,8 @@ fn resolve(
         Err(status) => return status,
     };
     let terminal = Terminal::new(settings, level);
-    let source = terminal.told(settings);
-    let report = terminal.watch(&source, || {
+    let (source, diagnosis) = terminal.source(settings);
+    let report = terminal.watch(&*diagnosis, || {
         let only_onion = settings.only_onion;
         commands::resolve::run(name, isolation, only_onion, settings.timeout, &source)
     });
@@ -249,8 +256,8 @@ fn records(
         Err(status) => return status,
     };
     let terminal = Terminal::new(settings, level);
-    let source = terminal.told(settings);
-    let ended = terminal.watch(&source, || {
+    let (source, diagnosis) = terminal.source(settings);
+    let ended = terminal.watch(&*diagnosis, || {
         commands::records::run(name, isolation, settings.timeout, &source)
     });
     match ended {
@@ -296,7 +303,7 @@ fn check(settings: &Settings, level: Level) -> ExitCode {
     // another source than was meant.
     let tried = Finding::ok("source", settings.source.to_string());
     print(&commands::check::line(&tried));
-    let source = source(settings, log);
+    let (_, source) = source(settings, log);
     let findings = terminal.watch(&*source, || {
         commands::check::run(settings.timeout, &*source)
     });
@@ -314,9 +321,9 @@ fn check(settings: &Settings, level: Level) -> ExitCode {
 
 fn checkpoint(settings: &Settings, level: Level) -> ExitCode {
     let terminal = Terminal::new(settings, level);
-    let source = terminal.told(settings);
-    let found = terminal.watch(&source, || {
-        commands::checkpoint::run(settings.timeout, &source)
+    let (_, source) = terminal.source(settings);
+    let found = terminal.watch(&*source, || {
+        commands::checkpoint::run(settings.timeout, &*source)
     });
     match found {
         Ok(milestone) => {

@@ -17,7 +17,7 @@ use ncprop279::isolation::IsolationId;
 use ncprop279::log::Log;
 use ncprop279::scheduler::Timekeeper;
 use ncprop279::snapshot::{FetchFailure, Fetched, NameKey};
-use ncprop279::source::{Bounds, Finding, Source};
+use ncprop279::source::{Bounds, Source, SourceReply};
 
 /// Panics at one name and knows every other.
 struct Fragile;
@@ -27,15 +27,11 @@ impl Source for Fragile {
         &self,
         _isolation: &IsolationId,
         key: &NameKey,
-        _limit: &Bounds,
-    ) -> Result<Fetched, FetchFailure> {
+        _bounds: &Bounds,
+    ) -> Result<SourceReply, FetchFailure> {
         assert_ne!(key.as_str(), "d/bug", "this panic is meant");
         let value = br#"{"ip":"93.184.216.34"}"#;
-        Ok(Fetched::Value(value.as_slice().into()))
-    }
-
-    fn check(&self, _limit: &Bounds) -> Vec<Finding> {
-        Vec::new()
+        Ok(Fetched::Value(value.as_slice().into()).into())
     }
 }
 

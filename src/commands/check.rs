@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::source::{Bounds, Cancel, Finding, Health, RESULT, Source};
+use crate::source::diagnosis::{Diagnose, Finding, Health, RESULT};
+use crate::source::{Bounds, Cancel};
 use crate::text::{printable, wrap};
 
 use super::WIDTH;
@@ -12,7 +13,7 @@ const INDENT: usize = 18;
 
 /// Tries a source out. The last finding says how names are looked up, or that
 /// they cannot be.
-pub fn run(timeout: Duration, source: &dyn Source) -> Vec<Finding> {
+pub fn run(timeout: Duration, source: &dyn Diagnose) -> Vec<Finding> {
     let deadline = super::deadline(timeout);
     let findings = source.check(&Bounds {
         due: deadline,

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use crate::source::{Bounds, Cancel, Milestone, NoMilestone, Source};
+use crate::source::diagnosis::{Diagnose, Milestone, MilestoneError};
+use crate::source::{Bounds, Cancel};
 
 /// Finds the block.
 ///
 /// # Errors
 /// The source has no block headers, or not yet enough of them.
-pub fn run(timeout: Duration, source: &dyn Source) -> Result<Milestone, NoMilestone> {
+pub fn run(timeout: Duration, source: &dyn Diagnose) -> Result<Milestone, MilestoneError> {
     let deadline = super::deadline(timeout);
     source.milestone(&Bounds {
         due: deadline,

@@ -45,7 +45,7 @@ fn fetch(
         };
         let begin = Instant::now();
         let entry = match source.fetch(snapshot.isolation(), &key, &limit) {
-            Ok(fetched) => Entry::Known(fetched),
+            Ok(reply) => Entry::Known(reply.fetched),
             Err(failure) => Entry::Failed(failure),
         };
         let time = begin.elapsed();

@@ -22,7 +22,7 @@ use super::{Limits, Ticket};
 use crate::isolation::IsolationId;
 use crate::policy::{Answer, Query, Step, Verdict};
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
-use crate::source::Heard;
+use crate::source::SourceReply;
 
 /// The scheduler's state.
 pub struct Core {
@@ -208,7 +208,7 @@ impl Core {
     pub fn fetched(
         &mut self,
         job: Job,
-        result: Result<impl Into<Heard>, FetchFailure>,
+        result: Result<impl Into<SourceReply>, FetchFailure>,
         pause_factor: f64,
         now: Instant,
     ) {

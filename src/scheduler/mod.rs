@@ -20,7 +20,7 @@ use crate::log::Log;
 use crate::platform;
 use crate::policy::{Answer, Evaluation, Query, Step, Verdict};
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
-use crate::source::{Heard, Source, logged};
+use crate::source::{Source, SourceReply, logged};
 
 use self::trouble::Troubles;
 
@@ -308,14 +308,13 @@ impl Shared {
         work
     }
 
-    fn fetch(&self, job: &Job) -> Result<Heard, FetchFailure> {
+    fn fetch(&self, job: &Job) -> Result<SourceReply, FetchFailure> {
         let begin = Instant::now();
         logged::begin(&self.log, job.number(), &job.isolation, &job.key);
         let source = &self.source;
-        let fetch = || source.fetch_to_keep(&job.isolation, &job.key, &job.limit);
+        let fetch = || source.fetch(&job.isolation, &job.key, &job.limit);
         let result = catch_unwind(AssertUnwindSafe(fetch)).unwrap_or_else(|_| Err(bug()));
-        let known = result.as_ref().map(|heard| &heard.fetched);
-        logged::end(&self.log, job.number(), known, begin.elapsed());
+        logged::end(&self.log, job.number(), &result, begin.elapsed());
         self.troubles.note(&self.log, &result, Instant::now());
         result
     }

@@ -4,7 +4,7 @@ use std::sync::mpsc::{Sender, channel};
 
 use super::*;
 use crate::snapshot::Fetched;
-use crate::source::{Bounds, Finding};
+use crate::source::Bounds;
 
 #[derive(Debug, PartialEq, Eq)]
 enum Event {
@@ -16,18 +16,14 @@ enum Event {
 struct Telling(Sender<Event>);
 
 impl Source for Telling {
-    fn fetch(&self, _: &IsolationId, _: &NameKey, _: &Bounds) -> Result<Fetched, FetchFailure> {
-        Ok(Fetched::Value(br#"{"ip":"192.0.2.1"}"#.as_slice().into()))
+    fn fetch(&self, _: &IsolationId, _: &NameKey, _: &Bounds) -> Result<SourceReply, FetchFailure> {
+        Ok(Fetched::Value(br#"{"ip":"192.0.2.1"}"#.as_slice().into()).into())
     }
 
     fn forget(&self, isolation: &IsolationId) {
         // As if the processor were taken away at the worst moment.
         std::thread::sleep(Duration::from_millis(1));
         self.0.send(Event::Forgotten(isolation.clone())).unwrap();
-    }
-
-    fn check(&self, _: &Bounds) -> Vec<Finding> {
-        Vec::new()
     }
 }
 

@@ -48,8 +48,21 @@ impl Timekeeper {
 }
 
 impl Shared {
+    /// Drops what is cached if the source's values have changed. Returns when to
+    /// look again, if ever.
+    fn poll(&self) -> Option<Instant> {
+        let poll = || self.source.poll();
+        let has_changed = catch_unwind(AssertUnwindSafe(poll)).unwrap_or(Some(false))?;
+        if has_changed {
+            self.lock().core.invalidate();
+            let log = &self.log;
+            log.info("the values have changed; what was cached is dropped");
+        }
+        Some(Instant::now() + POLL)
+    }
+
     fn time_passes(shared: &Arc<Self>) {
-        let mut next_poll = Instant::now() + POLL;
+        let mut next_poll = shared.poll();
         let mut next_sweep = Instant::now() + SWEEP;
         loop {
             let answers = {
@@ -59,10 +72,9 @@ impl Shared {
                         return;
                     }
                     let now = Instant::now();
-                    let is_polled = shared.source.is_polled();
                     let due = [
                         Some(next_sweep),
-                        is_polled.then_some(next_poll),
+                        next_poll,
                         state.core.next_tick(),
                         state.spawn_again,
                     ];
@@ -81,14 +93,8 @@ impl Shared {
             };
             shared.deliver(answers);
             let now = Instant::now();
-            if now >= next_poll && shared.source.is_polled() {
-                next_poll = now + POLL;
-                let poll = || shared.source.poll();
-                if catch_unwind(AssertUnwindSafe(poll)).unwrap_or(false) {
-                    shared.lock().core.invalidate();
-                    let log = &shared.log;
-                    log.info("the values have changed; what was cached is dropped");
-                }
+            if next_poll.is_some_and(|next| now >= next) {
+                next_poll = shared.poll();
             }
             if now >= next_sweep {
                 next_sweep = now + SWEEP;

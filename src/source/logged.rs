@@ -1,37 +1,35 @@
-//! What the log tells of each request for a name, at the level of `-vv`.
+//! Logs each request for a name at the level of `-vv`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::progress::Progress;
-use super::{Bounds, Finding, Milestone, NoMilestone, Source};
+use super::{Bounds, Learned, Source, SourceReply};
 use crate::isolation::IsolationId;
 use crate::log::{Level, Log};
-use crate::snapshot::{FetchFailure, Fetched, NameKey};
+use crate::snapshot::{FetchFailure, NameKey};
 use crate::text::Milliseconds;
 
-/// Tells that a request begins. Its number is unique in the life of the
-/// process.
+/// Logs that a request begins. Its number is unique in the life of the process.
 pub fn begin(log: &Log, number: u64, isolation: &IsolationId, key: &NameKey) {
     let key = log.key(isolation, key);
     log.debug(format_args!("request {number} asks for {key}"));
 }
 
-/// Tells how a request ended, and after which time.
-pub fn end(log: &Log, number: u64, result: Result<&Fetched, &FetchFailure>, time: Duration) {
+/// Logs how a request ended, and how long it took.
+pub fn end(log: &Log, number: u64, result: &Result<SourceReply, FetchFailure>, time: Duration) {
     if !log.tells(Level::Debug) {
         return;
     }
     let time = Milliseconds(time);
     let end = match result {
-        Ok(fetched) => fetched.summary(),
+        Ok(reply) => reply.fetched.summary(),
         Err(failure) => format!("{} ({failure})", failure.kind.words()),
     };
     log.debug(format_args!("request {number} ended after {time}: {end}"));
 }
 
-/// A source that tells a log of each request.
+/// A source that logs each request.
 pub struct LoggedSource {
     source: Arc<dyn Source>,
     log: Log,
@@ -39,7 +37,7 @@ pub struct LoggedSource {
 }
 
 impl LoggedSource {
-    /// Tells `log` of the requests that `source` is to make.
+    /// Logs the requests of `source` to `log`.
     pub fn new(source: Arc<dyn Source>, log: Log) -> Self {
         Self {
             source,
@@ -54,25 +52,99 @@ impl Source for LoggedSource {
         &self,
         isolation: &IsolationId,
         key: &NameKey,
-        limit: &Bounds,
-    ) -> Result<Fetched, FetchFailure> {
+        bounds: &Bounds,
+    ) -> Result<SourceReply, FetchFailure> {
         let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         begin(&self.log, number, isolation, key);
         let begun = Instant::now();
-        let result = self.source.fetch(isolation, key, limit);
-        end(&self.log, number, result.as_ref(), begun.elapsed());
+        let result = self.source.fetch(isolation, key, bounds);
+        end(&self.log, number, &result, begun.elapsed());
         result
     }
 
-    fn check(&self, limit: &Bounds) -> Vec<Finding> {
-        self.source.check(limit)
+    fn forget(&self, isolation: &IsolationId) {
+        self.source.forget(isolation);
     }
 
-    fn progress(&self) -> Option<Progress> {
-        self.source.progress()
+    fn start(&self) {
+        self.source.start();
     }
 
-    fn milestone(&self, limit: &Bounds) -> Result<Milestone, NoMilestone> {
-        self.source.milestone(limit)
+    fn on_learned(&self, learned: Learned) {
+        self.source.on_learned(learned);
+    }
+
+    fn poll(&self) -> Option<bool> {
+        self.source.poll()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::snapshot::Fetched;
+    use crate::source::Cancel;
+
+    /// Notes which methods are called.
+    #[derive(Default)]
+    struct Calls(Mutex<Vec<&'static str>>);
+
+    impl Calls {
+        fn note(&self, call: &'static str) {
+            self.0.lock().unwrap().push(call);
+        }
+    }
+
+    impl Source for Calls {
+        fn fetch(
+            &self,
+            _: &IsolationId,
+            _: &NameKey,
+            _: &Bounds,
+        ) -> Result<SourceReply, FetchFailure> {
+            self.note("fetch");
+            Ok(SourceReply {
+                keep_at_most: Some(Duration::from_secs(9)),
+                ..Fetched::Value(b"{}"[..].into()).into()
+            })
+        }
+        fn forget(&self, _: &IsolationId) {
+            self.note("forget");
+        }
+        fn start(&self) {
+            self.note("start");
+        }
+        fn on_learned(&self, _: Learned) {
+            self.note("on_learned");
+        }
+        fn poll(&self) -> Option<bool> {
+            self.note("poll");
+            Some(true)
+        }
+    }
+
+    #[test]
+    fn every_call_reaches_the_source() {
+        let calls = Arc::new(Calls::default());
+        let logged = LoggedSource::new(Arc::clone(&calls) as Arc<dyn Source>, Log::silent());
+        let (id, key) = (IsolationId::shared(), NameKey::new("d/a").unwrap());
+        let now = Instant::now();
+        let bounds = Bounds {
+            due: now,
+            deadline: now,
+            cancel: Cancel::new(),
+        };
+        logged.on_learned(Box::new(|_, _, _| {}));
+        logged.start();
+        let reply = logged.fetch(&id, &key, &bounds).unwrap();
+        assert_eq!(reply.keep_at_most, Some(Duration::from_secs(9)));
+        assert_eq!(logged.poll(), Some(true));
+        logged.forget(&id);
+        assert_eq!(
+            *calls.0.lock().unwrap(),
+            ["on_learned", "start", "fetch", "poll", "forget"]
+        );
     }
 }

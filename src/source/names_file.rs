@@ -34,7 +34,8 @@ use std::time::{Duration, Instant};
 
 use self::names::Names;
 use self::stamp::Stamp;
-use super::{Bounds, Finding, Source};
+use super::diagnosis::{Diagnose, Finding};
+use super::{Bounds, Source, SourceReply};
 use crate::isolation::IsolationId;
 use crate::platform;
 use crate::snapshot::{Absence, FailureKind, FetchFailure, Fetched, NameKey};
@@ -122,7 +123,7 @@ impl Inner {
     }
 
     /// The names in the file, which is read now if it must be.
-    fn names(self: &Arc<Self>, limit: &Bounds) -> Result<Arc<Names>, FetchFailure> {
+    fn names(self: &Arc<Self>, bounds: &Bounds) -> Result<Arc<Names>, FetchFailure> {
         self.unless_it_still_fails()?;
         let mut state = self.lock();
         loop {
@@ -140,8 +141,8 @@ impl Inner {
                 }
                 State::Reading => {}
             }
-            let left = limit.deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || limit.cancel.is_set() {
+            let left = bounds.deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || bounds.cancel.is_set() {
                 return Err(self.failure(FailureKind::TimedOut, "is still being read"));
             }
             let waited = self.read.wait_timeout(state, left.min(GLANCE));
@@ -205,11 +206,11 @@ impl Source for NamesFile {
         &self,
         _isolation: &IsolationId,
         key: &NameKey,
-        limit: &Bounds,
-    ) -> Result<Fetched, FetchFailure> {
-        match self.0.names(limit)?.get(key.as_str()) {
-            None => Ok(Fetched::Absent(Absence::NeverExisted)),
-            Some(Ok(fetched)) => Ok(fetched),
+        bounds: &Bounds,
+    ) -> Result<SourceReply, FetchFailure> {
+        match self.0.names(bounds)?.get(key.as_str()) {
+            None => Ok(Fetched::Absent(Absence::NeverExisted).into()),
+            Some(Ok(fetched)) => Ok(fetched.into()),
             Some(Err(what)) => {
                 let what = format_args!("has a bad entry for the name that was asked: {what}");
                 Err(self.0.failure(FailureKind::File, what))
@@ -217,8 +218,20 @@ impl Source for NamesFile {
         }
     }
 
-    fn check(&self, limit: &Bounds) -> Vec<Finding> {
-        match self.0.names(limit) {
+    /// Looks at the file's time, length and identity, not into it.
+    fn poll(&self) -> Option<bool> {
+        let then = match &*self.0.lock() {
+            State::Read { stamp, .. } => stamp.clone(),
+            // Nothing that could be out of date.
+            State::Unread | State::Reading => return Some(false),
+        };
+        Some(self.0.drop_if_changed(then.as_ref()))
+    }
+}
+
+impl Diagnose for NamesFile {
+    fn check(&self, bounds: &Bounds) -> Vec<Finding> {
+        match self.0.names(bounds) {
             Ok(names) => findings(&names, &self.0.path),
             Err(failure) => {
                 let remedy = "give --names-file a readable file with a JSON object of names; \
@@ -226,20 +239,6 @@ impl Source for NamesFile {
                 vec![Finding::fail(LABEL, failure.to_string(), remedy)]
             }
         }
-    }
-
-    /// Looks at the file's time, length and identity, not into it.
-    fn poll(&self) -> bool {
-        let then = match &*self.0.lock() {
-            State::Read { stamp, .. } => stamp.clone(),
-            // Nothing that could be out of date.
-            State::Unread | State::Reading => return false,
-        };
-        self.0.drop_if_changed(then.as_ref())
-    }
-
-    fn is_polled(&self) -> bool {
-        true
     }
 }
 

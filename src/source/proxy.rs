@@ -5,7 +5,8 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
-use super::{Bounds, Finding, socks};
+use super::diagnosis::Finding;
+use super::{Bounds, socks};
 use crate::config::settings::NodeAddress;
 use crate::platform;
 
@@ -18,8 +19,8 @@ const REMEDY: &str = "start Tor, and set --proxy to its SOCKS port: 127.0.0.1:90
 
 /// What keeps the proxy from being used; `None` if it takes credentials. The
 /// proxy is asked for no connection.
-pub(super) fn obstacle(proxy: &NodeAddress, limit: &Bounds) -> Option<Finding> {
-    let left = limit.deadline.saturating_duration_since(Instant::now());
+pub(super) fn obstacle(proxy: &NodeAddress, bounds: &Bounds) -> Option<Finding> {
+    let left = bounds.deadline.saturating_duration_since(Instant::now());
     let patience = left.clamp(Duration::from_millis(1), PATIENCE);
     // Neither the system's resolver nor the whole of several reads has a time
     // limit of its own. The thread may outlive the caller's patience.

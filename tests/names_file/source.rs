@@ -40,7 +40,9 @@ impl Fixture {
             cancel: Cancel::new(),
         };
         let key = NameKey::new(name).unwrap();
-        self.source.fetch(&IsolationId::shared(), &key, &limit)
+        self.source
+            .fetch(&IsolationId::shared(), &key, &limit)
+            .map(|reply| reply.fetched)
     }
 
     fn failure(&self, name: &str) -> String {
@@ -152,28 +154,28 @@ fn deep_nesting_is_served_as_it_is() {
 #[test]
 fn a_changed_file_is_noticed_by_polling_and_not_before() {
     let fixture = Fixture::with(r#"{"d/a":"one"}"#);
-    assert!(fixture.source.is_polled());
+    assert_eq!(fixture.source.poll(), Some(false));
     assert_eq!(fixture.fetch("d/a"), value("one"));
-    assert!(!fixture.source.poll());
+    assert_eq!(fixture.source.poll(), Some(false));
     fixture.replace(r#"{"d/a":"two"}"#);
     assert_eq!(fixture.fetch("d/a"), value("one"));
-    assert!(fixture.source.poll());
-    assert!(!fixture.source.poll());
+    assert_eq!(fixture.source.poll(), Some(true));
+    assert_eq!(fixture.source.poll(), Some(false));
     assert_eq!(fixture.fetch("d/a"), value("two"));
-    assert!(!fixture.source.poll());
+    assert_eq!(fixture.source.poll(), Some(false));
 }
 
 #[test]
 fn a_file_that_goes_and_comes_is_noticed() {
     let fixture = Fixture::with(r#"{"d/a":"one"}"#);
-    assert!(!fixture.source.poll(), "nothing was read yet");
+    assert_eq!(fixture.source.poll(), Some(false), "nothing was read yet");
     assert_eq!(fixture.fetch("d/a"), value("one"));
     fs::remove_file(&fixture.path).unwrap();
-    assert!(fixture.source.poll());
+    assert_eq!(fixture.source.poll(), Some(true));
     fixture.failure("d/a");
-    assert!(!fixture.source.poll());
+    assert_eq!(fixture.source.poll(), Some(false));
     fixture.replace(r#"{"d/a":"two"}"#);
-    assert!(fixture.source.poll());
+    assert_eq!(fixture.source.poll(), Some(true));
     assert_eq!(fixture.fetch("d/a"), value("two"));
 }
 

@@ -17,7 +17,7 @@ use ncprop279::log::Log;
 use ncprop279::policy::{Query, Step, Verdict, resolve};
 use ncprop279::scheduler::{CacheLimits, Client, Limits, Scheduler, Timekeeper};
 use ncprop279::snapshot::{Absence, Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
-use ncprop279::source::{Bounds, Finding, Source};
+use ncprop279::source::{Bounds, Source, SourceReply};
 use serde::Deserialize;
 
 const TTL: Duration = Duration::from_secs(600);
@@ -72,13 +72,9 @@ impl Source for Names {
         &self,
         _isolation: &IsolationId,
         key: &NameKey,
-        _limit: &Bounds,
-    ) -> Result<Fetched, FetchFailure> {
-        self.of(key)
-    }
-
-    fn check(&self, _limit: &Bounds) -> Vec<Finding> {
-        Vec::new()
+        _bounds: &Bounds,
+    ) -> Result<SourceReply, FetchFailure> {
+        self.of(key).map(SourceReply::from)
     }
 }
 

@@ -7,7 +7,7 @@ use ncprop279::isolation::IsolationId;
 use ncprop279::policy::Query;
 use ncprop279::scheduler::{CacheLimits, Core, Limits, Ticket};
 use ncprop279::snapshot::{Fetched, NameKey};
-use ncprop279::source::Heard;
+use ncprop279::source::SourceReply;
 
 const TTL: Duration = Duration::from_secs(600);
 const MOST: Duration = Duration::from_secs(60);
@@ -43,7 +43,7 @@ fn value(text: &str) -> Fetched {
 }
 
 /// A core whose cache holds what a source said at `begin`, under the id `a`.
-fn with(heard: Heard, begin: Instant) -> Core {
+fn with(heard: SourceReply, begin: Instant) -> Core {
     let mut core = Core::new(limits());
     let query = Query::parse(b"example.bit", false).unwrap();
     let ticket = Ticket {
@@ -79,7 +79,7 @@ fn a_source_can_shorten_the_time_for_which_a_value_is_kept() {
         (Some(Duration::from_secs(3600)), TTL),
     ] {
         let fetched = value("old");
-        let heard = Heard {
+        let heard = SourceReply {
             fetched,
             keep_at_most,
         };
@@ -92,7 +92,7 @@ fn a_source_can_shorten_the_time_for_which_a_value_is_kept() {
 #[test]
 fn what_is_learned_replaces_what_is_kept_and_nothing_else() {
     let begin = Instant::now();
-    let heard = || Heard {
+    let heard = || SourceReply {
         fetched: value("old"),
         keep_at_most: Some(MOST),
     };

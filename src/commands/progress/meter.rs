@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::source::progress::{Progress, Stage};
+use crate::source::diagnosis::{Progress, Stage};
 
 /// The time over which the rate is taken. Replies come in bursts.
 const WINDOW: Duration = Duration::from_secs(15);

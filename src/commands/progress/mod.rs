@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use self::meter::Meter;
 use crate::platform;
-use crate::source::Source;
+use crate::source::diagnosis::Diagnose;
 
 pub use self::screen::Screen;
 
@@ -31,7 +31,7 @@ const LINES: Duration = Duration::from_secs(10);
 /// screen, or, if that is no terminal, in lines that `say` takes. Nothing of
 /// the bar is left when this returns.
 pub fn watch<T>(
-    source: &dyn Source,
+    source: &dyn Diagnose,
     screen: &Screen,
     say: &(dyn Fn(&str) + Sync),
     work: impl FnOnce() -> T,
@@ -74,7 +74,7 @@ impl<'a> Shown<'a> {
         }
     }
 
-    fn look(&mut self, source: &dyn Source, now: Instant) {
+    fn look(&mut self, source: &dyn Diagnose, now: Instant) {
         let Some(progress) = source.progress() else {
             return self.screen.clear();
         };
@@ -108,19 +108,13 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
-    use crate::isolation::IsolationId;
-    use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
-    use crate::source::progress::{Progress, Stage};
-    use crate::source::{Bounds, Finding};
+    use crate::source::Bounds;
+    use crate::source::diagnosis::{Finding, Progress, Stage};
 
     /// Brings a hundred headers, and as many kilobytes, with each look.
     struct Steady(AtomicU64);
 
-    impl Source for Steady {
-        fn fetch(&self, _: &IsolationId, _: &NameKey, _: &Bounds) -> Result<Fetched, FetchFailure> {
-            Err(FetchFailure::new(FailureKind::NotReady, "none"))
-        }
-
+    impl Diagnose for Steady {
         fn check(&self, _: &Bounds) -> Vec<Finding> {
             Vec::new()
         }

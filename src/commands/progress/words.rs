@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::meter::Reading;
-use crate::source::progress::Stage;
+use crate::source::diagnosis::Stage;
 
 /// What is done, in the longest form that fits so many columns, and else cut
 /// off.
@@ -102,7 +102,7 @@ impl fmt::Display for Left {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::progress::Progress;
+    use crate::source::diagnosis::Progress;
 
     fn reading(stage: Stage, done: u64, total: u64) -> Reading {
         Reading {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{Activity, Common, FetchId, LookupId, Timer};
 use crate::isolation::IsolationId;
 use crate::snapshot::{Entry, FetchFailure, NameKey};
-use crate::source::{Bounds, Cancel, Heard};
+use crate::source::{Bounds, Cancel, SourceReply};
 
 /// The first pause before a failed fetch is tried again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -156,7 +156,7 @@ impl Activity {
     pub fn fetched(
         &mut self,
         job: Job,
-        result: Result<Heard, FetchFailure>,
+        result: Result<SourceReply, FetchFailure>,
         pause_factor: f64,
         now: Instant,
         common: &Common,
@@ -165,9 +165,9 @@ impl Activity {
         self.yielded.remove(&job.id);
         self.lost.remove(&job.id);
         let entry = match result {
-            Ok(heard) => {
-                self.keep(&job, &heard, now, common);
-                Entry::Known(heard.fetched)
+            Ok(reply) => {
+                self.keep(&job, &reply, now, common);
+                Entry::Known(reply.fetched)
             }
             Err(failure) if failure.kind.is_retried() => {
                 return self.failed(job.id, failure, pause_factor, now);
@@ -182,11 +182,11 @@ impl Activity {
         self.supply(id, &job.key, &entry);
     }
 
-    fn keep(&mut self, job: &Job, heard: &Heard, now: Instant, common: &Common) {
+    fn keep(&mut self, job: &Job, reply: &SourceReply, now: Instant, common: &Common) {
         if job.epoch == self.epoch {
-            let ttl = common.limits.ttl(&heard.fetched);
-            let ttl = heard.keep_at_most.map_or(ttl, |most| ttl.min(most));
-            let (fetched, room) = (heard.fetched.clone(), self.room(common));
+            let ttl = common.limits.ttl(&reply.fetched);
+            let ttl = reply.keep_at_most.map_or(ttl, |most| ttl.min(most));
+            let (fetched, room) = (reply.fetched.clone(), self.room(common));
             self.holdings.keep(job.key.clone(), fetched, ttl, now, room);
         }
     }

@@ -10,7 +10,8 @@ use super::state::ELSEWHERE;
 use super::sync::{Ledger, Obstacle, Status};
 use crate::isolation::IsolationId;
 use crate::snapshot::FetchFailure;
-use crate::source::{Bounds, Finding, Health};
+use crate::source::Bounds;
+use crate::source::diagnosis::{Finding, Health};
 use crate::text::Age;
 
 /// How long it may take until anything comes from any server. Who asked for

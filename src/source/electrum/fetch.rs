@@ -14,7 +14,7 @@ use super::wire::Connection;
 use crate::isolation::IsolationId;
 use crate::platform;
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
-use crate::source::{Bounds, Cancel, Heard};
+use crate::source::{Bounds, Cancel, SourceReply};
 
 /// How often the waiting thread looks whether anybody still wants the answer.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -47,7 +47,7 @@ pub(super) struct Outcome {
     pub is_of_one: bool,
 }
 
-impl From<&Outcome> for Heard {
+impl From<&Outcome> for SourceReply {
     fn from(outcome: &Outcome) -> Self {
         Self {
             fetched: Fetched::from(outcome.account.clone()),
@@ -474,7 +474,7 @@ mod tests {
                 alone,
                 is_of_one,
             };
-            Heard::from(&outcome).keep_at_most
+            SourceReply::from(&outcome).keep_at_most
         };
         let minute = Some(Duration::from_secs(60));
         let (one, other) = (by("a", value(1)), by("b", value(2)));

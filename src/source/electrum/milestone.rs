@@ -5,17 +5,18 @@ use super::discovery::DISCOVERED;
 use super::sync::Ledger;
 use crate::chain::network::{Checkpoint, RETARGET_INTERVAL};
 use crate::snapshot::FailureKind;
-use crate::source::{Bounds, Milestone, NoMilestone};
+use crate::source::Bounds;
+use crate::source::diagnosis::{Milestone, MilestoneError};
 
 /// How many blocks are on top of it: two weeks of work.
 const DEPTH: u32 = RETARGET_INTERVAL;
 
 /// Waits until lookups could rely on the chain, and takes the newest block that
 /// is deep enough.
-pub(super) fn milestone(ledger: &Ledger, limit: &Bounds) -> Result<Milestone, NoMilestone> {
+pub(super) fn milestone(ledger: &Ledger, limit: &Bounds) -> Result<Milestone, MilestoneError> {
     check::settle(ledger, limit, check::SILENCE).map_err(|failure| match failure.kind {
-        FailureKind::NotReady => NoMilestone::NotReady(failure),
-        _ => NoMilestone::Unreachable(failure),
+        FailureKind::NotReady => MilestoneError::NotReady(failure),
+        _ => MilestoneError::Unreachable(failure),
     })?;
     let is_sampled = ledger.is_sampled();
     let operators = ledger.status().operators;
@@ -37,7 +38,7 @@ pub(super) fn milestone(ledger: &Ledger, limit: &Bounds) -> Result<Milestone, No
             operators,
         })
     });
-    found.ok_or(NoMilestone::TooShallow {
+    found.ok_or(MilestoneError::TooShallow {
         tip,
         checkpoint: start,
         depth: DEPTH,

@@ -54,15 +54,15 @@ use self::state::{ELSEWHERE, ReadOnly, State};
 use self::store::HeaderFile;
 use self::sync::{Driver, Ledger, Record, Sampling, needed};
 use self::wire::Dialer;
-use super::progress::Progress;
-use super::{Bounds, Cancel, Finding, Heard, Learned, Milestone, NoMilestone, Source, proxy};
+use super::diagnosis::{Diagnose, Finding, Milestone, MilestoneError, Progress};
+use super::{Bounds, Cancel, Learned, Source, SourceReply, proxy};
 use crate::chain::headers::Headers;
 use crate::chain::network::Network;
 use crate::config::settings::{ElectrumOperators, ElectrumSettings, NodeAddress};
 use crate::isolation::IsolationId;
 use crate::log::Log;
 use crate::platform;
-use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
+use crate::snapshot::{FailureKind, FetchFailure, NameKey};
 
 /// Electrum servers that are asked for names, each isolation id's on
 /// connections of their own.
@@ -284,20 +284,10 @@ impl Source for ElectrumSource {
         &self,
         isolation: &IsolationId,
         key: &NameKey,
-        limit: &Bounds,
-    ) -> Result<Fetched, FetchFailure> {
-        fetch::fetch(self.0.shared(), isolation, key, limit)
-            .map(|outcome| Fetched::from(outcome.account))
-    }
-
-    fn fetch_to_keep(
-        &self,
-        isolation: &IsolationId,
-        key: &NameKey,
-        limit: &Bounds,
-    ) -> Result<Heard, FetchFailure> {
-        let outcome = fetch::fetch(self.0.shared(), isolation, key, limit)?;
-        let heard = Heard::from(&outcome);
+        bounds: &Bounds,
+    ) -> Result<SourceReply, FetchFailure> {
+        let outcome = fetch::fetch(self.0.shared(), isolation, key, bounds)?;
+        let reply = SourceReply::from(&outcome);
         if let Some(operator) = outcome.alone {
             let (key, account) = (key.clone(), outcome.account);
             let first = First {
@@ -307,7 +297,7 @@ impl Source for ElectrumSource {
             };
             second::ask_later(&self.0, isolation, first);
         }
-        Ok(heard)
+        Ok(reply)
     }
 
     fn on_learned(&self, learned: Learned) {
@@ -326,14 +316,16 @@ impl Source for ElectrumSource {
             shared.pool.forget(isolation);
         }
     }
+}
 
-    fn check(&self, limit: &Bounds) -> Vec<Finding> {
+impl Diagnose for ElectrumSource {
+    fn check(&self, bounds: &Bounds) -> Vec<Finding> {
         if let Some(proxy) = &self.0.settings.proxy
-            && let Some(obstacle) = proxy::obstacle(proxy, limit)
+            && let Some(obstacle) = proxy::obstacle(proxy, bounds)
         {
             return vec![obstacle];
         }
-        check::check(self.0.shared(), &self.0.servers(), limit)
+        check::check(self.0.shared(), &self.0.servers(), bounds)
     }
 
     fn progress(&self) -> Option<Progress> {
@@ -343,17 +335,17 @@ impl Source for ElectrumSource {
         progress::progress(&shared.ledger, received)
     }
 
-    fn milestone(&self, limit: &Bounds) -> Result<Milestone, NoMilestone> {
+    fn milestone(&self, bounds: &Bounds) -> Result<Milestone, MilestoneError> {
         if let Some(proxy) = &self.0.settings.proxy
-            && let Some(Finding { what, remedy, .. }) = proxy::obstacle(proxy, limit)
+            && let Some(Finding { what, remedy, .. }) = proxy::obstacle(proxy, bounds)
         {
             let failure = FetchFailure::new(
                 FailureKind::Unreachable,
                 format!("the proxy cannot be used: {what}; {remedy}"),
             );
-            return Err(NoMilestone::Unreachable(failure));
+            return Err(MilestoneError::Unreachable(failure));
         }
-        milestone::milestone(&self.0.shared().ledger, limit)
+        milestone::milestone(&self.0.shared().ledger, bounds)
     }
 }
 

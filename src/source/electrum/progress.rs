@@ -2,7 +2,7 @@
 
 use super::sync::{Held, Ledger, NEWEST};
 use crate::chain::sample::SAMPLE;
-use crate::source::progress::{Progress, Stage};
+use crate::source::diagnosis::{Progress, Stage};
 
 /// About what a header with its AuxPoW takes in a reply, in bytes.
 const SEALED: u64 = 4_000;

@@ -14,7 +14,8 @@ use super::{NEWER, Node, Question, TOO_OLD, shown};
 use crate::config::settings::{Credentials, DialectSetting};
 use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure, NameKey};
-use crate::source::{Bounds, Finding, Health, proxy};
+use crate::source::diagnosis::{Finding, Health};
+use crate::source::{Bounds, proxy};
 use crate::text::clip;
 
 /// A name to try the call with. Namecoin Core looks it up in its own copy of
@@ -43,14 +44,14 @@ struct ChainInfo {
 }
 
 /// Tries the node out. Later steps are left out after one that fails for good.
-pub fn check(source: &Node, limit: &Bounds) -> Vec<Finding> {
+pub fn check(source: &Node, bounds: &Bounds) -> Vec<Finding> {
     if let Some(proxy) = &source.settings.proxy
-        && let Some(obstacle) = proxy::obstacle(proxy, limit)
+        && let Some(obstacle) = proxy::obstacle(proxy, bounds)
     {
         return vec![obstacle];
     }
     let mut found = Vec::new();
-    let how = steps(source, limit, &mut found);
+    let how = steps(source, bounds, &mut found);
     found.push(way(source));
     if let Some(how) = how {
         found.push(Finding::result(how));
@@ -59,7 +60,7 @@ pub fn check(source: &Node, limit: &Bounds) -> Vec<Finding> {
 }
 
 /// How names are looked up, as far as it comes to that.
-fn steps(source: &Node, limit: &Bounds, found: &mut Vec<Finding>) -> Option<String> {
+fn steps(source: &Node, bounds: &Bounds, found: &mut Vec<Finding>) -> Option<String> {
     let key = NameKey::new(HARMLESS)?;
     let setting = source.settings.dialect;
     let probe = match setting {
@@ -70,10 +71,11 @@ fn steps(source: &Node, limit: &Bounds, found: &mut Vec<Finding>) -> Option<Stri
     let question = Question {
         isolation: &isolation,
         key: &key,
-        limit,
+        bounds,
     };
     let request = probe.name_show(&isolation, &key);
-    let (secret, answer) = match source.call(&request, &Purpose::Lookup(isolation.clone()), limit) {
+    let (secret, answer) = match source.call(&request, &Purpose::Lookup(isolation.clone()), bounds)
+    {
         Ok(answered) => answered,
         Err(failure) => {
             found.push(unreachable(source, &failure));
@@ -102,10 +104,10 @@ fn steps(source: &Node, limit: &Bounds, found: &mut Vec<Finding>) -> Option<Stri
         ));
     }
     match reply {
-        Reply::Error(error) if probe.is_refused_by(&error) => electrum(source, limit, found),
+        Reply::Error(error) if probe.is_refused_by(&error) => electrum(source, bounds, found),
         Reply::Error(error) => {
             let state = node_state(&error);
-            let how = core(source, Some(state), limit, found);
+            let how = core(source, Some(state), bounds, found);
             if matches!(state, NodeState::Unknown | NodeState::Refuses) && error.absence().is_none()
             {
                 let message = shown(&error, &question, &secret);
@@ -117,18 +119,18 @@ fn steps(source: &Node, limit: &Bounds, found: &mut Vec<Finding>) -> Option<Stri
             }
             Some(how)
         }
-        Reply::Result(_) => Some(core(source, None, limit, found)),
+        Reply::Result(_) => Some(core(source, None, bounds, found)),
     }
 }
 
-fn call(source: &Node, request: &str, limit: &Bounds) -> Result<HttpReply, FetchFailure> {
-    let (_, answer) = source.call(request, &Purpose::Node, limit)?;
+fn call(source: &Node, request: &str, bounds: &Bounds) -> Result<HttpReply, FetchFailure> {
+    let (_, answer) = source.call(request, &Purpose::Node, bounds)?;
     Ok(answer)
 }
 
 /// The result of a method without parameters; `None` if there is none.
-fn ask<T: DeserializeOwned>(source: &Node, method: &str, limit: &Bounds) -> Option<T> {
-    let answer = call(source, &dialect::request(method, &json!([])), limit).ok()?;
+fn ask<T: DeserializeOwned>(source: &Node, method: &str, bounds: &Bounds) -> Option<T> {
+    let answer = call(source, &dialect::request(method, &json!([])), bounds).ok()?;
     match Reply::parse(&answer.body)? {
         Reply::Result(result) => serde_json::from_str(result.get()).ok(),
         Reply::Error(_) => None,
@@ -175,10 +177,10 @@ fn unreachable(source: &Node, failure: &FetchFailure) -> Finding {
 fn core(
     source: &Node,
     state: Option<NodeState>,
-    limit: &Bounds,
+    bounds: &Bounds,
     found: &mut Vec<Finding>,
 ) -> String {
-    let info: Option<NetworkInfo> = ask(source, "getnetworkinfo", limit);
+    let info: Option<NetworkInfo> = ask(source, "getnetworkinfo", bounds);
     let version = info.map(|info| info.subversion).unwrap_or_default();
     let version = version.trim_matches('/');
     let version = match version.strip_prefix("Satoshi:").unwrap_or(version) {
@@ -198,7 +200,7 @@ fn core(
         )),
         _ => found.push(Finding::ok("dialect", format!("Namecoin Core {version}"))),
     }
-    let chain: Option<ChainInfo> = ask(source, "getblockchaininfo", limit);
+    let chain: Option<ChainInfo> = ask(source, "getblockchaininfo", bounds);
     let name = chain.as_ref().map(|info| clip(&info.chain, MAX_WORD));
     let name = name.unwrap_or_default();
     let wait = "wait until the node has the chain";
@@ -236,8 +238,8 @@ fn newest(height: i64) -> String {
     format!(", whose newest block is {height}")
 }
 
-fn electrum(source: &Node, limit: &Bounds, found: &mut Vec<Finding>) -> Option<String> {
-    let info = match source.info(limit) {
+fn electrum(source: &Node, bounds: &Bounds, found: &mut Vec<Finding>) -> Option<String> {
+    let info = match source.info(bounds) {
         Ok(info) => info,
         Err(failure) => {
             found.push(unreachable(source, &failure));
@@ -273,7 +275,7 @@ fn electrum(source: &Node, limit: &Bounds, found: &mut Vec<Finding>) -> Option<S
             "see in the node itself whether it is synced",
         ),
     });
-    let isolating = match Isolating::of(source, &info, limit) {
+    let isolating = match Isolating::of(source, &info, bounds) {
         Ok(isolating) => isolating,
         Err(failure) => {
             found.push(unreachable(source, &failure));

@@ -15,7 +15,7 @@ use crate::source::Bounds;
 /// asked in a dialect; `None` if the node refuses the dialect.
 ///
 /// An absence on the word of Electrum-NMC makes it ask the node whether that
-/// has caught up. A `limit` in the past fails that without any I/O.
+/// has caught up. A deadline in the past fails that without any I/O.
 ///
 /// # Errors
 /// As for [`Source::fetch`](crate::source::Source::fetch).
@@ -25,14 +25,14 @@ pub fn take(
     dialect: DialectSetting,
     isolation: &IsolationId,
     key: &NameKey,
-    limit: &Bounds,
+    bounds: &Bounds,
 ) -> Result<Option<Fetched>, FetchFailure> {
     let node = &source.0;
     let secret = node.keyring.current()?;
     let question = Question {
         isolation,
         key,
-        limit,
+        bounds,
     };
     let body = body.to_vec();
     let dialect = Recognition::new(dialect).current();

@@ -70,17 +70,17 @@ impl Http {
         secret: &Secret,
         body: &str,
         purpose: &Purpose,
-        limit: &Bounds,
+        bounds: &Bounds,
     ) -> Result<HttpReply, FetchFailure> {
-        match self.attempt(secret, body, purpose, limit, MAX_IDLE_AGE)? {
+        match self.attempt(secret, body, purpose, bounds, MAX_IDLE_AGE)? {
             Ok(reply) => Ok(reply),
             Err(error) if was_closed_while_idle(&error, Trace::taken()) => {
                 // The other kept connections are likely closed as well. An
                 // age of zero drops them all and opens a new one.
-                self.attempt(secret, body, purpose, limit, Duration::ZERO)?
-                    .map_err(|error| self.failure(&error, limit))
+                self.attempt(secret, body, purpose, bounds, Duration::ZERO)?
+                    .map_err(|error| self.failure(&error, bounds))
             }
-            Err(error) => Err(self.failure(&error, limit)),
+            Err(error) => Err(self.failure(&error, bounds)),
         }
     }
 
@@ -89,16 +89,16 @@ impl Http {
         secret: &Secret,
         body: &str,
         purpose: &Purpose,
-        limit: &Bounds,
+        bounds: &Bounds,
         max_idle_age: Duration,
     ) -> Result<Result<HttpReply, ureq::Error>, FetchFailure> {
-        if limit.cancel.is_set() {
+        if bounds.cancel.is_set() {
             return Err(FetchFailure::new(
                 FailureKind::TimedOut,
                 "nobody waits for the answer any more",
             ));
         }
-        let left = limit.deadline.saturating_duration_since(Instant::now());
+        let left = bounds.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(self.timed_out());
         }
@@ -150,12 +150,12 @@ impl Http {
         }
     }
 
-    fn failure(&self, error: &ureq::Error, limit: &Bounds) -> FetchFailure {
+    fn failure(&self, error: &ureq::Error, bounds: &Bounds) -> FetchFailure {
         use ureq::Error;
         let address = &self.address;
         let (kind, message) = match error {
             Error::Timeout(_) => return self.timed_out(),
-            _ if Instant::now() >= limit.deadline => return self.timed_out(),
+            _ if Instant::now() >= bounds.deadline => return self.timed_out(),
             Error::Io(error) if Trace::taken().at_proxy => {
                 (FailureKind::Unreachable, self.stopped_at_proxy(error))
             }

@@ -34,12 +34,12 @@ impl Isolating {
     ///
     /// # Errors
     /// It did not answer. That it answers with an error is no failure.
-    pub fn of(node: &Node, info: &Info, limit: &Bounds) -> Result<Self, FetchFailure> {
+    pub fn of(node: &Node, info: &Info, bounds: &Bounds) -> Result<Self, FetchFailure> {
         if !info.is_of_4_0() {
             return Ok(Self::OtherVersion);
         }
-        let proxy = setting(node, "proxy", limit)?;
-        let one_server = setting(node, "oneserver", limit)?;
+        let proxy = setting(node, "proxy", bounds)?;
+        let one_server = setting(node, "oneserver", bounds)?;
         Ok(Self::with(proxy.as_ref(), one_server.as_ref()))
     }
 
@@ -103,8 +103,8 @@ fn is_none(proxy: &str) -> bool {
 
 /// A setting of the node, null if it is not set; `None` if the node refuses to
 /// tell. It may hold a password and is never shown.
-fn setting(node: &Node, key: &str, limit: &Bounds) -> Result<Option<Value>, FetchFailure> {
-    let (_, answer) = node.call(&dialect::getconfig(key), &Purpose::Node, limit)?;
+fn setting(node: &Node, key: &str, bounds: &Bounds) -> Result<Option<Value>, FetchFailure> {
+    let (_, answer) = node.call(&dialect::getconfig(key), &Purpose::Node, bounds)?;
     let refuses = matches!(Reply::parse(&answer.body), Some(Reply::Error(_)));
     if answer.status == 503 && !refuses {
         // Passing trouble.

@@ -32,8 +32,9 @@ use self::http::{Http, HttpReply};
 use self::isolating::Isolating;
 use self::reply::{NodeState, Reply};
 use self::sync::{Info, SyncCheck};
+use super::diagnosis::{Diagnose, Finding};
 use super::name_show::{NAME_ERROR, NameShow, RpcError};
-use super::{Bounds, Cancel, Finding, Source};
+use super::{Bounds, Cancel, Source, SourceReply};
 use crate::config::settings::RpcSettings;
 use crate::isolation::IsolationId;
 use crate::log::Log;
@@ -93,7 +94,7 @@ enum Asked {
 struct Question<'a> {
     isolation: &'a IsolationId,
     key: &'a NameKey,
-    limit: &'a Bounds,
+    bounds: &'a Bounds,
 }
 
 impl RpcSource {
@@ -116,7 +117,7 @@ impl Node {
     fn ask(&self, dialect: Dialect, question: &Question<'_>) -> Result<Asked, FetchFailure> {
         let request = dialect.name_show(question.isolation, question.key);
         let purpose = Purpose::Lookup(question.isolation.clone());
-        let (secret, answer) = self.call(&request, &purpose, question.limit)?;
+        let (secret, answer) = self.call(&request, &purpose, question.bounds)?;
         self.take(&answer, dialect, question, &secret)
     }
 
@@ -141,15 +142,15 @@ impl Node {
         &self,
         request: &str,
         purpose: &Purpose,
-        limit: &Bounds,
+        bounds: &Bounds,
     ) -> Result<(Arc<Secret>, HttpReply), FetchFailure> {
         let secret = self.keyring.current()?;
-        let mut answer = self.http.post(&secret, request, purpose, limit)?;
+        let mut answer = self.http.post(&secret, request, purpose, bounds)?;
         if !refuses_credentials(&answer) {
             return Ok((secret, answer));
         }
         if let Some(renewed) = self.keyring.renewed(&secret) {
-            answer = self.http.post(&renewed, request, purpose, limit)?;
+            answer = self.http.post(&renewed, request, purpose, bounds)?;
             if !refuses_credentials(&answer) {
                 return Ok((renewed, answer));
             }
@@ -230,7 +231,7 @@ impl Node {
     ) -> Result<Asked, FetchFailure> {
         let is_electrum = dialect == Dialect::ElectrumNmc || error.is_hearsay();
         if error.code == NAME_ERROR && is_electrum {
-            self.require_synced(question.limit)?;
+            self.require_synced(question.bounds)?;
         }
         if let Some(absence) = error.absence() {
             return Ok(Asked::Fetched(Fetched::Absent(absence)));
@@ -263,9 +264,9 @@ impl Node {
 
     /// What the node says of itself, asked at most once a minute and without
     /// an isolation id.
-    fn info(&self, limit: &Bounds) -> Result<Info, FetchFailure> {
-        self.sync.info(limit, || {
-            let (_, answer) = self.call(&dialect::getinfo(), &Purpose::Node, limit)?;
+    fn info(&self, bounds: &Bounds) -> Result<Info, FetchFailure> {
+        self.sync.info(bounds, || {
+            let (_, answer) = self.call(&dialect::getinfo(), &Purpose::Node, bounds)?;
             match Reply::parse(&answer.body) {
                 Some(reply) => Ok(Info::of(&reply)),
                 // Passing trouble is no answer; anything else means that
@@ -277,20 +278,20 @@ impl Node {
     }
 
     /// Says once whether an Electrum-NMC node isolates. Finding out takes a thread of its own: the value that was just found does not wait.
-    fn say_once(node: &Arc<Self>, limit: &Bounds) {
+    fn say_once(node: &Arc<Self>, bounds: &Bounds) {
         if node.looked.swap(true, Ordering::Relaxed) {
             return;
         }
         let looker = Arc::clone(node);
         // The fetch's own flag is set as soon as it has ended.
-        let limit = Bounds {
-            due: limit.due,
-            deadline: limit.deadline,
+        let bounds = Bounds {
+            due: bounds.due,
+            deadline: bounds.deadline,
             cancel: Cancel::new(),
         };
         let look = move || {
-            let found = looker.info(&limit).and_then(|info| {
-                let isolating = Isolating::of(&looker, &info, &limit)?;
+            let found = looker.info(&bounds).and_then(|info| {
+                let isolating = Isolating::of(&looker, &info, &bounds)?;
                 Ok((isolating, isolating.text(&info)))
             });
             match found {
@@ -310,8 +311,8 @@ impl Node {
     }
 
     /// Fails unless Electrum-NMC has caught up with its server.
-    fn require_synced(&self, limit: &Bounds) -> Result<(), FetchFailure> {
-        let synced = self.info(limit)?.is_synced();
+    fn require_synced(&self, bounds: &Bounds) -> Result<(), FetchFailure> {
+        let synced = self.info(bounds)?.is_synced();
         if synced {
             Ok(())
         } else {
@@ -342,12 +343,12 @@ impl Node {
         self: &Arc<Self>,
         isolation: &IsolationId,
         key: &NameKey,
-        limit: &Bounds,
+        bounds: &Bounds,
     ) -> Result<Fetched, FetchFailure> {
         let question = Question {
             isolation,
             key,
-            limit,
+            bounds,
         };
         let first = self.recognition.current();
         let (dialect, asked) = match self.ask(first, &question)? {
@@ -362,7 +363,7 @@ impl Node {
         match asked {
             Asked::Fetched(fetched) => {
                 if dialect == Dialect::ElectrumNmc {
-                    Self::say_once(self, limit);
+                    Self::say_once(self, bounds);
                 }
                 Ok(fetched)
             }
@@ -376,17 +377,19 @@ impl Source for RpcSource {
         &self,
         isolation: &IsolationId,
         key: &NameKey,
-        limit: &Bounds,
-    ) -> Result<Fetched, FetchFailure> {
-        self.0.fetch(isolation, key, limit)
+        bounds: &Bounds,
+    ) -> Result<SourceReply, FetchFailure> {
+        self.0.fetch(isolation, key, bounds).map(SourceReply::from)
     }
 
     fn forget(&self, isolation: &IsolationId) {
         self.0.http.connections().forget(isolation);
     }
+}
 
-    fn check(&self, limit: &Bounds) -> Vec<Finding> {
-        check::check(&self.0, limit)
+impl Diagnose for RpcSource {
+    fn check(&self, bounds: &Bounds) -> Vec<Finding> {
+        check::check(&self.0, bounds)
     }
 }
 

@@ -84,7 +84,7 @@ impl<T: Clone> SyncCheck<T> {
     /// before the deadline.
     pub fn info(
         &self,
-        limit: &Bounds,
+        bounds: &Bounds,
         ask: impl FnOnce() -> Result<T, FetchFailure>,
     ) -> Result<T, FetchFailure> {
         let mut state = self.lock();
@@ -98,7 +98,7 @@ impl<T: Clone> SyncCheck<T> {
             if !state.asking {
                 break;
             }
-            let left = limit.deadline.saturating_duration_since(Instant::now());
+            let left = bounds.deadline.saturating_duration_since(Instant::now());
             if waited_until.is_none_or(|until| Instant::now() >= until) {
                 // Whoever asks is stuck. That must not be felt here.
                 break;
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
     use crate::source::Cancel;
 
-    fn limit() -> Bounds {
+    fn bounds() -> Bounds {
         let deadline = Instant::now() + Duration::from_secs(20);
         Bounds {
             due: deadline,
@@ -190,8 +190,8 @@ mod tests {
     fn both_answers_are_remembered() {
         for synced in [true, false] {
             let check = SyncCheck::default();
-            assert_eq!(check.info(&limit(), || Ok(synced)), Ok(synced));
-            assert_eq!(check.info(&limit(), never), Ok(synced));
+            assert_eq!(check.info(&bounds(), || Ok(synced)), Ok(synced));
+            assert_eq!(check.info(&bounds(), never), Ok(synced));
         }
     }
 
@@ -210,16 +210,16 @@ mod tests {
             return; // a machine that started within the last minute
         };
         check.lock().known = Some((old, true));
-        assert_eq!(check.info(&limit(), || Ok(false)), Ok(false));
+        assert_eq!(check.info(&bounds(), || Ok(false)), Ok(false));
     }
 
     #[test]
     fn a_failure_is_not_remembered() {
         let check = SyncCheck::default();
         let failure = FetchFailure::new(FailureKind::Unreachable, "gone");
-        let failed = check.info(&limit(), || Err(failure.clone()));
+        let failed = check.info(&bounds(), || Err(failure.clone()));
         assert_eq!(failed, Err(failure));
-        assert_eq!(check.info(&limit(), || Ok(true)), Ok(true));
+        assert_eq!(check.info(&bounds(), || Ok(true)), Ok(true));
     }
 
     #[test]
@@ -229,7 +229,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..16 {
                 scope.spawn(|| {
-                    let synced = check.info(&limit(), || {
+                    let synced = check.info(&bounds(), || {
                         asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                         Ok(true)
                     });

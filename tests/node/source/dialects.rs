@@ -72,15 +72,13 @@ fn the_id_is_in_every_request_and_missing_only_for_the_shared_one() {
     let source = node.source(DialectSetting::Auto);
     let key = NameKey::new(NAME).unwrap();
     for text in ["a", "\"\\{}'", "3f-1"] {
-        assert!(is_value(&source.fetch(&id(text), &key, &limit())));
+        let reply = source.fetch(&id(text), &key, &limit());
+        assert!(is_value(&reply.map(|reply| reply.fetched)));
         assert_eq!(node.name_requests().last().unwrap().stream_id(), Some(text));
     }
     assert!(node.name_requests().iter().all(|r| r.stream_id().is_some()));
-    assert!(is_value(&source.fetch(
-        &IsolationId::shared(),
-        &key,
-        &limit()
-    )));
+    let reply = source.fetch(&IsolationId::shared(), &key, &limit());
+    assert!(is_value(&reply.map(|reply| reply.fetched)));
     let last = node.name_requests().pop().unwrap();
     assert!(!last.body.to_string().contains("streamID"));
 }

@@ -265,7 +265,9 @@ pub fn limit() -> Bounds {
 /// Fetches for an isolation id of its own.
 pub fn fetch(source: &RpcSource, name: &str) -> Result<Fetched, FetchFailure> {
     let key = NameKey::new(name).unwrap();
-    source.fetch(&id("stream-isolation-1"), &key, &limit())
+    source
+        .fetch(&id("stream-isolation-1"), &key, &limit())
+        .map(|reply| reply.fetched)
 }
 
 pub fn is_value(fetched: &Result<Fetched, FetchFailure>) -> bool {

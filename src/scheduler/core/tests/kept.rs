@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::*;
 use crate::scheduler::CacheLimits;
-use crate::source::Heard;
+use crate::source::SourceReply;
 
 const CACHE: CacheLimits = CacheLimits {
     entries: 3,
@@ -67,7 +67,7 @@ impl World {
                 let value = format!("{{\"ip\":\"192.0.2.1\",\"x\":\"{}\"}}", "x".repeat(more));
                 let value = Fetched::Value(value.into_bytes().into());
                 self.core
-                    .fetched(job, Ok(Heard::from(value)), 1.0, self.now);
+                    .fetched(job, Ok(SourceReply::from(value)), 1.0, self.now);
             }
             let mut task = self.core.next_task().unwrap();
             let step = task.evaluation.step();
@@ -144,7 +144,7 @@ fn an_id_that_keeps_nothing_is_passed_over() {
         let query = Query::parse(b"x.bit", false).unwrap();
         let _ = world.core.ask(ticket(1), &id(other), query, due, world.now);
         let other = world.core.next_job(world.now).unwrap();
-        let value = Heard::from(Fetched::Value(b"{}"[..].into()));
+        let value = SourceReply::from(Fetched::Value(b"{}"[..].into()));
         world.core.fetched(other, Ok(value), 1.0, world.now);
         let mut task = world.core.next_task().unwrap();
         let step = task.evaluation.step();
@@ -156,7 +156,7 @@ fn an_id_that_keeps_nothing_is_passed_over() {
         assert!(idle(&world));
     }
     // What comes for it then is kept, in the place of another.
-    let value = Heard::from(Fetched::Value(b"{}"[..].into()));
+    let value = SourceReply::from(Fetched::Value(b"{}"[..].into()));
     world.core.fetched(job, Ok(value), 1.0, world.now);
     assert_eq!(world.core.take_forgotten(), [id("b")]);
     assert!(world.keeps("waits", "slow"));
@@ -176,7 +176,7 @@ fn a_busy_id_that_is_evicted_is_forgotten_at_its_end() {
         let query = Query::parse(b"x.bit", false).unwrap();
         let _ = world.core.ask(ticket(1), &id(other), query, due, world.now);
         let other = world.core.next_job(world.now).unwrap();
-        let value = Heard::from(Fetched::Value(b"{}"[..].into()));
+        let value = SourceReply::from(Fetched::Value(b"{}"[..].into()));
         world.core.fetched(other, Ok(value), 1.0, world.now);
         assert_eq!(world.core.take_forgotten(), []);
         let mut task = world.core.next_task().unwrap();
@@ -191,7 +191,7 @@ fn a_busy_id_that_is_evicted_is_forgotten_at_its_end() {
     let failure = FetchFailure::new(FailureKind::TimedOut, "cancelled");
     world
         .core
-        .fetched(job, Err::<Heard, _>(failure), 1.0, world.now);
+        .fetched(job, Err::<SourceReply, _>(failure), 1.0, world.now);
     assert_eq!(world.core.take_forgotten(), [id("a")]);
 }
 
