@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::plugin::Plugin;
 use crate::support::state::write_private;
@@ -97,20 +97,18 @@ fn synced() -> Option<Value> {
     Some(json!({"result": info, "error": null, "id": 1}))
 }
 
-/// With all slots taken, a line must not cost a look at everyone who waits.
+/// With all slots taken, a line must not cost a look at everyone who waits:
+/// that took longer than any test waits.
 #[test]
 fn many_waiting_ids_do_not_hold_up_the_reader() {
     let node = node(|_, _| None);
     let mut plugin = start(node, &["--timeout", "300"]);
-    let lines: String = (0..2000)
+    let lines: String = (0..9000)
         .map(|n| format!("RESOLVE {n} n{n}.bit id{n}\n"))
         .collect();
-    let begun = Instant::now();
     plugin.send_bytes(lines.as_bytes());
     plugin.send("RESOLVE 999999 foo.com x");
     assert!(plugin.answer("999999").starts_with("2 "));
-    let took = begun.elapsed();
-    assert!(took < Duration::from_secs(2), "{took:?} for 2,000 ids");
 }
 
 /// A worker that waits for the lock is busy, and no reason to start another.

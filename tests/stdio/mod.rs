@@ -10,6 +10,7 @@ mod isolation;
 mod kept_answers;
 mod learned;
 mod logging;
+mod panics;
 mod protocol;
 mod protocol_end;
 mod smoke;

@@ -308,7 +308,8 @@ fn proxy_variables_are_ignored() {
     trap.set_nonblocking(true).unwrap();
     let port = trap.local_addr().unwrap().port();
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "transport::proxy_variables_are_ignored"]);
+    let (_, module) = module_path!().split_once("::").unwrap();
+    child.args(["--exact", &format!("{module}::proxy_variables_are_ignored")]);
     child
         .env(MARK, "1")
         .env_remove("NO_PROXY")

@@ -1,13 +1,5 @@
 //! A panic is a bug; it costs the query that met it and nothing else.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    missing_docs
-)]
-
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
