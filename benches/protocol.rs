@@ -15,9 +15,9 @@ use divan::counter::{BytesCount, ItemsCount};
 use ncprop279::config::settings::MissingIsolation;
 use ncprop279::door::stdio::line::{Line, LineReader};
 use ncprop279::door::stdio::request::{QueryId, Request};
-use ncprop279::door::stdio::response::{Status, resolved};
+use ncprop279::door::stdio::response::resolved;
 use ncprop279::door::stdio::session::{Options, Session};
-use ncprop279::policy::{Answer, Query, Verdict};
+use ncprop279::policy::{Answer, Query, Status, Verdict};
 
 const LINE: &[u8] = b"RESOLVE 31337 www.example.bit isolation-id-1";
 const LINES: usize = 1000;

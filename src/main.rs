@@ -13,12 +13,12 @@ use ncprop279::commands::typed::{self, Typed};
 use ncprop279::config::settings::{Settings, SourceSettings};
 use ncprop279::config::{self, Command, ConfigError, Invocation, Outcome};
 use ncprop279::door::stdio;
-use ncprop279::door::stdio::response::{Status, init_failed, init_ready};
-use ncprop279::door::stdio::session::status;
+use ncprop279::door::stdio::response::{init_failed, init_ready};
 use ncprop279::isolation::IsolationId;
 use ncprop279::log::notices::Notices;
 use ncprop279::log::{Level, Log};
 use ncprop279::platform::Stream;
+use ncprop279::policy::Status;
 use ncprop279::scheduler::Timekeeper;
 use ncprop279::source::Source;
 use ncprop279::source::diagnosis::{Diagnose, Finding, Health};
@@ -287,7 +287,7 @@ fn records(
         }
         Err(failure) => {
             complain(&failure.message);
-            ExitCode::from(status(&failure.verdict).code())
+            ExitCode::from(failure.verdict.status().code())
         }
     }
 }

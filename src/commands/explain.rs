@@ -1,7 +1,6 @@
 //! `ncprop279 resolve --explain`: the way that a name took, for people.
 
 use crate::config::settings::SourceSettings;
-use crate::door::stdio::session::text as verdict_text;
 use crate::policy::{Candidate, Fate, Looked};
 use crate::snapshot::Entry;
 use crate::text::{Milliseconds, printable, wrap};
@@ -84,7 +83,7 @@ impl Page {
             let source = source.name();
             let result = match entry {
                 Entry::Known(fetched) => fetched.summary(),
-                Entry::Failed(failure) if *failure.message == *verdict_text(&report.verdict) => {
+                Entry::Failed(failure) if *failure.message == *report.verdict.text() => {
                     format!("{}; see the message on stderr", failure.kind.words())
                 }
                 Entry::Failed(failure) => failure.to_string(),

@@ -7,7 +7,6 @@ use serde_json::json;
 
 use super::written::{self, Refused};
 use crate::authority::cause::Cause;
-use crate::door::stdio::session::text;
 use crate::isolation::IsolationId;
 use crate::policy::{Query, Verdict};
 use crate::snapshot::Snapshot;
@@ -71,7 +70,7 @@ impl From<Refused> for Failure {
 impl From<Verdict> for Failure {
     fn from(verdict: Verdict) -> Self {
         Self {
-            message: text(&verdict).into_owned(),
+            message: verdict.text().into_owned(),
             verdict,
         }
     }

@@ -3,10 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::door::stdio::response::Status;
-use crate::door::stdio::session::{status, text};
 use crate::isolation::IsolationId;
-use crate::policy::{self, Looked, Query, Step, Verdict};
+use crate::policy::{self, Looked, Query, Status, Step, Verdict};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 
@@ -33,14 +31,14 @@ pub struct Report {
 impl Report {
     /// The status of the protocol, which is the exit status too.
     pub fn status(&self) -> Status {
-        status(&self.verdict)
+        self.verdict.status()
     }
 
     /// The answer, or why there is none, in words that may hold anything.
     pub fn answer(&self) -> Cow<'_, str> {
         match &self.advice {
             Some(advice) => advice.into(),
-            None => text(&self.verdict),
+            None => self.verdict.text(),
         }
     }
 }

@@ -3,7 +3,6 @@
 //!
 //! A naming client passes on what Tor got, so none of this is for the plugin.
 
-use crate::door::stdio::session::text;
 use crate::policy::{Query, Verdict};
 use crate::text::clip;
 
@@ -31,7 +30,7 @@ pub fn query(written: &str, only_onion: bool) -> Result<(String, Query), Refused
     match Query::parse(name.as_bytes(), only_onion) {
         Ok(query) => Ok((name, query)),
         Err(verdict) => Err(Refused {
-            message: advice(written).unwrap_or_else(|| text(&verdict).into_owned()),
+            message: advice(written).unwrap_or_else(|| verdict.text().into_owned()),
             verdict,
         }),
     }
@@ -158,7 +157,7 @@ mod tests {
             "\u{fc}\u{d7ff}.bit",
         ] {
             let refused = query(written, false).err().unwrap();
-            assert_eq!(refused.message, text(&refused.verdict), "{written:?}");
+            assert_eq!(refused.message, refused.verdict.text(), "{written:?}");
         }
     }
 }

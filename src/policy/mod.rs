@@ -8,6 +8,7 @@
 mod answer;
 mod query;
 mod trail;
+mod verdict;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -20,7 +21,7 @@ use crate::authority::cause::Cause;
 use crate::authority::{self, Outcome, isolation_option};
 use crate::isolation::IsolationId;
 use crate::onion::{InvalidOnion, OnionAddress};
-use crate::snapshot::{Entry, FetchFailure, NameKey, Snapshot};
+use crate::snapshot::{Entry, NameKey, Snapshot};
 use crate::value::items::TOR;
 use crate::value::object::MAX_NAMES;
 use crate::value::work::Parsed;
@@ -30,27 +31,10 @@ pub use answer::Answer;
 pub use query::{Query, Question};
 pub use trail::{Candidate, Fate, Looked, Reason};
 use trail::{Summary, Trail};
+pub use verdict::{Status, Verdict};
 
 /// How many aliases are followed inside `.bit`.
 pub const MAX_HOPS: usize = 8;
-
-/// What becomes of a query.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// An onion service.
-    Onion(OnionAddress),
-    /// A public address.
-    Address(IpAddr),
-    /// A host name of the DNS, for the exit to resolve.
-    Host(String),
-    /// The name is not ours to resolve. Holds the name.
-    NotInZone(String),
-    /// There is no answer, and asking again soon changes nothing. Holds the
-    /// message: the name, and why.
-    NotFound(String),
-    /// It cannot be known for now.
-    Unknown(FetchFailure),
-}
 
 /// How far a query got with a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::door::stdio::session::{Ticket, status, text};
+use crate::door::stdio::session::Ticket;
 use crate::isolation::IsolationId;
 use crate::log::{Level, Log};
 use crate::policy::{Query, Verdict};
@@ -115,14 +115,14 @@ impl Journal {
                 .info(format_args!("ticket {ticket} failed after {time}: {kind}"));
             return;
         }
-        let status = status(verdict).code();
+        let status = verdict.status().code();
         let from = match from {
             Found::Cache => "from the cache",
             Found::Lookup => "looked up",
         };
         // The answer tells what was visited as much as the name does.
         let answer = match self.log.shows_names() {
-            true => format!(": {}", text(verdict)),
+            true => format!(": {}", verdict.text()),
             false => String::new(),
         };
         self.log.debug(format_args!(

@@ -22,7 +22,7 @@
 //!
 //! `RESOLVED` answers: status 0 with an address, any other with a quoted
 //! message. Clients ask again after a status that may pass
-//! ([`Failure`](response::Status::Failure), [`Timeout`](response::Status::Timeout))
+//! ([`Failure`](crate::policy::Status::Failure), [`Timeout`](crate::policy::Status::Timeout))
 //! and give up at once after the others, so which one is sent matters.
 //!
 //! `CANCEL` withdraws a query. `CANCELED` confirms it; after that nothing is

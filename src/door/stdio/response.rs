@@ -3,6 +3,8 @@
 //! Every function appends exactly one line of printable ASCII with its LF,
 //! whatever it is given, and bounds its length.
 
+use crate::policy::Status;
+
 use super::request::QueryId;
 
 /// The version of the protocol that we speak.
@@ -16,28 +18,6 @@ pub const MAX_MESSAGE: usize = 400;
 pub const MAX_RESULT: usize = 253;
 
 const ELLIPSIS: &str = "...";
-
-/// The status of an answer (proposal 279, `RESOLVED`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Status {
-    /// The name was resolved; the result is an address.
-    Success = 0,
-    /// A failure of any other kind. Clients may ask again for a while.
-    Failure = 1,
-    /// The name is not in a zone that this plugin serves.
-    NotInZone = 2,
-    /// The name is not registered, and asking again will not help.
-    NotRegistered = 3,
-    /// The answer took too long. Clients may ask again for a while.
-    Timeout = 4,
-}
-
-impl Status {
-    /// The number on the wire.
-    pub fn code(self) -> u8 {
-        self as u8
-    }
-}
 
 /// Appends `INIT 1 0`: the plugin is ready.
 pub fn init_ready(out: &mut Vec<u8>) {

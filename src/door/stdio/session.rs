@@ -5,17 +5,16 @@
 //! client are appended to a buffer in the order in which they are to be
 //! written, so that nothing can follow a `CANCELED` that is behind it.
 
-use std::borrow::{Borrow, Cow};
+use std::borrow::Borrow;
 use std::collections::HashMap;
 
 use crate::config::settings::MissingIsolation;
 use crate::isolation::IsolationId;
-use crate::policy::{Answer, Query, Question, Verdict};
-use crate::snapshot::FailureKind;
+use crate::policy::{Answer, Query, Question, Status, Verdict};
 
 use super::line::{Line, MAX_LINE};
 use super::request::{QueryId, Request};
-use super::response::{self, Status};
+use super::response;
 
 /// A query that was taken on, unique in the life of the process; unlike its
 /// id, which the client may use again.
@@ -233,33 +232,11 @@ fn unique() -> IsolationId {
     IsolationId::parse(text.as_bytes()).unwrap_or_else(|_| IsolationId::shared())
 }
 
-/// The status of a verdict (`spec/prop279-isolation.md`, "Statuses").
-pub fn status(verdict: &Verdict) -> Status {
-    match verdict {
-        Verdict::Onion(_) | Verdict::Address(_) | Verdict::Host(_) => Status::Success,
-        Verdict::NotInZone(_) => Status::NotInZone,
-        Verdict::NotFound(_) => Status::NotRegistered,
-        Verdict::Unknown(failure) if failure.kind == FailureKind::TimedOut => Status::Timeout,
-        Verdict::Unknown(_) => Status::Failure,
-    }
-}
-
-/// The text of a verdict: the address, or the message.
-pub fn text(verdict: &Verdict) -> Cow<'_, str> {
-    match verdict {
-        Verdict::Onion(onion) => onion.as_str().into(),
-        Verdict::Address(address) => address.to_string().into(),
-        Verdict::NotInZone(name) => format!("{name} is not a Namecoin domain").into(),
-        Verdict::Host(text) | Verdict::NotFound(text) => text.into(),
-        Verdict::Unknown(failure) => (&*failure.message).into(),
-    }
-}
-
 fn render(out: &mut Vec<u8>, id: &QueryId, verdict: &Verdict) {
-    response::resolved(out, id, status(verdict), &text(verdict));
+    response::resolved(out, id, verdict.status(), &verdict.text());
 }
 
 /// What is written of a verdict behind the id of the query.
 fn result(verdict: &Verdict) -> Box<[u8]> {
-    response::result(status(verdict), &text(verdict))
+    response::result(verdict.status(), &verdict.text())
 }
