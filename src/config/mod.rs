@@ -16,6 +16,7 @@ mod file;
 mod keys;
 mod mistakes;
 mod options;
+mod paths;
 pub mod settings;
 mod sources;
 #[cfg(test)]

@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::paths::default_cookie;
 use crate::chain::network::{Checkpoint, Network};
+use crate::platform::Platform;
 
 /// Everything that can be configured, with the defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,22 @@ pub struct Settings {
     pub missing_isolation: MissingIsolation,
     /// Show names and isolation ids in the log on stderr.
     pub log_names: bool,
+}
+
+impl Default for Settings {
+    /// What the program does without a configuration: ask Namecoin Core on
+    /// this machine. No file is read for this.
+    fn default() -> Self {
+        Self {
+            source: SourceSettings::Rpc(RpcSettings::default()),
+            timeout: Duration::from_secs(20),
+            lookups: 64,
+            only_onion: false,
+            cache: CacheSettings::default(),
+            missing_isolation: MissingIsolation::Shared,
+            log_names: false,
+        }
+    }
 }
 
 /// The one source that values come from.
@@ -85,6 +103,22 @@ pub struct RpcSettings {
     pub proxy: Option<NodeAddress>,
 }
 
+impl Default for RpcSettings {
+    /// Namecoin Core on this machine, with its cookie file.
+    fn default() -> Self {
+        let environment = |name: &str| std::env::var_os(name);
+        Self {
+            address: NodeAddress::local(8336),
+            credentials: Credentials::DefaultCookie(default_cookie(
+                Platform::CURRENT,
+                &environment,
+            )),
+            dialect: DialectSetting::Auto,
+            proxy: None,
+        }
+    }
+}
+
 /// How to ask Electrum servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ElectrumSettings {
@@ -107,6 +141,23 @@ pub struct ElectrumSettings {
     /// The directory that headers and pins are kept in; `None` to keep them
     /// in memory only.
     pub state: Option<PathBuf>,
+}
+
+impl Default for ElectrumSettings {
+    /// The bundled servers of the main network, through the SOCKS port of a
+    /// Tor on this machine. Nothing is kept on disk.
+    fn default() -> Self {
+        Self {
+            network: Network::Mainnet,
+            servers: Vec::new(),
+            operators: ElectrumOperators::Auto,
+            proxy: Some(NodeAddress::local(9050)),
+            checkpoint: Network::Mainnet.checkpoint(),
+            confirmations: 12,
+            verifies_all: false,
+            state: None,
+        }
+    }
 }
 
 /// How many operators of Electrum servers must answer.
@@ -140,6 +191,14 @@ pub struct NodeAddress {
 }
 
 impl NodeAddress {
+    /// A port of this machine.
+    pub fn local(port: u16) -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port,
+        }
+    }
+
     /// Whether the host is this machine: an address of the loopback networks
     /// or `localhost`, which is never looked up in DNS.
     pub fn is_loopback(&self) -> bool {
@@ -149,9 +208,7 @@ impl NodeAddress {
                 .parse::<IpAddr>()
                 .is_ok_and(|address| address.is_loopback())
     }
-}
 
-impl NodeAddress {
     /// The addresses of the host that are known without asking DNS: those of a
     /// literal and of `localhost`. None if DNS has to be asked.
     pub fn known(&self) -> Vec<SocketAddr> {

@@ -1,21 +1,13 @@
 //! Which source values come from, and whether its settings fit together.
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-
 use super::draft::{Backend, Draft};
+use super::paths::{Environment, default_cookie, state_directory};
 use super::settings::{
     Credentials, ElectrumOperators, ElectrumSettings, NodeAddress, RpcSettings, ServerAddress,
     SourceSettings,
 };
 use crate::chain::network::Network;
 use crate::platform::Platform;
-
-/// The environment variable with the directory that state may be kept in
-/// (proposal 279).
-const STATE_VARIABLE: &str = "TOR_NS_STATE_LOCATION";
-
-type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// The setting that only one source has, if it is one.
 fn owner(name: &str) -> Option<Backend> {
@@ -93,7 +85,10 @@ fn rpc(
         _ => Credentials::DefaultCookie(default_cookie(Platform::CURRENT, environment)),
     };
     Ok(RpcSettings {
-        address: draft.rpc_address.take().unwrap_or_else(default_address),
+        address: draft
+            .rpc_address
+            .take()
+            .unwrap_or_else(|| NodeAddress::local(8336)),
         credentials,
         dialect: draft.rpc_dialect,
         proxy: draft.proxy.take(),
@@ -195,7 +190,7 @@ fn electrum(
         state: draft
             .state_directory
             .take()
-            .or_else(|| state(Platform::CURRENT, environment)),
+            .or_else(|| state_directory(Platform::CURRENT, environment)),
     })
 }
 
@@ -260,49 +255,4 @@ fn check_servers(draft: &Draft, warnings: &mut Vec<String>) -> Result<(), String
         ));
     }
     Ok(())
-}
-
-fn default_address() -> NodeAddress {
-    NodeAddress {
-        host: "127.0.0.1".to_owned(),
-        port: 8336,
-    }
-}
-
-/// A directory from a variable, with more directories below it.
-fn below(environment: Environment<'_>, variable: &str, directories: &[&str]) -> Option<PathBuf> {
-    let base = environment(variable).filter(|base| !base.is_empty())?;
-    let mut path = Path::new(&base).to_owned();
-    path.extend(directories);
-    Some(path)
-}
-
-/// The cookie file in Namecoin Core's default data directory.
-pub(super) fn default_cookie(platform: Platform, environment: Environment<'_>) -> Option<PathBuf> {
-    let (variable, directories): (_, &[&str]) = match platform {
-        Platform::Unix => ("HOME", &[".namecoin", ".cookie"]),
-        Platform::MacOs => (
-            "HOME",
-            &["Library", "Application Support", "Namecoin", ".cookie"],
-        ),
-        Platform::Windows => ("APPDATA", &["Namecoin", ".cookie"]),
-    };
-    below(environment, variable, directories)
-}
-
-/// The directory that state is kept in where no setting says which: the one the
-/// naming client gives, else the platform's usual one.
-pub(super) fn state(platform: Platform, environment: Environment<'_>) -> Option<PathBuf> {
-    let own = env!("CARGO_PKG_NAME");
-    below(environment, STATE_VARIABLE, &[]).or_else(|| match platform {
-        Platform::Unix => below(environment, "XDG_STATE_HOME", &[own])
-            .filter(|path| path.is_absolute())
-            .or_else(|| below(environment, "HOME", &[".local", "state", own])),
-        Platform::MacOs => below(
-            environment,
-            "HOME",
-            &["Library", "Application Support", own],
-        ),
-        Platform::Windows => below(environment, "LOCALAPPDATA", &[own]),
-    })
 }

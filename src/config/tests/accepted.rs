@@ -13,6 +13,10 @@ fn defaults_are_complete() {
     let invocation = Case::default().run();
     assert_eq!(invocation.command, Command::Plugin);
     assert_eq!(invocation.settings, defaults());
+    assert_eq!(
+        read_settings(&|name| std::env::var_os(name)),
+        Settings::default()
+    );
     assert_eq!(invocation.warnings, [] as [String; 0]);
     assert_eq!(options("").run().settings, defaults());
     assert_eq!(file("# nothing\n").run().settings, defaults());
@@ -407,27 +411,6 @@ fn paths_may_be_other_than_utf_8() {
 }
 
 #[test]
-fn the_default_cookie_lies_in_namecoin_cores_directory() {
-    for (platform, variable, expected) in [
-        (Platform::Unix, "HOME", &["h", ".namecoin", ".cookie"][..]),
-        (
-            Platform::MacOs,
-            "HOME",
-            &["h", "Library", "Application Support", "Namecoin", ".cookie"],
-        ),
-        (Platform::Windows, "APPDATA", &["h", "Namecoin", ".cookie"]),
-    ] {
-        let environment = |value: &'static str| {
-            move |name: &str| (name == variable).then(|| OsString::from(value))
-        };
-        let expected: PathBuf = expected.iter().collect();
-        assert_eq!(default_cookie(platform, &environment("h")), Some(expected));
-        assert_eq!(default_cookie(platform, &environment("")), None);
-        assert_eq!(default_cookie(platform, &|_| None), None);
-    }
-}
-
-#[test]
 fn electrum_servers_may_be_several() {
     let expected = vec![server("a.onion", 1, false), server("b.onion", 2, true)];
     let servers = |case: Case<'_>| match case.run().settings.source {
@@ -451,50 +434,6 @@ fn electrum_servers_may_be_several() {
         file("proxy = '127.0.0.1:9050'\nelectrum-server = ['c.onion:1:t', 'd.onion:1:t']");
     case.arguments = words[1..].to_vec();
     assert_eq!(servers(case), expected);
-}
-
-#[test]
-fn state_lies_where_the_client_or_the_platform_says() {
-    let lookup = |pairs: &'static [(&'static str, &'static str)]| {
-        move |name: &str| {
-            let found = pairs.iter().find(|(key, _)| *key == name);
-            found.map(|(_, value)| OsString::from(value))
-        }
-    };
-    for (platform, pairs, expected) in [
-        (
-            Platform::Unix,
-            &[("TOR_NS_STATE_LOCATION", "/t"), ("HOME", "/h")][..],
-            Some("/t"),
-        ),
-        (
-            Platform::Unix,
-            &[("XDG_STATE_HOME", "/x"), ("HOME", "/h")],
-            Some("/x/ncprop279"),
-        ),
-        (
-            Platform::Unix,
-            &[("XDG_STATE_HOME", "relative"), ("HOME", "/h")],
-            Some("/h/.local/state/ncprop279"),
-        ),
-        (Platform::Unix, &[("HOME", "")], None),
-        (
-            Platform::MacOs,
-            &[("HOME", "/h")],
-            Some("/h/Library/Application Support/ncprop279"),
-        ),
-        (
-            Platform::Windows,
-            &[("LOCALAPPDATA", "/l")],
-            Some("/l/ncprop279"),
-        ),
-    ] {
-        assert_eq!(
-            state(platform, &lookup(pairs)),
-            expected.map(PathBuf::from),
-            "{pairs:?}"
-        );
-    }
 }
 
 /// Whoever reads the log learns what was visited.

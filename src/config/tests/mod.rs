@@ -12,8 +12,8 @@ use std::time::Duration;
 use super::arguments::values;
 use super::draft::Draft;
 use super::keys::KEYS;
+use super::paths::{default_cookie, state_directory};
 use super::settings::*;
-use super::sources::{default_cookie, state};
 use super::*;
 use crate::chain::network::{Checkpoint, Network};
 use crate::platform::Platform;
@@ -67,6 +67,14 @@ impl Case<'_> {
     }
 }
 
+/// The settings that an empty command line leads to.
+fn read_settings(environment: &dyn Fn(&str) -> Option<OsString>) -> Settings {
+    match read([], environment).unwrap() {
+        Outcome::Run(invocation) => invocation.settings,
+        Outcome::Print(text) => panic!("{text}"),
+    }
+}
+
 fn arguments<'a>(arguments: &[&'a str]) -> Case<'a> {
     Case {
         arguments: arguments.to_vec(),
@@ -89,24 +97,13 @@ fn file(file: &str) -> Case<'_> {
 }
 
 fn defaults() -> Settings {
+    let cookie = default_cookie(Platform::CURRENT, &home);
     Settings {
         source: SourceSettings::Rpc(RpcSettings {
-            address: NodeAddress {
-                host: "127.0.0.1".into(),
-                port: 8336,
-            },
-            credentials: Credentials::DefaultCookie(default_cookie(Platform::CURRENT, &|_| {
-                Some("/home/alice".into())
-            })),
-            dialect: DialectSetting::Auto,
-            proxy: None,
+            credentials: Credentials::DefaultCookie(cookie),
+            ..RpcSettings::default()
         }),
-        timeout: Duration::from_secs(20),
-        lookups: 64,
-        only_onion: false,
-        cache: CacheSettings::default(),
-        missing_isolation: MissingIsolation::Shared,
-        log_names: false,
+        ..Settings::default()
     }
 }
 
@@ -127,14 +124,8 @@ fn changed_rpc(change: impl FnOnce(&mut RpcSettings)) -> Settings {
 /// The bundled servers on mainnet through Tor's usual port, changed.
 fn changed_electrum(change: impl FnOnce(&mut ElectrumSettings)) -> Settings {
     let mut electrum = ElectrumSettings {
-        network: Network::Mainnet,
-        servers: Vec::new(),
-        operators: ElectrumOperators::Auto,
-        proxy: Some(address("127.0.0.1", 9050)),
-        checkpoint: Network::Mainnet.checkpoint(),
-        confirmations: 12,
-        verifies_all: false,
-        state: state(Platform::CURRENT, &home),
+        state: state_directory(Platform::CURRENT, &home),
+        ..ElectrumSettings::default()
     };
     change(&mut electrum);
     changed(|all| all.source = SourceSettings::Electrum(electrum))
