@@ -3,5 +3,5 @@
 mod architecture;
 mod assets;
 mod contrib;
+mod documents;
 mod security_policy;
-mod troubleshooting;

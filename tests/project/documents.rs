@@ -1,7 +1,8 @@
-//! `docs/troubleshooting.md` explains messages that exist.
+//! The documents name files that exist, and `docs/troubleshooting.md` explains
+//! messages that exist.
 //!
-//! A message on the page is what stands between backquotes, `…` for each part
-//! that differs from case to case.
+//! A message on that page is a text in backquotes, with `…` for each part that
+//! differs from case to case.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -103,4 +104,41 @@ fn headings_on_the_page_differ() {
         assert!(seen.insert(text.to_lowercase()), "{heading}");
     }
     assert!(seen.len() > 5, "{seen:?}");
+}
+
+/// Folders whose files the documents name by their path from the root.
+const FOLDERS: [&str; 8] = [
+    "benches", "contrib", "data", "examples", "fuzz", "scripts", "src", "tests",
+];
+
+#[test]
+fn files_that_documents_name_exist() {
+    let mut documents = vec![];
+    for folder in ["", "docs", "spec"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|end| end == "md") {
+                documents.push(path);
+            }
+        }
+    }
+    let mut checked = 0;
+    for document in documents {
+        let text = fs::read_to_string(&document).unwrap();
+        for quote in text.split('`').skip(1).step_by(2) {
+            let is_path = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+            let folder = quote.split_once('/').map(|(folder, _)| folder);
+            if folder.is_none_or(|folder| !FOLDERS.contains(&folder)) || !quote.chars().all(is_path)
+            {
+                continue;
+            }
+            checked += 1;
+            assert!(
+                root().join(quote).exists(),
+                "{}: {quote}",
+                document.display()
+            );
+        }
+    }
+    assert!(checked > 30, "only {checked} files are named");
 }
