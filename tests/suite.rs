@@ -14,6 +14,7 @@ mod commands;
 mod conformance;
 mod electrum;
 mod engine;
+mod library;
 mod names_file;
 mod node;
 mod project;

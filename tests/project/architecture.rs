@@ -82,6 +82,19 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
+        "resolver",
+        "the resolver for programs that embed the library",
+        &[
+            "config",
+            "isolation",
+            "log",
+            "policy",
+            "scheduler",
+            "snapshot",
+            "source",
+        ],
+    ),
+    (
         "door",
         "who asks",
         &[
@@ -91,7 +104,6 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "platform",
             "policy",
             "scheduler",
-            "snapshot",
             "source",
             "text",
         ],

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
-use ncprop279::config::{self, Outcome};
+use ncprop279::config::settings::Settings;
 use ncprop279::door::stdio::{Streams, serve};
 use ncprop279::isolation::IsolationId;
 use ncprop279::log::Log;
@@ -43,9 +43,6 @@ impl Write for Written {
 
 #[test]
 fn a_panic_costs_one_query() {
-    let Outcome::Run(run) = config::read([], &|_| None).unwrap() else {
-        panic!("no run");
-    };
     let input = "RESOLVE 1 one.bit a\nRESOLVE 2 bug.bit a\nRESOLVE 3 bug.bit b\n\
                  RESOLVE 4 two.bit a\n";
     let output = Written::default();
@@ -58,7 +55,7 @@ fn a_panic_costs_one_query() {
     serve(
         streams,
         Arc::new(Fragile),
-        &run.settings,
+        &Settings::default(),
         Timekeeper::start().unwrap(),
         &Log::silent(),
     )

@@ -1,0 +1,297 @@
+//! A resolver for other programs: a source, the scheduler, and plain questions.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use crate::config::settings::Settings;
+use crate::isolation::IsolationId;
+use crate::log::Log;
+use crate::policy::{Query, Verdict};
+use crate::scheduler::{Client, Limits, Scheduler, Timekeeper};
+use crate::snapshot::{FailureKind, FetchFailure};
+use crate::source::Source;
+
+/// What Tor can connect to in place of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Answer {
+    /// A version 3 onion service, with its ending `.onion`.
+    Onion(String),
+    /// A public address.
+    Address(IpAddr),
+    /// A host name of the public DNS, for a Tor exit to resolve.
+    Host(String),
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Onion(name) | Self::Host(name) => f.write_str(name),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+/// Why there is no [`Answer`].
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ResolveError {
+    /// The name does not end in `.bit` or `.bit.onion`. Holds the name.
+    #[error("{0} is not a Namecoin domain")]
+    NotInZone(String),
+    /// The name is not registered, or its owner published nothing that Tor can
+    /// connect to. Holds the reason, which contains the name.
+    #[error("{0}")]
+    NotFound(String),
+    /// The answer is not known at present. This says nothing about the name, and
+    /// a later attempt may succeed.
+    #[error(transparent)]
+    Unavailable(FetchFailure),
+}
+
+/// Who can do something about a [`ResolveError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WhoCanAct {
+    /// The program or person that asked.
+    Caller,
+    /// The owner of the name.
+    Owner,
+    /// Whoever set up the source: an address, credentials or a file.
+    Configuration,
+    /// Whoever runs the node or the servers, or time itself.
+    Source,
+    /// The developers of this library: it is a bug.
+    Developers,
+}
+
+impl ResolveError {
+    /// Who can do something about it.
+    pub fn who_can_act(&self) -> WhoCanAct {
+        match self {
+            Self::NotInZone(_) => WhoCanAct::Caller,
+            Self::NotFound(_) => WhoCanAct::Owner,
+            Self::Unavailable(failure) => match failure.kind {
+                FailureKind::Credentials | FailureKind::Unsuitable | FailureKind::File => {
+                    WhoCanAct::Configuration
+                }
+                FailureKind::Internal => WhoCanAct::Developers,
+                _ => WhoCanAct::Source,
+            },
+        }
+    }
+
+    /// Whether a later attempt may succeed without anything having changed at
+    /// the name.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+/// Called with the result of a lookup, on a thread of the resolver, which it
+/// must not block for long.
+type Then = Box<dyn FnOnce(Result<Answer, ResolveError>) + Send>;
+
+/// The lookups that [`Resolver::resolve_then`] began, by number.
+type Waiting = Arc<Mutex<HashMap<u64, Then>>>;
+
+/// Resolves `.bit` names, and keeps isolation ids apart while it does.
+///
+/// Everything the resolver remembers belongs to one isolation id: what it learned
+/// for one changes neither the answer for another nor the time that takes. It
+/// reads no configuration and opens no connection of its own; values come from
+/// its [`Source`].
+///
+/// Dropping the resolver cancels its lookups.
+pub struct Resolver {
+    // Dropped first, which cancels what is under way.
+    client: Client,
+    waiting: Waiting,
+    last: AtomicU64,
+    only_onion: bool,
+    _scheduler: Scheduler,
+}
+
+/// The options of a [`Resolver`].
+pub struct ResolverBuilder {
+    source: Arc<dyn Source>,
+    limits: Limits,
+    log: Log,
+    only_onion: bool,
+}
+
+/// A lookup that is under way. Dropping it does not end the lookup.
+#[derive(Debug)]
+pub struct Lookup {
+    number: u64,
+}
+
+impl ResolverBuilder {
+    /// Keeps a value for this long, and the absence of a name for as long as
+    /// `absence`; nothing if both are zero. The default is ten minutes and one.
+    #[must_use]
+    pub fn keep(mut self, value: Duration, absence: Duration) -> Self {
+        self.limits.ttl = value;
+        self.limits.negative_ttl = absence;
+        self
+    }
+
+    /// The greatest number of fetches under way at once, at least 1. The default
+    /// is 64.
+    #[must_use]
+    pub fn lookups(mut self, most: usize) -> Self {
+        self.limits.slots = most.max(1);
+        self.limits.slots_per_isolation = self.limits.slots_per_isolation.min(self.limits.slots);
+        self
+    }
+
+    /// The memory for cached values and answers of all isolation ids together,
+    /// in bytes. The default is 32 MiB.
+    #[must_use]
+    pub fn cache_bytes(mut self, most: usize) -> Self {
+        self.limits.cache.octets = most;
+        self
+    }
+
+    /// Answers with onion services only. The default is no.
+    #[must_use]
+    pub fn only_onion(mut self, only: bool) -> Self {
+        self.only_onion = only;
+        self
+    }
+
+    /// Where to log. The default is nowhere.
+    #[must_use]
+    pub fn log(mut self, log: Log) -> Self {
+        self.log = log;
+        self
+    }
+
+    /// Starts the resolver.
+    ///
+    /// # Errors
+    /// The system cannot start a thread.
+    pub fn build(self) -> io::Result<Resolver> {
+        let timekeeper = Timekeeper::start()?;
+        let scheduler = Scheduler::new(Arc::clone(&self.source), self.limits, self.log, timekeeper);
+        let waiting = Waiting::default();
+        let answered = Arc::clone(&waiting);
+        let client = scheduler.client(Box::new(move |number, verdict| {
+            let then = lock(&answered).remove(&number);
+            if let Some(then) = then {
+                then(result(verdict));
+            }
+        }));
+        self.source.start();
+        Ok(Resolver {
+            client,
+            waiting,
+            last: AtomicU64::new(0),
+            only_onion: self.only_onion,
+            _scheduler: scheduler,
+        })
+    }
+}
+
+impl Resolver {
+    /// The options of a resolver that asks `source`, with the defaults of the
+    /// program. Reads no file.
+    pub fn builder(source: impl Source + 'static) -> ResolverBuilder {
+        ResolverBuilder {
+            source: Arc::new(source),
+            limits: Limits::with(&Settings::default()),
+            log: Log::silent(),
+            only_onion: false,
+        }
+    }
+
+    /// Looks `name` up under an isolation id, and waits for the answer until
+    /// `deadline` at the latest.
+    ///
+    /// # Errors
+    /// There is no answer, or not in time.
+    pub fn resolve(
+        &self,
+        isolation: &IsolationId,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<Answer, ResolveError> {
+        let (sender, receiver) = sync_channel(1);
+        self.resolve_then(isolation, name, deadline, move |result| {
+            // Nobody receives it if this call has panicked.
+            drop(sender.send(result));
+        });
+        receiver.recv().unwrap_or_else(|_| {
+            let message = "the resolver ended before its answer";
+            let failure = FetchFailure::new(FailureKind::Internal, message);
+            Err(ResolveError::Unavailable(failure))
+        })
+    }
+
+    /// Like [`Resolver::resolve`], without waiting: `then` is called with the
+    /// result exactly once, by `deadline`, unless the lookup is cancelled before.
+    /// It is called on a thread of the resolver, or on this one if nothing has to
+    /// be looked up, and must not block for long.
+    pub fn resolve_then(
+        &self,
+        isolation: &IsolationId,
+        name: &str,
+        deadline: Instant,
+        then: impl FnOnce(Result<Answer, ResolveError>) + Send + 'static,
+    ) -> Lookup {
+        let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+        match Query::parse(name.as_bytes(), self.only_onion) {
+            Ok(query) => {
+                lock(&self.waiting).insert(number, Box::new(then));
+                self.client.ask(number, isolation, query, deadline);
+            }
+            Err(verdict) => then(result(verdict)),
+        }
+        Lookup { number }
+    }
+
+    /// Ends a lookup that nobody waits for any more.
+    pub fn cancel(&self, lookup: Lookup) {
+        lock(&self.waiting).remove(&lookup.number);
+        self.client.cancel(lookup.number);
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resolver").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ResolverBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResolverBuilder")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+fn lock(waiting: &Mutex<HashMap<u64, Then>>) -> MutexGuard<'_, HashMap<u64, Then>> {
+    // What is called is called without the lock, so that no panic leaves the
+    // map half changed.
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn result(verdict: Verdict) -> Result<Answer, ResolveError> {
+    match verdict {
+        Verdict::Onion(onion) => Ok(Answer::Onion(onion.as_str().to_owned())),
+        Verdict::Address(address) => Ok(Answer::Address(address)),
+        Verdict::Host(host) => Ok(Answer::Host(host)),
+        Verdict::NotInZone(name) => Err(ResolveError::NotInZone(name)),
+        Verdict::NotFound(reason) => Err(ResolveError::NotFound(reason)),
+        Verdict::Unknown(failure) => Err(ResolveError::Unavailable(failure)),
+    }
+}
