@@ -1,14 +1,16 @@
 //! Attacks on the scheduler and on the exchange with a node that stalls.
 
 #![cfg(target_os = "linux")]
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use std::io::Write;
+use std::net::TcpListener;
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::Duration;
 
+use crate::support::node::scripted::{Act, Node};
 use crate::support::plugin::Plugin;
 use crate::support::state::write_private;
 use serde_json::{Value, json};
@@ -23,60 +25,17 @@ fn config() -> &'static str {
     &FILE
 }
 
-fn request(reader: &mut BufReader<TcpStream>) -> Option<Value> {
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if !matches!(reader.read_line(&mut line), Ok(count) if count > 0) {
-            return None;
-        }
-        let line = line.trim().to_ascii_lowercase();
-        if let Some(value) = line.strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        if line.is_empty() {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    serde_json::from_slice(&body).ok()
-}
-
 /// A node that answers as the function says; `None` is never answered, and its
 /// connection stays open.
-fn node(answer: impl Fn(usize, &Value) -> Option<Value> + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let answer = Arc::new(answer);
-    let count = Arc::new(AtomicUsize::new(0));
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let answer = Arc::clone(&answer);
-            let count = Arc::clone(&count);
-            thread::spawn(move || {
-                let mut out = stream.try_clone().unwrap();
-                let mut reader = BufReader::new(stream);
-                while let Some(request) = request(&mut reader) {
-                    let nth = count.fetch_add(1, Ordering::SeqCst);
-                    let Some(body) = answer(nth, &request) else {
-                        let _ = reader.read_to_end(&mut Vec::new());
-                        return;
-                    };
-                    let body = body.to_string();
-                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-                    if out.write_all((head + &body).as_bytes()).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    address
+fn node(answer: impl Fn(usize, &Value) -> Option<Value> + Send + Sync + 'static) -> Node {
+    Node::start(move |nth, request| match answer(nth, &request.body) {
+        Some(body) => Act::Answer(200, body.to_string()),
+        None => Act::Silence,
+    })
 }
 
-fn start(node: SocketAddr, more: &[&str]) -> Plugin {
-    let (node, config) = (node.to_string(), config());
+fn start(node: &Node, more: &[&str]) -> Plugin {
+    let (node, config) = (node.address.to_string(), config());
     let mut arguments = vec!["--rpc-address", &node, "--config", config];
     arguments.extend(more);
     Plugin::start(&arguments)
@@ -102,7 +61,7 @@ fn synced() -> Option<Value> {
 #[test]
 fn many_waiting_ids_do_not_hold_up_the_reader() {
     let node = node(|_, _| None);
-    let mut plugin = start(node, &["--timeout", "300"]);
+    let mut plugin = start(&node, &["--timeout", "300"]);
     let lines: String = (0..9000)
         .map(|n| format!("RESOLVE {n} n{n}.bit id{n}\n"))
         .collect();
@@ -160,7 +119,7 @@ fn a_swallowed_request_is_asked_again() {
         0 => None,
         _ => found(&request["params"][0]),
     });
-    let mut plugin = start(node, &["--timeout", "4", "--rpc-dialect", "core"]);
+    let mut plugin = start(&node, &["--timeout", "4", "--rpc-dialect", "core"]);
     let first = plugin.resolve("1", "a.bit", "i");
     // As StemNS does: the same line again after 1 and 4.
     thread::sleep(Duration::from_secs(1));
@@ -176,7 +135,7 @@ fn a_found_value_does_not_wait_for_getinfo() {
         Some("getinfo") => None,
         _ => found(&request["params"]["identifier"]),
     });
-    let mut plugin = start(node, &["--timeout", "4", "--rpc-dialect", "electrum-nmc"]);
+    let mut plugin = start(&node, &["--timeout", "4", "--rpc-dialect", "electrum-nmc"]);
     assert_eq!(plugin.resolve("1", "a.bit", "i"), "0 192.0.2.1");
 }
 
@@ -190,7 +149,7 @@ fn a_stalled_getinfo_of_one_id_does_not_fail_another() {
         Some("getinfo") => synced(),
         _ => missing(),
     });
-    let mut plugin = start(node, &["--timeout", "4", "--rpc-dialect", "electrum-nmc"]);
+    let mut plugin = start(&node, &["--timeout", "4", "--rpc-dialect", "electrum-nmc"]);
     plugin.send("RESOLVE 1 gone.bit a");
     thread::sleep(Duration::from_millis(500));
     let other = plugin.resolve("2", "gone2.bit", "b");

@@ -3,7 +3,9 @@
 use ncprop279::config::settings::DialectSetting;
 use ncprop279::snapshot::{Absence, FailureKind, FetchFailure, Fetched};
 
-use super::node::{Act, NAME, Node, Request, error, fetch, id, is_value, limit, recorded};
+use crate::support::node::scripted::{
+    Act, NAME, Node, Request, error, fetch, id, is_value, limit, recorded,
+};
 
 const ELECTRUM: [&str; 2] = ["electrum-4.0.6", "electrum-4.1.0"];
 

@@ -9,7 +9,9 @@ use ncprop279::snapshot::{FailureKind, NameKey};
 use ncprop279::source::Source;
 use ncprop279::source::rpc::RpcSource;
 
-use super::node::{Act, NAME, Node, Request, fetch, good, id, is_value, limit, recorded, source};
+use crate::support::node::scripted::{
+    Act, NAME, Node, Request, fetch, good, id, is_value, limit, recorded, source,
+};
 
 // `__cookie__:new` and `user:correct horse` in base64.
 const NEW_COOKIE: &str = "authorization: Basic X19jb29raWVfXzpuZXc=\r\n";

@@ -9,8 +9,9 @@ use ncprop279::snapshot::{Absence, FailureKind, Fetched, NameKey};
 use ncprop279::source::Source;
 use serde_json::json;
 
-use super::node::{
-    Act, NAME, Node, PATIENCE, Request, error, fetch, good, id, is_value, limit, recorded,
+use crate::support::PATIENCE;
+use crate::support::node::scripted::{
+    Act, NAME, Node, Request, error, fetch, good, id, is_value, limit, recorded,
 };
 
 fn is_electrum(request: &Request) -> Act {

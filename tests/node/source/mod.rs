@@ -4,5 +4,4 @@
 mod answers;
 mod credentials;
 mod dialects;
-mod node;
 mod transport;

@@ -9,7 +9,7 @@ use ncprop279::config::settings::{DialectSetting, NodeAddress};
 use ncprop279::snapshot::{FailureKind, NameKey};
 use ncprop279::source::Source;
 
-use super::node::{
+use crate::support::node::scripted::{
     Act, NAME, Node, Request, fetch, good, id, is_value, limit, password, recorded, source,
 };
 

@@ -5,6 +5,8 @@ use std::net::TcpStream;
 
 pub struct Request {
     pub path: String,
+    /// The header, with its names in lower case.
+    pub head: String,
     /// User and password of Basic authentication, decoded.
     pub authorization: Option<String>,
     /// The client wants the connection to be closed after the answer.
@@ -23,6 +25,7 @@ pub fn read(reader: &mut impl BufRead) -> Option<Request> {
     }
     let mut request = Request {
         path: path.to_owned(),
+        head: String::new(),
         authorization: None,
         close: version == "HTTP/1.0",
         body: Vec::new(),
@@ -34,8 +37,10 @@ pub fn read(reader: &mut impl BufRead) -> Option<Request> {
             break;
         }
         let (name, value) = line.split_once(':')?;
+        let name = name.to_ascii_lowercase();
+        request.head += &format!("{name}:{value}\r\n");
         let value = value.trim();
-        match name.to_ascii_lowercase().as_str() {
+        match name.as_str() {
             "content-length" => length = value.parse().ok()?,
             "connection" => request.close = value.eq_ignore_ascii_case("close"),
             "authorization" => request.authorization = basic(value),
@@ -57,8 +62,8 @@ fn line(reader: &mut impl BufRead) -> Option<String> {
 
 fn basic(value: &str) -> Option<String> {
     let encoded = value.strip_prefix("Basic ")?;
-    let octets = data_encoding::BASE64.decode(encoded.as_bytes()).ok()?;
-    String::from_utf8(octets).ok()
+    let bytes = data_encoding::BASE64.decode(encoded.as_bytes()).ok()?;
+    String::from_utf8(bytes).ok()
 }
 
 pub enum Response {
@@ -69,11 +74,13 @@ pub enum Response {
     },
     /// A whole response of which only the beginning is sent.
     Half(Box<Response>),
+    /// These bytes, whatever they are.
+    Raw(Vec<u8>),
     Close,
 }
 
 impl Response {
-    fn octets(&self) -> Vec<u8> {
+    fn bytes(&self) -> Vec<u8> {
         match self {
             Self::Whole {
                 status,
@@ -88,17 +95,18 @@ impl Response {
                 [head.into_bytes(), body.clone()].concat()
             }
             Self::Half(whole) => {
-                let mut octets = whole.octets();
+                let mut bytes = whole.bytes();
                 // Into the body, so that the head promises more than comes.
-                octets.truncate(octets.len() - 30);
-                octets
+                bytes.truncate(bytes.len() - 30);
+                bytes
             }
+            Self::Raw(bytes) => bytes.clone(),
             Self::Close => Vec::new(),
         }
     }
 
     pub fn write(&self, mut stream: &TcpStream) -> std::io::Result<()> {
-        stream.write_all(&self.octets())?;
+        stream.write_all(&self.bytes())?;
         stream.flush()
     }
 }

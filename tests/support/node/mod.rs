@@ -3,6 +3,7 @@
 
 mod http;
 mod replies;
+pub mod scripted;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::BufReader;
@@ -13,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::PATIENCE;
-use super::plugin::{Plugin, Start};
-use super::state::write_private;
+use crate::support::PATIENCE;
+use crate::support::plugin::{Plugin, Start};
+use crate::support::state::write_private;
 use http::Response;
 
 /// Which server's habits the node has.

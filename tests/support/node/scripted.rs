@@ -1,10 +1,10 @@
-//! A node that follows a script.
+//! A node that answers as a function says, for the requests of a source.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ncprop279::config::settings::{Credentials, DialectSetting, NodeAddress, RpcSettings};
 use ncprop279::isolation::IsolationId;
@@ -14,8 +14,8 @@ use ncprop279::source::rpc::RpcSource;
 use ncprop279::source::{Bounds, Cancel, Source};
 use serde_json::Value;
 
-/// The bound of everything that is waited for; no test needs nearly as much.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+use super::http::{self, Response};
+use crate::support::PATIENCE;
 
 /// A request that reached the node.
 #[derive(Debug, Clone)]
@@ -142,29 +142,7 @@ fn serve(
 ) -> std::io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut reader = BufReader::new(stream);
-    let mut writer = stream;
-    loop {
-        let mut head = String::new();
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line)? == 0 {
-                return Ok(());
-            }
-            if line == "\r\n" {
-                break;
-            }
-            if let Some((name, value)) = line.split_once(':') {
-                if name.eq_ignore_ascii_case("content-length") {
-                    length = value.trim().parse().unwrap();
-                }
-                head += &format!("{}:{value}", name.to_ascii_lowercase());
-            } else {
-                head += &line;
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body)?;
+    while let Some(http::Request { head, body, .. }) = http::read(&mut reader) {
         let request = Request {
             connection,
             head,
@@ -175,31 +153,30 @@ fn serve(
             seen.push(request.clone());
             seen.len() - 1
         };
-        match script(number, &request) {
-            Act::Answer(status, body) => writer.write_all(&http(status, &body))?,
-            Act::AnswerAndClose(status, body) => {
-                writer.write_all(&http(status, &body))?;
-                return stream.shutdown(Shutdown::Both);
-            }
-            Act::Raw(octets) => {
-                writer.write_all(&octets)?;
-                return stream.shutdown(Shutdown::Both);
-            }
-            Act::Close => return stream.shutdown(Shutdown::Both),
+        let (response, closes) = match script(number, &request) {
+            Act::Answer(status, body) => (response(status, body), false),
+            Act::AnswerAndClose(status, body) => (response(status, body), true),
+            Act::Raw(bytes) => (Response::Raw(bytes), true),
+            Act::Close => (Response::Close, true),
             Act::Silence => {
                 reader.read_to_end(&mut Vec::new())?;
                 return Ok(());
             }
+        };
+        response.write(stream)?;
+        if closes {
+            return stream.shutdown(Shutdown::Both);
         }
     }
+    Ok(())
 }
 
-fn http(status: u16, body: &str) -> Vec<u8> {
-    let length = body.len();
-    format!(
-        "HTTP/1.1 {status} Status\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-    )
-    .into_bytes()
+fn response(status: u16, body: String) -> Response {
+    Response::Whole {
+        status: format!("{status} Status"),
+        headers: vec![("Content-Type".into(), "application/json".into())],
+        body: body.into_bytes(),
+    }
 }
 
 /// A recorded answer.
