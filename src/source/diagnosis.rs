@@ -2,12 +2,17 @@
 //! works, how far it is, and a block to start from.
 
 use std::fmt;
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
 
 use bitcoin::Work;
 use thiserror::Error;
 
 use super::Bounds;
+use super::transport::socks::SocksError;
+use super::transport::{self, OpenError, Until};
 use crate::chain::network::Checkpoint;
+use crate::config::settings::NodeAddress;
 use crate::snapshot::FetchFailure;
 
 /// A source that can be examined.
@@ -95,6 +100,39 @@ impl Finding {
     pub fn result(how: impl fmt::Display) -> Self {
         Self::ok(RESULT, format!("names are looked up {how}"))
     }
+}
+
+/// How long a proxy may take to answer. Tor's is on this machine and answers
+/// before it has any circuit.
+const PROXY_PATIENCE: Duration = Duration::from_secs(2);
+
+const PROXY_REMEDY: &str = "start Tor, and set --proxy to its SOCKS port: 127.0.0.1:9050, or \
+                            127.0.0.1:9150 while Tor Browser is open";
+
+/// Tries the proxy out, before anything behind it is blamed. `None` if it
+/// accepts credentials; it is not asked for a connection.
+pub(super) fn proxy_trouble(proxy: &NodeAddress, bounds: &Bounds) -> Option<Finding> {
+    let until = Until {
+        deadline: bounds.deadline.min(Instant::now() + PROXY_PATIENCE),
+        cancel: &bounds.cancel,
+    };
+    let kind = match transport::try_proxy(proxy, until) {
+        Ok(()) => return None,
+        Err(OpenError::Socks(SocksError::Io(error)) | OpenError::Proxy(error)) => error.kind(),
+        Err(error) => {
+            let what = format!("{proxy}: {error}");
+            return Some(Finding::fail("proxy", what, PROXY_REMEDY));
+        }
+    };
+    let what = match kind {
+        ErrorKind::ConnectionRefused => format!("nothing listens at {proxy}"),
+        ErrorKind::TimedOut => format!("{proxy} does not answer in time"),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => {
+            format!("what listens at {proxy} closed the connection")
+        }
+        kind => format!("{proxy} cannot be reached: {kind}"),
+    };
+    Some(Finding::fail("proxy", what, PROXY_REMEDY))
 }
 
 /// A verified block, so deep that later runs can start their verification there.

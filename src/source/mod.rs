@@ -11,9 +11,8 @@ pub mod electrum;
 pub mod logged;
 mod name_show;
 pub mod names_file;
-mod proxy;
 pub mod rpc;
-mod socks;
+mod transport;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

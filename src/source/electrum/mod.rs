@@ -54,8 +54,8 @@ use self::state::{ELSEWHERE, ReadOnly, State};
 use self::store::HeaderFile;
 use self::sync::{Driver, Ledger, Record, Sampling, needed};
 use self::wire::Dialer;
-use super::diagnosis::{Diagnose, Finding, Milestone, MilestoneError, Progress};
-use super::{Bounds, Cancel, Learned, Source, SourceReply, proxy};
+use super::diagnosis::{Diagnose, Finding, Milestone, MilestoneError, Progress, proxy_trouble};
+use super::{Bounds, Cancel, Learned, Source, SourceReply};
 use crate::chain::headers::Headers;
 use crate::chain::network::Network;
 use crate::config::settings::{ElectrumOperators, ElectrumSettings, NodeAddress};
@@ -321,7 +321,7 @@ impl Source for ElectrumSource {
 impl Diagnose for ElectrumSource {
     fn check(&self, bounds: &Bounds) -> Vec<Finding> {
         if let Some(proxy) = &self.0.settings.proxy
-            && let Some(obstacle) = proxy::obstacle(proxy, bounds)
+            && let Some(obstacle) = proxy_trouble(proxy, bounds)
         {
             return vec![obstacle];
         }
@@ -337,7 +337,7 @@ impl Diagnose for ElectrumSource {
 
     fn milestone(&self, bounds: &Bounds) -> Result<Milestone, MilestoneError> {
         if let Some(proxy) = &self.0.settings.proxy
-            && let Some(Finding { what, remedy, .. }) = proxy::obstacle(proxy, bounds)
+            && let Some(Finding { what, remedy, .. }) = proxy_trouble(proxy, bounds)
         {
             let failure = FetchFailure::new(
                 FailureKind::Unreachable,

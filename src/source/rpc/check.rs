@@ -14,8 +14,8 @@ use super::{NEWER, Node, Question, TOO_OLD, shown};
 use crate::config::settings::{Credentials, DialectSetting};
 use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure, NameKey};
-use crate::source::diagnosis::{Finding, Health};
-use crate::source::{Bounds, proxy};
+use crate::source::Bounds;
+use crate::source::diagnosis::{Finding, Health, proxy_trouble};
 use crate::text::clip;
 
 /// A name to try the call with. Namecoin Core looks it up in its own copy of
@@ -46,7 +46,7 @@ struct ChainInfo {
 /// Tries the node out. Later steps are left out after one that fails for good.
 pub fn check(source: &Node, bounds: &Bounds) -> Vec<Finding> {
     if let Some(proxy) = &source.settings.proxy
-        && let Some(obstacle) = proxy::obstacle(proxy, bounds)
+        && let Some(obstacle) = proxy_trouble(proxy, bounds)
     {
         return vec![obstacle];
     }

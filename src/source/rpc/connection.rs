@@ -1,18 +1,25 @@
-//! How connections to a node are opened, and what became of the last one.
+//! How `ureq` reaches a node: over the connections that all sources use
+//! ([`transport`]), and what became of the last one.
 
 use std::cell::Cell;
-use std::net::SocketAddr;
-use std::time::Instant;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use ureq::config::Config;
 use ureq::http::Uri;
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport, TransportAdapter,
+    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
 };
 
 use crate::config::settings::NodeAddress;
-use crate::source::socks::{handshake, random};
+use crate::source::Cancel;
+use crate::source::transport::tcp::{Bounded, is_quiet};
+use crate::source::transport::{self, Until};
+
+/// A time that is long enough where a request has no limit.
+const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What one request did to its connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,16 +28,12 @@ pub(super) struct Trace {
     pub opened: bool,
     /// At least one byte of an answer came.
     pub answered: bool,
-    /// The way to the node ended at the proxy.
-    pub at_proxy: bool,
 }
 
 thread_local! {
     // A request runs from beginning to end on the thread that makes it, and
-    // ureq tells neither of the two in another way.
-    static TRACE: Cell<Trace> = const {
-        Cell::new(Trace { opened: false, answered: false, at_proxy: false })
-    };
+    // ureq reports neither in another way.
+    static TRACE: Cell<Trace> = const { Cell::new(Trace { opened: false, answered: false }) };
 }
 
 impl Trace {
@@ -51,15 +54,14 @@ impl Trace {
     }
 }
 
-/// Opens connections in one way and no other, so that no proxy can be slipped
-/// in, or left out, through the environment.
+/// Opens connections to one node in one way and no other, so that no proxy can
+/// be slipped in, or omitted, through the environment.
 #[derive(Debug)]
-pub(super) enum NodeConnector {
-    /// TCP to the node itself.
-    Direct(TcpConnector),
-    /// Through a SOCKS5 proxy to this node, with new credentials for each
-    /// connection. The resolver gives the proxy's addresses.
-    Proxied(TcpConnector, NodeAddress),
+pub(super) struct NodeConnector {
+    /// The node.
+    pub node: NodeAddress,
+    /// The proxy in front of it.
+    pub proxy: Option<NodeAddress>,
 }
 
 impl Connector<()> for NodeConnector {
@@ -68,112 +70,88 @@ impl Connector<()> for NodeConnector {
     fn connect(
         &self,
         details: &ConnectionDetails<'_>,
-        chained: Option<()>,
+        _chained: Option<()>,
     ) -> Result<Option<Self::Out>, ureq::Error> {
         Trace::update(|trace| trace.opened = true);
-        let begun = Instant::now();
-        let transport: Option<Box<dyn Transport>> = match self {
-            Self::Direct(tcp) => tcp.connect(details, chained)?.map(boxed),
-            Self::Proxied(tcp, node) => {
-                Trace::update(|trace| trace.at_proxy = true);
-                let transport = match tcp.connect(details, chained)? {
-                    Some(transport) => Some(through(transport, node, details, begun)?),
-                    None => None,
-                };
-                Trace::update(|trace| trace.at_proxy = false);
-                transport
-            }
-        };
-        Ok(transport.map(NodeTransport))
+        let tcp = within(details.timeout, |until| {
+            transport::open(&self.node, self.proxy.as_ref(), until)
+        })
+        // Http takes it out again.
+        .map_err(|error| ureq::Error::Other(Box::new(error)))?;
+        let buffers = LazyBuffers::new(
+            details.config.input_buffer_size(),
+            details.config.output_buffer_size(),
+        );
+        Ok(Some(NodeTransport { tcp, buffers }))
     }
 }
 
-fn boxed(transport: impl Transport + 'static) -> Box<dyn Transport> {
-    Box::new(transport)
-}
-
-/// Goes on through a proxy, with credentials made for this connection. What the
-/// connecting since `begun` left of the request's time is the handshake's, in
-/// each of its reads and writes.
-fn through(
-    transport: impl Transport + 'static,
-    node: &NodeAddress,
-    details: &ConnectionDetails<'_>,
-    begun: Instant,
-) -> Result<Box<dyn Transport>, ureq::Error> {
-    let mut stream = TransportAdapter::new(transport, details.current_time.clone());
-    let mut timeout = details.timeout;
-    if !timeout.after.is_not_happening() {
-        timeout.after = timeout.after.saturating_sub(begun.elapsed()).into();
-    }
-    stream.set_timeout(timeout);
-    handshake(&mut stream, node, &random()?, &random()?)?;
-    Ok(boxed(stream.into_inner()))
+/// Runs an operation with what is left of the request's time.
+fn within<T>(timeout: NextTimeout, run: impl FnOnce(Until<'_>) -> T) -> T {
+    let left = match timeout.after.is_not_happening() {
+        true => FOREVER,
+        false => *timeout.after,
+    };
+    run(Until {
+        deadline: Instant::now() + left,
+        cancel: &Cancel::new(),
+    })
 }
 
 /// A TCP connection that notes when an answer begins.
 #[derive(Debug)]
-pub(super) struct NodeTransport(Box<dyn Transport>);
+pub(super) struct NodeTransport {
+    tcp: TcpStream,
+    buffers: LazyBuffers,
+}
 
 impl Transport for NodeTransport {
     fn buffers(&mut self) -> &mut dyn Buffers {
-        self.0.buffers()
+        &mut self.buffers
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
-        self.0.transmit_output(amount, timeout)
+        let output = self.buffers.output().get(..amount).unwrap_or_default();
+        let tcp = &self.tcp;
+        within(timeout, |until| Bounded { tcp, until }.write_all(output))
+            .map_err(|error| failure(error, timeout))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        let progress = self.0.await_input(timeout)?;
-        if !self.0.buffers().input().is_empty() {
+        let input = self.buffers.input_append_buf();
+        let tcp = &self.tcp;
+        let count = within(timeout, |until| Bounded { tcp, until }.read(input))
+            .map_err(|error| failure(error, timeout))?;
+        self.buffers.input_appended(count);
+        if count > 0 {
             Trace::update(|trace| trace.answered = true);
         }
-        Ok(progress)
+        Ok(count > 0)
     }
 
     fn is_open(&mut self) -> bool {
-        self.0.is_open()
-    }
-
-    fn is_tls(&self) -> bool {
-        self.0.is_tls()
+        is_quiet(&self.tcp)
     }
 }
 
-/// Finds the addresses of one host: the node, or the proxy before it. DNS is
-/// asked only for a host name that is not `localhost`.
+fn failure(error: io::Error, timeout: NextTimeout) -> ureq::Error {
+    match error.kind() {
+        ErrorKind::TimedOut => ureq::Error::Timeout(timeout.reason),
+        _ => ureq::Error::Io(error),
+    }
+}
+
+/// Resolves nothing: the connector knows its node.
 #[derive(Debug)]
-pub(super) struct NodeResolver {
-    /// Addresses that are known without asking anybody.
-    known: Vec<SocketAddr>,
-    dns: DefaultResolver,
-}
+pub(super) struct NoResolver;
 
-impl NodeResolver {
-    /// A resolver for the node at `address`.
-    pub fn new(address: &NodeAddress) -> Self {
-        Self {
-            known: address.known(),
-            dns: DefaultResolver::default(),
-        }
-    }
-}
-
-impl Resolver for NodeResolver {
+impl Resolver for NoResolver {
     fn resolve(
         &self,
-        uri: &Uri,
-        config: &Config,
-        timeout: NextTimeout,
+        _: &Uri,
+        _: &Config,
+        _: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        if self.known.is_empty() {
-            return self.dns.resolve(uri, config, timeout);
-        }
-        let mut addresses = self.empty();
-        for address in &self.known {
-            addresses.push(*address);
-        }
-        Ok(addresses)
+        Ok(self.empty())
     }
 }

@@ -13,9 +13,8 @@ use std::time::{Duration, Instant};
 use lru::LruCache;
 use ureq::Agent;
 use ureq::config::Config;
-use ureq::unversioned::transport::TcpConnector;
 
-use super::connection::{NodeConnector, NodeResolver};
+use super::connection::{NoResolver, NodeConnector};
 use crate::config::settings::NodeAddress;
 use crate::isolation::IsolationId;
 use crate::platform;
@@ -125,11 +124,7 @@ impl Connections {
     /// Nothing is opened yet.
     pub fn new(node: &NodeAddress, proxy: Option<&NodeAddress>) -> Self {
         match proxy {
-            None => Self::Direct(Agent::with_parts(
-                config(MAX_SHARED),
-                NodeConnector::Direct(TcpConnector::default()),
-                NodeResolver::new(node),
-            )),
+            None => Self::Direct(agent(MAX_SHARED, node, None)),
             Some(proxy) => Self::Proxied(Arc::new(Proxied::new(node, proxy, LINGER))),
         }
     }
@@ -196,7 +191,7 @@ impl Proxied {
     fn of(&self, purpose: &Purpose, now: Instant) -> Carrier {
         let mut state = self.lock();
         let kept = state.kept.get_or_insert_mut(purpose.clone(), || Kept {
-            agent: isolated(&self.node, &self.proxy),
+            agent: agent(MAX_OWN, &self.node, Some(&self.proxy)),
             hold: Hold::default(),
             closes: now,
         });
@@ -304,14 +299,13 @@ fn after(range: &Range<u64>, now: Instant) -> Instant {
     now + Duration::from_millis(rand::random_range(range.clone()))
 }
 
-/// An agent for one purpose. For the agent the proxy is the node: only its
-/// connector knows better.
-fn isolated(node: &NodeAddress, proxy: &NodeAddress) -> Agent {
-    Agent::with_parts(
-        config(MAX_OWN),
-        NodeConnector::Proxied(TcpConnector::default(), node.clone()),
-        NodeResolver::new(proxy),
-    )
+/// What makes requests to a node, and keeps so many idle connections.
+fn agent(idle: usize, node: &NodeAddress, proxy: Option<&NodeAddress>) -> Agent {
+    let connector = NodeConnector {
+        node: node.clone(),
+        proxy: proxy.cloned(),
+    };
+    Agent::with_parts(config(idle), connector, NoResolver)
 }
 
 /// The settings of an agent; `idle` is how many idle connections it keeps.
@@ -321,7 +315,7 @@ fn config(idle: usize) -> Config {
         // Credentials go to the configured address and nowhere else.
         .max_redirects(0)
         .max_redirects_will_error(false)
-        // Left out, ureq would take a proxy from the environment.
+        // Otherwise ureq takes a proxy from the environment.
         .proxy(None)
         .user_agent(USER_AGENT)
         .accept("application/json")

@@ -1,7 +1,7 @@
 //! HTTP to one node: bounded, without redirects and proxies, over
 //! connections that are kept.
 
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,8 @@ use super::credentials::Secret;
 use crate::config::settings::NodeAddress;
 use crate::snapshot::{FailureKind, FetchFailure};
 use crate::source::Bounds;
+use crate::source::transport::OpenError;
+use crate::source::transport::socks::SocksError;
 
 /// The longest answer that is read, in bytes without the header.
 const MAX_BODY: u64 = 1 << 20;
@@ -134,37 +136,49 @@ impl Http {
         )
     }
 
-    /// What an error means that came before the proxy had led to the node.
-    fn stopped_at_proxy(&self, error: &io::Error) -> String {
+    /// What it means that there is no connection.
+    fn unopened(&self, error: &OpenError) -> FetchFailure {
         let address = &self.address;
         let proxy = self.proxy.as_deref().unwrap_or_default();
-        match error.kind() {
-            ErrorKind::ConnectionRefused => format!(
-                "the proxy at {proxy} refuses connections: is Tor running, with its SOCKS port there?"
-            ),
-            // The texts of these are constants of ours.
-            ErrorKind::HostUnreachable | ErrorKind::PermissionDenied | ErrorKind::InvalidData => {
+        let message = match error {
+            OpenError::Target(error) => match error.kind() {
+                ErrorKind::TimedOut => return self.timed_out(),
+                ErrorKind::ConnectionRefused => format!(
+                    "the node at {address} refuses connections: is it running, with its RPC server on this port?"
+                ),
+                ErrorKind::NotFound => {
+                    format!("the host of the node at {address} cannot be found")
+                }
+                kind => format!("the connection to the node at {address} failed: {kind}"),
+            },
+            OpenError::Proxy(error) | OpenError::Socks(SocksError::Io(error)) => {
+                match error.kind() {
+                    ErrorKind::TimedOut => return self.timed_out(),
+                    ErrorKind::ConnectionRefused => format!(
+                        "the proxy at {proxy} refuses connections: is Tor running, with its SOCKS port there?"
+                    ),
+                    kind => format!("the connection to the proxy at {proxy} failed: {kind}"),
+                }
+            }
+            OpenError::Socks(error) => {
                 format!("the node at {address} was not reached through {proxy}: {error}")
             }
-            kind => format!("the connection to the proxy at {proxy} failed: {kind}"),
-        }
+        };
+        FetchFailure::new(FailureKind::Unreachable, message)
     }
 
     fn failure(&self, error: &ureq::Error, bounds: &Bounds) -> FetchFailure {
         use ureq::Error;
         let address = &self.address;
+        if let Error::Other(error) = error
+            && let Some(error) = error.downcast_ref()
+            && Instant::now() < bounds.deadline
+        {
+            return self.unopened(error);
+        }
         let (kind, message) = match error {
             Error::Timeout(_) => return self.timed_out(),
             _ if Instant::now() >= bounds.deadline => return self.timed_out(),
-            Error::Io(error) if Trace::taken().at_proxy => {
-                (FailureKind::Unreachable, self.stopped_at_proxy(error))
-            }
-            Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => (
-                FailureKind::Unreachable,
-                format!(
-                    "the node at {address} refuses connections: is it running, with its RPC server on this port?"
-                ),
-            ),
             // Only the kind is shown: the text may come from anywhere.
             Error::Io(error) => (
                 FailureKind::Unreachable,
@@ -172,14 +186,6 @@ impl Http {
                     "the connection to the node at {address} failed: {}",
                     error.kind()
                 ),
-            ),
-            Error::HostNotFound => (
-                FailureKind::Unreachable,
-                format!("the host of the node at {address} cannot be found"),
-            ),
-            Error::ConnectionFailed => (
-                FailureKind::Unreachable,
-                format!("no connection to the node at {address}"),
             ),
             Error::BodyExceedsLimit(_) | Error::LargeResponseHeader(..) => (
                 FailureKind::BadReply,

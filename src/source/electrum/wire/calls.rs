@@ -10,11 +10,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use serde_json::value::RawValue;
 
-use super::budget::{Budget, Charge, Exhausted};
-use super::error::CallError;
+use super::connection::CallError;
+use super::lines::{Budget, Charge, Exhausted};
 use super::message::{Message, Outcome, Reply};
-use super::tcp::{POLL, Until};
-use super::{HEADERS_SUBSCRIBE, Purpose, lock};
+use super::{HEADERS_SUBSCRIBE, Purpose};
+use crate::source::transport::{CANCEL_CHECK_INTERVAL, Until, lock};
 
 /// Requests whose replies have not come or not been fetched. A server that
 /// leaves more unanswered has failed.
@@ -195,10 +195,10 @@ impl Calls {
         Ok(())
     }
 
-    fn keep<T>(&self, octets: usize, copy: impl FnOnce() -> T) -> Result<Kept<T>, CallError> {
+    fn keep<T>(&self, bytes: usize, copy: impl FnOnce() -> T) -> Result<Kept<T>, CallError> {
         let mut charge = Charge::new(&self.budget);
         charge
-            .resize(octets)
+            .resize(bytes)
             .map_err(|Exhausted| CallError::Memory)?;
         Ok(Kept {
             what: copy(),
@@ -232,7 +232,7 @@ impl Calls {
             // A flag that is set wakes nobody.
             state = self
                 .changed
-                .wait_timeout(state, left.min(POLL))
+                .wait_timeout(state, left.min(CANCEL_CHECK_INTERVAL))
                 .map_or_else(|poisoned| poisoned.into_inner().0, |(state, _)| state);
         }
     }

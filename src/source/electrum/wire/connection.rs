@@ -2,23 +2,23 @@
 
 use std::fmt;
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
+use thiserror::Error;
 
 use super::super::protocol::Protocol;
-use super::budget::Budget;
+use super::Purpose;
 use super::calls::{Calls, State, Ticket, Turn};
-use super::error::CallError;
-use super::line::Lines;
+use super::lines::{Budget, Lines};
 use super::message::Reply;
-use super::stream::Stream;
-use super::tcp::Until;
-use super::{Purpose, lock};
 use crate::source::Cancel;
 use crate::source::electrum::servers::Server;
+use crate::source::transport::stream::Stream;
+use crate::source::transport::{StreamError, Until, lock};
 
 /// How long requests may take to be written. They are short and end up in a
 /// buffer of the system, unless the server has not read for long.
@@ -141,7 +141,7 @@ impl Link {
         };
         writer
             .write(text.as_bytes(), until)
-            .map_err(|error| self.fail(error))?;
+            .map_err(|error| self.fail(error.into()))?;
         Ok(tickets)
     }
 
@@ -183,12 +183,13 @@ impl Link {
 
     /// Reads what comes next and delivers it. Only the leader may.
     fn read(&self, until: Until<'_>) -> Result<(), CallError> {
-        let result = self.stream.read(until).and_then(|octets| {
-            let count = u64::try_from(octets.len()).unwrap_or(u64::MAX);
+        let read = self.stream.read(until).map_err(CallError::from);
+        let result = read.and_then(|bytes| {
+            let count = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
             self.received.fetch_add(count, Ordering::Relaxed);
             self.traffic.fetch_add(count, Ordering::Relaxed);
             let mut lines = lock(&self.lines);
-            lines.push(&octets, |line| self.calls.deliver(line))?;
+            lines.push(&bytes, |line| self.calls.deliver(line))?;
             self.check_hoard(&lines)
         });
         result.map_err(|error| self.fail(error))
@@ -338,5 +339,61 @@ impl Connection {
             }
         }
         Ok(())
+    }
+}
+
+/// Why a call brought no reply. The text goes on a sentence that begins with
+/// the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum CallError {
+    /// The time was up. The connection goes on, and the reply is discarded
+    /// when it comes.
+    #[error("did not answer in time")]
+    TimedOut {
+        /// Nothing at all came from the server while this was waited for.
+        is_silent: bool,
+    },
+    /// Nobody waits any more. The connection goes on.
+    #[error("was not waited for")]
+    Cancelled,
+    /// One of the two sides closed the connection.
+    #[error("closed the connection")]
+    Closed,
+    /// The connection broke.
+    #[error("lost the connection ({0})")]
+    Lost(ErrorKind),
+    /// The server broke the protocol.
+    #[error("sent {0}")]
+    Protocol(&'static str),
+    /// The memory for long lines is used up.
+    #[error("sent more than there is room for")]
+    Memory,
+    /// The server leaves too many requests without a reply.
+    #[error("leaves too many requests unanswered")]
+    Unanswered,
+    /// The ticket was bought on another connection: a defect of the caller.
+    #[error("was not asked this")]
+    Foreign,
+}
+
+impl CallError {
+    /// Whether the connection has ended with this error.
+    pub fn is_fatal(self) -> bool {
+        !matches!(
+            self,
+            Self::TimedOut { .. } | Self::Cancelled | Self::Foreign
+        )
+    }
+}
+
+impl From<StreamError> for CallError {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::TimedOut => Self::TimedOut { is_silent: false },
+            StreamError::Cancelled => Self::Cancelled,
+            StreamError::Closed => Self::Closed,
+            StreamError::Lost(kind) => Self::Lost(kind),
+            StreamError::BrokenTls => Self::Protocol("broken TLS"),
+        }
     }
 }

@@ -1,28 +1,35 @@
-//! How connections are opened: proxy, TLS, and the first request.
+//! How a connection is opened: TCP, TLS with a server that can prove who it
+//! is, and the first request.
+//!
+//! Most servers made their certificates themselves. Such a server is known by
+//! its public key, which is pinned once header connections have seen it twice
+//! (see [`Pins`]). Nothing else in its certificate counts, not even that it has
+//! expired.
 
 use std::io::{self, ErrorKind};
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use rustls::RootCertStore;
+use rustls::{ClientConnection, RootCertStore};
+use thiserror::Error;
 
 use super::super::protocol::Protocol;
-use super::Purpose;
-use super::budget::Budget;
-use super::connection::{Connection, Link, Request};
-use super::error::{CallError, DialError};
+use super::connection::{CallError, Connection, Link, Request};
+use super::lines::Budget;
 use super::message::Reply;
-use super::stream::Stream;
-use super::tcp::{self, Bounded, Until};
-use super::tls::{Proof, Tls};
+use super::{KeyHash, Purpose};
 use crate::config::settings::NodeAddress;
+use crate::source::Cancel;
 use crate::source::electrum::pins::Pins;
-use crate::source::electrum::servers::{Server, Standing};
-use crate::source::{Cancel, socks};
+use crate::source::electrum::servers::{Identity, Server, Standing};
+use crate::source::transport::socks::SocksError;
+use crate::source::transport::stream::Stream;
+use crate::source::transport::tls::{self, Shown, Tls};
+use crate::source::transport::{self, OpenError, StreamError, Until, lock};
 
-/// The memory that long lines may take in the whole process, in octets: so
+/// The memory that long lines may take in the whole process, in bytes: so
 /// much on connections for lookups, and as much on those for headers.
 const LINE_BUDGET: usize = 64 << 20;
 
@@ -91,12 +98,11 @@ impl Dialer {
         cancel: &Cancel,
     ) -> Result<Connection, DialError> {
         let until = Until { deadline, cancel };
-        let tcp = self.connect(&server.address, until)?;
+        let tcp = transport::open(&server.address, self.proxy.as_ref(), until)
+            .map_err(|error| self.unopened(error, server, until))?;
         let (session, proof) = if server.is_tls {
-            let made = self
-                .tls
-                .handshake(&tcp, server, purpose, &self.pins, until)?;
-            (Some(made.session), made.proof)
+            let (session, proof) = self.agree(&tcp, server, purpose, until)?;
+            (Some(session), proof)
         } else {
             (None, Proof::Known)
         };
@@ -131,50 +137,64 @@ impl Dialer {
             || self.pins.is_known(&server.address)
     }
 
-    /// The way to a server as far as TCP goes.
-    fn connect(&self, server: &NodeAddress, until: Until<'_>) -> Result<TcpStream, DialError> {
-        let Some(proxy) = &self.proxy else {
-            return tcp::connect(server, until)
-                .map_err(|error| DialError::lost(&error, server.to_string(), until));
+    /// Agrees on TLS with a server, if that can prove who it is.
+    fn agree(
+        &self,
+        tcp: &TcpStream,
+        target: &Server,
+        purpose: Purpose,
+        until: Until<'_>,
+    ) -> Result<(ClientConnection, Proof), DialError> {
+        let server = target.to_string();
+        let rule = Rule::of(target, purpose, &self.pins);
+        let verdict = Arc::new(Mutex::new(None));
+        let judged = Arc::clone(&verdict);
+        let trusts = move |shown: &Shown<'_>| {
+            let verdict = rule.judge(shown);
+            *lock(&judged) = Some(verdict);
+            matches!(verdict, Verdict::Good(_))
         };
-        let tcp = tcp::connect(proxy, until).map_err(|error| {
-            DialError::of_time(server.to_string(), until).unwrap_or_else(|| DialError::Proxy {
-                proxy: proxy.to_string(),
-                why: error.kind().to_string(),
-            })
-        })?;
-        let random = || socks::random().map_err(|_| DialError::Random);
-        let mut stream = Bounded { tcp: &tcp, until };
-        socks::handshake(&mut stream, server, &random()?, &random()?)
-            .map_err(|error| refused(&error, proxy, server, until))?;
-        Ok(tcp)
+        let host = &target.address.host;
+        let result = self.tls.handshake(tcp, host, trusts, until);
+        let verdict = *lock(&verdict);
+        match (result, verdict) {
+            (Ok(session), Some(Verdict::Good(proof))) => Ok((session, proof)),
+            (_, Some(Verdict::NotTrusted)) => Err(DialError::NotTrusted { server }),
+            (_, Some(Verdict::Changed)) if target.identity.is_some() => {
+                Err(DialError::OtherIdentity { server })
+            }
+            (_, Some(Verdict::Changed)) => Err(DialError::PinChanged { server }),
+            (Err(error), _) if error.kind() != ErrorKind::InvalidData => {
+                Err(DialError::lost(&error, server, until))
+            }
+            _ => Err(DialError::Tls { server }),
+        }
     }
-}
 
-/// What it means that the handshake with the proxy failed.
-fn refused(
-    error: &io::Error,
-    proxy: &NodeAddress,
-    server: &NodeAddress,
-    until: Until<'_>,
-) -> DialError {
-    let server = server.to_string();
-    if let Some(error) = DialError::of_time(server.clone(), until) {
-        return error;
-    }
-    let proxy = proxy.to_string();
-    match error.kind() {
-        ErrorKind::PermissionDenied => DialError::ProxyRefuses { proxy },
-        // The text is one of a few constants.
-        ErrorKind::HostUnreachable => DialError::Unreachable {
-            server,
-            why: error.to_string(),
-        },
-        ErrorKind::InvalidData => DialError::NoProxy { proxy },
-        kind => DialError::Proxy {
-            proxy,
-            why: kind.to_string(),
-        },
+    /// What it means that there is no connection.
+    fn unopened(&self, error: OpenError, server: &Server, until: Until<'_>) -> DialError {
+        let server = server.address.to_string();
+        if let Some(error) = DialError::of_time(&server, until) {
+            return error;
+        }
+        let proxy = || self.proxy.as_ref().map(ToString::to_string);
+        let proxy = proxy().unwrap_or_default();
+        match error {
+            OpenError::Target(error) => DialError::lost(&error, server, until),
+            OpenError::Proxy(error) | OpenError::Socks(SocksError::Io(error)) => DialError::Proxy {
+                proxy,
+                why: error.kind().to_string(),
+            },
+            OpenError::Socks(SocksError::NotSocks) => DialError::NoProxy { proxy },
+            OpenError::Socks(SocksError::NoCredentials | SocksError::RefusedCredentials) => {
+                DialError::ProxyRefuses { proxy }
+            }
+            OpenError::Socks(SocksError::Unreachable(why)) => DialError::Unreachable {
+                server,
+                why: why.to_owned(),
+            },
+            OpenError::Socks(SocksError::NoRandomness) => DialError::Random,
+        }
     }
 }
 
@@ -210,22 +230,202 @@ fn ungreeted(error: CallError, server: String) -> DialError {
     }
 }
 
-impl DialError {
-    /// What an error on the way to the server means.
-    pub(super) fn lost(error: &io::Error, server: String, until: Until<'_>) -> Self {
-        if let Some(error) = Self::of_time(server.clone(), until) {
-            return error;
+/// How a server proved who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// By the pinned key, by what the bundled list says, or because it is an
+    /// onion service.
+    Known,
+    /// An authority vouches for it.
+    Authority,
+    /// Not yet: its key is to be noted.
+    New(KeyHash),
+}
+
+/// How a server is to prove who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rule {
+    /// The address of an onion service is its key.
+    Onion,
+    /// By the pinned key, or by what the bundled list says, and by nothing else:
+    /// an authority that vouches for another key may have been deceived.
+    Known {
+        pinned: Option<KeyHash>,
+        listed: Option<Identity>,
+    },
+    /// By an authority; else any key is taken and noted.
+    Learn,
+    /// By an authority.
+    Authority,
+}
+
+impl Rule {
+    fn of(server: &Server, purpose: Purpose, pins: &Pins) -> Self {
+        if server.address.is_onion() {
+            return Self::Onion;
         }
-        // Only the kind is shown: the text may come from anywhere.
-        let why = error.kind().to_string();
-        Self::Unreachable { server, why }
+        match (pins.confirmed(&server.address), server.identity, purpose) {
+            (None, None, Purpose::Headers) => Self::Learn,
+            (None, None, Purpose::Lookups) => Self::Authority,
+            (pinned, listed, _) => Self::Known { pinned, listed },
+        }
+    }
+
+    fn judge(&self, shown: &Shown<'_>) -> Verdict {
+        match *self {
+            Self::Onion => Verdict::Good(Proof::Known),
+            Self::Known { pinned, listed } => {
+                let is_listed = listed.is_some_and(|identity| match identity {
+                    Identity::Key(hash) => hash == shown.key,
+                    Identity::Certificate(hash) => hash == tls::hash(shown.certificate),
+                });
+                if is_listed || pinned == Some(shown.key) {
+                    Verdict::Good(Proof::Known)
+                } else {
+                    Verdict::Changed
+                }
+            }
+            Self::Learn | Self::Authority if (shown.is_vouched_for)() => {
+                Verdict::Good(Proof::Authority)
+            }
+            Self::Learn => Verdict::Good(Proof::New(shown.key)),
+            Self::Authority => Verdict::NotTrusted,
+        }
+    }
+}
+
+/// What became of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Good(Proof),
+    NotTrusted,
+    Changed,
+}
+
+/// Why a server could not be connected to.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum DialError {
+    /// There is no connection to the proxy.
+    #[error("the proxy at {proxy} cannot be reached ({why}): is it running?")]
+    Proxy {
+        /// The proxy's address.
+        proxy: String,
+        /// What went wrong.
+        why: String,
+    },
+    /// What answers at the proxy's address is none.
+    #[error("what answers at {proxy} does not speak SOCKS5: is it Tor's SOCKS port?")]
+    NoProxy {
+        /// The proxy's address.
+        proxy: String,
+    },
+    /// The proxy does not take a user name and a password.
+    #[error("the proxy at {proxy} refuses credentials, without which it cannot isolate")]
+    ProxyRefuses {
+        /// The proxy's address.
+        proxy: String,
+    },
+    /// There is no connection to the server, or it was lost at once.
+    #[error("the server at {server} cannot be reached: {why}")]
+    Unreachable {
+        /// The server's address.
+        server: String,
+        /// What went wrong.
+        why: String,
+    },
+    /// TLS failed for another reason than trust.
+    #[error(
+        "the server at {server} and this program could not agree on TLS: is it t in the place of s?"
+    )]
+    Tls {
+        /// The server's address.
+        server: String,
+    },
+    /// No known authority signed the certificate, and it is not pinned.
+    #[error(
+        "the certificate of the server at {server} is neither signed by a known authority nor pinned"
+    )]
+    NotTrusted {
+        /// The server's address.
+        server: String,
+    },
+    /// The server shows another key than the pinned one.
+    #[error(
+        "the server at {server} shows another key than the pinned one: somebody may be in between; \
+         if its operator changed the key, delete the server's line in the file pins of the state directory"
+    )]
+    PinChanged {
+        /// The server's address.
+        server: String,
+    },
+    /// The server shows another key or certificate than the bundled list has.
+    #[error(
+        "the server at {server} shows another certificate than the one in the bundled list: \
+         somebody may be in between; if its operator changed it, a newer version of this \
+         program may know the new one"
+    )]
+    OtherIdentity {
+        /// The server's address.
+        server: String,
+    },
+    /// The server says something else than the Electrum protocol.
+    #[error("the server at {server} does not speak the Electrum protocol")]
+    NotElectrum {
+        /// The server's address.
+        server: String,
+    },
+    /// The server does not speak the protocol's versions 1.4 to 1.4.3.
+    #[error("the server at {server} does not speak version 1.4 of the Electrum protocol")]
+    Version {
+        /// The server's address.
+        server: String,
+    },
+    /// The time was up.
+    #[error("there was no connection to the server at {server} in time")]
+    TimedOut {
+        /// The server's address.
+        server: String,
+    },
+    /// Nobody wants the connection any more.
+    #[error("the connection to the server at {server} is not wanted any more")]
+    Cancelled {
+        /// The server's address.
+        server: String,
+    },
+    /// There is no randomness for credentials.
+    #[error("the operating system has no random numbers")]
+    Random,
+}
+
+impl DialError {
+    /// Whether it says something of the server: neither the proxy nor this
+    /// program was the reason.
+    pub fn is_of_server(&self) -> bool {
+        !matches!(
+            self,
+            Self::Proxy { .. }
+                | Self::NoProxy { .. }
+                | Self::ProxyRefuses { .. }
+                | Self::Cancelled { .. }
+                | Self::Random
+        )
+    }
+
+    /// What an error on the way to the server means.
+    fn lost(error: &io::Error, server: String, until: Until<'_>) -> Self {
+        Self::of_time(&server, until).unwrap_or_else(|| {
+            // Only the kind is shown: the text may come from anywhere.
+            let why = error.kind().to_string();
+            Self::Unreachable { server, why }
+        })
     }
 
     /// The error if the time is up.
-    fn of_time(server: String, until: Until<'_>) -> Option<Self> {
+    fn of_time(server: &str, until: Until<'_>) -> Option<Self> {
+        let server = server.to_owned();
         match until.left() {
             Ok(_) => None,
-            Err(CallError::Cancelled) => Some(Self::Cancelled { server }),
+            Err(StreamError::Cancelled) => Some(Self::Cancelled { server }),
             Err(_) => Some(Self::TimedOut { server }),
         }
     }

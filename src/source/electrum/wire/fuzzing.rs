@@ -1,7 +1,6 @@
 //! What the fuzz targets in `fuzz/` reach of this room.
 
-use super::budget::Budget;
-use super::line::Lines;
+use super::lines::{Budget, Lines};
 use super::message::{Message, Outcome};
 
 /// A line of a server, taken apart.

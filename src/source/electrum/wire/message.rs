@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 use serde_json::value::RawValue;
 
-use super::error::CallError;
+use super::connection::CallError;
 
 /// The longest text of a server's error that is kept, in bytes.
 const MAX_TEXT: usize = 256;
@@ -282,12 +282,12 @@ mod tests {
             let start: String = line.chars().take(60).collect();
             assert!(matches!(result, Err(CallError::Protocol(_))), "{start}");
         }
-        for octets in [
+        for bytes in [
             &b"{\"id\":0,\"result\":\"\xff\"}"[..],
             b"\0\0\0",
             &[0xff; 100],
         ] {
-            assert!(Message::parse(octets).is_err());
+            assert!(Message::parse(bytes).is_err());
         }
     }
 

@@ -10,29 +10,20 @@
 //! Nothing here believes a server. Lines, waiting times and memory are bounded,
 //! and whatever breaks the protocol ends that connection and nothing else.
 
-mod budget;
 mod calls;
-mod certificate;
 mod connection;
 mod dial;
-mod error;
 pub mod fuzzing;
-mod line;
+mod lines;
 mod message;
-mod stream;
-mod tcp;
-mod tls;
 
 #[cfg(test)]
 pub(super) mod tests;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-pub use self::certificate::KeyHash;
-pub use self::connection::{Connection, Request};
-pub use self::dial::Dialer;
-pub use self::error::{CallError, DialError};
+pub use self::connection::{CallError, Connection, Request};
+pub use self::dial::{DialError, Dialer};
 pub use self::message::{Reply, ServerError};
+pub use crate::source::transport::tls::KeyHash;
 
 /// The method whose notifications are kept: new tips of the chain.
 pub const HEADERS_SUBSCRIBE: &str = "blockchain.headers.subscribe";
@@ -56,10 +47,4 @@ impl Purpose {
             Self::Lookups => 4 << 20,
         }
     }
-}
-
-/// Locks, also after a panic elsewhere: what is behind these locks is whole at
-/// every moment.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,6 @@
 //! Requests and replies on one connection.
 
-use std::sync::Barrier;
+use std::sync::{Barrier, Mutex};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 

@@ -7,56 +7,18 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::error::CallError;
+use super::Until;
 use crate::config::settings::NodeAddress;
 use crate::platform;
-use crate::source::Cancel;
 
-/// How soon a flag that was set is noticed.
-pub(super) const POLL: Duration = Duration::from_millis(100);
-
-/// How long something may take.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Until<'a> {
-    pub deadline: Instant,
-    pub cancel: &'a Cancel,
-}
-
-impl Until<'_> {
-    /// The time that is left, more than none.
-    ///
-    /// # Errors
-    /// [`CallError::Cancelled`], or [`CallError::TimedOut`] with `is_silent`
-    /// false.
-    pub fn left(&self) -> Result<Duration, CallError> {
-        if self.cancel.is_set() {
-            return Err(CallError::Cancelled);
-        }
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(CallError::TimedOut { is_silent: false });
-        }
-        Ok(left)
-    }
-
-    /// The time that one operation on a socket may take; none is an error of
-    /// the kind [`ErrorKind::TimedOut`].
-    fn slice(&self) -> io::Result<Duration> {
-        let left = self
-            .left()
-            .map_err(|_| io::Error::from(ErrorKind::TimedOut))?;
-        // Shorter ones than a millisecond may be rounded to none, which means
-        // no limit.
-        Ok(left.clamp(Duration::from_millis(1), POLL))
-    }
-}
-
-/// A socket whose every operation ends in time. At the end of the time it is
-/// an error of the kind [`ErrorKind::TimedOut`].
-pub(super) struct Bounded<'a> {
+/// A socket whose every operation ends in time. At the end of the time it
+/// fails with [`ErrorKind::TimedOut`].
+pub struct Bounded<'a> {
+    /// The socket.
     pub tcp: &'a TcpStream,
+    /// When each operation ends at the latest.
     pub until: Until<'a>,
 }
 
@@ -71,9 +33,9 @@ impl Bounded<'_> {
     }
 }
 
-/// Whether only a slice of the time is over.
+/// Whether only a slice of the time has passed.
 fn is_passing(kind: ErrorKind) -> bool {
-    // Which of the two a time limit is depends on the platform.
+    // The platform decides which of the first two the end of a slice is.
     matches!(
         kind,
         ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
@@ -81,21 +43,21 @@ fn is_passing(kind: ErrorKind) -> bool {
 }
 
 impl Read for Bounded<'_> {
-    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         self.repeat(|slice| {
             self.tcp.set_read_timeout(Some(slice))?;
             let mut tcp = self.tcp;
-            tcp.read(octets)
+            tcp.read(bytes)
         })
     }
 }
 
 impl Write for Bounded<'_> {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.repeat(|slice| {
             self.tcp.set_write_timeout(Some(slice))?;
             let mut tcp = self.tcp;
-            tcp.write(octets)
+            tcp.write(bytes)
         })
     }
 
@@ -104,14 +66,19 @@ impl Write for Bounded<'_> {
     }
 }
 
-/// Connects, to one address after the other. DNS is asked only for a host name
-/// that is not `localhost`.
+/// Connects, trying one address after the other. The system's resolver is asked
+/// only for a host name other than `localhost`.
 ///
 /// # Errors
-/// [`ErrorKind::TimedOut`] at the end of the time, else the last address's
-/// error. The flag is not looked at while an address is being tried.
+/// [`ErrorKind::TimedOut`] at the end of the time, [`ErrorKind::NotFound`] for a
+/// host name without an address, else the last address's error. An attempt at
+/// one address cannot be cancelled.
 pub(super) fn connect(address: &NodeAddress, until: Until<'_>) -> io::Result<TcpStream> {
-    let addresses = addresses(address, until)?;
+    let known = address.known();
+    let addresses = match known.is_empty() {
+        true => resolve(address, until)?,
+        false => known,
+    };
     let mut last = io::Error::from(ErrorKind::NotFound);
     for (tried, address) in addresses.iter().enumerate() {
         let left = until
@@ -132,16 +99,8 @@ pub(super) fn connect(address: &NodeAddress, until: Until<'_>) -> io::Result<Tcp
     Err(last)
 }
 
-fn addresses(address: &NodeAddress, until: Until<'_>) -> io::Result<Vec<SocketAddr>> {
-    let known = address.known();
-    if known.is_empty() {
-        return resolve(address, until);
-    }
-    Ok(known)
-}
-
-/// Asks the system. It knows no time limits, so a thread waits for it and may
-/// outlive the caller's patience.
+/// Asks the system's resolver. It has no time limit, so a thread waits for it,
+/// and may go on after the caller has given up.
 fn resolve(address: &NodeAddress, until: Until<'_>) -> io::Result<Vec<SocketAddr>> {
     if address.is_onion() {
         let what = "an onion service is reached through a proxy only";
@@ -155,9 +114,21 @@ fn resolve(address: &NodeAddress, until: Until<'_>) -> io::Result<Vec<SocketAddr
     })?;
     loop {
         match receiver.recv_timeout(until.slice()?) {
-            Ok(found) => return found,
+            // What kind of error it is says nothing more.
+            Ok(found) => return found.map_err(|_| ErrorKind::NotFound.into()),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err(ErrorKind::NotFound.into()),
         }
     }
+}
+
+/// Whether an idle connection can still be used: the other side has neither
+/// closed it nor sent anything.
+pub fn is_quiet(mut tcp: &TcpStream) -> bool {
+    if tcp.set_nonblocking(true).is_err() {
+        return false;
+    }
+    let came = tcp.read(&mut [0]);
+    tcp.set_nonblocking(false).is_ok()
+        && came.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }

@@ -2,47 +2,68 @@
 //! RFC 1929).
 //!
 //! Written here, because libraries offer the proxy to go on without
-//! credentials. A proxy that takes that offer does not isolate, and nothing
+//! credentials. A proxy that accepts that offer does not isolate, and nothing
 //! would show it.
 
-use std::io::{self, Error, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::IpAddr;
 
 use data_encoding::HEXLOWER;
 use rand::TryRng;
 use rand::rngs::SysRng;
+use thiserror::Error;
 
 use crate::config::settings::NodeAddress;
 
-const NOT_SOCKS: &str = "the proxy does not speak SOCKS5";
+/// Why a proxy did not connect to the target. Every text is a constant of ours,
+/// except that of [`SocksError::Io`].
+#[derive(Debug, Error)]
+pub enum SocksError {
+    /// What answers is no proxy.
+    #[error("the proxy does not speak SOCKS5")]
+    NotSocks,
+    /// The proxy accepts no user name and password.
+    #[error("the proxy does not take credentials, without which it cannot isolate")]
+    NoCredentials,
+    /// The proxy wants other credentials.
+    #[error("the proxy refused the credentials")]
+    RefusedCredentials,
+    /// The proxy cannot connect to the target.
+    #[error("{0}")]
+    Unreachable(&'static str),
+    /// There is no randomness for credentials.
+    #[error("the operating system has no random numbers")]
+    NoRandomness,
+    /// The connection to the proxy failed, or the time is up.
+    #[error("{}", .0.kind())]
+    Io(#[from] io::Error),
+}
+
+/// Sends a proxy random credentials that no other connection uses, and has it
+/// connect to `target`, whose name it resolves itself.
+///
+/// # Errors
+/// See [`SocksError`]. The time limits are those of the stream.
+pub fn handshake(stream: &mut (impl Read + Write), target: &NodeAddress) -> Result<(), SocksError> {
+    handshake_as(stream, target, &random()?, &random()?)
+}
 
 /// 128 bits from the operating system, in hexadecimal: a user name or a
 /// password for one connection.
-///
-/// # Errors
-/// The operating system has no random numbers.
-pub(super) fn random() -> io::Result<String> {
-    let mut octets = [0; 16];
+fn random() -> Result<String, SocksError> {
+    let mut bytes = [0; 16];
     SysRng
-        .try_fill_bytes(&mut octets)
-        .map_err(|_| Error::other("the operating system has no random numbers"))?;
-    Ok(HEXLOWER.encode(&octets))
+        .try_fill_bytes(&mut bytes)
+        .map_err(|_| SocksError::NoRandomness)?;
+    Ok(HEXLOWER.encode(&bytes))
 }
 
-/// Shows a proxy credentials for one connection, and has it connect to
-/// `target`, whose name it resolves itself.
-///
-/// # Errors
-/// The proxy does not take credentials ([`ErrorKind::PermissionDenied`]), has
-/// no way to the target ([`ErrorKind::HostUnreachable`]), or says something
-/// else than SOCKS5 ([`ErrorKind::InvalidData`]). Time limits are those of the
-/// stream.
-pub(super) fn handshake(
+fn handshake_as(
     stream: &mut (impl Read + Write),
     target: &NodeAddress,
     user: &str,
     password: &str,
-) -> io::Result<()> {
+) -> Result<(), SocksError> {
     offer(stream)?;
     let mut message = vec![1];
     put(&mut message, user)?;
@@ -50,8 +71,7 @@ pub(super) fn handshake(
     stream.write_all(&message)?;
     let [_, status] = take(stream)?;
     if status != 0 {
-        let what = "the proxy refused the credentials";
-        return Err(Error::new(ErrorKind::PermissionDenied, what));
+        return Err(SocksError::RefusedCredentials);
     }
     let mut message = vec![5, 1, 0];
     match target.host.parse() {
@@ -72,51 +92,49 @@ pub(super) fn handshake(
     stream.write_all(&message)?;
     let [version, reply, _, kind] = take(stream)?;
     if version != 5 {
-        return Err(Error::new(ErrorKind::InvalidData, NOT_SOCKS));
+        return Err(SocksError::NotSocks);
     }
     if reply != 0 {
-        return Err(Error::new(ErrorKind::HostUnreachable, refusal(reply)));
+        return Err(SocksError::Unreachable(refusal(reply)));
     }
-    // The address that the proxy connects from is of no interest.
+    // Nobody needs the address that the proxy connects from.
     let rest = match kind {
         1 => 4,
         4 => 16,
         3 => usize::from(take::<1>(stream)?[0]),
-        _ => return Err(Error::new(ErrorKind::InvalidData, NOT_SOCKS)),
+        _ => return Err(SocksError::NotSocks),
     };
     let mut address = vec![0; rest + 2];
-    stream.read_exact(&mut address)
+    Ok(stream.read_exact(&mut address)?)
 }
 
 /// Begins a handshake: offers a proxy credentials, and nothing else.
 ///
 /// # Errors
-/// The proxy does not take credentials ([`ErrorKind::PermissionDenied`]), or
-/// says something else than SOCKS5 ([`ErrorKind::InvalidData`]).
-pub(super) fn offer(stream: &mut (impl Read + Write)) -> io::Result<()> {
+/// [`SocksError::NoCredentials`], [`SocksError::NotSocks`] or
+/// [`SocksError::Io`].
+pub(super) fn offer(stream: &mut (impl Read + Write)) -> Result<(), SocksError> {
     // One method is offered: user name and password.
     stream.write_all(&[5, 1, 2])?;
     let [version, method] = take(stream)?;
     if version != 5 {
-        return Err(Error::new(ErrorKind::InvalidData, NOT_SOCKS));
+        return Err(SocksError::NotSocks);
     }
     if method != 2 {
-        let what = "the proxy does not take credentials, without which it cannot isolate";
-        return Err(Error::new(ErrorKind::PermissionDenied, what));
+        return Err(SocksError::NoCredentials);
     }
     Ok(())
 }
 
 fn take<const N: usize>(stream: &mut impl Read) -> io::Result<[u8; N]> {
-    let mut octets = [0; N];
-    stream.read_exact(&mut octets)?;
-    Ok(octets)
+    let mut bytes = [0; N];
+    stream.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
-/// Adds a text of at most 255 bytes with its length in front.
+/// Appends a text of at most 255 bytes with its length in front.
 fn put(message: &mut Vec<u8>, text: &str) -> io::Result<()> {
-    let length = u8::try_from(text.len())
-        .map_err(|_| Error::new(ErrorKind::InvalidInput, "a name is longer than 255 bytes"))?;
+    let length = u8::try_from(text.len()).map_err(|_| ErrorKind::InvalidInput)?;
     message.push(length);
     message.extend(text.as_bytes());
     Ok(())
@@ -138,33 +156,33 @@ fn refusal(reply: u8) -> &'static str {
 mod tests {
     use super::*;
 
-    /// A proxy that says what it was told to, a byte at a time.
+    /// A proxy that follows a script, a byte at a time.
     struct Script {
         says: Vec<u8>,
         hears: Vec<u8>,
     }
 
     impl Read for Script {
-        fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
-            if self.says.is_empty() || octets.is_empty() {
+        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+            if self.says.is_empty() || bytes.is_empty() {
                 return Ok(0);
             }
-            octets[0] = self.says.remove(0);
+            bytes[0] = self.says.remove(0);
             Ok(1)
         }
     }
 
     impl Write for Script {
-        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-            self.hears.extend_from_slice(octets);
-            Ok(octets.len())
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.hears.extend_from_slice(bytes);
+            Ok(bytes.len())
         }
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
     }
 
-    fn run(host: &str, says: &[u8]) -> (io::Result<()>, Vec<u8>) {
+    fn run(host: &str, says: &[u8]) -> (Result<(), SocksError>, Vec<u8>) {
         let mut script = Script {
             says: says.to_vec(),
             hears: Vec::new(),
@@ -173,7 +191,7 @@ mod tests {
             host: host.to_owned(),
             port: 8336,
         };
-        let result = handshake(&mut script, &target, "us", "pw");
+        let result = handshake_as(&mut script, &target, "us", "pw");
         (result, script.hears)
     }
 
@@ -205,16 +223,21 @@ mod tests {
     }
 
     #[test]
-    fn what_went_wrong_shows_in_the_kind() {
-        for (says, kind) in [
-            (&b"HTTP/1.1 400 Bad Request"[..], ErrorKind::InvalidData),
-            (&[5, 0xff], ErrorKind::PermissionDenied),
-            (&[5, 2, 1, 1], ErrorKind::PermissionDenied),
-            (&[5, 2, 1, 0, 5, 4, 0, 1], ErrorKind::HostUnreachable),
-            (&[5, 2, 1, 0, 4, 0, 0, 1], ErrorKind::InvalidData),
-            (&[5], ErrorKind::UnexpectedEof),
+    fn the_error_says_what_went_wrong() {
+        use SocksError::*;
+        for (says, expected) in [
+            (&b"HTTP/1.1 400 Bad Request"[..], NotSocks),
+            (&[5, 0xff], NoCredentials),
+            (&[5, 2, 1, 1], RefusedCredentials),
+            (
+                &[5, 2, 1, 0, 5, 4, 0, 1],
+                Unreachable("the proxy cannot reach the host"),
+            ),
+            (&[5, 2, 1, 0, 4, 0, 0, 1], NotSocks),
+            (&[5], Io(ErrorKind::UnexpectedEof.into())),
         ] {
-            assert_eq!(run("a.onion", says).0.unwrap_err().kind(), kind);
+            let error = run("a.onion", says).0.unwrap_err();
+            assert_eq!(error.to_string(), expected.to_string());
         }
     }
 

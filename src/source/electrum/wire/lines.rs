@@ -1,9 +1,86 @@
-//! Bytes to lines.
+//! Bytes to lines, and how much memory the lines of all servers together may
+//! take.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::budget::{Budget, Charge, Exhausted, FREE};
-use super::error::CallError;
+use super::connection::CallError;
+
+/// What a line may take without being counted, in bytes. Nearly all replies
+/// are shorter, and the number of connections bounds them.
+pub(super) const FREE: usize = 64 << 10;
+
+/// An amount of memory that all connections share.
+///
+/// Without it, thousands of servers that each send a long line and never end it
+/// could take all memory.
+#[derive(Debug)]
+pub(super) struct Budget(AtomicUsize);
+
+impl Budget {
+    /// A budget of so many bytes.
+    pub fn new(bytes: usize) -> Arc<Self> {
+        Arc::new(Self(AtomicUsize::new(bytes)))
+    }
+
+    /// Bytes that are left.
+    #[cfg(test)]
+    pub fn left(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A part of the budget that is in use. It is given back when this is dropped.
+#[derive(Debug)]
+pub(super) struct Charge {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Charge {
+    /// Nothing so far.
+    pub fn new(budget: &Arc<Budget>) -> Self {
+        Self {
+            budget: Arc::clone(budget),
+            bytes: 0,
+        }
+    }
+
+    /// Makes this the charge for a buffer of `capacity` bytes.
+    ///
+    /// # Errors
+    /// The budget does not allow it; nothing has changed.
+    pub fn resize(&mut self, capacity: usize) -> Result<(), Exhausted> {
+        let bytes = capacity.saturating_sub(FREE);
+        if bytes > self.bytes {
+            let more = bytes - self.bytes;
+            self.budget
+                .0
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                    left.checked_sub(more)
+                })
+                .map_err(|_| Exhausted)?;
+        } else {
+            self.give_back(self.bytes - bytes);
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.budget.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.give_back(self.bytes);
+    }
+}
+
+/// The budget is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Exhausted;
 
 /// Puts lines together. A line that comes in one piece is not copied.
 #[derive(Debug)]
@@ -33,10 +110,10 @@ impl Lines {
     /// follows is not looked at.
     pub fn push(
         &mut self,
-        octets: &[u8],
+        bytes: &[u8],
         mut take: impl FnMut(&[u8]) -> Result<(), CallError>,
     ) -> Result<(), CallError> {
-        let mut pieces = octets.split(|octet| *octet == b'\n');
+        let mut pieces = bytes.split(|byte| *byte == b'\n');
         let rest = pieces.next_back().unwrap_or_default();
         for piece in pieces {
             if self.partial.is_empty() {
@@ -94,9 +171,9 @@ impl Lines {
 mod tests {
     use super::*;
 
-    fn push(lines: &mut Lines, octets: &[u8]) -> Result<Vec<String>, CallError> {
+    fn push(lines: &mut Lines, bytes: &[u8]) -> Result<Vec<String>, CallError> {
         let mut taken = Vec::new();
-        lines.push(octets, |line| {
+        lines.push(bytes, |line| {
             taken.push(String::from_utf8_lossy(line).into_owned());
             Ok(())
         })?;
@@ -117,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_line_is_taken_and_one_octet_more_is_not() {
+    fn the_longest_line_is_taken_and_one_byte_more_is_not() {
         let too_long = Err(CallError::Protocol("a line that is too long"));
         for size in [1, 3, 20] {
             let mut lines = Lines::new(10, &Budget::new(0));
@@ -153,5 +230,25 @@ mod tests {
         assert_eq!(budget.left(), FREE);
         push(&mut second, b"x\n").unwrap();
         assert_eq!(budget.left(), FREE);
+    }
+
+    #[test]
+    fn what_is_over_the_free_part_is_counted_and_given_back() {
+        let budget = Budget::new(1000);
+        let mut first = Charge::new(&budget);
+        first.resize(FREE).unwrap();
+        assert_eq!(budget.left(), 1000);
+        first.resize(FREE + 600).unwrap();
+        assert_eq!(budget.left(), 400);
+        let mut second = Charge::new(&budget);
+        assert_eq!(second.resize(FREE + 401), Err(Exhausted));
+        second.resize(FREE + 400).unwrap();
+        assert_eq!(budget.left(), 0);
+        first.resize(FREE + 500).unwrap();
+        assert_eq!(budget.left(), 100);
+        drop(first);
+        assert_eq!(budget.left(), 600);
+        drop(second);
+        assert_eq!(budget.left(), 1000);
     }
 }
