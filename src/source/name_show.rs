@@ -85,10 +85,10 @@ impl NameShow {
         let value = self.value.as_ref().ok_or("has no value")?;
         let encoding = Encoding::named(self.value_encoding.as_deref(), assumed)
             .ok_or("has a value in an unknown encoding")?;
-        let octets = encoding
+        let bytes = encoding
             .decode(value)
             .ok_or("has a value that is not hexadecimal")?;
-        Ok(Fetched::Value(Arc::from(octets)))
+        Ok(Fetched::Value(Arc::from(bytes)))
     }
 }
 

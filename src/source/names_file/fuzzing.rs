@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::names::Names;
+use super::content::Names;
 use crate::snapshot::Fetched;
 
 /// What each name of a file's content has, or why its entry is bad.

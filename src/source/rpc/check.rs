@@ -5,11 +5,9 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::connections::Purpose;
-use super::dialect::{self, Dialect};
+use super::electrum_nmc::{Isolating, MAX_WORD, NodeInfo};
 use super::http::HttpReply;
-use super::isolating::Isolating;
-use super::reply::{NodeState, Reply, node_state};
-use super::sync::{Info, MAX_WORD};
+use super::protocol::{self, Dialect, NodeState, Reply, node_state};
 use super::{NEWER, Node, Question, TOO_OLD, shown};
 use crate::config::settings::{Credentials, DialectSetting};
 use crate::isolation::IsolationId;
@@ -130,7 +128,7 @@ fn call(source: &Node, request: &str, bounds: &Bounds) -> Result<HttpReply, Fetc
 
 /// The result of a method without parameters; `None` if there is none.
 fn ask<T: DeserializeOwned>(source: &Node, method: &str, bounds: &Bounds) -> Option<T> {
-    let answer = call(source, &dialect::request(method, &json!([])), bounds).ok()?;
+    let answer = call(source, &protocol::request(method, &json!([])), bounds).ok()?;
     match Reply::parse(&answer.body)? {
         Reply::Result(result) => serde_json::from_str(result.get()).ok(),
         Reply::Error(_) => None,
@@ -256,7 +254,7 @@ fn electrum(source: &Node, bounds: &Bounds, found: &mut Vec<Finding>) -> Option<
         _ => found.push(Finding::ok("dialect", format!("Electrum-NMC {version}"))),
     }
     found.push(match &info {
-        Info {
+        NodeInfo {
             blockchain_height: Some(own),
             server_height: Some(server),
             ..
@@ -265,7 +263,7 @@ fn electrum(source: &Node, bounds: &Bounds, found: &mut Vec<Finding>) -> Option<
             format!("the node has header {own} of {server}"),
             "wait until Electrum-NMC has synced and is connected",
         ),
-        Info {
+        NodeInfo {
             blockchain_height: Some(own),
             ..
         } => Finding::ok("chain", format!("synced at header {own}")),
@@ -291,7 +289,7 @@ fn electrum(source: &Node, bounds: &Bounds, found: &mut Vec<Finding>) -> Option<
     let newest = info.blockchain_height.map(newest).unwrap_or_default();
     let asks = match isolating {
         Isolating::Yes => "it asks Electrum servers for each isolation id separately",
-        Isolating::Untold => "it may not keep isolation ids apart",
+        Isolating::Undisclosed => "it may not keep isolation ids apart",
         _ => "it does not keep isolation ids apart",
     };
     Some(format!(

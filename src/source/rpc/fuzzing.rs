@@ -1,10 +1,8 @@
 //! What the fuzz targets in `fuzz/` reach of this room; not for use elsewhere.
 
-use super::dialect::Recognition;
+use super::electrum_nmc::{Isolating, NodeInfo};
 use super::http::HttpReply;
-use super::isolating::Isolating;
-use super::reply::{self, Reply};
-use super::sync::Info;
+use super::protocol::{self, DialectMemory, Reply};
 use super::{Asked, Question, RpcSource};
 use crate::config::settings::DialectSetting;
 use crate::isolation::IsolationId;
@@ -35,7 +33,7 @@ pub fn take(
         bounds,
     };
     let body = body.to_vec();
-    let dialect = Recognition::new(dialect).current();
+    let dialect = DialectMemory::new(dialect).current();
     match node.take(&HttpReply { status, body }, dialect, &question, &secret)? {
         Asked::Fetched(fetched) => Ok(Some(fetched)),
         Asked::Refused => Ok(None),
@@ -45,12 +43,12 @@ pub fn take(
 /// What the answer to `getinfo` says: whether the node has caught up, whether
 /// it is of the line that can isolate, and the longest words if it does not.
 pub fn info(body: &[u8]) -> Option<(bool, bool, String)> {
-    let info = Info::of(&Reply::parse(body)?);
+    let info = NodeInfo::of(&Reply::parse(body)?);
     let words = Isolating::OneServer.text(&info);
     Some((info.is_synced(), info.is_of_4_0(), words))
 }
 
 /// The answer to `getconfig`.
 pub fn setting(body: &[u8]) -> Option<serde_json::Value> {
-    reply::plain_result(body)
+    protocol::plain_result(body)
 }

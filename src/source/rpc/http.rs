@@ -1,25 +1,33 @@
-//! HTTP to one node: bounded, without redirects and proxies, over
-//! connections that are kept.
+//! HTTP to one node: bounded, without redirects, over connections that are
+//! kept. `ureq` speaks HTTP, and opens its connections with [`transport`].
 
-use std::io::ErrorKind;
+use std::cell::Cell;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ureq::config::Config;
+use ureq::http::Uri;
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
+};
 
-use super::connection::Trace;
 use super::connections::{Connections, MAX_IDLE_AGE, Purpose};
 use super::credentials::Secret;
 use crate::config::settings::NodeAddress;
 use crate::snapshot::{FailureKind, FetchFailure};
-use crate::source::Bounds;
-use crate::source::transport::OpenError;
 use crate::source::transport::socks::SocksError;
+use crate::source::transport::tcp::{Bounded, is_quiet};
+use crate::source::transport::{self, OpenError, Until};
+use crate::source::{Bounds, Cancel};
 
-/// The longest answer that is read, in bytes without the header.
+/// The longest body of a reply that is read, in bytes.
 const MAX_BODY: u64 = 1 << 20;
 
-/// An answer, whatever its status.
+/// A reply, whatever its status.
 #[derive(Debug)]
 pub(super) struct HttpReply {
     /// The HTTP status code.
@@ -28,7 +36,7 @@ pub(super) struct HttpReply {
     pub body: Vec<u8>,
 }
 
-/// The way to one node.
+/// An HTTP client for one node.
 #[derive(Debug)]
 pub(super) struct Http {
     connections: Connections,
@@ -38,7 +46,7 @@ pub(super) struct Http {
 }
 
 impl Http {
-    /// Prepares; nothing is connected or looked up.
+    /// Prepares; nothing is connected or resolved.
     pub fn new(address: &NodeAddress, proxy: Option<&NodeAddress>) -> Self {
         Self {
             connections: Connections::new(address, proxy),
@@ -58,15 +66,15 @@ impl Http {
         &self.address
     }
 
-    /// Sends one request and reads the whole answer.
+    /// Sends one request and reads the whole reply.
     ///
-    /// If a kept connection turns out to be closed before anything of the
-    /// answer came, the request is repeated once on a new one. `name_show`
-    /// changes nothing, so it does no harm if the node has seen it.
+    /// If a kept connection turns out to be closed before any of the reply came,
+    /// the request is repeated once on a new connection. `name_show` changes
+    /// nothing, so it does no harm if the node has seen the first request.
     ///
     /// # Errors
-    /// There is no connection, no answer before the deadline, one that is
-    /// over the bounds or no HTTP, or nobody waits for it any more.
+    /// There is no connection, no reply before the deadline, one that is too
+    /// long or not HTTP, or nobody waits for it any more.
     pub fn post(
         &self,
         secret: &Secret,
@@ -77,7 +85,7 @@ impl Http {
         match self.attempt(secret, body, purpose, bounds, MAX_IDLE_AGE)? {
             Ok(reply) => Ok(reply),
             Err(error) if was_closed_while_idle(&error, Trace::taken()) => {
-                // The other kept connections are likely closed as well. An
+                // The other kept connections are probably closed as well. An
                 // age of zero drops them all and opens a new one.
                 self.attempt(secret, body, purpose, bounds, Duration::ZERO)?
                     .map_err(|error| self.failure(&error, bounds))
@@ -105,7 +113,7 @@ impl Http {
             return Err(self.timed_out());
         }
         Trace::begin();
-        let carrier = self.connections.of(purpose);
+        let carrier = self.connections.borrow(purpose);
         let reply = carrier
             .agent
             .post(&self.url)
@@ -125,7 +133,7 @@ impl Http {
                     .read_to_vec()?;
                 Ok(HttpReply { status, body })
             });
-        self.connections.carried(purpose, carrier);
+        self.connections.give_back(purpose, carrier);
         Ok(reply)
     }
 
@@ -220,4 +228,142 @@ fn was_closed_while_idle(error: &ureq::Error, trace: Trace) -> bool {
                 | ErrorKind::BrokenPipe
                 | ErrorKind::NotConnected
         )
+}
+
+/// A time that is long enough where a request has no limit.
+const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What happened to the connection of one request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Trace {
+    /// It was opened for this request, or there was none.
+    pub opened: bool,
+    /// At least one byte of a reply came.
+    pub answered: bool,
+}
+
+thread_local! {
+    // A request runs from beginning to end on the thread that makes it, and
+    // ureq reports neither in another way.
+    static TRACE: Cell<Trace> = const { Cell::new(Trace { opened: false, answered: false }) };
+}
+
+impl Trace {
+    /// Begins a new trace on this thread.
+    pub fn begin() {
+        TRACE.set(Self::default());
+    }
+
+    /// What happened on this thread since [`Trace::begin`].
+    pub fn taken() -> Self {
+        TRACE.get()
+    }
+
+    fn update(change: impl FnOnce(&mut Self)) {
+        let mut trace = TRACE.get();
+        change(&mut trace);
+        TRACE.set(trace);
+    }
+}
+
+/// Opens connections to one node in one way and no other, so that no proxy can
+/// be slipped in, or omitted, through the environment.
+#[derive(Debug)]
+pub(super) struct NodeConnector {
+    /// The node.
+    pub node: NodeAddress,
+    /// The proxy in front of it.
+    pub proxy: Option<NodeAddress>,
+}
+
+impl Connector<()> for NodeConnector {
+    type Out = NodeTransport;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        _chained: Option<()>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        Trace::update(|trace| trace.opened = true);
+        let tcp = within(details.timeout, |until| {
+            transport::open(&self.node, self.proxy.as_ref(), until)
+        })
+        // Http::failure unwraps it.
+        .map_err(|error| ureq::Error::Other(Box::new(error)))?;
+        let buffers = LazyBuffers::new(
+            details.config.input_buffer_size(),
+            details.config.output_buffer_size(),
+        );
+        Ok(Some(NodeTransport { tcp, buffers }))
+    }
+}
+
+/// Runs an operation with what is left of the request's time.
+fn within<T>(timeout: NextTimeout, run: impl FnOnce(Until<'_>) -> T) -> T {
+    let left = match timeout.after.is_not_happening() {
+        true => FOREVER,
+        false => *timeout.after,
+    };
+    run(Until {
+        deadline: Instant::now() + left,
+        cancel: &Cancel::new(),
+    })
+}
+
+/// A TCP connection that notes when a reply begins.
+#[derive(Debug)]
+pub(super) struct NodeTransport {
+    tcp: TcpStream,
+    buffers: LazyBuffers,
+}
+
+impl Transport for NodeTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        let output = self.buffers.output().get(..amount).unwrap_or_default();
+        let tcp = &self.tcp;
+        within(timeout, |until| Bounded { tcp, until }.write_all(output))
+            .map_err(|error| failure(error, timeout))
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        let input = self.buffers.input_append_buf();
+        let tcp = &self.tcp;
+        let count = within(timeout, |until| Bounded { tcp, until }.read(input))
+            .map_err(|error| failure(error, timeout))?;
+        self.buffers.input_appended(count);
+        if count > 0 {
+            Trace::update(|trace| trace.answered = true);
+        }
+        Ok(count > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        is_quiet(&self.tcp)
+    }
+}
+
+fn failure(error: io::Error, timeout: NextTimeout) -> ureq::Error {
+    match error.kind() {
+        ErrorKind::TimedOut => ureq::Error::Timeout(timeout.reason),
+        _ => ureq::Error::Io(error),
+    }
+}
+
+/// Resolves nothing: the connector knows its node.
+#[derive(Debug)]
+pub(super) struct NoResolver;
+
+impl Resolver for NoResolver {
+    fn resolve(
+        &self,
+        _: &Uri,
+        _: &Config,
+        _: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        Ok(self.empty())
+    }
 }

@@ -6,17 +6,14 @@
 //! it asks on; other nodes ignore it.
 
 mod check;
-mod connection;
 mod connections;
 mod credentials;
-mod dialect;
+mod electrum_nmc;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
-mod isolating;
+mod protocol;
 mod redact;
-mod reply;
-mod sync;
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,11 +24,9 @@ use serde_json::value::RawValue;
 
 use self::connections::Purpose;
 use self::credentials::{Keyring, Secret};
-use self::dialect::{Dialect, Recognition};
+use self::electrum_nmc::{InfoCache, Isolating, NodeInfo};
 use self::http::{Http, HttpReply};
-use self::isolating::Isolating;
-use self::reply::{NodeState, Reply};
-use self::sync::{Info, SyncCheck};
+use self::protocol::{Dialect, DialectMemory, NodeState, Reply};
 use super::diagnosis::{Diagnose, Finding};
 use super::name_show::{NAME_ERROR, NameShow, RpcError};
 use super::{Bounds, Cancel, Source, SourceReply};
@@ -58,8 +53,8 @@ pub struct RpcSource(Arc<Node>);
 struct Node {
     http: Http,
     keyring: Keyring,
-    recognition: Recognition,
-    sync: SyncCheck<Info>,
+    dialect: DialectMemory,
+    info: InfoCache<NodeInfo>,
     /// Whether it was looked into that the node honours isolation ids.
     looked: AtomicBool,
     log: Log,
@@ -70,7 +65,7 @@ impl fmt::Debug for RpcSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RpcSource")
             .field("address", &self.0.http.address())
-            .field("recognition", &self.0.recognition)
+            .field("dialect", &self.0.dialect)
             .finish_non_exhaustive()
     }
 }
@@ -104,8 +99,8 @@ impl RpcSource {
         Self(Arc::new(Node {
             http: Http::new(&settings.address, settings.proxy.as_ref()),
             keyring: Keyring::new(&settings.credentials),
-            recognition: Recognition::new(settings.dialect),
-            sync: SyncCheck::default(),
+            dialect: DialectMemory::new(settings.dialect),
+            info: InfoCache::default(),
             looked: AtomicBool::new(false),
             log,
             settings: settings.clone(),
@@ -238,7 +233,7 @@ impl Node {
         }
         let message = shown(error, question, secret);
         let code = error.code;
-        Err(match reply::node_state(error) {
+        Err(match protocol::node_state(error) {
             NodeState::NotReady => self.failure(
                 FailureKind::NotReady,
                 format_args!("is not ready: {message}"),
@@ -264,15 +259,15 @@ impl Node {
 
     /// What the node says of itself, asked at most once a minute and without
     /// an isolation id.
-    fn info(&self, bounds: &Bounds) -> Result<Info, FetchFailure> {
-        self.sync.info(bounds, || {
-            let (_, answer) = self.call(&dialect::getinfo(), &Purpose::Node, bounds)?;
+    fn info(&self, bounds: &Bounds) -> Result<NodeInfo, FetchFailure> {
+        self.info.info(bounds, || {
+            let (_, answer) = self.call(&protocol::getinfo(), &Purpose::Node, bounds)?;
             match Reply::parse(&answer.body) {
-                Some(reply) => Ok(Info::of(&reply)),
+                Some(reply) => Ok(NodeInfo::of(&reply)),
                 // Passing trouble is no answer; anything else means that
                 // the node has no such method.
-                None if answer.status == 503 => self.parse(&answer).map(|_| Info::default()),
-                None => Ok(Info::default()),
+                None if answer.status == 503 => self.parse(&answer).map(|_| NodeInfo::default()),
+                None => Ok(NodeInfo::default()),
             }
         })
     }
@@ -350,10 +345,10 @@ impl Node {
             key,
             bounds,
         };
-        let first = self.recognition.current();
+        let first = self.dialect.current();
         let (dialect, asked) = match self.ask(first, &question)? {
             Asked::Refused => {
-                let Some(second) = self.recognition.switch_from(first) else {
+                let Some(second) = self.dialect.switch_from(first) else {
                     return Err(self.wrong_dialect(first));
                 };
                 (second, self.ask(second, &question)?)

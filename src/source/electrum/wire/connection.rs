@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::super::protocol::Protocol;
 use super::Purpose;
-use super::calls::{Calls, State, Ticket, Turn};
+use super::calls::{Calls, PendingCalls, SentRequest, Turn};
 use super::lines::{Budget, Lines};
 use super::message::Reply;
 use crate::source::Cancel;
@@ -20,14 +20,14 @@ use crate::source::electrum::servers::Server;
 use crate::source::transport::stream::Stream;
 use crate::source::transport::{StreamError, Until, lock};
 
-/// How long requests may take to be written. They are short and end up in a
-/// buffer of the system, unless the server has not read for long.
-const WRITE_LIMIT: Duration = Duration::from_secs(2);
+/// How long writing requests may take. They are short and fit into a buffer of
+/// the system, unless the server has not read for long.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long one look at what has come may take. No system is asked for less.
-const GLANCE: Duration = Duration::from_millis(1);
+/// How long [`Connection::drain`] waits in each read. No system knows less.
+const DRAIN_READ_TIMEOUT: Duration = Duration::from_millis(1);
 
-/// How long [`Connection::drain`] goes on while more keeps coming.
+/// How long [`Connection::drain`] reads while more keeps coming.
 const DRAIN_LIMIT: Duration = Duration::from_millis(50);
 
 /// A request. `Debug` shows the method only.
@@ -53,21 +53,21 @@ impl fmt::Debug for Request {
     }
 }
 
-/// What carries requests and replies.
+/// What sends requests and receives replies.
 pub(super) struct Link {
     stream: Stream,
     calls: Arc<Calls>,
     lines: Mutex<Lines>,
     received: AtomicU64,
-    /// What all connections of this purpose have received.
+    /// Bytes that all connections of this purpose have received.
     traffic: Arc<AtomicU64>,
     purpose: Purpose,
 }
 
 /// A connection to a server. Dropping it closes it.
 ///
-/// It may be shared by threads: each sends and receives on its own, and none
-/// waits for another's reply or write longer than its own deadline and 2 s.
+/// Threads may share it: each sends and receives for itself, and none waits for
+/// another's reply or write longer than its own deadline and 2 s.
 pub struct Connection {
     link: Link,
     server: Server,
@@ -99,7 +99,7 @@ impl Link {
         }
     }
 
-    /// A connection, once the server has told its version.
+    /// A connection, once the server has said its version.
     pub fn into_connection(self, server: Server, protocol: Protocol) -> Connection {
         Connection {
             pads: self.calls.pads(),
@@ -114,43 +114,43 @@ impl Link {
     /// # Errors
     /// As [`Connection::send`] and [`Connection::receive`].
     pub fn call(&self, request: Request, until: Until<'_>) -> Result<Reply, CallError> {
-        let ticket = self.send(&[request])?.pop();
+        let request = self.send(&[request])?.pop();
         // There is one for each request.
-        let ticket = ticket.ok_or(CallError::Unanswered)?;
-        self.wait(until, |state| state.take_reply(ticket.id()))
+        let request = request.ok_or(CallError::Unanswered)?;
+        self.wait(until, |pending| pending.take_reply(request.id()))
     }
 
-    fn send(&self, requests: &[Request]) -> Result<Vec<Ticket>, CallError> {
+    fn send(&self, requests: &[Request]) -> Result<Vec<SentRequest>, CallError> {
         // Ids go out in their order.
         let mut writer = self.stream.writer();
-        let mut tickets = Vec::with_capacity(requests.len());
+        let mut sent = Vec::with_capacity(requests.len());
         let mut text = String::new();
         for Request { method, params } in requests {
-            let ticket = self.calls.open().map_err(|error| self.fail(error))?;
-            let id = ticket.id();
+            let request = self.calls.open().map_err(|error| self.fail(error))?;
+            let id = request.id();
             // Writing to a string does not fail.
             let _ = writeln!(
                 text,
                 r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#
             );
-            tickets.push(ticket);
+            sent.push(request);
         }
         let until = Until {
-            deadline: Instant::now() + WRITE_LIMIT,
+            deadline: Instant::now() + WRITE_TIMEOUT,
             cancel: &Cancel::new(),
         };
         writer
             .write(text.as_bytes(), until)
             .map_err(|error| self.fail(error.into()))?;
-        Ok(tickets)
+        Ok(sent)
     }
 
-    /// Waits until `find` finds something, reading for all others meanwhile if
-    /// nobody else does.
+    /// Waits until `find` finds something. Meanwhile it reads for all threads if no
+    /// other does.
     fn wait<T>(
         &self,
         until: Until<'_>,
-        mut find: impl FnMut(&mut State) -> Option<T>,
+        mut find: impl FnMut(&mut PendingCalls) -> Option<T>,
     ) -> Result<T, CallError> {
         let before = self.received();
         let result = self.find(until, &mut find);
@@ -165,7 +165,7 @@ impl Link {
     fn find<T>(
         &self,
         until: Until<'_>,
-        find: &mut impl FnMut(&mut State) -> Option<T>,
+        find: &mut impl FnMut(&mut PendingCalls) -> Option<T>,
     ) -> Result<T, CallError> {
         let _lead = match self.calls.turn(until, &mut *find)? {
             Turn::Found(found) => return Ok(found),
@@ -173,15 +173,15 @@ impl Link {
         };
         loop {
             let read = self.read(until);
-            // What came before the end is not lost by it.
-            if let Some(found) = find(&mut self.calls.state()) {
+            // The end does not lose what came before it.
+            if let Some(found) = find(&mut self.calls.pending()) {
                 return Ok(found);
             }
             read?;
         }
     }
 
-    /// Reads what comes next and delivers it. Only the leader may.
+    /// Reads what comes next and delivers it. Only the leader may call it.
     fn read(&self, until: Until<'_>) -> Result<(), CallError> {
         let read = self.stream.read(until).map_err(CallError::from);
         let result = read.and_then(|bytes| {
@@ -196,8 +196,8 @@ impl Link {
     }
 
     /// Refuses a long line on a connection for lookups while nobody waits for
-    /// a reply: a server could keep the memory that all share for as long as
-    /// it likes. Those for headers are told of new blocks unasked.
+    /// a reply: a server could hold the memory that all share for as long as
+    /// it likes. On those for headers, servers announce new blocks unasked.
     fn check_hoard(&self, lines: &Lines) -> Result<(), CallError> {
         if self.purpose == Purpose::Lookups && lines.is_long() && !self.calls.is_awaited() {
             return Err(CallError::Protocol("a long line that nobody waits for"));
@@ -231,35 +231,35 @@ impl Connection {
         self.protocol
     }
 
-    /// Whether the server pads its replies, and so may hold short ones back
-    /// for up to a second.
+    /// Whether the server pads its replies. Such a server may delay short ones for
+    /// up to a second.
     pub fn pads(&self) -> bool {
         self.pads
     }
 
-    /// Bytes of replies and notifications that have come so far, without
-    /// those of TLS. Servers count the same when they slow sessions down.
+    /// Bytes of replies and notifications received so far, without those of TLS.
+    /// Servers count the same when they slow sessions down.
     pub fn received(&self) -> u64 {
         self.link.received()
     }
 
-    /// Whether nothing has ended the connection so far. A server that has
-    /// closed it is noticed by reading only ([`Connection::drain`]).
+    /// Whether nothing has ended the connection so far. Only reading notices that
+    /// the server has closed it ([`Connection::drain`]).
     pub fn is_alive(&self) -> bool {
         self.link.calls.failure().is_none()
     }
 
-    /// Ends the connection and everything that waits on it.
+    /// Ends the connection and every wait on it.
     pub fn close(&self) {
         self.link.fail(CallError::Closed);
     }
 
     /// Sends requests in one write, so that their replies take one round trip.
-    /// The tickets are in their order.
+    /// Returns them in their order.
     ///
     /// # Errors
     /// The connection has ended, with this or before.
-    pub fn send(&self, requests: &[Request]) -> Result<Vec<Ticket>, CallError> {
+    pub fn send(&self, requests: &[Request]) -> Result<Vec<SentRequest>, CallError> {
         self.link.send(requests)
     }
 
@@ -269,19 +269,19 @@ impl Connection {
     /// # Errors
     /// [`CallError::TimedOut`] and [`CallError::Cancelled`] leave the
     /// connection to the others; the reply is discarded when it comes.
-    /// [`CallError::Foreign`] if the ticket is of another connection. All
-    /// other errors have ended the connection.
+    /// [`CallError::Foreign`]: the request was sent on another connection. Every
+    /// other error has ended the connection.
     pub fn receive(
         &self,
-        ticket: Ticket,
+        request: SentRequest,
         deadline: Instant,
         cancel: &Cancel,
     ) -> Result<Reply, CallError> {
-        if !ticket.is_of(&self.link.calls) {
+        if !request.is_of(&self.link.calls) {
             return Err(CallError::Foreign);
         }
-        self.link.wait(Until { deadline, cancel }, |state| {
-            state.take_reply(ticket.id())
+        self.link.wait(Until { deadline, cancel }, |pending| {
+            pending.take_reply(request.id())
         })
     }
 
@@ -298,10 +298,10 @@ impl Connection {
         self.link.call(request, Until { deadline, cancel })
     }
 
-    /// Takes the parameters of the newest notification of a new block that was
-    /// not taken yet.
+    /// Takes the parameters of the newest notification of a new block, unless they
+    /// were taken before.
     pub fn news(&self) -> Option<Box<RawValue>> {
-        self.link.calls.state().take_notification()
+        self.link.calls.pending().take_notification()
     }
 
     /// Sends a ping, whose reply is discarded when it comes.
@@ -312,10 +312,10 @@ impl Connection {
         self.send(&[Request::new("server.ping", "[]")]).map(drop)
     }
 
-    /// Reads what has come, without waiting for more. If another thread reads,
-    /// there is nothing to do.
+    /// Reads what has come, without waiting for more. If another thread reads, it
+    /// does nothing.
     ///
-    /// To be called now and then on a connection that nobody waits on: servers
+    /// Call it now and then on a connection that nobody waits on: servers
     /// end connections whose replies stay unread for 20 s.
     ///
     /// # Errors
@@ -331,7 +331,7 @@ impl Connection {
         let end = Instant::now() + DRAIN_LIMIT;
         let cancel = &Cancel::new();
         while Instant::now() < end {
-            let deadline = Instant::now() + GLANCE;
+            let deadline = Instant::now() + DRAIN_READ_TIMEOUT;
             match self.link.read(Until { deadline, cancel }) {
                 Ok(()) => {}
                 Err(CallError::TimedOut { .. }) => return Ok(()),
@@ -342,18 +342,18 @@ impl Connection {
     }
 }
 
-/// Why a call brought no reply. The text goes on a sentence that begins with
+/// Why a call brought no reply. The text continues a sentence that begins with
 /// the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum CallError {
-    /// The time was up. The connection goes on, and the reply is discarded
-    /// when it comes.
+    /// The time is up. The connection continues, and the reply is discarded when
+    /// it comes.
     #[error("did not answer in time")]
     TimedOut {
-        /// Nothing at all came from the server while this was waited for.
+        /// Nothing at all came from the server meanwhile.
         is_silent: bool,
     },
-    /// Nobody waits any more. The connection goes on.
+    /// Nobody waits any more. The connection continues.
     #[error("was not waited for")]
     Cancelled,
     /// One of the two sides closed the connection.
@@ -371,7 +371,7 @@ pub enum CallError {
     /// The server leaves too many requests without a reply.
     #[error("leaves too many requests unanswered")]
     Unanswered,
-    /// The ticket was bought on another connection: a defect of the caller.
+    /// The request was sent on another connection: a bug of the caller.
     #[error("was not asked this")]
     Foreign,
 }

@@ -4,21 +4,23 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use thiserror::Error;
+
 use super::connection::CallError;
 
-/// What a line may take without being counted, in bytes. Nearly all replies
-/// are shorter, and the number of connections bounds them.
+/// Bytes of a line that are not counted. Nearly all replies are shorter, and the
+/// number of connections bounds them.
 pub(super) const FREE: usize = 64 << 10;
 
-/// An amount of memory that all connections share.
+/// Memory that all connections share.
 ///
-/// Without it, thousands of servers that each send a long line and never end it
-/// could take all memory.
+/// Without this bound, thousands of servers that each send a long line and never
+/// end it could use up all memory.
 #[derive(Debug)]
 pub(super) struct Budget(AtomicUsize);
 
 impl Budget {
-    /// A budget of so many bytes.
+    /// A budget of this many bytes.
     pub fn new(bytes: usize) -> Arc<Self> {
         Arc::new(Self(AtomicUsize::new(bytes)))
     }
@@ -30,7 +32,7 @@ impl Budget {
     }
 }
 
-/// A part of the budget that is in use. It is given back when this is dropped.
+/// A part of the budget that is in use. Dropping this returns it.
 #[derive(Debug)]
 pub(super) struct Charge {
     budget: Arc<Budget>,
@@ -46,11 +48,11 @@ impl Charge {
         }
     }
 
-    /// Makes this the charge for a buffer of `capacity` bytes.
+    /// Changes the charge to that for a buffer of `capacity` bytes.
     ///
     /// # Errors
-    /// The budget does not allow it; nothing has changed.
-    pub fn resize(&mut self, capacity: usize) -> Result<(), Exhausted> {
+    /// The budget does not allow it; the charge is unchanged.
+    pub fn resize(&mut self, capacity: usize) -> Result<(), BudgetError> {
         let bytes = capacity.saturating_sub(FREE);
         if bytes > self.bytes {
             let more = bytes - self.bytes;
@@ -59,7 +61,7 @@ impl Charge {
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                     left.checked_sub(more)
                 })
-                .map_err(|_| Exhausted)?;
+                .map_err(|_| BudgetError)?;
         } else {
             self.give_back(self.bytes - bytes);
         }
@@ -79,10 +81,11 @@ impl Drop for Charge {
 }
 
 /// The budget is used up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Exhausted;
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the memory for long lines is used up")]
+pub(super) struct BudgetError;
 
-/// Puts lines together. A line that comes in one piece is not copied.
+/// Assembles lines. A line that comes in one piece is not copied.
 #[derive(Debug)]
 pub(super) struct Lines {
     /// The beginning of a line whose end has not come.
@@ -106,8 +109,8 @@ impl Lines {
     /// its end.
     ///
     /// # Errors
-    /// A line is too long, the budget is used up, or `take` failed; what
-    /// follows is not looked at.
+    /// A line is too long, the budget is used up, or `take` failed. What follows
+    /// is ignored.
     pub fn push(
         &mut self,
         bytes: &[u8],
@@ -128,7 +131,7 @@ impl Lines {
         self.append(rest)
     }
 
-    /// Whether a line has begun that counts against the budget.
+    /// Whether the unfinished line counts against the budget.
     pub fn is_long(&self) -> bool {
         self.partial.len() > FREE
     }
@@ -149,14 +152,14 @@ impl Lines {
             let capacity = length.next_power_of_two();
             self.charge
                 .resize(capacity)
-                .map_err(|Exhausted| CallError::Memory)?;
+                .map_err(|BudgetError| CallError::Memory)?;
             self.partial.reserve_exact(capacity - self.partial.len());
         }
         self.partial.extend_from_slice(piece);
         Ok(())
     }
 
-    /// Makes room for the next line. A large buffer is not kept.
+    /// Prepares for the next line. A large buffer is freed.
     fn clear(&mut self) {
         self.partial.clear();
         if self.partial.capacity() > FREE {
@@ -241,7 +244,7 @@ mod tests {
         first.resize(FREE + 600).unwrap();
         assert_eq!(budget.left(), 400);
         let mut second = Charge::new(&budget);
-        assert_eq!(second.resize(FREE + 401), Err(Exhausted));
+        assert_eq!(second.resize(FREE + 401), Err(BudgetError));
         second.resize(FREE + 400).unwrap();
         assert_eq!(budget.left(), 0);
         first.resize(FREE + 500).unwrap();

@@ -1,7 +1,7 @@
-//! What a server says: JSON-RPC 2.0, one object a line.
+//! What a server sends: JSON-RPC 2.0, one object a line.
 //!
-//! Members are found without being taken apart, which needs no recursion:
-//! a line of a million brackets costs what any line of that length costs.
+//! Members are found without being parsed, which needs no recursion: a line of a
+//! million brackets costs what any line of that length costs.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use super::connection::CallError;
 /// The longest text of a server's error that is kept, in bytes.
 const MAX_TEXT: usize = 256;
 
-/// What a server says to a request.
+/// A server's reply to a request.
 pub enum Reply {
     /// The JSON text of `result`.
     Result(Box<RawValue>),
@@ -35,7 +35,7 @@ impl Reply {
     }
 }
 
-/// The contents of a reply stay out of messages: they tell what was asked.
+/// The contents of a reply stay out of messages: they reveal what was asked.
 impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -50,8 +50,8 @@ impl fmt::Debug for Reply {
 pub struct ServerError {
     /// The number of the error.
     pub code: i64,
-    /// The server's words, cut to 256 bytes. They may repeat what was asked
-    /// and are for comparing, not for showing.
+    /// The server's text, cut to 256 bytes. It may repeat what was asked: compare
+    /// it, but do not show it.
     pub message: String,
 }
 
@@ -61,13 +61,15 @@ impl fmt::Debug for ServerError {
     }
 }
 
+impl std::error::Error for ServerError {}
+
 impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error {}", self.code)
     }
 }
 
-/// A line of a server, taken apart.
+/// A parsed line.
 #[derive(Debug)]
 pub(super) enum Message<'a> {
     /// To the request with this id.
@@ -132,13 +134,13 @@ struct ErrorMembers {
 }
 
 impl<'a> Message<'a> {
-    /// Takes a line apart.
+    /// Parses a line.
     ///
     /// # Errors
     /// [`CallError::Protocol`]: the line is neither a reply to a request of
     /// ours nor a notification.
     pub fn parse(line: &'a [u8]) -> Result<Self, CallError> {
-        // An array could pass for an object: its members by their order.
+        // serde would take an array for an object, its members in their order.
         if !line.trim_ascii_start().starts_with(b"{") {
             return Err(CallError::Protocol("something else than a JSON object"));
         }
@@ -156,7 +158,7 @@ impl<'a> Message<'a> {
                     .params
                     .ok_or(CallError::Protocol("a notification without parameters"))?,
             }),
-            // An error with the id null says that a request was no JSON.
+            // An error with the id null means that a request was not JSON.
             _ => Err(CallError::Protocol("a message without a purpose")),
         }
     }
@@ -185,7 +187,7 @@ fn error_of(json: &RawValue) -> Result<ServerError, CallError> {
     let end = (0..=MAX_TEXT)
         .rev()
         .find(|end| message.is_char_boundary(*end));
-    // Of a shorter text that is its own end.
+    // For a shorter text, that is its end.
     message.truncate(end.unwrap_or_default());
     Ok(ServerError { code, message })
 }

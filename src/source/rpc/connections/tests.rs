@@ -28,15 +28,15 @@ fn proxied(linger: Range<u64>) -> Proxied {
 
 /// A request that is made at one moment and has ended at another.
 fn request(proxied: &Proxied, purpose: &Purpose, begin: Instant, end: Instant) {
-    let carrier = proxied.of(purpose, begin);
-    proxied.carried(purpose, carrier, end);
+    let carrier = proxied.borrow(purpose, begin);
+    proxied.give_back(purpose, carrier, end);
 }
 
 /// How many keep connections after those that are due were closed.
 fn kept(proxied: &Proxied, now: Instant) -> usize {
-    let mut state = proxied.lock();
-    state.close(now);
-    state.kept.len() + state.forgotten.len()
+    let mut sets = proxied.lock();
+    sets.close(now);
+    sets.active.len() + sets.forgotten.len()
 }
 
 fn seconds(count: u64) -> Duration {
@@ -90,9 +90,9 @@ fn idle_connections_close_within_a_minute_after_they_are_of_no_use() {
 fn the_time_counts_from_the_end_of_the_last_request() {
     let proxied = proxied(10_000..10_001);
     let begin = Instant::now();
-    let carrier = proxied.of(&lookup("a"), begin);
+    let carrier = proxied.borrow(&lookup("a"), begin);
     assert_eq!(kept(&proxied, begin + seconds(600)), 1, "under way");
-    proxied.carried(&lookup("a"), carrier, begin + seconds(600));
+    proxied.give_back(&lookup("a"), carrier, begin + seconds(600));
     assert_eq!(kept(&proxied, begin + seconds(609)), 1);
     let again = begin + seconds(609);
     request(&proxied, &lookup("a"), again, again);
@@ -104,14 +104,14 @@ fn the_time_counts_from_the_end_of_the_last_request() {
 fn a_forgotten_id_gets_others_and_the_old_ones_close_later() {
     let proxied = proxied(85_000..85_001);
     let begin = Instant::now();
-    let first = proxied.of(&lookup("a"), begin);
+    let first = proxied.borrow(&lookup("a"), begin);
     proxied.forget(&id("a"), begin);
     assert_eq!(kept(&proxied, begin + seconds(60)), 1, "under way");
-    let second = proxied.of(&lookup("a"), begin);
-    assert!(!Arc::ptr_eq(&first.hold, &second.hold));
-    proxied.carried(&lookup("a"), first, begin);
+    let second = proxied.borrow(&lookup("a"), begin);
+    assert!(!Arc::ptr_eq(&first.in_use, &second.in_use));
+    proxied.give_back(&lookup("a"), first, begin);
     assert_eq!(kept(&proxied, begin + seconds(60)), 1, "the second");
-    proxied.carried(&lookup("a"), second, begin);
+    proxied.give_back(&lookup("a"), second, begin);
     // Forgetting delays nothing.
     proxied.forget(&id("a"), begin + seconds(84));
     assert_eq!(kept(&proxied, begin + seconds(85)), 0);
@@ -127,8 +127,8 @@ fn no_more_keep_connections_than_permitted() {
             proxied.forget(&id(&n.to_string()), begin);
         }
     }
-    let state = proxied.lock();
-    assert_eq!(state.kept.len() + state.forgotten.len(), MAX_KEPT);
+    let sets = proxied.lock();
+    assert_eq!(sets.active.len() + sets.forgotten.len(), MAX_KEPT);
 }
 
 /// The connections themselves, seen from their other end: they close one
@@ -153,10 +153,10 @@ fn the_other_end_sees_them_close_one_by_one() {
     let connections = Connections::Proxied(Arc::clone(&proxied));
     for n in 0..IDS {
         let purpose = lookup(&n.to_string());
-        let carrier = connections.of(&purpose);
+        let carrier = connections.borrow(&purpose);
         let answer = carrier.agent.get("http://node.onion/").call();
         assert_eq!(answer.unwrap().body_mut().read_to_string().unwrap(), "ok");
-        connections.carried(&purpose, carrier);
+        connections.give_back(&purpose, carrier);
     }
     let closed = closed.iter().take(IDS);
     let mut closed: Vec<Instant> = closed.map(Option::unwrap).collect();
@@ -164,9 +164,9 @@ fn the_other_end_sees_them_close_one_by_one() {
     let apart = closed.windows(2).map(|pair| pair[1] - pair[0]);
     let apart = apart.filter(|gap| *gap > Duration::from_millis(10)).count();
     assert!(apart >= IDS / 2, "{closed:?}");
-    let mut state = proxied.lock();
-    assert!(state.is_watched && state.kept.is_empty());
-    state.close(Instant::now());
+    let mut sets = proxied.lock();
+    assert!(sets.is_watched && sets.active.is_empty());
+    sets.close(Instant::now());
 }
 
 /// A proxy and the node behind it, for one request.

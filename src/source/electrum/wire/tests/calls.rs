@@ -1,7 +1,7 @@
 //! Requests and replies on one connection.
 
-use std::sync::{Barrier, Mutex};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Barrier, Mutex};
 use std::thread;
 
 use super::peer::answer_to;

@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::calls::Ticket;
+use super::calls::SentRequest;
 use super::*;
 use crate::config::settings::NodeAddress;
 use crate::source::Cancel;
@@ -91,7 +91,7 @@ fn requests(count: usize) -> Vec<Request> {
     (0..count).map(request).collect()
 }
 
-fn receive(connection: &Connection, ticket: Ticket) -> Result<String, CallError> {
+fn receive(connection: &Connection, ticket: SentRequest) -> Result<String, CallError> {
     connection
         .receive(ticket, soon(), &Cancel::new())
         .map(result)

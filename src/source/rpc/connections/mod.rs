@@ -1,9 +1,9 @@
-//! Which connections carry whose requests: on the loopback interface they are
-//! shared by all, and through a proxy each isolation id has its own, and so have
-//! questions about the node itself.
+//! Which connections carry whose requests: all share direct ones, and through a
+//! proxy each isolation id has its own, and so have questions about the node
+//! itself.
 //!
 //! A proxy such as Tor's puts connections with different credentials on
-//! different circuits. Each connection gets a fresh random pair, so that no
+//! different circuits. Each connection has a random pair of its own, so that no
 //! two share a circuit and nothing in the pair tells whose it is.
 
 use std::ops::Range;
@@ -14,7 +14,7 @@ use lru::LruCache;
 use ureq::Agent;
 use ureq::config::Config;
 
-use super::connection::{NoResolver, NodeConnector};
+use super::http::{NoResolver, NodeConnector};
 use crate::config::settings::NodeAddress;
 use crate::isolation::IsolationId;
 use crate::platform;
@@ -22,40 +22,39 @@ use crate::platform;
 /// The same for everybody, and without a version: it tells the node nothing.
 const USER_AGENT: &str = "ncprop279";
 
-/// The longest header of an answer, in bytes.
+/// The longest header of a reply, in bytes.
 const MAX_HEADER: usize = 16 << 10;
 
-/// Bytes of a connection's buffer for what is sent: more than the longest
-/// line of a header, which must fit; a body is sent in pieces.
+/// The size of a connection's output buffer, in bytes: the longest line of a
+/// header must fit; a body is sent in pieces.
 const OUTPUT: usize = 8 << 10;
 
-/// Idle connections kept to a node that is reached straight: one for each
-/// fetch that the program runs at the same time.
+/// Idle direct connections that are kept: one for each fetch that the program
+/// runs at the same time.
 const MAX_SHARED: usize = 64;
 
-/// Idle connections kept for one purpose through a proxy.
+/// Idle connections through a proxy that are kept for one purpose.
 const MAX_OWN: usize = 2;
 
-/// How many of those whom a request can be made for keep connections through a
-/// proxy, those that were forgotten included. With two connections each, and 128
-/// fetches under way, they stay below 256, the smallest usual limit of open
-/// files.
+/// How many purposes keep connections through a proxy, forgotten ones included.
+/// With two connections each, and 128 fetches under way, they stay below 256,
+/// the smallest usual limit of open files.
 const MAX_KEPT: usize = 60;
 
 /// Connections that were idle for longer are not used again. Namecoin Core
 /// closes them after 30 seconds.
 pub(super) const MAX_IDLE_AGE: Duration = Duration::from_secs(25);
 
-/// When connections close, in milliseconds: after the last request that was made
-/// on them, and after their isolation id was forgotten. It is drawn for each id,
-/// so that no beat shows which connections belong to one user.
+/// When connections close, in milliseconds: after their last request, and after
+/// their isolation id was forgotten. The time is random for each id, so that no
+/// rhythm shows which connections belong to one user.
 const LINGER: Range<u64> = 25_000..85_000;
 const FORGOTTEN: Range<u64> = 0..60_000;
 
 /// For whom a request is made.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Purpose {
-    /// For an isolation id's lookup.
+    /// For a lookup of an isolation id.
     Lookup(IsolationId),
     /// For nobody: it is about the node itself.
     Node,
@@ -64,22 +63,22 @@ pub(super) enum Purpose {
 /// The connections to one node.
 #[derive(Debug)]
 pub(super) enum Connections {
-    /// Straight to it.
+    /// Directly.
     Direct(Agent),
     /// Through a proxy.
     Proxied(Arc<Proxied>),
 }
 
-/// What carries one request. Its connections are not closed while it is held.
+/// The agent for one request. Its connections stay open while this exists.
 #[derive(Debug)]
 pub(super) struct Carrier {
     /// Makes the request.
     pub agent: Agent,
-    hold: Hold,
+    in_use: InUse,
 }
 
-/// One for each set of connections, and one for each request on them.
-type Hold = Arc<()>;
+/// Shared by a set of connections and each request on them.
+type InUse = Arc<()>;
 
 /// Connections through a proxy.
 #[derive(Debug)]
@@ -87,36 +86,36 @@ pub(super) struct Proxied {
     node: NodeAddress,
     proxy: NodeAddress,
     linger: Range<u64>,
-    state: Mutex<State>,
-    /// Something may be due earlier than it was.
+    sets: Mutex<ConnectionSets>,
+    /// Something may be due earlier than before.
     changed: Condvar,
 }
 
 #[derive(Debug)]
-struct State {
-    kept: LruCache<Purpose, Kept>,
+struct ConnectionSets {
+    active: LruCache<Purpose, ConnectionSet>,
     /// Those of forgotten ids, oldest first.
-    forgotten: Vec<Kept>,
+    forgotten: Vec<ConnectionSet>,
     is_watched: bool,
     ended: bool,
 }
 
 /// The connections of one purpose.
 #[derive(Debug)]
-struct Kept {
+struct ConnectionSet {
     agent: Agent,
-    hold: Hold,
+    in_use: InUse,
     closes: Instant,
 }
 
-impl Kept {
-    /// Whether they are to be closed. Those that carry a request close after it.
+impl ConnectionSet {
+    /// Whether they must close now. Those that carry a request close after it.
     fn is_over(&self, now: Instant) -> bool {
         self.closes <= now && !self.is_busy()
     }
 
     fn is_busy(&self) -> bool {
-        Arc::strong_count(&self.hold) > 1
+        Arc::strong_count(&self.in_use) > 1
     }
 }
 
@@ -129,29 +128,28 @@ impl Connections {
         }
     }
 
-    /// What carries a request; to be given back to [`Connections::carried`].
-    pub fn of(&self, purpose: &Purpose) -> Carrier {
+    /// The agent for a request; hand it back to [`Connections::give_back`].
+    pub fn borrow(&self, purpose: &Purpose) -> Carrier {
         match self {
             Self::Direct(agent) => Carrier {
                 agent: agent.clone(),
-                hold: Hold::default(),
+                in_use: InUse::default(),
             },
             Self::Proxied(proxied) => {
                 Proxied::watch(proxied);
-                proxied.of(purpose, Instant::now())
+                proxied.borrow(purpose, Instant::now())
             }
         }
     }
 
     /// The request has ended.
-    pub fn carried(&self, purpose: &Purpose, carrier: Carrier) {
+    pub fn give_back(&self, purpose: &Purpose, carrier: Carrier) {
         if let Self::Proxied(proxied) = self {
-            proxied.carried(purpose, carrier, Instant::now());
+            proxied.give_back(purpose, carrier, Instant::now());
         }
     }
 
-    /// Takes an isolation id's connections away. They are used no more, and
-    /// close after a while.
+    /// Stops using the connections of an isolation id. They close after a while.
     pub fn forget(&self, isolation: &IsolationId) {
         if let Self::Proxied(proxied) = self {
             proxied.forget(isolation, Instant::now());
@@ -174,8 +172,8 @@ impl Proxied {
             node: node.clone(),
             proxy: proxy.clone(),
             linger,
-            state: Mutex::new(State {
-                kept: LruCache::unbounded(),
+            sets: Mutex::new(ConnectionSets {
+                active: LruCache::unbounded(),
                 forgotten: Vec::new(),
                 is_watched: false,
                 ended: false,
@@ -184,85 +182,87 @@ impl Proxied {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, ConnectionSets> {
+        self.sets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn of(&self, purpose: &Purpose, now: Instant) -> Carrier {
-        let mut state = self.lock();
-        let kept = state.kept.get_or_insert_mut(purpose.clone(), || Kept {
-            agent: agent(MAX_OWN, &self.node, Some(&self.proxy)),
-            hold: Hold::default(),
-            closes: now,
-        });
+    fn borrow(&self, purpose: &Purpose, now: Instant) -> Carrier {
+        let mut sets = self.lock();
+        let kept = sets
+            .active
+            .get_or_insert_mut(purpose.clone(), || ConnectionSet {
+                agent: agent(MAX_OWN, &self.node, Some(&self.proxy)),
+                in_use: InUse::default(),
+                closes: now,
+            });
         let carrier = Carrier {
             agent: kept.agent.clone(),
-            hold: Arc::clone(&kept.hold),
+            in_use: Arc::clone(&kept.in_use),
         };
-        // Requests under way hold their agent and end undisturbed.
-        if state.kept.len() + state.forgotten.len() > MAX_KEPT {
-            if state.forgotten.is_empty() {
-                state.kept.pop_lru();
+        // Requests under way in_use their agent and end undisturbed.
+        if sets.active.len() + sets.forgotten.len() > MAX_KEPT {
+            if sets.forgotten.is_empty() {
+                sets.active.pop_lru();
             } else {
-                state.forgotten.remove(0);
+                sets.forgotten.remove(0);
             }
         }
         carrier
     }
 
-    fn carried(&self, purpose: &Purpose, carrier: Carrier, now: Instant) {
-        let Carrier { agent, hold } = carrier;
+    fn give_back(&self, purpose: &Purpose, carrier: Carrier, now: Instant) {
+        let Carrier { agent, in_use } = carrier;
         let closes = after(&self.linger, now);
-        let mut state = self.lock();
-        // The id may have been forgotten meanwhile, and have come back.
-        if let Some(kept) = state.kept.peek_mut(purpose)
-            && Arc::ptr_eq(&kept.hold, &hold)
+        let mut sets = self.lock();
+        // The id may have been forgotten meanwhile, and may have returned.
+        if let Some(kept) = sets.active.peek_mut(purpose)
+            && Arc::ptr_eq(&kept.in_use, &in_use)
         {
             kept.closes = closes;
         }
-        drop((agent, hold));
-        drop(state);
+        drop((agent, in_use));
+        drop(sets);
         self.changed.notify_one();
     }
 
     fn forget(&self, isolation: &IsolationId, now: Instant) {
         let closes = after(&FORGOTTEN, now);
-        let mut state = self.lock();
-        if let Some(mut kept) = state.kept.pop(&Purpose::Lookup(isolation.clone())) {
+        let mut sets = self.lock();
+        if let Some(mut kept) = sets.active.pop(&Purpose::Lookup(isolation.clone())) {
             if kept.is_busy() || closes < kept.closes {
                 kept.closes = closes;
             }
-            state.forgotten.push(kept);
+            sets.forgotten.push(kept);
         }
-        drop(state);
+        drop(sets);
         self.changed.notify_one();
     }
 
     /// Starts the thread that closes connections when they are due.
     fn watch(proxied: &Arc<Self>) {
-        let mut state = proxied.lock();
-        if !state.is_watched {
+        let mut sets = proxied.lock();
+        if !sets.is_watched {
             let watcher = Arc::clone(proxied);
-            // Without it they stay until their other end closes them, and the
+            // Without it they stay until the other side closes them, and the
             // next request tries again.
-            state.is_watched = platform::thread("linger")
+            sets.is_watched = platform::thread("linger")
                 .spawn(move || watcher.close_in_time())
                 .is_ok();
         }
     }
 
     fn close_in_time(&self) {
-        let mut state = self.lock();
-        while !state.ended {
+        let mut sets = self.lock();
+        while !sets.ended {
             let now = Instant::now();
-            state.close(now);
-            state = match state.next_due() {
-                None => self.changed.wait(state),
+            sets.close(now);
+            sets = match sets.next_due() {
+                None => self.changed.wait(sets),
                 Some(due) => {
                     let left = due.saturating_duration_since(now);
-                    let waited = self.changed.wait_timeout(state, left);
+                    let waited = self.changed.wait_timeout(sets, left);
                     waited
-                        .map(|(state, _)| state)
+                        .map(|(sets, _)| sets)
                         .map_err(|error| PoisonError::new(error.into_inner().0))
                 }
             }
@@ -271,21 +271,21 @@ impl Proxied {
     }
 }
 
-impl State {
+impl ConnectionSets {
     /// Closes what is due.
     fn close(&mut self, now: Instant) {
         self.forgotten.retain(|kept| !kept.is_over(now));
-        let over = self.kept.iter().filter(|(_, kept)| kept.is_over(now));
+        let over = self.active.iter().filter(|(_, kept)| kept.is_over(now));
         let over: Vec<_> = over.map(|(purpose, _)| purpose.clone()).collect();
         for purpose in over {
-            self.kept.pop(&purpose);
+            self.active.pop(&purpose);
         }
     }
 
-    /// When something is to be closed next. What carries a request is looked at
-    /// when that has ended.
+    /// When the next connections close. Those that carry a request count when it
+    /// has ended.
     fn next_due(&self) -> Option<Instant> {
-        let kept = self.kept.iter().map(|(_, kept)| kept);
+        let kept = self.active.iter().map(|(_, kept)| kept);
         let idle = kept
             .chain(&self.forgotten)
             .filter(|kept| !kept.is_busy())
@@ -294,12 +294,12 @@ impl State {
     }
 }
 
-/// A moment after now, drawn from a range of milliseconds.
+/// A random moment after now, from a range of milliseconds.
 fn after(range: &Range<u64>, now: Instant) -> Instant {
     now + Duration::from_millis(rand::random_range(range.clone()))
 }
 
-/// What makes requests to a node, and keeps so many idle connections.
+/// An agent for requests to a node that keeps so many idle connections.
 fn agent(idle: usize, node: &NodeAddress, proxy: Option<&NodeAddress>) -> Agent {
     let connector = NodeConnector {
         node: node.clone(),

@@ -1,43 +1,41 @@
 //! Values from a file, for tests and for machines without a node.
 //!
 //! The file is one JSON object. Its members are keys of the name database,
-//! such as `d/example`; of members with the same key the last one counts. A
+//! such as `d/example`; of members with the same key, the last one counts. A
 //! member's value is one of:
 //!
 //! - **a string**: the value as it is in the chain;
 //! - **a saved answer of `name_show`**: an object that has a member
 //!   `value_encoding`, or both `name` and `value` as strings. Its `value` is
-//!   read by `value_encoding` (`ascii`, `utf8` or `hex`; as it stands if there
-//!   is none), and `"expired": true` makes the name an expired one;
+//!   read by `value_encoding` (`ascii`, `utf8` or `hex`; as text if there is
+//!   none), and `"expired": true` makes the name an expired one;
 //! - **a whole saved JSON-RPC answer**: an object that has a member `result`
-//!   and besides `error` or `jsonrpc`, whose `result` is a saved answer of
+//!   and also `error` or `jsonrpc`, whose `result` is a saved answer of
 //!   `name_show`; or one whose `error` says that the name does not exist, is
 //!   expired, or cannot be used yet;
 //! - **any other object**: the domain object itself. Its value is its text in
 //!   the file, byte for byte.
 //!
 //! No domain object needs members of those names, so the forms cannot be
-//! mixed up. A member that is none of these is bad, which costs only itself.
+//! confused. A member that is none of these is invalid; the others still count.
 
-mod entry;
+mod content;
 #[doc(hidden)]
 pub mod fuzzing;
-mod names;
-mod stamp;
 
 use std::fmt;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Instant, SystemTime};
 
-use self::names::Names;
-use self::stamp::Stamp;
+use self::content::Names;
 use super::diagnosis::{Diagnose, Finding};
+use super::transport::CANCEL_CHECK_INTERVAL;
 use super::{Bounds, Source, SourceReply};
 use crate::isolation::IsolationId;
-use crate::platform;
+use crate::platform::{self, FileIdentity};
 use crate::snapshot::{Absence, FailureKind, FetchFailure, Fetched, NameKey};
 use crate::text::clip;
 
@@ -47,10 +45,7 @@ const MAX_FILE: usize = 64 << 20;
 /// Characters of a key that are shown.
 const MAX_SHOWN: usize = 60;
 
-/// How often a fetch that waits for the file looks whether it is still wanted.
-const GLANCE: Duration = Duration::from_millis(50);
-
-/// What findings are about.
+/// The label of findings.
 const LABEL: &str = "names file";
 
 /// A file with names and their values.
@@ -58,42 +53,42 @@ const LABEL: &str = "names file";
 /// A thread of its own reads the file at the first fetch, and again at the
 /// first fetch after it has changed. Whether reading succeeds or fails, the
 /// result is kept until the file changes. No lock is held while it is read, so
-/// nobody waits but fetches, and these no longer than they may.
+/// only fetches wait for it, and none longer than its deadline.
 #[derive(Debug)]
 pub struct NamesFile(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
-    /// Locked for a moment only.
-    state: Mutex<State>,
+    /// Locked only for a moment.
+    reading: Mutex<Reading>,
     /// The file was read.
-    read: Condvar,
+    was_read: Condvar,
 }
 
 #[derive(Default)]
-enum State {
-    /// It was not read yet, or has changed since.
+enum Reading {
+    /// The file was not read yet, or has changed since.
     #[default]
-    Unread,
+    NotBegun,
     /// A thread is reading it.
-    Reading,
+    UnderWay,
     /// It was read.
-    Read {
+    Done {
         /// What the file looked like just before; `None` if there was none.
         stamp: Option<Stamp>,
         result: Result<Arc<Names>, FetchFailure>,
     },
 }
 
-impl fmt::Debug for State {
+impl fmt::Debug for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Names are not shown, only how many there are.
         match self {
-            Self::Unread => f.write_str("Unread"),
-            Self::Reading => f.write_str("Reading"),
-            Self::Read { stamp, result } => f
-                .debug_struct("Read")
+            Self::NotBegun => f.write_str("NotBegun"),
+            Self::UnderWay => f.write_str("UnderWay"),
+            Self::Done { stamp, result } => f
+                .debug_struct("Done")
                 .field("stamp", stamp)
                 .field("names", &result.as_ref().map(|names| names.len()))
                 .finish(),
@@ -102,34 +97,34 @@ impl fmt::Debug for State {
 }
 
 impl NamesFile {
-    /// Takes the path; the file is not looked at before the first fetch.
+    /// Takes the path; nothing looks at the file before the first fetch.
     pub fn new(path: PathBuf) -> Self {
         Self(Arc::new(Inner {
             path,
-            state: Mutex::default(),
-            read: Condvar::new(),
+            reading: Mutex::default(),
+            was_read: Condvar::new(),
         }))
     }
 }
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // The state is whole at every moment, also after a panic elsewhere.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Reading> {
+        // The value is consistent at every moment, also after a panic elsewhere.
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn failure(&self, kind: FailureKind, what: impl fmt::Display) -> FetchFailure {
         FetchFailure::new(kind, format!("names file {} {what}", self.path.display()))
     }
 
-    /// The names in the file, which is read now if it must be.
+    /// The names in the file, which is read now if necessary.
     fn names(self: &Arc<Self>, bounds: &Bounds) -> Result<Arc<Names>, FetchFailure> {
         self.unless_it_still_fails()?;
-        let mut state = self.lock();
+        let mut reading = self.lock();
         loop {
-            match &*state {
-                State::Read { result, .. } => return result.clone(),
-                State::Unread => {
+            match &*reading {
+                Reading::Done { result, .. } => return result.clone(),
+                Reading::NotBegun => {
                     let reader = Arc::clone(self);
                     platform::thread("names")
                         .spawn(move || reader.read())
@@ -137,24 +132,26 @@ impl Inner {
                             let what = "no thread could be started";
                             FetchFailure::new(FailureKind::Overloaded, what)
                         })?;
-                    *state = State::Reading;
+                    *reading = Reading::UnderWay;
                 }
-                State::Reading => {}
+                Reading::UnderWay => {}
             }
             let left = bounds.deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || bounds.cancel.is_set() {
                 return Err(self.failure(FailureKind::TimedOut, "is still being read"));
             }
-            let waited = self.read.wait_timeout(state, left.min(GLANCE));
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = self
+                .was_read
+                .wait_timeout(reading, left.min(CANCEL_CHECK_INTERVAL));
+            reading = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    /// A failure is repeated while the file is as it was; otherwise the file is
-    /// to be read again, without waiting for the next poll.
+    /// Repeats a failure while the file is unchanged. Otherwise the file must be
+    /// read again, without waiting for the next poll.
     fn unless_it_still_fails(&self) -> Result<(), FetchFailure> {
         let (then, failure) = match &*self.lock() {
-            State::Read {
+            Reading::Done {
                 stamp,
                 result: Err(failure),
             } => (stamp.clone(), failure.clone()),
@@ -167,25 +164,24 @@ impl Inner {
         }
     }
 
-    /// Drops what was read if the file looks other than it did `then`; whether
-    /// it does.
+    /// Drops what was read if the file looks different from `then`, and returns
+    /// whether it does.
     fn drop_if_changed(&self, then: Option<&Stamp>) -> bool {
-        // Looking may take its time, so not under the lock.
+        // Looking may be slow, so it holds no lock.
         if Stamp::of(&self.path).as_ref() == then {
             return false;
         }
-        let mut state = self.lock();
+        let mut reading = self.lock();
         // Another may have noticed first.
-        if matches!(&*state, State::Read { stamp, .. } if stamp.as_ref() == then) {
-            *state = State::Unread;
+        if matches!(&*reading, Reading::Done { stamp, .. } if stamp.as_ref() == then) {
+            *reading = Reading::NotBegun;
         }
         true
     }
 
     /// Reads the file; the reading thread's work.
     fn read(&self) {
-        // Looked at before it is read: if it changes in between, the next look
-        // notices that.
+        // Before it is read: if it changes in between, the next look notices.
         let stamp = Stamp::of(&self.path);
         let read = || read_bounded(&self.path).and_then(Names::parse);
         let result = match catch_unwind(AssertUnwindSafe(read)) {
@@ -196,8 +192,8 @@ impl Inner {
             }
         };
         let result = result.map(Arc::new);
-        *self.lock() = State::Read { stamp, result };
-        self.read.notify_all();
+        *self.lock() = Reading::Done { stamp, result };
+        self.was_read.notify_all();
     }
 }
 
@@ -221,9 +217,9 @@ impl Source for NamesFile {
     /// Looks at the file's time, length and identity, not into it.
     fn poll(&self) -> Option<bool> {
         let then = match &*self.0.lock() {
-            State::Read { stamp, .. } => stamp.clone(),
-            // Nothing that could be out of date.
-            State::Unread | State::Reading => return Some(false),
+            Reading::Done { stamp, .. } => stamp.clone(),
+            // Nothing could be out of date.
+            Reading::NotBegun | Reading::UnderWay => return Some(false),
         };
         Some(self.0.drop_if_changed(then.as_ref()))
     }
@@ -242,7 +238,27 @@ impl Diagnose for NamesFile {
     }
 }
 
-/// What is wrong with the members of a file, each kind by itself.
+/// What a file looks like from outside: a change shows in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamp {
+    modified: Option<SystemTime>,
+    length: u64,
+    identity: Option<FileIdentity>,
+}
+
+impl Stamp {
+    /// Looks at a file; `None` if there is none.
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Self {
+            modified: metadata.modified().ok(),
+            length: metadata.len(),
+            identity: FileIdentity::of(&metadata),
+        })
+    }
+}
+
+/// What is wrong with the members of a file, one finding for each problem.
 fn findings(names: &Names, path: &Path) -> Vec<Finding> {
     let path = path.display();
     let has = match names.len() {
@@ -291,7 +307,7 @@ fn findings(names: &Names, path: &Path) -> Vec<Finding> {
     found
 }
 
-/// Members that have one thing wrong: how many, and the first by its key.
+/// Members with one problem: how many, and the first by its key.
 #[derive(Default)]
 struct Kind {
     count: usize,
@@ -309,7 +325,7 @@ impl Kind {
 
 /// Whether a name in `.bit` can lead to a key, by itself or by an import.
 fn is_of_use(key: &str) -> bool {
-    let in_label = |octet: u8| matches!(octet, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    let in_label = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
     match key.split_once('/') {
         Some(("d", label)) => !label.is_empty() && label.bytes().all(in_label),
         Some((space, name)) => !space.is_empty() && !name.is_empty(),
@@ -317,7 +333,7 @@ fn is_of_use(key: &str) -> bool {
     }
 }
 
-/// Reads a file whole. The error completes "names file …".
+/// Reads the whole file. The error completes "names file …".
 fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
     let unreadable = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => "not found: create it or correct its path".into(),
@@ -334,7 +350,7 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
     content
         .try_reserve_exact(length + 1)
         .map_err(|_| "cannot be read: out of memory")?;
-    // It may grow while it is read.
+    // The file may grow while it is read.
     let bound = MAX_FILE as u64 + 1;
     file.take(bound)
         .read_to_end(&mut content)
