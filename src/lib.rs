@@ -67,6 +67,8 @@ pub mod config;
 #[doc(hidden)]
 pub mod door;
 #[doc(hidden)]
+pub mod fuzzing;
+#[doc(hidden)]
 pub mod isolation;
 #[doc(hidden)]
 pub mod log;

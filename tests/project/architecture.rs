@@ -68,6 +68,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "text",
         ],
     ),
+    ("fuzzing", "the entry of the fuzz targets", &["source"]),
     (
         "scheduler",
         "activities, turns between them, deadlines",

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use data_encoding::HEXLOWER;
 use ncprop279::address::is_public;
-use ncprop279::source::electrum::fuzzing::{self, Hash32, Line};
+use ncprop279::fuzzing::electrum::{self as fuzzing, Hash32, Line};
 use serde_json::{Value, json};
 
 /// Headers that are asked for; more fit into an input.

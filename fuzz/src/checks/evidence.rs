@@ -1,8 +1,8 @@
 //! Proofs that an operation on a name is in the chain.
 
 use bitcoin::hashes::{Hash, sha256d};
+use ncprop279::fuzzing::electrum::{Hash32, Proof, name_output, prove, script_hash};
 use ncprop279::snapshot::NameKey;
-use ncprop279::source::electrum::fuzzing::{Hash32, Proof, name_output, prove, script_hash};
 
 const HEIGHT: u32 = 100;
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use data_encoding::HEXLOWER;
+use ncprop279::fuzzing::names_file::read;
 use ncprop279::snapshot::{Absence, Fetched};
-use ncprop279::source::names_file::fuzzing::read;
 use serde_json::{Value, json};
 
 /// Any bytes as the content of a names file: the errors can be shown, and what

@@ -1,10 +1,11 @@
 //! What a node answers.
 
 use ncprop279::config::settings::{Credentials, DialectSetting, NodeAddress, RpcSettings};
+use ncprop279::fuzzing::rpc as fuzzing;
 use ncprop279::isolation::IsolationId;
 use ncprop279::log::Log;
 use ncprop279::snapshot::{FetchFailure, Fetched, NameKey};
-use ncprop279::source::rpc::{RpcSource, fuzzing};
+use ncprop279::source::rpc::RpcSource;
 
 /// What must appear in no message, each long enough not to do so by chance.
 const LABEL: &str = "hidden-label";

@@ -1,15 +1,15 @@
-//! What the fuzz targets in `fuzz/` reach of this room, in types that they can
-//! name; not for use elsewhere. Errors are the words for them.
+//! The fuzz targets' entry into this room, in types that they can name. Errors
+//! are texts.
 
 use bitcoin::hashes::Hash;
 use bitcoin::script::Script;
 use bitcoin::{TxMerkleNode, Txid};
 
 use super::evidence::{Claim, verify};
+use super::wire::lines::{Budget, Lines};
+use super::wire::message::{Message, Outcome};
 use super::{discovery, name_script, reply};
 use crate::snapshot::NameKey;
-
-pub use super::wire::fuzzing::{Line, lines, message};
 
 /// A hash in the order of memory.
 pub type Hash32 = [u8; 32];
@@ -174,4 +174,53 @@ pub fn name_output(script: &[u8]) -> Option<(&[u8], &[u8])> {
 /// The hash by which servers index a name.
 pub fn script_hash(name: &[u8]) -> String {
     name_script::script_hash(name)
+}
+
+/// A parsed line of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    /// A result and the id of its request.
+    Result(u64, String),
+    /// The code and text of an error, and the id of its request.
+    Error(u64, i64, String),
+    /// The method and parameters of a notification.
+    Notification(String, String),
+}
+
+/// The lines in the pieces of a stream, none longer than `longest` bytes with
+/// its end, in `bytes` of memory.
+///
+/// # Errors
+/// A line is too long, or there is not enough memory.
+pub fn lines<'a>(
+    pieces: impl Iterator<Item = &'a [u8]>,
+    longest: usize,
+    bytes: usize,
+) -> Result<Vec<Vec<u8>>, String> {
+    let mut lines = Lines::new(longest, &Budget::new(bytes));
+    let mut taken = Vec::new();
+    for piece in pieces {
+        let take = |line: &[u8]| {
+            taken.push(line.to_vec());
+            Ok(())
+        };
+        lines.push(piece, take).map_err(|error| error.to_string())?;
+    }
+    Ok(taken)
+}
+
+/// Parses a line.
+///
+/// # Errors
+/// It is not a message.
+pub fn message(line: &[u8]) -> Result<Line, String> {
+    match Message::parse(line).map_err(|error| error.to_string())? {
+        Message::Reply { id, outcome } => Ok(match outcome {
+            Outcome::Result(result) => Line::Result(id, result.get().to_owned()),
+            Outcome::Error(error) => Line::Error(id, error.code, error.message),
+        }),
+        Message::Notification { method, params } => {
+            Ok(Line::Notification(method, params.get().to_owned()))
+        }
+    }
 }

@@ -9,8 +9,7 @@ mod check;
 mod discovery;
 mod evidence;
 mod fetch;
-#[doc(hidden)]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 mod header_peer;
 mod links;
 mod lookup;

@@ -1,14 +1,14 @@
-//! What the fuzz targets in `fuzz/` reach of this room; not for use elsewhere.
+//! The fuzz targets' entry into this room.
 
 use std::collections::BTreeMap;
 
 use super::content::Names;
 use crate::snapshot::Fetched;
 
-/// What each name of a file's content has, or why its entry is bad.
+/// The names in a file's content with their entries.
 ///
 /// # Errors
-/// The content is no names file; the text completes "names file …".
+/// The content is not a names file; the text completes "names file …".
 pub fn read(content: &[u8]) -> Result<BTreeMap<Box<str>, Result<Fetched, &'static str>>, String> {
     let names = Names::parse(content.to_vec())?;
     let entry = |(key, _): (std::borrow::Cow<'_, str>, _)| {

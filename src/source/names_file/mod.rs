@@ -20,8 +20,7 @@
 //! confused. A member that is none of these is invalid; the others still count.
 
 mod content;
-#[doc(hidden)]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 
 use std::fmt;
 use std::io::Read;

@@ -1,4 +1,4 @@
-//! What the fuzz targets in `fuzz/` reach of this room; not for use elsewhere.
+//! The fuzz targets' entry into this room.
 
 use super::electrum_nmc::{Isolating, NodeInfo};
 use super::http::HttpReply;
@@ -9,11 +9,11 @@ use crate::isolation::IsolationId;
 use crate::snapshot::{FetchFailure, Fetched, NameKey};
 use crate::source::Bounds;
 
-/// What `source` makes of an HTTP answer to a question for `key` that was
-/// asked in a dialect; `None` if the node refuses the dialect.
+/// What `source` makes of an HTTP reply to a request for `key` in a dialect;
+/// `None` if the node refuses the dialect.
 ///
-/// An absence on the word of Electrum-NMC makes it ask the node whether that
-/// has caught up. A deadline in the past fails that without any I/O.
+/// An absence that Electrum-NMC reports makes it ask the node whether it has
+/// caught up. A deadline in the past fails that without any I/O.
 ///
 /// # Errors
 /// As for [`Source::fetch`](crate::source::Source::fetch).
@@ -40,15 +40,15 @@ pub fn take(
     }
 }
 
-/// What the answer to `getinfo` says: whether the node has caught up, whether
-/// it is of the line that can isolate, and the longest words if it does not.
+/// What a reply to `getinfo` says: whether the node has caught up, whether it
+/// is of the line that can isolate, and the longest text if it does not.
 pub fn info(body: &[u8]) -> Option<(bool, bool, String)> {
     let info = NodeInfo::of(&Reply::parse(body)?);
     let words = Isolating::OneServer.text(&info);
     Some((info.is_synced(), info.is_of_4_0(), words))
 }
 
-/// The answer to `getconfig`.
+/// The setting in a reply to `getconfig`.
 pub fn setting(body: &[u8]) -> Option<serde_json::Value> {
     protocol::plain_result(body)
 }

@@ -9,8 +9,7 @@ mod check;
 mod connections;
 mod credentials;
 mod electrum_nmc;
-#[doc(hidden)]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 mod http;
 mod protocol;
 mod redact;

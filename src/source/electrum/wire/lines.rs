@@ -10,14 +10,14 @@ use super::connection::CallError;
 
 /// Bytes of a line that are not counted. Nearly all replies are shorter, and the
 /// number of connections bounds them.
-pub(super) const FREE: usize = 64 << 10;
+pub const FREE: usize = 64 << 10;
 
 /// Memory that all connections share.
 ///
 /// Without this bound, thousands of servers that each send a long line and never
 /// end it could use up all memory.
 #[derive(Debug)]
-pub(super) struct Budget(AtomicUsize);
+pub struct Budget(AtomicUsize);
 
 impl Budget {
     /// A budget of this many bytes.
@@ -34,7 +34,7 @@ impl Budget {
 
 /// A part of the budget that is in use. Dropping this returns it.
 #[derive(Debug)]
-pub(super) struct Charge {
+pub struct Charge {
     budget: Arc<Budget>,
     bytes: usize,
 }
@@ -83,11 +83,11 @@ impl Drop for Charge {
 /// The budget is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the memory for long lines is used up")]
-pub(super) struct BudgetError;
+pub struct BudgetError;
 
 /// Assembles lines. A line that comes in one piece is not copied.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub struct Lines {
     /// The beginning of a line whose end has not come.
     partial: Vec<u8>,
     charge: Charge,

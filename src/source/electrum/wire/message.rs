@@ -71,7 +71,7 @@ impl fmt::Display for ServerError {
 
 /// A parsed line.
 #[derive(Debug)]
-pub(super) enum Message<'a> {
+pub enum Message<'a> {
     /// To the request with this id.
     Reply { id: u64, outcome: Outcome<'a> },
     /// Unasked.
@@ -82,7 +82,7 @@ pub(super) enum Message<'a> {
 }
 
 #[derive(Debug)]
-pub(super) enum Outcome<'a> {
+pub enum Outcome<'a> {
     Result(&'a RawValue),
     Error(ServerError),
 }

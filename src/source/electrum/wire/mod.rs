@@ -13,9 +13,8 @@
 mod calls;
 mod connection;
 mod dial;
-pub mod fuzzing;
-mod lines;
-mod message;
+pub(super) mod lines;
+pub(super) mod message;
 
 #[cfg(test)]
 pub(super) mod tests;
