@@ -1,5 +1,5 @@
-//! The answer of the RPC method `name_show`, as a node sends it and as it
-//! may be saved in a names file.
+//! The answer of the RPC method `name_show`, as a node sends it and as a names
+//! file may contain it.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use crate::snapshot::{Absence, Fetched};
 
-/// The error code of everything that `name_show` says of a name which cannot
-/// be used (Bitcoin Core calls it `RPC_WALLET_ERROR`).
+/// The error code of `name_show` for every name that cannot be used (Bitcoin Core
+/// calls it `RPC_WALLET_ERROR`).
 pub(super) const NAME_ERROR: i64 = -4;
 
 /// The members of a `name_show` result that matter here.
@@ -25,24 +25,24 @@ pub(super) struct NameShow {
 /// A JSON-RPC error object.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct RpcError {
-    /// The number that says what kind of error it is.
+    /// The kind of error.
     pub code: i64,
-    /// Text for a person; a node may put the queried name into it.
+    /// Text for a person, which may contain the queried name.
     #[serde(default)]
     pub message: String,
 }
 
-/// How bytes are written as JSON text.
+/// How a JSON string represents bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {
-    /// As they are; they must be UTF-8.
+    /// As UTF-8.
     Plain,
     /// In hexadecimal, in upper or lower case.
     Hex,
 }
 
 impl Encoding {
-    /// Takes what a node says, or `assumed` if it says nothing.
+    /// The encoding that a node names, or `assumed` if it names none.
     fn named(name: Option<&str>, assumed: Self) -> Option<Self> {
         match name {
             None => Some(assumed),
@@ -61,24 +61,24 @@ impl Encoding {
 }
 
 impl NameShow {
-    /// Whether the answer is about `name`, where it says which name it is
-    /// about.
+    /// Whether the answer is about `name`. An answer that does not say which name
+    /// it is about counts as such.
     pub fn is_about(&self, name: &str, assumed: Encoding) -> bool {
-        let Some(told) = &self.name else {
+        let Some(named) = &self.name else {
             return true;
         };
         Encoding::named(self.name_encoding.as_deref(), assumed)
-            .and_then(|encoding| encoding.decode(told))
-            .is_some_and(|told| told == name.as_bytes())
+            .and_then(|encoding| encoding.decode(named))
+            .is_some_and(|named| named == name.as_bytes())
     }
 
     /// What the answer says; encodings that it does not name are `assumed`.
     ///
     /// # Errors
-    /// It says nothing usable; the text completes "the answer …".
+    /// It is not usable; the text completes "the answer …".
     pub fn fetched(&self, assumed: Encoding) -> Result<Fetched, &'static str> {
-        // An expired name is not registered any more, whatever it held. Nodes
-        // return it when they are configured to allow expired names.
+        // An expired name is no longer registered, whatever its value. Nodes
+        // return it if they are configured to allow expired names.
         if self.expired == Some(true) {
             return Ok(Fetched::Absent(Absence::Expired));
         }
@@ -93,8 +93,8 @@ impl NameShow {
 }
 
 impl RpcError {
-    /// The part of the message that is the node's own: what follows may be
-    /// the queried name, which could be chosen to look like any message.
+    /// The part of the message that is the node's own. What follows may be the
+    /// queried name, which could look like any message.
     fn own_words(&self) -> &str {
         self.message
             .split([':', '(', ';', '\'', '"'])
@@ -108,7 +108,7 @@ impl RpcError {
             return None;
         }
         let words = self.own_words().to_ascii_lowercase();
-        // "semi-expired" holds "expired", so the order matters.
+        // "semi-expired" contains "expired", so the order matters.
         if words.contains("semi-expired") {
             Some(Absence::AboutToExpire)
         } else if words.contains("unconfirmed") {
@@ -122,8 +122,8 @@ impl RpcError {
         }
     }
 
-    /// Whether the words are those of Electrum-NMC, which has an absence
-    /// only on the word of the servers it asked.
+    /// Whether the message is Electrum-NMC's, which only repeats what the servers
+    /// said that it asked.
     pub fn is_hearsay(&self) -> bool {
         self.own_words()
             .to_ascii_lowercase()

@@ -1,4 +1,4 @@
-//! Trying a node out, step by step.
+//! `ncprop279 check` for a node, step by step.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -16,11 +16,11 @@ use crate::source::Bounds;
 use crate::source::diagnosis::{Finding, Health, proxy_trouble};
 use crate::text::clip;
 
-/// A name to try the call with. Namecoin Core looks it up in its own copy of
+/// The name that a check asks for. Namecoin Core looks it up in its own copy of
 /// the chain; Electrum-NMC refuses Core's call before it asks any server.
 const HARMLESS: &str = "d/ncprop279-check";
 
-/// Stands for a version that the node does not tell, or not yet.
+/// Shown in place of a version that the node does not report, or not yet.
 const UNKNOWN: &str = "of unknown version";
 
 #[derive(Deserialize)]
@@ -41,7 +41,7 @@ struct ChainInfo {
     initialblockdownload: bool,
 }
 
-/// Tries the node out. Later steps are left out after one that fails for good.
+/// Tries the node out, and stops at a step without which no other can work.
 pub fn check(source: &Node, bounds: &Bounds) -> Vec<Finding> {
     if let Some(proxy) = &source.settings.proxy
         && let Some(obstacle) = proxy_trouble(proxy, bounds)
@@ -57,7 +57,7 @@ pub fn check(source: &Node, bounds: &Bounds) -> Vec<Finding> {
     found
 }
 
-/// How names are looked up, as far as it comes to that.
+/// How names are looked up, if the steps get so far.
 fn steps(source: &Node, bounds: &Bounds, found: &mut Vec<Finding>) -> Option<String> {
     let key = NameKey::new(HARMLESS)?;
     let setting = source.settings.dialect;
@@ -231,7 +231,7 @@ fn core(
     format!("in Namecoin Core {version} at {address}{newest}")
 }
 
-/// Up to where a node's chain goes, for the result.
+/// The newest block of a node, for the result.
 fn newest(height: i64) -> String {
     format!(", whose newest block is {height}")
 }

@@ -1,4 +1,4 @@
-//! What we prove ourselves with: a password, or the node's cookie file.
+//! The credentials for a node: a password, or the node's cookie file.
 
 use std::fmt;
 use std::io::Read;
@@ -13,13 +13,13 @@ use crate::platform;
 use crate::snapshot::{FailureKind, FetchFailure};
 
 /// The longest `user:password` that is sent, in bytes. In base64 it fits into
-/// the 8 KiB of headers that Namecoin Core takes.
+/// the 8 KiB of headers that Namecoin Core accepts.
 const MAX_SECRET: usize = 4 << 10;
 
 /// The longest cookie file that is read, in bytes.
 const MAX_COOKIE: u64 = MAX_SECRET as u64;
 
-/// A user name and password, and the header they make. `Debug` shows none.
+/// A user name and a password, and their header. `Debug` shows none of them.
 pub(super) struct Secret {
     user: String,
     password: String,
@@ -34,7 +34,7 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
-    /// `None` if it is too long to be sent.
+    /// `None` if they are too long to be sent.
     fn new(user: &str, password: &str) -> Option<Self> {
         let pair = format!("{user}:{password}");
         if pair.len() > MAX_SECRET {
@@ -56,7 +56,7 @@ impl Secret {
         self.header.clone()
     }
 
-    /// Everything of it that must not be shown.
+    /// Every form of them, none of which may be shown.
     pub fn texts(&self) -> [&str; 3] {
         [&self.user, &self.password, &self.token]
     }
@@ -66,11 +66,11 @@ impl Secret {
     }
 }
 
-/// Keeps the credentials, and reads the cookie file when it is needed.
+/// Holds the credentials, and reads the cookie file when necessary.
 #[derive(Debug)]
 pub(super) struct Keyring {
     setting: Credentials,
-    /// What was read or given. Locked for copying only, never while reading.
+    /// What was read or configured. Locked only for copying, never while reading.
     known: Mutex<Option<Arc<Secret>>>,
 }
 
@@ -90,7 +90,7 @@ impl Keyring {
     /// The credentials to use, read now if this is the first time.
     ///
     /// # Errors
-    /// The cookie file cannot be read, or there is no path to look at.
+    /// The cookie file cannot be read, or nothing says where it is.
     pub fn current(&self) -> Result<Arc<Secret>, FetchFailure> {
         let known = self
             .known
@@ -103,8 +103,8 @@ impl Keyring {
         }
     }
 
-    /// Reads the cookie file again after the node refused `refused`; `None`
-    /// if nothing came of it that would be worth another attempt.
+    /// Reads the cookie file again after the node refused `refused`; `None` if
+    /// that gives no other credentials to try.
     pub fn renewed(&self, refused: &Secret) -> Option<Arc<Secret>> {
         if matches!(self.setting, Credentials::Password { .. }) {
             return None;
@@ -112,7 +112,7 @@ impl Keyring {
         self.read().ok().filter(|read| !read.is_same(refused))
     }
 
-    /// What a person can do about refused credentials.
+    /// What a user can do about refused credentials.
     pub fn advice(&self) -> &'static str {
         match self.setting {
             Credentials::Password { .. } => "check --rpc-user and its password",
@@ -132,7 +132,7 @@ impl Keyring {
                     "there is no home directory to look for the node's cookie file in: set --rpc-cookie or --rpc-user",
                 ));
             }
-            // Only a user name and password that are too long come here.
+            // Only if the user name and password are too long.
             Credentials::Password { .. } => {
                 return Err(FetchFailure::new(
                     FailureKind::Credentials,

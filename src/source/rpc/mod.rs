@@ -1,9 +1,9 @@
 //! Values from a node's JSON-RPC interface.
 //!
 //! Namecoin Core, Electrum-NMC and ConsensusJ-Namecoin all have the method
-//! `name_show`, in three dialects. The isolation id goes along as the option
-//! `streamID`, by which Electrum-NMC 4.0 chooses the server connection that
-//! it asks on; other nodes ignore it.
+//! `name_show`, in three dialects. Its option `streamID` carries the isolation
+//! id. Electrum-NMC 4.0 chooses its server connection by it; other nodes ignore
+//! it.
 
 mod check;
 mod connections;
@@ -37,15 +37,15 @@ use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
 
 /// A node that is asked with `name_show` over HTTP.
 ///
-/// Once its dialect is known a fetch is one HTTP request. Besides, a kept
-/// connection that was closed is replaced, a cookie that changed is read
-/// again, and an Electrum-NMC node that says a name cannot be used is asked
-/// at most once a minute whether it has caught up (`getinfo`).
+/// Once its dialect is known, a fetch is one HTTP request. There are more if a
+/// kept connection was closed, if the cookie has changed, and if an Electrum-NMC
+/// node reports that a name cannot be used: then `getinfo` asks, at most once a
+/// minute, whether the node has caught up.
 ///
-/// Connections are kept. On the loopback interface they are shared by all
-/// isolation ids: a node that keeps its users apart does so by `streamID`.
-/// Through a proxy each isolation id has its own, and so have questions about
-/// the node itself.
+/// Connections are kept. All isolation ids share those to a node that is reached
+/// directly: a node that keeps its users apart does so by `streamID`. Through a
+/// proxy, each isolation id has connections of its own, and so have questions
+/// about the node itself.
 pub struct RpcSource(Arc<Node>);
 
 /// The node, and what is known of it.
@@ -54,8 +54,8 @@ struct Node {
     keyring: Keyring,
     dialect: DialectMemory,
     info: InfoCache<NodeInfo>,
-    /// Whether it was looked into that the node honours isolation ids.
-    looked: AtomicBool,
+    /// Whether the log already says if the node honours isolation ids.
+    is_isolation_reported: AtomicBool,
     log: Log,
     settings: RpcSettings,
 }
@@ -69,14 +69,14 @@ impl fmt::Debug for RpcSource {
     }
 }
 
-/// What is said of a Namecoin Core from before the options of `name_show`, and
-/// what to do. It looks names up in its own chain, so that asking it without the
-/// isolation id links nothing outside the machine.
+/// What messages say of a Namecoin Core older than the options of `name_show`,
+/// and what to do. It looks names up in its own chain, so that a request without
+/// the isolation id links nothing outside the machine.
 const TOO_OLD: &str = "is too old for isolation ids";
 const NEWER: &str = "use a newer Namecoin Core, or --rpc-dialect consensusj, which asks without \
                      them: a Namecoin Core needs no network for a lookup";
 
-/// What became of asking in one dialect.
+/// The outcome of asking in one dialect.
 enum Asked {
     /// The node knows.
     Fetched(Fetched),
@@ -84,7 +84,7 @@ enum Asked {
     Refused,
 }
 
-/// One question, for what is said about it when it fails.
+/// One question, with what messages about its failure must not show.
 struct Question<'a> {
     isolation: &'a IsolationId,
     key: &'a NameKey,
@@ -92,15 +92,15 @@ struct Question<'a> {
 }
 
 impl RpcSource {
-    /// Prepares; nothing is connected, looked up or read before the first
-    /// fetch. `log` hears, once, whether an Electrum-NMC node isolates.
+    /// Prepares; nothing is connected, resolved or read before the first fetch.
+    /// `log` gets one line that says whether an Electrum-NMC node isolates.
     pub fn new(settings: &RpcSettings, log: Log) -> Self {
         Self(Arc::new(Node {
             http: Http::new(&settings.address, settings.proxy.as_ref()),
             keyring: Keyring::new(&settings.credentials),
             dialect: DialectMemory::new(settings.dialect),
             info: InfoCache::default(),
-            looked: AtomicBool::new(false),
+            is_isolation_reported: AtomicBool::new(false),
             log,
             settings: settings.clone(),
         }))
@@ -115,7 +115,7 @@ impl Node {
         self.take(&answer, dialect, question, &secret)
     }
 
-    /// Says what an answer means.
+    /// Interprets an answer.
     fn take(
         &self,
         answer: &HttpReply,
@@ -149,8 +149,8 @@ impl Node {
                 return Ok((renewed, answer));
             }
         }
-        // Electrum-NMC answers so to wrong credentials; Namecoin Core to what
-        // is not permitted with right ones.
+        // Electrum-NMC sends this for wrong credentials, Namecoin Core for what
+        // its configuration forbids.
         let or = match answer.status {
             403 => "; or does its configuration not permit this (rpcallowip, rpcwhitelist)?",
             _ => "",
@@ -162,7 +162,7 @@ impl Node {
         ))
     }
 
-    /// Takes an answer apart, or says what its HTTP status means.
+    /// Parses an answer, or says what its HTTP status means.
     fn parse<'a>(&self, answer: &'a HttpReply) -> Result<Reply<'a>, FetchFailure> {
         let status = answer.status;
         let (kind, what) = match (Reply::parse(&answer.body), status) {
@@ -237,7 +237,7 @@ impl Node {
                 FailureKind::NotReady,
                 format_args!("is not ready: {message}"),
             ),
-            // These are in our words, and so they can be logged.
+            // These contain only our words, so they can be logged.
             NodeState::NoSuchMethod => self.failure(
                 FailureKind::Unsuitable,
                 "knows no names: is it a Namecoin node?",
@@ -256,14 +256,14 @@ impl Node {
         })
     }
 
-    /// What the node says of itself, asked at most once a minute and without
-    /// an isolation id.
+    /// What the node says of itself. It is asked at most once a minute, without an
+    /// isolation id.
     fn info(&self, bounds: &Bounds) -> Result<NodeInfo, FetchFailure> {
         self.info.info(bounds, || {
             let (_, answer) = self.call(&protocol::getinfo(), &Purpose::Node, bounds)?;
             match Reply::parse(&answer.body) {
                 Some(reply) => Ok(NodeInfo::of(&reply)),
-                // Passing trouble is no answer; anything else means that
+                // Temporary trouble is no answer; anything else means that
                 // the node has no such method.
                 None if answer.status == 503 => self.parse(&answer).map(|_| NodeInfo::default()),
                 None => Ok(NodeInfo::default()),
@@ -271,13 +271,14 @@ impl Node {
         })
     }
 
-    /// Says once whether an Electrum-NMC node isolates. Finding out takes a thread of its own: the value that was just found does not wait.
-    fn say_once(node: &Arc<Self>, bounds: &Bounds) {
-        if node.looked.swap(true, Ordering::Relaxed) {
+    /// Logs once whether an Electrum-NMC node isolates. A thread of its own finds
+    /// out, because the value that was just fetched does not wait for it.
+    fn report_isolation(node: &Arc<Self>, bounds: &Bounds) {
+        if node.is_isolation_reported.swap(true, Ordering::Relaxed) {
             return;
         }
         let looker = Arc::clone(node);
-        // The fetch's own flag is set as soon as it has ended.
+        // The fetch's own flag is set as soon as the fetch has ended.
         let bounds = Bounds {
             due: bounds.due,
             deadline: bounds.deadline,
@@ -294,13 +295,13 @@ impl Node {
                     let remedy = other.remedy();
                     looker.log.warn(format_args!("{text}; {remedy}"));
                 }
-                // Asked again with the next name.
-                Err(_) => looker.looked.store(false, Ordering::Relaxed),
+                // The next fetch tries again.
+                Err(_) => looker.is_isolation_reported.store(false, Ordering::Relaxed),
             }
         };
         let spawned = platform::thread("look").spawn(look);
         if spawned.is_err() {
-            node.looked.store(false, Ordering::Relaxed);
+            node.is_isolation_reported.store(false, Ordering::Relaxed);
         }
     }
 
@@ -357,7 +358,7 @@ impl Node {
         match asked {
             Asked::Fetched(fetched) => {
                 if dialect == Dialect::ElectrumNmc {
-                    Self::say_once(self, bounds);
+                    Self::report_isolation(self, bounds);
                 }
                 Ok(fetched)
             }
@@ -391,7 +392,7 @@ fn refuses_credentials(answer: &HttpReply) -> bool {
     matches!(answer.status, 401 | 403)
 }
 
-/// A node's message without anything of the question or the credentials.
+/// A node's message, without anything of the question or the credentials.
 fn shown(error: &RpcError, question: &Question<'_>, secret: &Secret) -> String {
     let name = question.key.as_str();
     let hex = HEXLOWER.encode(name.as_bytes());

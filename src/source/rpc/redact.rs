@@ -1,4 +1,4 @@
-//! Words of a node made fit to be shown.
+//! A node's messages without secrets, so that they can be shown.
 
 /// The longest text of a node that is shown, in characters.
 const MAX_SHOWN: usize = 200;
@@ -7,27 +7,27 @@ const MAX_SHOWN: usize = 200;
 /// shown at all.
 const MAX_SEARCHED: usize = 16 << 10;
 
-/// What stands where a secret stood.
+/// Replaces a secret.
 const REDACTED: &str = "[...]";
 
-/// What stands for a message that cannot be shown.
+/// Replaces a message that cannot be shown.
 const WITHHELD: &str = "(message withheld)";
 
-/// Secrets shorter than this, in bytes, are looked for as whole words: any
-/// text holds the letter "a".
+/// Secrets shorter than this, in bytes, count only as whole words: every text
+/// contains the letter "a".
 const WORD: usize = 4;
 
-/// Makes `message` printable ASCII on one line, at most [`MAX_SHOWN`]
-/// characters, with every one of `secrets` taken out in whatever case.
+/// Turns `message` into one line of printable ASCII, at most [`MAX_SHOWN`]
+/// characters, and removes each of `secrets`, in any case.
 ///
-/// A message that repeats a secret with backslashes put in between, which is
-/// how nodes quote, is withheld altogether.
+/// A message that repeats a secret with backslashes in it, which is how nodes
+/// quote, is withheld altogether.
 pub(super) fn show(message: &str, secrets: &[&str]) -> String {
     if message.len() > MAX_SEARCHED {
         return WITHHELD.into();
     }
     let mut secrets: Vec<&str> = secrets.iter().copied().filter(|s| !s.is_empty()).collect();
-    // A secret may hold another one: the longest must go first.
+    // A secret may contain another one: the longest must go first.
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     let mut text = message.to_owned();
     for secret in &secrets {
@@ -46,7 +46,7 @@ pub(super) fn show(message: &str, secrets: &[&str]) -> String {
 }
 
 fn without(text: &str, secret: &str) -> String {
-    // Lower case in ASCII keeps every byte in its place.
+    // Lower case in ASCII leaves every byte in its place.
     let lower = text.to_ascii_lowercase();
     let mut kept = String::with_capacity(text.len());
     let mut done = 0;
@@ -59,7 +59,7 @@ fn without(text: &str, secret: &str) -> String {
     kept
 }
 
-/// Where `secret` begins in `text`; short ones count as whole words only.
+/// Where `secret` begins in `text`; short ones count only as whole words.
 fn places<'a>(text: &'a str, secret: &'a str) -> impl Iterator<Item = usize> + 'a {
     let is_letter = |c: char| c.is_ascii_alphanumeric();
     text.match_indices(secret)

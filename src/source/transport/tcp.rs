@@ -132,3 +132,57 @@ pub fn is_quiet(mut tcp: &TcpStream) -> bool {
     tcp.set_nonblocking(false).is_ok()
         && came.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::source::Cancel;
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (ours, listener.accept().unwrap().0)
+    }
+
+    /// What was sent arrives a moment later, also on the loopback interface.
+    fn becomes_unusable(ours: &TcpStream) -> bool {
+        (0..500).any(|_| {
+            thread::sleep(Duration::from_millis(10));
+            !is_quiet(ours)
+        })
+    }
+
+    #[test]
+    fn an_idle_connection_is_quiet_until_the_other_side_speaks_or_closes() {
+        let (ours, mut theirs) = pair();
+        assert!(is_quiet(&ours));
+        theirs.write_all(b"x").unwrap();
+        assert!(becomes_unusable(&ours));
+        let (ours, theirs) = pair();
+        assert!(is_quiet(&ours));
+        drop(theirs);
+        assert!(becomes_unusable(&ours));
+    }
+
+    #[test]
+    fn reading_ends_at_the_deadline_and_when_cancelled() {
+        let (ours, _theirs) = pair();
+        let cancel = Cancel::new();
+        let begun = Instant::now();
+        let read = |time: Duration| {
+            let deadline = begun + time;
+            let cancel = &cancel;
+            let until = Until { deadline, cancel };
+            Bounded { tcp: &ours, until }.read(&mut [0]).unwrap_err()
+        };
+        assert_eq!(read(Duration::from_millis(250)).kind(), ErrorKind::TimedOut);
+        assert!(begun.elapsed() >= Duration::from_millis(250));
+        cancel.set();
+        assert_eq!(read(Duration::from_secs(600)).kind(), ErrorKind::TimedOut);
+        assert!(begun.elapsed() < Duration::from_secs(60));
+    }
+}

@@ -29,12 +29,12 @@ use crate::source::transport::stream::Stream;
 use crate::source::transport::tls::{self, Shown, Tls};
 use crate::source::transport::{self, OpenError, StreamError, Until, lock};
 
-/// The memory that long lines may take in the whole process, in bytes: so
-/// much on connections for lookups, and as much on those for headers.
+/// The memory for long lines in the whole process, in bytes: this much on
+/// connections for lookups, and as much again on those for headers.
 const LINE_BUDGET: usize = 64 << 20;
 
-/// The first request on each connection. The client's name is the same for
-/// everybody and without a version, so it tells the server nothing.
+/// The first request on each connection. Everybody sends the same client name,
+/// without a version, so it reveals nothing to the server.
 const GREETING: &str = r#"["ncprop279",["1.4","1.4.3"]]"#;
 
 /// Opens connections, each through the proxy if there is one.
@@ -49,7 +49,7 @@ pub struct Dialer {
 /// What the connections of one purpose share.
 struct Shared {
     budget: Arc<Budget>,
-    /// Bytes that came in, over connections that have ended too.
+    /// Bytes received, also on connections that have ended.
     received: Arc<AtomicU64>,
 }
 
@@ -63,7 +63,7 @@ impl Shared {
 }
 
 impl Dialer {
-    /// Prepares; nothing is connected. One dialer serves the process, as its
+    /// Prepares; nothing is connected. The process needs only one dialer, whose
     /// connections share the memory for long lines.
     pub fn new(proxy: Option<NodeAddress>, pins: Arc<Pins>) -> Self {
         let authorities = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
@@ -85,11 +85,12 @@ impl Dialer {
         }
     }
 
-    /// Connects to a server, agrees on TLS if it speaks that, and greets it.
+    /// Connects to a server, begins TLS if the server uses it, and sends the first
+    /// request.
     ///
     /// # Errors
-    /// See [`DialError`]. All of it ends at `deadline` at the latest, however
-    /// slowly proxy and server speak.
+    /// See [`DialError`]. This ends at `deadline` at the latest, however slow proxy
+    /// and server are.
     pub fn dial(
         &self,
         server: &Server,
@@ -118,18 +119,18 @@ impl Dialer {
                 self.pins.sight(&server.address, key, is_kept);
             }
             (Proof::Authority, Purpose::Headers) => self.pins.vouch(&server.address),
-            // An id's connections change nothing for other ids.
+            // Connections of one isolation id change nothing for others.
             _ => {}
         }
         Ok(link.into_connection(server.clone(), protocol))
     }
 
-    /// The bytes that have come in on connections for headers.
+    /// The bytes received on all connections for headers.
     pub fn headers_received(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.headers.received)
     }
 
-    /// Whether a server can prove who it is, as far as is known.
+    /// Whether a server can prove who it is, as far as this dialer knows.
     pub fn trusts(&self, server: &Server) -> bool {
         !server.is_tls
             || server.address.is_onion()
@@ -137,7 +138,7 @@ impl Dialer {
             || self.pins.is_known(&server.address)
     }
 
-    /// Agrees on TLS with a server, if that can prove who it is.
+    /// Begins TLS with a server, provided that it proves who it is.
     fn agree(
         &self,
         tcp: &TcpStream,
@@ -171,7 +172,7 @@ impl Dialer {
         }
     }
 
-    /// What it means that there is no connection.
+    /// Says in terms of the server why there is no connection.
     fn unopened(&self, error: OpenError, server: &Server, until: Until<'_>) -> DialError {
         let server = server.address.to_string();
         if let Some(error) = DialError::of_time(&server, until) {
@@ -198,7 +199,7 @@ impl Dialer {
     }
 }
 
-/// Sends the first request and takes the version from its reply.
+/// Sends the first request and reads the version from its reply.
 fn greet(link: &Link, server: &Server, until: Until<'_>) -> Result<Protocol, DialError> {
     let address = server.address.to_string();
     let reply = match link.call(Request::new("server.version", GREETING), until) {
@@ -238,11 +239,11 @@ enum Proof {
     Known,
     /// An authority vouches for it.
     Authority,
-    /// Not yet: its key is to be noted.
+    /// Not yet: its key must be noted.
     New(KeyHash),
 }
 
-/// How a server is to prove who it is.
+/// How a server must prove who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rule {
     /// The address of an onion service is its key.
@@ -253,7 +254,7 @@ enum Rule {
         pinned: Option<KeyHash>,
         listed: Option<Identity>,
     },
-    /// By an authority; else any key is taken and noted.
+    /// By an authority; otherwise any key is accepted and noted.
     Learn,
     /// By an authority.
     Authority,
@@ -294,7 +295,7 @@ impl Rule {
     }
 }
 
-/// What became of a certificate.
+/// The judgement on a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Good(Proof),
@@ -313,13 +314,13 @@ pub enum DialError {
         /// What went wrong.
         why: String,
     },
-    /// What answers at the proxy's address is none.
+    /// What answers at the proxy's address is not a proxy.
     #[error("what answers at {proxy} does not speak SOCKS5: is it Tor's SOCKS port?")]
     NoProxy {
         /// The proxy's address.
         proxy: String,
     },
-    /// The proxy does not take a user name and a password.
+    /// The proxy does not accept a user name and a password.
     #[error("the proxy at {proxy} refuses credentials, without which it cannot isolate")]
     ProxyRefuses {
         /// The proxy's address.
@@ -349,7 +350,7 @@ pub enum DialError {
         /// The server's address.
         server: String,
     },
-    /// The server shows another key than the pinned one.
+    /// The server shows a key other than the pinned one.
     #[error(
         "the server at {server} shows another key than the pinned one: somebody may be in between; \
          if its operator changed the key, delete the server's line in the file pins of the state directory"
@@ -358,7 +359,7 @@ pub enum DialError {
         /// The server's address.
         server: String,
     },
-    /// The server shows another key or certificate than the bundled list has.
+    /// The server shows a key or certificate that differs from the bundled list.
     #[error(
         "the server at {server} shows another certificate than the one in the bundled list: \
          somebody may be in between; if its operator changed it, a newer version of this \
@@ -368,7 +369,7 @@ pub enum DialError {
         /// The server's address.
         server: String,
     },
-    /// The server says something else than the Electrum protocol.
+    /// The server does not speak the Electrum protocol.
     #[error("the server at {server} does not speak the Electrum protocol")]
     NotElectrum {
         /// The server's address.
@@ -380,7 +381,7 @@ pub enum DialError {
         /// The server's address.
         server: String,
     },
-    /// The time was up.
+    /// The time is up.
     #[error("there was no connection to the server at {server} in time")]
     TimedOut {
         /// The server's address.
@@ -398,8 +399,7 @@ pub enum DialError {
 }
 
 impl DialError {
-    /// Whether it says something of the server: neither the proxy nor this
-    /// program was the reason.
+    /// Whether the server is to blame, rather than the proxy or this program.
     pub fn is_of_server(&self) -> bool {
         !matches!(
             self,
@@ -411,7 +411,7 @@ impl DialError {
         )
     }
 
-    /// What an error on the way to the server means.
+    /// The error if the connection to the server was lost.
     fn lost(error: &io::Error, server: String, until: Until<'_>) -> Self {
         Self::of_time(&server, until).unwrap_or_else(|| {
             // Only the kind is shown: the text may come from anywhere.

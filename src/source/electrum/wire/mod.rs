@@ -1,14 +1,12 @@
 //! The connection to an Electrum server.
 //!
 //! The protocol is JSON-RPC 2.0, one object a line, over TCP or TLS. A
-//! [`Dialer`] opens connections, each through the proxy with credentials of
-//! its own, so that Tor gives each a circuit of its own, and each with a TLS
-//! session that nothing links to another. A [`Connection`] is used by several
-//! threads at once: requests are pipelined, and whoever waits for a reply reads
-//! the replies of the others too.
+//! [`Dialer`] opens connections with [`transport`](crate::source::transport).
+//! Several threads use a [`Connection`] at once: requests are pipelined, and a
+//! thread that waits for a reply reads the replies of the others too.
 //!
-//! Nothing here believes a server. Lines, waiting times and memory are bounded,
-//! and whatever breaks the protocol ends that connection and nothing else.
+//! Nothing here trusts a server. Lines, waiting times and memory are bounded,
+//! and what breaks the protocol ends that connection and nothing else.
 
 mod calls;
 mod connection;
@@ -24,22 +22,22 @@ pub use self::dial::{DialError, Dialer};
 pub use self::message::{Reply, ServerError};
 pub use crate::source::transport::tls::KeyHash;
 
-/// The method whose notifications are kept: new tips of the chain.
+/// The only method whose notifications are kept: new tips of the chain.
 pub const HEADERS_SUBSCRIBE: &str = "blockchain.headers.subscribe";
 
-/// What a connection is for, which decides how much is read and whether an
-/// unknown certificate may be taken.
+/// What a connection is for. This decides how long a line may be and whether an
+/// unknown certificate is acceptable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Headers and the upkeep of the list of servers, on nobody's behalf.
+    /// Headers and other servers' addresses, for no isolation id.
     Headers,
-    /// Names, on behalf of one isolation id.
+    /// Names, for one isolation id.
     Lookups,
 }
 
 impl Purpose {
-    /// The longest line that is read, in bytes with its end. Servers send up
-    /// to 10 MB; a lookup never needs as much.
+    /// The longest line that is read, in bytes with its end. Servers send up to
+    /// 10 MB; a lookup never needs that much.
     const fn max_line(self) -> usize {
         match self {
             Self::Headers => 10 << 20,
