@@ -156,15 +156,16 @@ fn only_servers_whose_keys_are_known_are_drawn_for_lookups() {
     for (host, server) in HOSTS.into_iter().zip(&world.servers) {
         let connections = server.connections();
         let is_header = |one: &Connection| one.methods().contains(&"server.features");
+        // One for headers may be cut short, as enough others have answered.
+        let is_cut_short = |one: &Connection| one.closed && one.requests.len() <= 1;
         let other = connections
             .iter()
-            .position(|one| !one.requests.is_empty() && !is_header(one));
+            .position(|one| !one.requests.is_empty() && !is_header(one) && !is_cut_short(one));
         if let Some(other) = other {
             used += 1;
             let headers = connections[..other].iter().filter(|one| is_header(one));
             assert!(headers.count() >= 2, "{host}: {connections:#?}");
         }
-        // One for headers may be cut short, as enough others have answered.
         let refused = |one: &&Connection| one.closed && one.requests.is_empty();
         let refused = connections.iter().filter(refused).count();
         assert!(refused <= 1, "{connections:#?}");
