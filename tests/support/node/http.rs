@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 pub struct Request {
     pub path: String,
-    /// The header, with its names in lower case.
+    /// The first line and the header, with its names in lower case.
     pub head: String,
     /// User and password of Basic authentication, decoded.
     pub authorization: Option<String>,
@@ -25,7 +25,7 @@ pub fn read(reader: &mut impl BufRead) -> Option<Request> {
     }
     let mut request = Request {
         path: path.to_owned(),
-        head: String::new(),
+        head: format!("{line}\r\n"),
         authorization: None,
         close: version == "HTTP/1.0",
         body: Vec::new(),
