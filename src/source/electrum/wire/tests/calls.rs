@@ -30,9 +30,9 @@ fn requests_are_pipelined_and_replies_come_in_any_order() {
         guest.hear_out()
     });
     let connection = connect(&peer);
-    let tickets = connection.send(&requests(5)).unwrap();
-    for (number, ticket) in tickets.into_iter().enumerate() {
-        assert_eq!(receive(&connection, ticket).unwrap(), format!("[{number}]"));
+    let sent = connection.send(&requests(5)).unwrap();
+    for (number, sent) in sent.into_iter().enumerate() {
+        assert_eq!(receive(&connection, sent).unwrap(), format!("[{number}]"));
     }
 }
 
@@ -102,8 +102,8 @@ fn whoever_reads_hands_over_when_its_time_is_up() {
         guest.hear_out()
     });
     let connection = connect(&peer);
-    let mut tickets = connection.send(&requests(2)).unwrap();
-    let (second, first) = (tickets.pop().unwrap(), tickets.pop().unwrap());
+    let mut sent = connection.send(&requests(2)).unwrap();
+    let (second, first) = (sent.pop().unwrap(), sent.pop().unwrap());
     let both = Barrier::new(2);
     thread::scope(|scope| {
         let waiting = scope.spawn(|| {
@@ -138,10 +138,10 @@ fn a_time_out_tells_whether_anything_came() {
         guest.hear_out()
     });
     let connection = connect(&peer);
-    let ticket = connection.send(&requests(1)).unwrap().remove(0);
+    let sent = connection.send(&requests(1)).unwrap().remove(0);
     was_said.recv_timeout(PATIENCE).unwrap();
     let deadline = Instant::now() + Duration::from_millis(200);
-    let error = connection.receive(ticket, deadline, &Cancel::new());
+    let error = connection.receive(sent, deadline, &Cancel::new());
     assert_eq!(error.unwrap_err(), CallError::TimedOut { is_silent: false });
     assert_eq!(
         result(call(&connection).unwrap()),
@@ -166,8 +166,8 @@ fn a_flag_ends_the_waiting_and_not_the_connection() {
     let cancel = Cancel::new();
     thread::scope(|scope| {
         // One of the two reads, the other waits for it.
-        let ticket = connection.send(&requests(1)).unwrap().remove(0);
-        let receiving = scope.spawn(|| connection.receive(ticket, soon(), &cancel).unwrap_err());
+        let sent = connection.send(&requests(1)).unwrap().remove(0);
+        let receiving = scope.spawn(|| connection.receive(sent, soon(), &cancel).unwrap_err());
         let second = connection.send(&requests(1)).unwrap().remove(0);
         let waiting = scope.spawn(|| connection.receive(second, soon(), &cancel).unwrap_err());
         was_heard.recv_timeout(PATIENCE).unwrap();
@@ -179,7 +179,7 @@ fn a_flag_ends_the_waiting_and_not_the_connection() {
 }
 
 #[test]
-fn dropped_tickets_leave_nothing_behind() {
+fn dropped_requests_leave_nothing_behind() {
     let peer = Peer::start(|guest| {
         guest.greet()?;
         let heard = [guest.hear()?, guest.hear()?, guest.hear()?];
@@ -192,10 +192,10 @@ fn dropped_tickets_leave_nothing_behind() {
         guest.hear_out()
     });
     let connection = connect(&peer);
-    let mut tickets = connection.send(&requests(3)).unwrap();
+    let mut sent = connection.send(&requests(3)).unwrap();
     // One before its reply comes, one after.
-    let (third, second) = (tickets.pop().unwrap(), tickets.pop().unwrap());
-    drop(tickets);
+    let (third, second) = (sent.pop().unwrap(), sent.pop().unwrap());
+    drop(sent);
     assert_eq!(receive(&connection, third).unwrap(), "[2]");
     drop(second);
     assert_eq!(
@@ -205,12 +205,12 @@ fn dropped_tickets_leave_nothing_behind() {
 }
 
 #[test]
-fn a_ticket_is_good_on_its_own_connection_only() {
+fn a_request_is_good_on_its_own_connection_only() {
     let peer = Peer::echo(None);
     let (one, other) = (connect(&peer), connect(&peer));
-    let ticket = one.send(&requests(1)).unwrap().remove(0);
+    let sent = one.send(&requests(1)).unwrap().remove(0);
     other.send(&requests(1)).unwrap();
-    assert_eq!(receive(&other, ticket), Err(CallError::Foreign));
+    assert_eq!(receive(&other, sent), Err(CallError::Foreign));
     assert!(one.is_alive() && other.is_alive());
 }
 
@@ -309,9 +309,9 @@ fn whoever_writes_does_not_wait_for_whoever_reads() {
         let connection = direct()
             .dial(&target, Purpose::Headers, soon(), &Cancel::new())
             .unwrap();
-        let ticket = connection.send(&requests(1)).unwrap().remove(0);
+        let sent = connection.send(&requests(1)).unwrap().remove(0);
         thread::scope(|scope| {
-            let reading = scope.spawn(|| receive(&connection, ticket));
+            let reading = scope.spawn(|| receive(&connection, sent));
             assert_eq!(result(call(&connection).unwrap()), "[0]");
             assert_eq!(reading.join().unwrap().unwrap(), "[0]");
         });

@@ -35,9 +35,9 @@ fn listen(
 
 /// Sends bytes one by one, so slowly that all of them take far longer than
 /// any of these tests may.
-fn drip(stream: &mut impl Write, octets: impl IntoIterator<Item = u8>) -> io::Result<()> {
-    for octet in octets {
-        stream.write_all(&[octet])?;
+fn drip(stream: &mut impl Write, bytes: impl IntoIterator<Item = u8>) -> io::Result<()> {
+    for byte in bytes {
+        stream.write_all(&[byte])?;
         stream.flush()?;
         thread::sleep(Duration::from_millis(100));
     }

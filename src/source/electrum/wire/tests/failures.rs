@@ -18,8 +18,8 @@ fn what_breaks_the_protocol_ends_the_connection_for_all() {
         b"\n",
         deep.as_bytes(),
     ];
-    for octets in cases {
-        let peer = saying(octets.to_vec());
+    for bytes in cases {
+        let peer = saying(bytes.to_vec());
         let connection = connect(&peer);
         let errors: Vec<_> = thread::scope(|scope| {
             let threads: Vec<_> = (0..3)
@@ -73,8 +73,8 @@ fn replies_that_came_before_the_end_are_not_lost() {
         guest.say(answer_to(&first) + &answer_to(&second) + "junk\n")
     });
     let connection = connect(&peer);
-    let mut tickets = connection.send(&requests(2)).unwrap();
-    let (second, first) = (tickets.pop().unwrap(), tickets.pop().unwrap());
+    let mut sent = connection.send(&requests(2)).unwrap();
+    let (second, first) = (sent.pop().unwrap(), sent.pop().unwrap());
     assert_eq!(receive(&connection, second).unwrap(), "[1]");
     assert_eq!(receive(&connection, first).unwrap(), "[0]");
     assert!(call(&connection).is_err());
@@ -145,9 +145,9 @@ fn nothing_that_was_asked_or_answered_shows_in_messages() {
     );
     let request = || Request::new("x", format!("[\"{secret}\"]"));
     let connection = connect(&refusing);
-    let ticket = connection.send(&[request()]).unwrap().remove(0);
-    shown(&[format!("{ticket:?} {:?} {connection:?}", request())]);
-    let reply = connection.receive(ticket, soon(), &Cancel::new()).unwrap();
+    let sent = connection.send(&[request()]).unwrap().remove(0);
+    shown(&[format!("{sent:?} {:?} {connection:?}", request())]);
+    let reply = connection.receive(sent, soon(), &Cancel::new()).unwrap();
     shown(&[format!("{reply:?}")]);
     let Reply::Error(error) = reply else {
         panic!("{reply:?}");
@@ -218,9 +218,9 @@ fn headers_have_memory_of_their_own() {
     let hoards: Vec<_> = (0..20)
         .map(|_| {
             let connection = dial(&hoarding, Purpose::Lookups);
-            let tickets = connection.send(&requests(1)).unwrap();
+            let sent = connection.send(&requests(1)).unwrap();
             while connection.drain().is_ok() && connection.received() < 3 << 20 {}
-            (connection, tickets)
+            (connection, sent)
         })
         .collect();
     assert!(hoards.iter().any(|(connection, _)| !connection.is_alive()));

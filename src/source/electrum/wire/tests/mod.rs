@@ -91,9 +91,9 @@ fn requests(count: usize) -> Vec<Request> {
     (0..count).map(request).collect()
 }
 
-fn receive(connection: &Connection, ticket: SentRequest) -> Result<String, CallError> {
+fn receive(connection: &Connection, request: SentRequest) -> Result<String, CallError> {
     connection
-        .receive(ticket, soon(), &Cancel::new())
+        .receive(request, soon(), &Cancel::new())
         .map(result)
 }
 
@@ -102,11 +102,11 @@ fn call(connection: &Connection) -> Result<Reply, CallError> {
 }
 
 /// A server that says one thing to the second request and then listens.
-fn saying(octets: Vec<u8>) -> Peer {
+fn saying(bytes: Vec<u8>) -> Peer {
     Peer::start(move |guest| {
         guest.greet()?;
         guest.hear()?;
-        guest.say(&octets)?;
+        guest.say(&bytes)?;
         guest.hear_out()
     })
 }

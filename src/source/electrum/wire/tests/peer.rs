@@ -8,12 +8,12 @@ use std::thread;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
-trait Octets: Read + Write + Send {}
-impl<T: Read + Write + Send> Octets for T {}
+trait Bytes: Read + Write + Send {}
+impl<T: Read + Write + Send> Bytes for T {}
 
 /// One connection, as the server sees it.
 pub struct Guest {
-    stream: Box<dyn Octets>,
+    stream: Box<dyn Bytes>,
     unread: Vec<u8>,
     heard: Arc<Mutex<Vec<Vec<Value>>>>,
     number: usize,
@@ -80,7 +80,7 @@ impl Peer {
     }
 }
 
-fn layered(tcp: TcpStream, tls: Option<&Arc<ServerConfig>>) -> Box<dyn Octets> {
+fn layered(tcp: TcpStream, tls: Option<&Arc<ServerConfig>>) -> Box<dyn Bytes> {
     tcp.set_nodelay(true).unwrap();
     match tls {
         None => Box::new(tcp),
@@ -95,24 +95,24 @@ impl Guest {
     /// The next request.
     pub fn hear(&mut self) -> io::Result<Value> {
         loop {
-            if let Some(end) = self.unread.iter().position(|octet| *octet == b'\n') {
+            if let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.unread.drain(..=end).collect();
                 let request: Value = serde_json::from_slice(&line)?;
                 self.heard.lock().unwrap()[self.number].push(request.clone());
                 return Ok(request);
             }
-            let mut octets = [0; 4096];
-            let count = self.stream.read(&mut octets)?;
+            let mut bytes = [0; 4096];
+            let count = self.stream.read(&mut bytes)?;
             if count == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            self.unread.extend_from_slice(&octets[..count]);
+            self.unread.extend_from_slice(&bytes[..count]);
         }
     }
 
     /// Bytes as they are.
-    pub fn say(&mut self, octets: impl AsRef<[u8]>) -> io::Result<()> {
-        self.stream.write_all(octets.as_ref())?;
+    pub fn say(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref())?;
         self.stream.flush()
     }
 

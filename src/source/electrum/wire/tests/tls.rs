@@ -331,22 +331,22 @@ fn a_certificate_without_its_key_is_refused() {
 
 /// The extensions of a ClientHello (RFC 8446 section 4.1.2), and its session id.
 fn hello(sent: &[u8]) -> (Vec<u8>, Vec<(u16, Vec<u8>)>) {
-    fn counted(octets: &mut &[u8], width: usize) -> Vec<u8> {
-        let (length, rest) = octets.split_at(width);
+    fn counted(bytes: &mut &[u8], width: usize) -> Vec<u8> {
+        let (length, rest) = bytes.split_at(width);
         let length = length
             .iter()
-            .fold(0, |sum, octet| sum << 8 | usize::from(*octet));
+            .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
         let (value, rest) = rest.split_at(length);
-        *octets = rest;
+        *bytes = rest;
         value.to_vec()
     }
     assert_eq!((sent[0], sent[5]), (22, 1), "a ClientHello");
     // Record and handshake headers, version, random.
-    let mut octets = &sent[5 + 4 + 2 + 32..];
-    let session = counted(&mut octets, 1);
-    counted(&mut octets, 2);
-    counted(&mut octets, 1);
-    let extensions = counted(&mut octets, 2);
+    let mut bytes = &sent[5 + 4 + 2 + 32..];
+    let session = counted(&mut bytes, 1);
+    counted(&mut bytes, 2);
+    counted(&mut bytes, 1);
+    let extensions = counted(&mut bytes, 2);
     let mut left = extensions.as_slice();
     let mut found = Vec::new();
     while !left.is_empty() {
