@@ -15,7 +15,7 @@ use ncprop279::config::{self, Command, ConfigError, Invocation, Outcome};
 use ncprop279::door::stdio;
 use ncprop279::door::stdio::response::{init_failed, init_ready};
 use ncprop279::isolation::IsolationId;
-use ncprop279::log::notices::Notices;
+use ncprop279::log::stderr::Stderr;
 use ncprop279::log::{Level, Log};
 use ncprop279::platform::Stream;
 use ncprop279::policy::Status;
@@ -109,7 +109,7 @@ impl Terminal {
 
     /// Does the work, and shows the source's progress meanwhile.
     fn watch<T>(&self, source: &dyn Diagnose, work: impl FnOnce() -> T) -> T {
-        let say = |text: &str| match self.log.tells(Level::Info) {
+        let say = |text: &str| match self.log.is_enabled(Level::Info) {
             true => self.log.info(text),
             false => complain(text),
         };
@@ -152,8 +152,8 @@ fn run_plugin(settings: &Settings, warnings: &[String], level: Level) -> ExitCod
     // The client is waiting for the line above; files, sockets and all other
     // threads come after it.
     let notices = match Stream::stderr() {
-        Ok(stderr) => Notices::new(stderr),
-        Err(_) => Notices::new(std::io::sink()),
+        Ok(stderr) => Stderr::new(stderr),
+        Err(_) => Stderr::new(std::io::sink()),
     };
     let notices = Arc::new(notices);
     let bugs = Arc::clone(&notices);
@@ -195,7 +195,7 @@ fn run_plugin(settings: &Settings, warnings: &[String], level: Level) -> ExitCod
 }
 
 /// What the client writes; a person at a terminal gets hints.
-fn requests(stdin: Stream, notices: &Arc<Notices>) -> Box<dyn Read> {
+fn requests(stdin: Stream, notices: &Arc<Stderr>) -> Box<dyn Read> {
     if !std::io::stdin().is_terminal() {
         return Box::new(stdin);
     }
@@ -273,7 +273,7 @@ fn records(
                 ));
             }
             let records = report.records.iter();
-            let lines = records.map(|(owner, data)| zone::present::record(owner, data) + "\n");
+            let lines = records.map(|(owner, data)| zone::listing::record(owner, data) + "\n");
             print(&lines.collect::<String>());
             for error in report.errors {
                 complain_plainly(&format!("error: {error}"));

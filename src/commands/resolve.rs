@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::isolation::IsolationId;
-use crate::policy::{self, Looked, Query, Status, Step, Verdict};
+use crate::policy::{self, Query, QuestionTrace, Status, Step, Verdict};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 
@@ -25,7 +25,7 @@ pub struct Report {
     /// before one needed it.
     pub fetches: Vec<(usize, Fetch)>,
     /// The questions asked of the engine, in their order.
-    pub looked: Vec<Looked>,
+    pub questions: Vec<QuestionTrace>,
 }
 
 impl Report {
@@ -58,7 +58,7 @@ pub fn run(
         verdict: Verdict::NotInZone(name.to_owned()),
         advice: None,
         fetches: Vec::new(),
-        looked: Vec::new(),
+        questions: Vec::new(),
     };
     match written::query(name, only_onion) {
         Ok((name, query)) => {
@@ -78,14 +78,14 @@ impl Report {
         let deadline = super::deadline(timeout);
         let mut snapshot = Snapshot::new(self.isolation.clone());
         loop {
-            self.looked.clear();
-            let keys = match policy::explain(query, &snapshot, &mut self.looked) {
+            self.questions.clear();
+            let keys = match policy::explain(query, &snapshot, &mut self.questions) {
                 Step::Done(verdict) => return verdict,
                 Step::Need(keys) => keys,
             };
             let mut fetched = Vec::new();
             super::fetch(keys, &mut snapshot, source, deadline, &mut fetched);
-            let before = self.looked.len();
+            let before = self.questions.len();
             self.fetches
                 .extend(fetched.into_iter().map(|fetch| (before, fetch)));
         }

@@ -251,7 +251,7 @@ impl Core {
         activity.kept(key, now).cloned()
     }
 
-    /// The answer to a question ([`crate::policy::Question::octets`]) that
+    /// The answer to a question ([`crate::policy::Question::as_bytes`]) that
     /// was kept for an isolation id, given as bytes, which need not be those of
     /// a valid one, if all that it was made of is still kept.
     pub fn answer(

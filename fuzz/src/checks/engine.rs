@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use hickory_proto::op::Message;
 use hickory_proto::rr::{Name, Record};
-use ncprop279::authority::{self, Outcome, isolation_option};
+use ncprop279::authority::{self, Outcome, edns};
 use ncprop279::isolation::IsolationId;
 use ncprop279::policy::{self, Evaluation, Step};
 use ncprop279::snapshot::{Absence, Entry, Fetched, NameKey, Snapshot};
-use ncprop279::value::object::MAX_NAMES;
-use ncprop279::zone::{TTL, Unanswered, listing, present};
+use ncprop279::value::error::EvaluationError;
+use ncprop279::value::import::MAX_NAMES;
+use ncprop279::zone::{TTL, listing};
 
 /// The names that an input stands for.
 pub(super) fn names(data: &[u8]) -> Vec<(NameKey, Fetched)> {
@@ -51,12 +52,12 @@ pub fn value(data: &[u8]) {
     let listing = loop {
         match listing::list(&domain, &snapshot) {
             Ok(Ok(listing)) => break listing,
-            Ok(Err(_)) | Err(Unanswered::Stop(_)) => return,
-            Err(Unanswered::Need(keys)) => supply(&mut snapshot, keys, &known),
+            Err(EvaluationError::Need(keys)) => supply(&mut snapshot, keys, &known),
+            Ok(Err(_)) | Err(_) => return,
         }
     };
     for (owner, data) in listing.records {
-        let line = present::record(&owner, &data);
+        let line = listing::record(&owner, &data);
         assert!(
             line.bytes().all(|octet| (b' '..=b'~').contains(&octet)),
             "{line}"
@@ -87,7 +88,7 @@ pub fn engine(data: &[u8]) {
         return;
     };
     let known = names(values);
-    let isolation = isolation_option::read(&message).unwrap_or_else(|_| IsolationId::shared());
+    let isolation = edns::read_isolation(&message).unwrap_or_else(|_| IsolationId::shared());
     let mut snapshot = Snapshot::new(isolation);
     loop {
         match authority::answer(&message, &snapshot) {

@@ -298,7 +298,7 @@ impl Activity {
             let (answer, room) = (Arc::new(Answer::new(verdict)), self.room(common));
             let made_of = made_of.into_iter();
             self.holdings
-                .keep_answer(question.octets(), answer, made_of, now, room);
+                .keep_answer(question.as_bytes(), answer, made_of, now, room);
         }
     }
 
