@@ -62,7 +62,7 @@ fn kept_answer(bencher: Bencher) {
     let answer = Arc::new(Answer::new(Verdict::Address([192, 0, 2, 1].into())));
     bencher.with_inputs(session).bench_refs(|session| {
         let line = Line::Complete(divan::black_box(LINE));
-        let action = session.line(line, |_, _| Some(Arc::clone(&answer)), |_| {});
+        let action = session.line(line, |_, _, _| Some(Arc::clone(&answer)), |_| {});
         assert!(action.is_none());
         session.out.len()
     });

@@ -177,17 +177,23 @@ impl<'a> Reader<'a> {
         self.work.take(IMPORT_STEPS);
         self.work.check()?;
         let name = shorten(import.key.as_str());
-        let fail = |errors: &mut Errors, why: &str| {
-            errors.add(owner, item, format!("\"{name}\" {why}"));
+        let fail = |errors: &mut Errors, reason: String| {
+            errors.add(owner, item, reason);
             Ok(None)
         };
         if origin.contains(&import.key) {
-            return fail(&mut self.errors, "is imported in a circle");
+            let reason = format!("\"{name}\" is imported in a circle");
+            return fail(&mut self.errors, reason);
         }
         let tree = match self.load(&import.key)? {
             Ok(tree) => tree,
-            Err(NoObject::Absent(_)) => return fail(&mut self.errors, "is not registered"),
-            Err(NoObject::NoDomainObject) => return fail(&mut self.errors, "is no domain object"),
+            Err(none) => {
+                let reason = match none {
+                    NoObject::Absent(_) => format!("\"{name}\" is not registered"),
+                    NoObject::NoDomainObject => format!("\"{name}\" is no domain object"),
+                };
+                return fail(&mut self.errors, reason);
+            }
         };
         let mut chain = origin.to_vec();
         chain.push(import.key.clone());
@@ -207,8 +213,8 @@ impl<'a> Reader<'a> {
                 Some(next) => branch = next.clone(),
                 None => {
                     let selector = shorten(&import.selector);
-                    let why = format!("has no subdomain \"{selector}\"");
-                    return fail(&mut self.errors, &why);
+                    let reason = format!("\"{name}\" has no subdomain \"{selector}\"");
+                    return fail(&mut self.errors, reason);
                 }
             }
         }

@@ -192,8 +192,8 @@ impl World {
         let (core, now) = (&mut self.core, self.now);
         let action = self.session.line(
             Line::Complete(line.as_bytes()),
-            |isolation, question| {
-                answer = core.answer(isolation, question, now);
+            |_, isolation, question| {
+                answer = core.answer(isolation, question.as_bytes(), now);
                 answer.clone()
             },
             |_| notices += 1,
@@ -211,7 +211,7 @@ impl World {
             return;
         }
         let Some(Action::Resolve {
-            ticket,
+            number,
             query,
             isolation: under,
         }) = action
@@ -221,7 +221,7 @@ impl World {
         let deadline = self.now + TIMEOUT;
         let answers = self
             .core
-            .ask(ticket_of(ticket), &under, query, deadline, self.now);
+            .ask(ticket_of(number), &under, query, deadline, self.now);
         self.apply(answers);
     }
 
@@ -253,14 +253,14 @@ impl World {
         let line = format!("CANCEL {id}");
         let action = self.session.line(
             Line::Complete(line.as_bytes()),
-            |_, _| None::<Arc<Answer>>,
+            |_, _, _| None::<Arc<Answer>>,
             |_| {},
         );
         let expected = format!("CANCELED {id}\n");
         assert!(self.session.out.ends_with(expected.as_bytes()));
         assert_eq!(action.is_some(), self.client.open.contains_key(&id));
-        if let Some(Action::Cancel(ticket)) = action {
-            self.core.cancel(ticket_of(ticket));
+        if let Some(Action::Cancel(number)) = action {
+            self.core.cancel(ticket_of(number));
         }
         self.apply(Answers::new());
     }
@@ -301,8 +301,8 @@ impl World {
             return;
         }
         let at = self.random.random_range(0..self.on_the_way.len());
-        let (ticket, verdict) = self.on_the_way.swap_remove(at);
-        self.session.answer(ticket, &verdict);
+        let (number, verdict) = self.on_the_way.swap_remove(at);
+        self.session.answer(number, &verdict);
         self.answers += 1;
         self.apply(Answers::new());
     }

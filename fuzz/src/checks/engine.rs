@@ -14,7 +14,7 @@ use ncprop279::zone::{TTL, listing};
 
 /// The names that an input stands for.
 pub(super) fn names(data: &[u8]) -> Vec<(NameKey, Fetched)> {
-    data.split(|octet| *octet == 0)
+    data.split(|byte| *byte == 0)
         .take(20)
         .enumerate()
         .filter_map(|(place, value)| {
@@ -59,13 +59,13 @@ pub fn value(data: &[u8]) {
     for (owner, data) in listing.records {
         let line = listing::record(&owner, &data);
         assert!(
-            line.bytes().all(|octet| (b' '..=b'~').contains(&octet)),
+            line.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
             "{line}"
         );
         let mut message = Message::query();
         message.add_answer(Record::from_rdata(owner, TTL, data));
-        let octets = message.to_vec().expect("a record can be written");
-        let again = Message::from_vec(&octets).expect("a record can be read");
+        let bytes = message.to_vec().expect("a record can be written");
+        let again = Message::from_vec(&bytes).expect("a record can be read");
         assert_eq!(
             again.answers, message.answers,
             "a record changes on the wire"
@@ -74,7 +74,7 @@ pub fn value(data: &[u8]) {
     for error in listing.errors {
         let line = error.to_string();
         assert!(
-            line.bytes().all(|octet| (b' '..=b'~').contains(&octet)),
+            line.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
             "{line}"
         );
     }
@@ -94,8 +94,8 @@ pub fn engine(data: &[u8]) {
         match authority::answer(&message, &snapshot) {
             Outcome::Reply(reply) => {
                 assert_eq!(reply.metadata.id, message.metadata.id);
-                if let Ok(octets) = reply.to_vec() {
-                    Message::from_vec(&octets).expect("a reply can be read");
+                if let Ok(bytes) = reply.to_vec() {
+                    Message::from_vec(&bytes).expect("a reply can be read");
                 }
                 return;
             }

@@ -174,14 +174,6 @@ impl<'a, 'w> ItemReader<'a, 'w> {
             None => self.error(format!("{what} is missing")),
         }
     }
-
-    /// A record of a type whose data is the given bytes.
-    fn record(&mut self, kind: RecordType, data: &[u8], name: &str) -> Option<RData> {
-        match data_from_bytes(kind, data) {
-            Some(data) => Some(data),
-            None => self.error(format!("no {name} record")),
-        }
-    }
 }
 
 /// The data of a record of any type from its bytes; `None` if a program that
@@ -249,14 +241,19 @@ pub fn sshfp(reader: &mut ItemReader<'_, '_>, fields: &[Tree]) -> Option<RData> 
     let fingerprint = reader.base64(fields.get(2), "the fingerprint")?;
     let mut data = vec![algorithm, kind];
     data.extend(fingerprint);
-    reader.record(RecordType::SSHFP, &data, "SSHFP")
+    match data_from_bytes(RecordType::SSHFP, &data) {
+        Some(data) => Some(data),
+        None => reader.error("no SSHFP record"),
+    }
 }
 
 /// A TLSA record (RFC 6698 section 2.1): certificate usage, selector and
 /// matching type, then the association data.
 pub fn tlsa(reader: &mut ItemReader<'_, '_>, fields: [u8; 3], data: &[u8]) -> Option<RData> {
-    let data = [&fields, data].concat();
-    reader.record(RecordType::TLSA, &data, "TLSA")
+    match data_from_bytes(RecordType::TLSA, &[&fields, data].concat()) {
+        Some(data) => Some(data),
+        None => reader.error("no TLSA record"),
+    }
 }
 
 /// The port of mail servers, whose SRV records yield MX records (IFA-0001,
