@@ -30,7 +30,7 @@ use trace::{Reply, Tracer};
 
 pub use query::{Query, Question};
 pub use trace::{Candidate, CandidateError, CandidateOutcome, QuestionTrace};
-pub use verdict::{Answer, Status, Verdict};
+pub use verdict::{CachedAnswer, Status, Verdict};
 
 /// How many aliases are followed inside `.bit`.
 pub const MAX_HOPS: usize = 8;
@@ -113,8 +113,8 @@ fn evaluate(
     require_progress(step, snapshot)
 }
 
-/// Turns a step that needs nothing new into our failure: the query would be
-/// evaluated for ever. Only a bug can cause one.
+/// Replaces a step that needs nothing new, which only a bug can cause, by a
+/// failure of this program. Otherwise the query would be evaluated endlessly.
 fn require_progress(step: Step, snapshot: &Snapshot) -> Step {
     match step {
         Step::Need(keys) if keys.iter().all(|key| snapshot.get(key).is_some()) => {
@@ -408,7 +408,7 @@ mod tests {
         snapshot.insert(key("d/a"), absent);
         for step in [needs(&[]), needs(&["d/a"])] {
             let Step::Done(verdict) = require_progress(step, &snapshot) else {
-                panic!("the query would be evaluated for ever");
+                panic!("the query would be evaluated endlessly");
             };
             assert_eq!(verdict.status(), Status::Failure);
             assert!(matches!(&verdict, Verdict::Unknown(why) if why.kind == FailureKind::Internal));

@@ -75,12 +75,12 @@ impl Verdict {
 /// A verdict that is cached for the next query of its kind, together with the
 /// bytes that a door writes for it, so that these are built only once.
 #[derive(Debug)]
-pub struct Answer {
+pub struct CachedAnswer {
     verdict: Verdict,
     written: OnceLock<Box<[u8]>>,
 }
 
-impl Answer {
+impl CachedAnswer {
     /// An answer that has not been written yet.
     pub fn new(verdict: Verdict) -> Self {
         Self {
@@ -125,8 +125,8 @@ mod tests {
     /// Once in the verdict, once in its written form.
     #[test]
     fn an_answer_weighs_its_text_twice() {
-        let weight = |verdict: Verdict| Answer::new(verdict).weight();
-        let bare = size_of::<Answer>() + PUNCTUATION;
+        let weight = |verdict: Verdict| CachedAnswer::new(verdict).weight();
+        let bare = size_of::<CachedAnswer>() + PUNCTUATION;
         let failure = FetchFailure::new(FailureKind::TimedOut, "four");
         for verdict in [
             Verdict::Host("four".into()),

@@ -20,7 +20,7 @@ use super::activity::{Activity, Answers, Common, FetchId, Job, Share, Task};
 use super::ring::Ring;
 use super::{Limits, Ticket};
 use crate::isolation::IsolationId;
-use crate::policy::{Answer, Query, Step, Verdict};
+use crate::policy::{CachedAnswer, Query, Step, Verdict};
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
 use crate::source::SourceReply;
 
@@ -259,7 +259,7 @@ impl Core {
         isolation: &[u8],
         question: &[u8],
         now: Instant,
-    ) -> Option<Arc<Answer>> {
+    ) -> Option<Arc<CachedAnswer>> {
         let activity = self.activities.get_mut(isolation)?;
         let before = activity.bytes();
         let answer = activity.answer(question, now).cloned();

@@ -18,7 +18,7 @@ use crate::isolation::IsolationId;
 use crate::log::Log;
 use crate::log::lookups::FailureWarnings;
 use crate::platform;
-use crate::policy::{Answer, Evaluation, Query, Step, Verdict};
+use crate::policy::{CachedAnswer, Evaluation, Query, Step, Verdict};
 use crate::snapshot::{FetchFailure, Fetched, NameKey};
 use crate::source::{Source, SourceReply, logged};
 
@@ -154,7 +154,12 @@ impl Scheduler {
 impl Client {
     /// The answer that is kept for an isolation id and a question, both as
     /// bytes ([`IsolationId::as_bytes`], [`crate::policy::Question::as_bytes`]).
-    pub fn answer(&self, isolation: &[u8], question: &[u8], now: Instant) -> Option<Arc<Answer>> {
+    pub fn answer(
+        &self,
+        isolation: &[u8],
+        question: &[u8],
+        now: Instant,
+    ) -> Option<Arc<CachedAnswer>> {
         self.shared.lock().core.answer(isolation, question, now)
     }
 

@@ -160,7 +160,7 @@ impl<'a> Reader<'a> {
             match self.import(&import, origin, owner, item) {
                 Ok(Some(object)) => add(&mut self.work, object),
                 Ok(None) => {}
-                Err(error) => pending = Some(graver(pending, error)?),
+                Err(error) => pending = Some(combine(pending, error)?),
             }
         }
         pending.map_or(Ok(()), Err)
@@ -240,10 +240,10 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The graver of two errors met among the imports of one item; missing names
-/// are put together. An error that no further import can change is returned at
-/// once, as the error.
-fn graver(
+/// Combines the errors of several imports of one item into the most serious one;
+/// all missing names are collected. Returns an error that no further import can
+/// change as the error, so that reading stops.
+fn combine(
     pending: Option<EvaluationError>,
     error: EvaluationError,
 ) -> Result<EvaluationError, EvaluationError> {

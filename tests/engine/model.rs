@@ -15,7 +15,7 @@ use ncprop279::config::settings::MissingIsolation;
 use ncprop279::door::stdio::line::Line;
 use ncprop279::door::stdio::session::{Action, Options, Session};
 use ncprop279::isolation::IsolationId;
-use ncprop279::policy::{Answer, Query, Step, Verdict};
+use ncprop279::policy::{CachedAnswer, Query, Step, Verdict};
 use ncprop279::scheduler::{Answers, CacheLimits, Core, Job, Limits, Task, Ticket};
 use ncprop279::snapshot::{Absence, Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
 use rand::rngs::StdRng;
@@ -253,7 +253,7 @@ impl World {
         let line = format!("CANCEL {id}");
         let action = self.session.line(
             Line::Complete(line.as_bytes()),
-            |_, _, _| None::<Arc<Answer>>,
+            |_, _, _| None::<Arc<CachedAnswer>>,
             |_| {},
         );
         let expected = format!("CANCELED {id}\n");

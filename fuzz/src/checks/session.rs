@@ -11,7 +11,7 @@ use ncprop279::door::stdio::request::QueryId;
 use ncprop279::door::stdio::session::{Action, Options, QueryNumber, Session};
 use ncprop279::isolation::IsolationId;
 use ncprop279::onion::OnionAddress;
-use ncprop279::policy::{Answer, Query, Question, Step, Verdict, resolve};
+use ncprop279::policy::{CachedAnswer, Query, Question, Step, Verdict, resolve};
 use ncprop279::snapshot::{Absence, Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
 
 /// The longest line that may be written, with its LF: a keyword, an id, a
@@ -98,7 +98,7 @@ impl World {
         }
         let notice = |text: &str| assert!(super::is_printable(text), "{text}");
         // Nothing is kept: the resolver is what is tried here.
-        let kept = |_: QueryNumber, _: &[u8], _: &Question| None::<&Answer>;
+        let kept = |_: QueryNumber, _: &[u8], _: &Question| None::<&CachedAnswer>;
         match self.session.line(line, kept, notice) {
             Some(Action::Resolve {
                 number,

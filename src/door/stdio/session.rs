@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use crate::config::settings::MissingIsolation;
 use crate::isolation::IsolationId;
-use crate::policy::{Answer, Query, Question, Status, Verdict};
+use crate::policy::{CachedAnswer, Query, Question, Status, Verdict};
 
 use super::line::{Line, MAX_LINE};
 use super::request::{QueryId, Request};
@@ -75,7 +75,7 @@ impl Session {
     /// `cached` may return the finished answer to a question under an isolation
     /// id, which is then written at once. `notice` is called with lines for
     /// stderr, which contain neither names nor isolation ids.
-    pub fn line<A: Borrow<Answer>>(
+    pub fn line<A: Borrow<CachedAnswer>>(
         &mut self,
         line: Line<'_>,
         cached: impl FnOnce(QueryNumber, &[u8], &Question) -> Option<A>,
