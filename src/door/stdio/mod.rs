@@ -35,7 +35,7 @@
 //! produce such lines. Input may be anything; [`line`](mod@line) and [`request`]
 //! limit what it costs.
 //!
-//! [`serve`] owns the threads and streams, and [`session`] knows which queries
+//! `serve` owns the threads and streams, and [`session`] knows which queries
 //! are open.
 
 pub mod line;
