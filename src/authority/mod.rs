@@ -165,17 +165,16 @@ fn in_zone(question: &Query, zone: &mut Zone<'_>, reply: &mut Message) -> Result
     }
     let located = match zone.locate(&name, question.query_type()) {
         Ok(located) => located,
-        Err(EvaluationError::Need(keys)) => return Err(Refusal::Need(keys)),
-        Err(EvaluationError::Failed(failure)) => {
-            failed(reply, Cause::Failed(failure));
-            return Ok(());
-        }
-        Err(EvaluationError::TooManyImports) => {
-            failed(reply, Cause::TooManyImports);
-            return Ok(());
-        }
-        Err(EvaluationError::TooComplicated) => {
-            failed(reply, Cause::TooComplicated);
+        Err(error) => {
+            let cause = match error {
+                EvaluationError::Need(keys) => return Err(Refusal::Need(keys)),
+                EvaluationError::Failed(failure) => Cause::Failed(failure),
+                EvaluationError::TooManyImports => Cause::TooManyImports,
+                EvaluationError::TooComplicated => Cause::TooComplicated,
+            };
+            reply.metadata.authoritative = false;
+            set_code(reply, ResponseCode::ServFail);
+            explain(reply, cause);
             return Ok(());
         }
     };
@@ -259,12 +258,6 @@ fn no_such_name(reply: &mut Message, cause: Option<Cause>) {
         explain(reply, cause);
     }
     negative(reply);
-}
-
-fn failed(reply: &mut Message, cause: Cause) {
-    reply.metadata.authoritative = false;
-    set_code(reply, ResponseCode::ServFail);
-    explain(reply, cause);
 }
 
 /// Adds the SOA record of a negative answer (RFC 2308 section 3).
