@@ -25,7 +25,7 @@ use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use forge::{Forge, hashes};
 use ncprop279::chain::network::Network;
-use ncprop279::chain::sealed::SealedHeader;
+use ncprop279::chain::proof_of_work::SealedHeader;
 
 /// Headers in a reply.
 const COUNT: usize = 500;

@@ -4,15 +4,16 @@
 //! Nothing here knows I/O or the clock; what arrives from a server is judged
 //! as a value. The rules are those of `spec/electrum.md`.
 
-mod arithmetic;
-pub mod auxpow;
-pub mod candidate;
-pub mod currency;
+mod work;
+
+
+pub mod freshness;
 pub mod headers;
 pub mod merkle;
+pub mod proof_of_work;
 pub mod network;
 pub mod rules;
 pub mod sample;
-pub mod sealed;
+
 #[cfg(test)]
 pub(crate) mod testing;

@@ -13,11 +13,10 @@ use bitcoin::block::Header;
 use rand::{Rng, RngExt};
 use thiserror::Error;
 
-use super::arithmetic;
-use super::candidate::Candidate;
-use super::headers::Headers;
+use super::headers::{Candidate, Headers};
+use super::proof_of_work::{SealedHeader, WorkError};
 use super::rules::HeaderError;
-use super::sealed::{SealedHeader, WorkError};
+use super::work;
 
 /// Headers that are drawn. One that is drawn more than once is proven once.
 pub const SAMPLE: usize = 500;
@@ -129,7 +128,7 @@ impl Sampled {
 
 /// Draws [`SAMPLE`] headers by their place, with replacement.
 fn draw(headers: &[Header], random: &mut impl Rng) -> BTreeSet<usize> {
-    let shift = arithmetic::bits(arithmetic::total(headers)).saturating_sub(PRECISION);
+    let shift = work::bits(work::total(headers)).saturating_sub(PRECISION);
     let mut total: u128 = 0;
     let mut last = None;
     // Where the share of each header ends.
@@ -137,7 +136,7 @@ fn draw(headers: &[Header], random: &mut impl Rng) -> BTreeSet<usize> {
     for header in headers {
         let work = match last {
             Some((bits, work)) if bits == header.bits => work,
-            _ => arithmetic::scaled(header.work(), shift),
+            _ => work::scaled(header.work(), shift),
         };
         last = Some((header.bits, work));
         total = total.saturating_add(work);
@@ -155,4 +154,214 @@ fn draw(headers: &[Header], random: &mut impl Rng) -> BTreeSet<usize> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use bitcoin::CompactTarget;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+    use crate::chain::network::{Checkpoint, Network};
+    use crate::chain::proof_of_work::AuxPowError;
+    use crate::chain::testing::*;
+
+    const NOW: u64 = u32::MAX as u64;
+
+    /// Recorded headers 1 to 250, which are merged mined, on the genesis.
+    fn linked() -> (Headers, Linked) {
+        let ours = regtest(1);
+        let mut linked = Linked::new(&ours, 0).unwrap();
+        for header in &recorded()[1..] {
+            linked.push(&ours, header, NOW).unwrap();
+        }
+        (ours, linked)
+    }
+
+    fn random(seed: u8) -> StdRng {
+        StdRng::from_seed([seed; 32])
+    }
+
+    /// The recorded headers with their proofs.
+    fn sealed() -> Vec<SealedHeader> {
+        let text = include_str!("../../tests/data/electrum/chain_regtest.hex");
+        text.lines()
+            .map(|line| {
+                let bytes = data_encoding::HEXLOWER.decode(line.as_bytes()).unwrap();
+                let (sealed, rest) = SealedHeader::read(&bytes).unwrap();
+                assert!(rest.is_empty());
+                sealed
+            })
+            .collect()
+    }
+
+    #[test]
+    fn headers_are_believed_once_all_that_were_drawn_are_proven() {
+        let sealed = sealed();
+        let (mut ours, linked) = linked();
+        let mut sampled = linked.sample(&mut random(1));
+        let drawn: Vec<u32> = sampled.open().collect();
+        // 500 of 250: most of them, and some twice.
+        assert!((150..250).contains(&drawn.len()), "{}", drawn.len());
+        assert!(drawn.iter().all(|height| (1..=250).contains(height)));
+        for height in drawn {
+            assert!(sampled.proven().is_none());
+            let other = &sealed[height as usize - 1];
+            assert_eq!(sampled.prove(height, other), Err(ProofError::OtherHeader));
+            sampled.prove(height, &sealed[height as usize]).unwrap();
+        }
+        let adoption = ours.adopt(sampled.proven().unwrap());
+        assert_eq!(
+            adoption,
+            super::super::headers::Adoption::Extended { count: 250 }
+        );
+    }
+
+    #[test]
+    fn a_wrong_proof_proves_nothing() {
+        let sealed = sealed();
+        let (_, linked) = linked();
+        let mut sampled = linked.sample(&mut random(1));
+        let height = sampled.open().next().unwrap();
+        let header = sealed[height as usize].header;
+        // The right header with the proof of another one, and with none.
+        let mut wrong = sealed[height as usize + 1].clone();
+        wrong.header = header;
+        assert_eq!(
+            sampled.prove(height, &wrong),
+            Err(ProofError::Work(AuxPowError::NoCommitment.into()))
+        );
+        wrong.auxpow = None;
+        assert_eq!(
+            sampled.prove(height, &wrong),
+            Err(ProofError::Work(WorkError::Announcement))
+        );
+        assert_eq!(sampled.open().next(), Some(height));
+        assert!(sampled.proven().is_none());
+    }
+
+    #[test]
+    fn links_bits_times_and_versions_are_checked_without_proofs() {
+        let ours = regtest(1);
+        let recorded = recorded();
+        let refused = |change: &dyn Fn(&mut Header), now| {
+            let mut linked = Linked::new(&ours, 0).unwrap();
+            let mut header = recorded[1];
+            change(&mut header);
+            let error = linked.push(&ours, &header, now).unwrap_err();
+            assert_eq!(linked.tip(), 0);
+            error
+        };
+        let link = refused(
+            &|header| header.prev_blockhash = recorded[1].block_hash(),
+            NOW,
+        );
+        assert_eq!(link, HeaderError::Link);
+        let bits = refused(
+            &|header| header.bits = CompactTarget::from_consensus(1),
+            NOW,
+        );
+        assert!(matches!(bits, HeaderError::Bits { .. }));
+        let early = refused(&|header| header.time = 0, NOW);
+        assert!(matches!(early, HeaderError::Early { .. }));
+        assert!(matches!(refused(&|_| {}, 0), HeaderError::Ahead(_)));
+        let version = bitcoin::block::Version::from_consensus(0x0002_0104);
+        let version = refused(&|header| header.version = version, NOW);
+        assert_eq!(version, HeaderError::Work(WorkError::ChainId));
+        // What is not merged mined shows its own work.
+        let parent = recorded[0];
+        let unmined = mine(after(&parent, parent.time + 1), false).header;
+        let unmined = refused(&|header| *header = unmined, NOW);
+        assert_eq!(unmined, HeaderError::Work(WorkError::Hash));
+    }
+
+    #[test]
+    fn a_branch_that_ours_has_left_is_stale() {
+        let mut ours = regtest(3);
+        let mut linked = Linked::new(&ours, 2).unwrap();
+        let genesis = *ours.get(0).unwrap();
+        let other: Vec<Header> = branch(&genesis, 4, 9)
+            .iter()
+            .map(|one| one.header)
+            .collect();
+        replace(&mut ours, 0, &other);
+        assert_eq!(
+            linked.push(&ours, &recorded()[3], NOW),
+            Err(HeaderError::Stale)
+        );
+        let below = Checkpoint {
+            height: 5,
+            ..Network::Regtest.checkpoint()
+        };
+        assert!(Linked::new(&Headers::new(Network::Regtest, below), 4).is_none());
+    }
+
+    fn with_bits(count: usize, bits: u32) -> Vec<Header> {
+        vec![first(0, bits); count]
+    }
+
+    #[test]
+    fn the_same_randomness_draws_the_same() {
+        let headers = with_bits(40_000, 0x1d00_ffff);
+        assert_eq!(
+            draw(&headers, &mut random(1)),
+            draw(&headers, &mut random(1))
+        );
+        assert_ne!(
+            draw(&headers, &mut random(1)),
+            draw(&headers, &mut random(2))
+        );
+        assert_eq!(draw(&[], &mut random(1)), BTreeSet::new());
+        assert_eq!(draw(&headers[..1], &mut random(1)), BTreeSet::from([0]));
+    }
+
+    /// 0.5 % of headers are each 199 times as hard as the others: half of the work.
+    #[test]
+    fn headers_are_drawn_in_proportion_to_their_work() {
+        let mut headers = with_bits(39_800, 0x1d00_c700);
+        headers.splice(20_000..20_000, with_bits(200, 0x1d00_0100));
+        let hard = headers.iter().filter(|one| one.work() > headers[0].work());
+        assert_eq!(hard.count(), 200);
+        let mut found = 0;
+        for seed in 0..20 {
+            let drawn = draw(&headers, &mut random(seed));
+            assert!(drawn.iter().all(|&index| index < 40_000));
+            // 500 draws with replacement; of the 200 hard ones many come twice.
+            let easy = drawn
+                .iter()
+                .filter(|index| !(20_000..20_200).contains(*index));
+            found += easy.count();
+        }
+        // 20 times 250 in the mean, less a few that were drawn twice.
+        assert!((4_700..5_200).contains(&found), "{found}");
+    }
+
+    /// Work beyond 2^200, next to hardly any.
+    #[test]
+    fn extremes_of_work_are_drawn_from() {
+        let mut headers = with_bits(1_000, 0x1d00_ffff);
+        headers.extend(with_bits(2, 0x0400_ffff));
+        let drawn = draw(&headers, &mut random(1));
+        assert_eq!(drawn, BTreeSet::from([1_000, 1_001]));
+        headers.extend(with_bits(1_000, 0x0100_0001));
+        let drawn = draw(&headers, &mut random(1));
+        assert!(drawn.iter().all(|&index| index < headers.len()));
+    }
+
+    /// The argument of spec/electrum.md, section 3.1.
+    #[test]
+    fn forged_work_gets_through_as_seldom_as_the_rule_says() {
+        let passes = |percent: usize, trials: u32| {
+            let headers = with_bits(1_000, 0x1d00_ffff);
+            let is_forged = |index: &usize| index % 100 < percent;
+            let mut random = random(3);
+            (0..trials)
+                .filter(|_| !draw(&headers, &mut random).iter().any(is_forged))
+                .count()
+        };
+        // 0.99^500 = 0.66 %; in a thousand trials 6.6.
+        let passed = passes(1, 1_000);
+        assert!((1..=16).contains(&passed), "{passed}");
+        for percent in [5, 10, 50] {
+            assert_eq!(passes(percent, 100), 0);
+        }
+    }
+}

@@ -8,7 +8,7 @@ use data_encoding::HEXLOWER;
 
 use super::headers::{Adoption, Headers};
 use super::network::{Checkpoint, Network};
-use super::sealed::SealedHeader;
+use super::proof_of_work::SealedHeader;
 
 /// The headers of the recorded regtest chain, 0 to 250, without AuxPoW.
 pub(crate) fn recorded() -> Vec<Header> {

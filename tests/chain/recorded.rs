@@ -8,7 +8,7 @@ use bitcoin::Transaction;
 use bitcoin::consensus::encode::deserialize_partial;
 use data_encoding::HEXLOWER;
 use ncprop279::chain::network::Network;
-use ncprop279::chain::sealed::{Malformed, SealedHeader, WorkError};
+use ncprop279::chain::proof_of_work::{Malformed, SealedHeader, WorkError};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use serde::Deserialize;

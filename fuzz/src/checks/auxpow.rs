@@ -5,7 +5,7 @@ use bitcoin::consensus::serialize;
 use bitcoin::hashes::{Hash, sha256d};
 use ncprop279::chain::merkle::fold;
 use ncprop279::chain::network::Network;
-use ncprop279::chain::sealed::{SealedHeader, WorkError};
+use ncprop279::chain::proof_of_work::{SealedHeader, WorkError};
 
 /// The heights that rules begin at, and some others.
 const HEIGHTS: [u32; 5] = [0, 1, 19_200, 335_000, 815_000];

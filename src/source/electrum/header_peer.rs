@@ -23,7 +23,7 @@ use super::sync::{Announced, Peer, PeerError, Peers};
 use super::wire::{
     CallError, Connection, DialError, Dialer, HEADERS_SUBSCRIBE, Purpose, Reply, Request,
 };
-use crate::chain::sealed::{Malformed, SealedHeader};
+use crate::chain::proof_of_work::{Malformed, SealedHeader};
 use crate::log::Log;
 use crate::source::Cancel;
 

@@ -2,8 +2,8 @@
 
 use bitcoin::consensus::serialize;
 use bitcoin::{Amount, ScriptBuf, TxOut, Witness};
-use ncprop279::chain::auxpow::AuxPowError;
-use ncprop279::chain::sealed::Malformed;
+use ncprop279::chain::proof_of_work::AuxPowError;
+use ncprop279::chain::proof_of_work::Malformed;
 
 use super::{changed, check, malformed, refusal, refused};
 use crate::support::forge::{self, Forge};

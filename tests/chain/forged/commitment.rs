@@ -1,6 +1,6 @@
 //! The commitment in the coinbase's script.
 
-use ncprop279::chain::auxpow::AuxPowError;
+use ncprop279::chain::proof_of_work::AuxPowError;
 
 use super::{changed, check, refusal, refused};
 use crate::support::forge::{self, MARKER, NONCE, slot};

@@ -9,9 +9,8 @@ mod parent;
 
 use crate::support::forge::{Forge, hashes};
 use bitcoin::block::Version;
-use ncprop279::chain::auxpow::AuxPowError;
 use ncprop279::chain::network::Network;
-use ncprop279::chain::sealed::{Malformed, SealedHeader, WorkError};
+use ncprop279::chain::proof_of_work::{AuxPowError, Malformed, SealedHeader, WorkError};
 
 fn read(octets: &[u8]) -> Result<SealedHeader, Malformed> {
     let (sealed, rest) = SealedHeader::read(octets)?;

@@ -1,7 +1,7 @@
 //! The parent block: its chain and its work.
 
 use bitcoin::CompactTarget;
-use ncprop279::chain::auxpow::AuxPowError;
+use ncprop279::chain::proof_of_work::AuxPowError;
 
 use super::{changed, check, refused, version};
 use crate::support::forge::mine;

@@ -31,7 +31,7 @@ const DEFAULT_PLAIN: u16 = 50001;
 
 /// Where a server can be reached.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(in super::super) struct Place {
+pub struct Place {
     /// An IP address, a host name or an onion service, in its usual form.
     pub host: String,
     /// The port, not 0.
@@ -52,7 +52,7 @@ impl Place {
 
 /// The place of a server that was named; `None` if it may not be tried. What
 /// the features say of protocols and limits is not believed, and so not read.
-pub(in super::super) fn place(named: &Named, is_proxied: bool) -> Option<Place> {
+pub fn place(named: &Named, is_proxied: bool) -> Option<Place> {
     let host = host(&named.host, is_proxied)?;
     // The address may be the host once more. Another one shows whom the naming
     // server means, and a private one is no public server.

@@ -15,7 +15,7 @@ const MAX_FEATURES: usize = 16;
 
 /// A server that another one names, in the words of that one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) struct Named {
+pub struct Named {
     /// Its IP address as far as the other knows, or its host once more.
     pub ip: String,
     /// A host name, an onion service or an IP address.
@@ -29,7 +29,7 @@ pub(in super::super) struct Named {
 ///
 /// # Errors
 /// The reply is no list, or longer than it can honestly be.
-pub(in super::super) fn peers(result: &str) -> Result<Vec<Named>, ReplyError> {
+pub fn peers(result: &str) -> Result<Vec<Named>, ReplyError> {
     if result.len() > MAX_LENGTH {
         return Err(ReplyError::TooLong);
     }

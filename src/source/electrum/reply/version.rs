@@ -12,7 +12,7 @@ use crate::source::electrum::protocol::Protocol;
 ///
 /// # Errors
 /// The reply is none.
-pub(in super::super) fn newest_protocol(result: &str) -> Result<Protocol, ReplyError> {
+pub fn newest_protocol(result: &str) -> Result<Protocol, ReplyError> {
     #[derive(Deserialize)]
     struct Features {
         protocol_max: String,
@@ -26,7 +26,7 @@ pub(in super::super) fn newest_protocol(result: &str) -> Result<Protocol, ReplyE
 ///
 /// # Errors
 /// The reply is none, or does not say.
-pub(in super::super) fn genesis(result: &str) -> Result<BlockHash, ReplyError> {
+pub fn genesis(result: &str) -> Result<BlockHash, ReplyError> {
     #[derive(Deserialize)]
     struct Features {
         genesis_hash: String,

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::ledger::Ledger;
 use super::peer::{Announced, FEWEST_HEADERS, Peer, PeerError};
-use crate::chain::candidate::Candidate;
+use crate::chain::headers::Candidate;
 use crate::chain::headers::Adoption;
 use crate::chain::rules::HeaderError;
-use crate::chain::sealed::SealedHeader;
+use crate::chain::proof_of_work::SealedHeader;
 use crate::source::Cancel;
 
 /// How long one request for headers may take. Two megabytes come through a

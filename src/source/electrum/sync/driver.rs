@@ -31,7 +31,7 @@ const OPERATORS: usize = 2;
 const SHORT_ROUNDS: u32 = 2;
 
 /// How many operators must be heard.
-pub(in super::super) fn needed(servers: &[Server], wanted: ElectrumOperators) -> usize {
+pub fn needed(servers: &[Server], wanted: ElectrumOperators) -> usize {
     let all: BTreeSet<_> = servers.iter().map(|server| &server.operator).collect();
     match wanted {
         ElectrumOperators::One => all.len().min(1),
@@ -90,7 +90,7 @@ fn tell_depth(log: &Log) -> impl FnMut(u32, u32) {
 }
 
 /// Keeps the headers of a [`Ledger`] the newest, until it is cancelled.
-pub(in super::super) struct Driver<P: Peers> {
+pub struct Driver<P: Peers> {
     pub peers: Arc<P>,
     pub servers: Vec<Server>,
     /// Servers that those name.

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Headers that are kept beside the ledger until a sample of their proofs of
 /// work is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(in super::super) enum Held {
+pub enum Held {
     /// There are none.
     #[default]
     Nothing,
@@ -26,7 +26,7 @@ pub(in super::super) enum Held {
 /// What is held now. The header thread sets it, and whoever shows progress
 /// reads it; nothing depends on it.
 #[derive(Debug, Default)]
-pub(in super::super) struct Gauge(Mutex<Held>);
+pub struct Gauge(Mutex<Held>);
 
 impl Gauge {
     /// Notes what is held.

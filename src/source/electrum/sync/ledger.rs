@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use bitcoin::TxMerkleNode;
 
 use super::gauge::Gauge;
-use crate::chain::candidate::Candidate;
-use crate::chain::currency::NotCurrent;
+use crate::chain::headers::Candidate;
+use crate::chain::freshness::NotCurrent;
 use crate::chain::headers::{Adoption, Headers};
 use crate::snapshot::{FailureKind, FetchFailure};
 use crate::source::Bounds;
@@ -26,7 +26,7 @@ const GLANCE: Duration = Duration::from_millis(100);
 
 /// The chain of headers, and how far it can be relied on.
 #[derive(Debug)]
-pub(in super::super) struct Ledger {
+pub struct Ledger {
     headers: RwLock<Headers>,
     state: Mutex<State>,
     changed: Condvar,
@@ -79,7 +79,7 @@ struct Alone {
 
 /// How far synchronisation has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) struct Status {
+pub struct Status {
     /// The height of the newest verified header, if there is one.
     pub tip: Option<u32>,
     /// The height that servers say their chain has; 0 if none has said.
@@ -100,7 +100,7 @@ pub(in super::super) struct Status {
 
 /// What keeps lookups from relying on the headers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(in super::super) enum Obstacle {
+pub enum Obstacle {
     /// Servers cannot be reached, or tell lies.
     #[error("no Electrum server gives block headers: {0}")]
     Trouble(String),

@@ -6,13 +6,13 @@ use thiserror::Error;
 
 use super::super::reply::Named;
 use super::super::servers::Server;
-use crate::chain::sealed::SealedHeader;
+use crate::chain::proof_of_work::SealedHeader;
 use crate::source::Cancel;
 use bitcoin::block::Header;
 
 /// The most headers in one request. A mainnet header with its AuxPoW is about
 /// 4 kB as text, and a server that has sent megabytes nobody reads gives up.
-pub(in super::super) const MOST_HEADERS: u32 = 500;
+pub const MOST_HEADERS: u32 = 500;
 
 /// The fewest headers that are asked for in one request of many, and that are
 /// worth having.
@@ -20,7 +20,7 @@ pub(super) const FEWEST_HEADERS: u32 = 25;
 
 /// Why a server's headers are of no use.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub(in super::super) enum PeerError {
+pub enum PeerError {
     /// The connection broke or never came about.
     #[error("{0}")]
     Broken(String),
@@ -34,7 +34,7 @@ pub(in super::super) enum PeerError {
 
 /// A header and its height, as a server tells of its newest block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) struct Announced {
+pub struct Announced {
     /// The height that the server gives the block.
     pub height: u32,
     /// The block's header, without its AuxPoW.
@@ -42,7 +42,7 @@ pub(in super::super) struct Announced {
 }
 
 /// A connection on which headers are fetched, and nothing else.
-pub(in super::super) trait Peer: Send + Sync {
+pub trait Peer: Send + Sync {
     /// The server at its other end.
     fn server(&self) -> &Server;
 
@@ -98,7 +98,7 @@ pub(in super::super) trait Peer: Send + Sync {
 }
 
 /// Opens connections for headers.
-pub(in super::super) trait Peers: Send + Sync {
+pub trait Peers: Send + Sync {
     /// The connections it opens.
     type Peer: Peer;
 

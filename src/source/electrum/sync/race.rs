@@ -23,7 +23,7 @@ const LONGEST_LIMIT: Duration = Duration::from_secs(60);
 
 /// How servers have fared on connections for headers.
 #[derive(Debug, Default)]
-pub(in super::super) struct Record(HashMap<Server, Fared>);
+pub struct Record(HashMap<Server, Fared>);
 
 /// How one server has fared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

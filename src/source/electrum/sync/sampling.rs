@@ -20,11 +20,11 @@ use super::ledger::Ledger;
 use super::peer::{Peer, PeerError, Peers};
 use super::sessions::{Session, Sessions};
 use crate::chain::sample::{Linked, ProofError, Sampled};
-use crate::chain::sealed::SealedHeader;
+use crate::chain::proof_of_work::SealedHeader;
 use crate::platform;
 
 /// The newest headers of a server's chain, which are always verified in full.
-pub(in super::super) const NEWEST: u32 = 144;
+pub const NEWEST: u32 = 144;
 
 /// The fewest headers below those for which a sample is drawn.
 pub(super) const FEWEST: u32 = 1008;
@@ -42,7 +42,7 @@ const WITHHELD: u32 = 3;
 
 /// What is known of the operators whose chains are believed by a sample.
 #[derive(Debug, Default)]
-pub(in super::super) struct Sampling {
+pub struct Sampling {
     /// Every header is verified.
     is_off: bool,
     /// How far the chain of each operator has been taken in.

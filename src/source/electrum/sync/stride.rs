@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::catch_up::{PATIENCE, adopt, begin, lie, tip};
 use super::ledger::Ledger;
 use super::peer::{Peer, PeerError};
-use crate::chain::sealed::SealedHeader;
+use crate::chain::proof_of_work::SealedHeader;
 use crate::platform;
 
 /// A connection in a stride.

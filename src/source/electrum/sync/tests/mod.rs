@@ -29,7 +29,7 @@ use super::sessions::Sessions;
 use super::{Announced, Peer, PeerError, Peers};
 use crate::chain::headers::Headers;
 use crate::chain::network::{Checkpoint, Network};
-use crate::chain::sealed::SealedHeader;
+use crate::chain::proof_of_work::SealedHeader;
 use crate::chain::testing;
 use crate::config::settings::{ElectrumOperators, NodeAddress};
 use crate::log::{Level, Log};
