@@ -5,28 +5,25 @@
 //! must be proven (`evidence`) by a block header that was verified before
 //! anybody asked for the name (`sync`). See `spec/electrum.md`.
 
-mod check;
+mod diagnose;
 mod discovery;
 mod evidence;
 mod fetch;
 pub(crate) mod fuzzing;
-mod header_peer;
-mod links;
+mod connections;
 mod lookup;
-mod memory;
-mod milestone;
+mod availability;
 mod name_script;
 mod pins;
 mod pool;
-mod progress;
 mod protocol;
 #[cfg(test)]
-mod recorded;
+mod testing;
 mod reply;
-mod second;
+mod second_operator;
 mod servers;
-mod state;
-mod store;
+mod state_dir;
+mod header_file;
 mod sync;
 mod verdict;
 mod wire;
@@ -40,17 +37,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use self::check::Kept;
+use self::diagnose::Kept;
 use self::discovery::Discovery;
-use self::header_peer::HeaderPeers;
-use self::links::LookupDialer;
-use self::memory::Memory;
+use self::connections::HeaderPeers;
+use self::connections::LookupDialer;
+use self::availability::Memory;
 use self::pins::Pins;
 use self::pool::Pool;
-use self::second::{First, Waiting};
+use self::second_operator::{First, Waiting};
 use self::servers::{Server, servers};
-use self::state::{ELSEWHERE, ReadOnly, State};
-use self::store::HeaderFile;
+use self::state_dir::{ELSEWHERE, ReadOnly, State};
+use self::header_file::HeaderFile;
 use self::sync::{Driver, Ledger, Record, Sampling, needed};
 use self::wire::Dialer;
 use super::diagnosis::{Diagnose, Finding, Milestone, MilestoneError, Progress, proxy_trouble};
@@ -294,7 +291,7 @@ impl Source for ElectrumSource {
                 account,
                 operator,
             };
-            second::ask_later(&self.0, isolation, first);
+            second_operator::ask_later(&self.0, isolation, first);
         }
         Ok(reply)
     }
@@ -324,14 +321,14 @@ impl Diagnose for ElectrumSource {
         {
             return vec![obstacle];
         }
-        check::check(self.0.shared(), &self.0.servers(), bounds)
+        diagnose::check(self.0.shared(), &self.0.servers(), bounds)
     }
 
     fn progress(&self) -> Option<Progress> {
         // Whoever looks on begins nothing.
         let shared = self.0.shared.get()?;
         let received = shared.received.load(Ordering::Relaxed);
-        progress::progress(&shared.ledger, received)
+        diagnose::progress(&shared.ledger, received)
     }
 
     fn milestone(&self, bounds: &Bounds) -> Result<Milestone, MilestoneError> {
@@ -344,7 +341,7 @@ impl Diagnose for ElectrumSource {
             );
             return Err(MilestoneError::Unreachable(failure));
         }
-        milestone::milestone(&self.0.shared().ledger, bounds)
+        diagnose::milestone(&self.0.shared().ledger, bounds)
     }
 }
 

@@ -102,7 +102,7 @@ pub(super) mod tests {
     use rand::{RngExt, SeedableRng};
 
     use super::*;
-    use crate::source::electrum::recorded;
+    use crate::source::electrum::testing;
 
     /// The beginning of a pay-to-public-key-hash output.
     const REST: &[u8] = &[0x76, 0xa9, 0x14];
@@ -134,12 +134,12 @@ pub(super) mod tests {
 
     #[test]
     fn recorded_names_have_the_recorded_hashes() {
-        let chain = recorded::chain();
+        let chain = testing::chain();
         assert_eq!(chain.names.len(), 14);
         for name in chain.names {
-            let script = index_script(&recorded::octets(&name.name));
+            let script = index_script(&testing::octets(&name.name));
             assert_eq!(HEXLOWER.encode(script.as_bytes()), name.script);
-            assert_eq!(script_hash(&recorded::octets(&name.name)), name.scripthash);
+            assert_eq!(script_hash(&testing::octets(&name.name)), name.scripthash);
         }
     }
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use data_encoding::HEXLOWER;
 
-use super::state::State;
+use super::state_dir::State;
 use super::wire::KeyHash;
 use crate::config::settings::NodeAddress;
 

@@ -12,7 +12,7 @@
 //! operators that name it, each with the day on which it last did (days of Unix
 //! time).
 
-mod judge;
+mod filter;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -21,10 +21,10 @@ use std::sync::Arc;
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-pub(super) use self::judge::{Place, place};
+pub(super) use self::filter::{Place, place};
 use super::reply::Named;
 use super::servers::{Server, Standing};
-use super::state::State;
+use super::state_dir::State;
 
 /// The file in the state directory, its first line, and that of older ones.
 const FILE: &str = "discovered";
@@ -172,7 +172,7 @@ impl Discovery {
         let rules = self.rules.as_ref().filter(|_| self.asks(by))?;
         let mut places: Vec<Place> = named
             .iter()
-            .filter_map(|named| judge::place(named, rules.is_proxied))
+            .filter_map(|named| filter::place(named, rules.is_proxied))
             .filter(|place| !rules.lists(place))
             .collect();
         places.shuffle(random);
@@ -232,7 +232,7 @@ impl Rules {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         let mut found = BTreeMap::new();
         for line in lines {
-            let Some(place) = judge::kept(&line.address, line.is_tls, self.is_proxied)
+            let Some(place) = filter::kept(&line.address, line.is_tls, self.is_proxied)
                 .filter(|place| !self.lists(place))
             else {
                 continue;

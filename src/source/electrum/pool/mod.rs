@@ -5,9 +5,10 @@
 //! clock that opens new ones knows nothing of ids, so that its connections
 //! tell an observer nothing about lookups.
 
-mod draw;
+mod acquire;
 mod plan;
-mod seating;
+mod roster;
+mod slot;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +19,9 @@ use std::time::{Duration, Instant};
 use rand::rngs::SysRng;
 use rand::{Rng, TryRng};
 
-use self::plan::{Plan, Task};
+use self::plan::Plan;
+use self::slot::Task;
+pub use self::slot::{Fault, Link};
 use super::servers::Server;
 use crate::isolation::IsolationId;
 use crate::platform;
@@ -34,21 +37,6 @@ const GLANCE: Duration = Duration::from_millis(500);
 /// How often somebody who waits for a connection looks whether it is still
 /// wanted.
 const PATIENCE: Duration = Duration::from_millis(50);
-
-/// A connection, as far as the pool knows it.
-pub(super) trait Link: Send + Sync + 'static {
-    /// The server at its other end.
-    fn server(&self) -> &Server;
-
-    /// Whether it still stands, as far as is known.
-    fn is_alive(&self) -> bool;
-
-    /// Sends a ping without waiting, and reads what has come.
-    fn keep_alive(&self);
-
-    /// Ends it.
-    fn close(&self);
-}
 
 /// Opens connections for lookups.
 pub(super) trait Dial: Send + Sync + 'static {
@@ -66,15 +54,6 @@ pub(super) trait Dial: Send + Sync + 'static {
         deadline: Instant,
         cancel: &Cancel,
     ) -> Result<Self::Link, FetchFailure>;
-}
-
-/// What was wrong with a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// Its server sent a proof that is none.
-    Proof,
-    /// It broke, or its server did not answer.
-    Broken,
 }
 
 /// The pool, shared by all lookups.

@@ -9,16 +9,10 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::super::servers::Server;
-use super::Link;
-use super::draw::{Resting, Roster, exponential, for_pool};
+use super::roster::{Resting, Roster, exponential, fits, for_id, for_pool};
+use super::slot::{Fault, Kept, Leave, Link, SEATS, Seat, Seating, Seats, Task};
 use crate::isolation::IsolationId;
 
-mod seats;
-
-use self::seats::{Seat, Seats};
-
-/// Connections of an isolation id.
-pub(super) const SEATS: usize = 2;
 
 /// Ready connections.
 pub(super) const SIZE: usize = 6;
@@ -65,44 +59,6 @@ const MOST_CLOSING: usize = 20;
 const REST_LIAR: std::ops::Range<u64> = 600..3600;
 const REST_BROKEN: std::ops::Range<u64> = 60..180;
 
-/// Something to be done by the threads.
-#[derive(Debug)]
-pub(super) enum Task<L> {
-    /// Open a connection for the pool, and tell [`Plan::opened`].
-    Open(Server),
-    /// Keep a connection from being closed as idle, and read what has come.
-    Ping(Arc<L>),
-    /// Close a connection.
-    Close(Arc<L>),
-}
-
-/// What becomes of an isolation id that asks for a connection.
-#[derive(Debug)]
-pub(super) enum Seating<L> {
-    /// It has this one.
-    Open(Arc<L>),
-    /// It is to open one, and tell [`Plan::seated`].
-    Dial(Leave),
-    /// Another lookup of the same id is opening it.
-    Wait,
-    /// It is not known yet of any server that it could ask who it is.
-    Strangers,
-    /// It is not known yet of any server that it could ask whether it works.
-    Unproven,
-    /// There is no server that it could ask.
-    Nobody,
-}
-
-/// Leave to open a connection for a seat.
-#[derive(Debug)]
-pub(super) struct Leave {
-    /// The server to connect to.
-    pub server: Server,
-    /// Tells it from others for the same seat: an id can be forgotten and come
-    /// back while its connection is being opened.
-    number: u64,
-}
-
 /// The state of the pool.
 pub(super) struct Plan<L> {
     roster: Roster,
@@ -125,13 +81,6 @@ pub(super) struct Plan<L> {
     closing: Vec<(Instant, Arc<L>)>,
     overflow: Vec<Arc<L>>,
     resting: Resting,
-}
-
-/// A connection with its times.
-struct Kept<L> {
-    link: Arc<L>,
-    closes: Instant,
-    pings: Instant,
 }
 
 impl<L: Link> Plan<L> {
@@ -409,5 +358,179 @@ impl<L: Link> Plan<L> {
     /// Whether a server rests for everybody.
     pub fn rests(&self, server: &Server, now: Instant) -> bool {
         self.resting.until(server, now).is_some()
+    }
+
+    /// An isolation id asks for the connection of one of its seats. The one
+    /// that it has, one from the pool, or leave to open one. No tick of the
+    /// clock changes because of it. A server that may well be dead is opened
+    /// only for those who `dare`.
+    pub fn seat(
+        &mut self,
+        isolation: &IsolationId,
+        index: usize,
+        dares: bool,
+        now: Instant,
+    ) -> Seating<L> {
+        self.admit(isolation, now);
+        let Some(seats) = self.ids.get_mut(isolation) else {
+            return Seating::Nobody;
+        };
+        seats.asked = now;
+        seats.resting.tidy(now);
+        let other = seats.seats.get(1 - index.min(1)).and_then(Seat::server);
+        let other = other.cloned().filter(|_| self.seats > 1);
+        let Some(seat) = seats.seats.get_mut(index) else {
+            return Seating::Nobody;
+        };
+        match seat {
+            Seat::Open { link, .. } if link.is_alive() => return Seating::Open(Arc::clone(link)),
+            Seat::Opening { .. } => return Seating::Wait,
+            _ => *seat = Seat::Empty,
+        }
+        let is_fit = |kept: &Kept<L>| {
+            let server = kept.link.server();
+            kept.link.is_alive()
+                && fits(server, other.as_ref())
+                && seats.resting.until(server, now).is_none()
+        };
+        if let Some(at) = self.ready.iter().position(is_fit) {
+            let Kept { link, pings, .. } = self.ready.swap_remove(at);
+            let taken = Arc::clone(&link);
+            if let Some(seat) = seats.seats.get_mut(index) {
+                *seat = Seat::Open { link, pings };
+            }
+            return Seating::Open(taken);
+        }
+        let has_hope = self.roster.has_hope(other.as_ref());
+        let server = for_id(
+            &self.roster,
+            other.as_ref(),
+            &seats.resting,
+            &self.resting,
+            now,
+            &mut self.random,
+        );
+        let Some(server) = server.cloned() else {
+            return match self.roster.has_strangers(other.as_ref()) {
+                true => Seating::Strangers,
+                false => Seating::Nobody,
+            };
+        };
+        if !has_hope && !dares {
+            return Seating::Unproven;
+        }
+        self.leaves += 1;
+        let number = self.leaves;
+        if let Some(seat) = seats.seats.get_mut(index) {
+            *seat = Seat::Opening {
+                server: server.clone(),
+                number,
+            };
+        }
+        Seating::Dial(Leave { server, number })
+    }
+
+    /// The seat of an isolation id that is not this operator's; `None` if the id
+    /// has no seats. To ask is no use of them.
+    pub fn seat_beside(&self, isolation: &IsolationId, operator: &str) -> Option<usize> {
+        let seats = &self.ids.peek(isolation)?.seats;
+        let taken = |seat: &Seat<L>| seat.server().is_some_and(|one| one.operator == operator);
+        seats.iter().position(|seat| !taken(seat))
+    }
+
+    /// Makes room for an isolation id.
+    fn admit(&mut self, isolation: &IsolationId, now: Instant) {
+        if self.ids.contains(isolation) {
+            return;
+        }
+        if self.ids.len() >= IDS.get()
+            && let Some(oldest) = self.ids.peek_lru().map(|(oldest, _)| oldest.clone())
+        {
+            self.forget(&oldest, now);
+        }
+        self.ids.put(
+            isolation.clone(),
+            Seats {
+                seats: [const { Seat::Empty }; SEATS],
+                resting: Resting::default(),
+                asked: now,
+            },
+        );
+    }
+
+    /// What came of [`Seating::Dial`]. A connection whose id was forgotten
+    /// meanwhile is closed like the others of that id.
+    pub fn seated(
+        &mut self,
+        isolation: &IsolationId,
+        index: usize,
+        leave: &Leave,
+        link: Option<Arc<L>>,
+        now: Instant,
+    ) {
+        let pings = self.after(PING, 1, now);
+        let until = self.after(REST_BROKEN, 1000, now);
+        let mut seats = self.ids.peek_mut(isolation);
+        if let (Some(seats), None) = (&mut seats, &link) {
+            seats.resting.put(&leave.server, until);
+        }
+        let seat = seats.and_then(|seats| seats.seats.get_mut(index));
+        match (seat, link) {
+            (Some(seat), link) if seat.is_opened_by(leave) => {
+                *seat = match link {
+                    Some(link) => Seat::Open { link, pings },
+                    None => Seat::Empty,
+                };
+            }
+            (_, Some(link)) => self.linger(link, now),
+            (_, None) => {}
+        }
+    }
+
+    /// A connection was of no use to an isolation id: it gets another, of
+    /// another server if there is one. Nobody else learns of it.
+    pub fn failed(&mut self, isolation: &IsolationId, link: &Arc<L>, fault: Fault, now: Instant) {
+        let range = match fault {
+            Fault::Proof => REST_LIAR,
+            Fault::Broken => REST_BROKEN,
+        };
+        let until = self.after(range, 1000, now);
+        let Some(seats) = self.ids.peek_mut(isolation) else {
+            return;
+        };
+        seats.resting.put(link.server(), until);
+        for seat in &mut seats.seats {
+            if seat.link().is_some_and(|held| Arc::ptr_eq(held, link)) {
+                *seat = Seat::Empty;
+            }
+        }
+    }
+
+    /// Takes an isolation id's connections away. Each closes after a time of
+    /// its own.
+    pub fn forget(&mut self, isolation: &IsolationId, now: Instant) {
+        let Some(seats) = self.ids.pop(isolation) else {
+            return;
+        };
+        for seat in seats.seats {
+            if let Seat::Open { link, .. } = seat {
+                self.linger(link, now);
+            }
+        }
+    }
+
+    /// Connections to be closed at once, as too many wait for their end.
+    pub fn take_overflow(&mut self) -> Vec<Arc<L>> {
+        std::mem::take(&mut self.overflow)
+    }
+
+    /// Has a connection closed after a while.
+    fn linger(&mut self, link: Arc<L>, now: Instant) {
+        if self.closing.len() >= MOST_CLOSING {
+            let (_, oldest) = self.closing.remove(0);
+            self.overflow.push(oldest);
+        }
+        let closes = self.after(LINGER, 1, now);
+        self.closing.push((closes, link));
     }
 }

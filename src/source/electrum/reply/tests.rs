@@ -3,7 +3,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
-use crate::source::electrum::recorded::{self, replies};
+use crate::source::electrum::testing::{self, replies};
 
 const HASH: &str = "d82b60bbfc20f5155394a5caaec7c456d7685ba772067eb0c6ad5aae6387a17c";
 
@@ -33,7 +33,7 @@ fn txid(hex: &str) -> Txid {
 fn recorded_histories_are_read() {
     for exchange in replies("blockchain.scripthash.get_history") {
         let read = history(exchange.result.get()).unwrap();
-        let chain = recorded::chain();
+        let chain = testing::chain();
         let name = chain
             .names
             .iter()
@@ -148,7 +148,7 @@ fn recorded_value_proofs_are_read_newest_first() {
         let script_hash = exchange.params[0].as_str().unwrap();
         let proofs = value_proofs(exchange.result.get(), script_hash).unwrap();
         assert!(proofs.is_sorted_by(|a, b| a.height >= b.height));
-        let chain = recorded::chain();
+        let chain = testing::chain();
         let name = chain.names.iter().find(|n| n.scripthash == script_hash);
         assert_eq!(
             proofs.first().map(|proof| proof.height),
@@ -237,7 +237,7 @@ fn recorded_headers_are_put_together_whatever_way_they_come() {
     assert_eq!(full.len(), 3);
     assert!(full.iter().all(|octets| *octets == full[0]));
     assert_eq!(full[0].len(), 885);
-    let all = headers(recorded::chain().headers.get(), 2_016).unwrap();
+    let all = headers(testing::chain().headers.get(), 2_016).unwrap();
     assert_eq!((all.count, all.octets.len()), (251, 251 * 80));
 }
 
@@ -438,7 +438,7 @@ fn deep_nesting_is_harmless() {
 #[test]
 fn mangled_replies_do_no_harm() {
     let mut rng = StdRng::seed_from_u64(6);
-    for exchange in recorded::exchanges() {
+    for exchange in testing::exchanges() {
         for _ in 0..100 {
             let mut octets = exchange.result.get().as_bytes().to_vec();
             for _ in 0..rng.random_range(1..4) {
@@ -457,5 +457,80 @@ fn mangled_replies_do_no_harm() {
                 let _ = parser(&text);
             }
         }
+    }
+}
+
+#[test]
+fn recorded_versions_are_read() {
+    for exchange in replies("server.features") {
+        let newest = match exchange.server.as_str() {
+            "ElectrumX 1.15.0" => "1.4.2",
+            _ => "1.6",
+        };
+        let read = newest_protocol(exchange.result.get()).unwrap();
+        assert_eq!(read.to_string(), newest);
+        let first = genesis(exchange.result.get()).unwrap();
+        assert_eq!(first, crate::chain::network::Network::Regtest.genesis());
+    }
+    assert_eq!(genesis("{}"), Err(ReplyError::Form));
+    assert_eq!(genesis(r#"{"genesis_hash":"0"}"#), Err(ReplyError::Hex));
+    let bad = newest_protocol(r#"{"protocol_max":"one"}"#);
+    assert_eq!(bad, Err(ReplyError::Protocol));
+}
+
+#[test]
+fn servers_are_read_as_electrumx_names_them() {
+    let read = peers(
+        r#"[["203.0.114.1","a.example",["v1.4.2","p10000","s50002","t50001"]],
+            ["x.onion","x.onion",["v1.4","t"]]]"#,
+    );
+    let [one, other] = read.unwrap().try_into().unwrap();
+    assert_eq!(
+        (one.ip.as_str(), one.host.as_str()),
+        ("203.0.114.1", "a.example")
+    );
+    assert_eq!(one.features, ["v1.4.2", "p10000", "s50002", "t50001"]);
+    assert_eq!((other.host.as_str(), other.features.len()), ("x.onion", 2));
+    assert_eq!(peers("[]"), Ok(Vec::new()));
+}
+
+#[test]
+fn entries_of_another_form_are_passed_over() {
+    let many = vec!["\"s1\""; MAX_FEATURES + 1].join(",");
+    let deep = "[".repeat(10_000) + &"]".repeat(10_000);
+    for entry in [
+        "null",
+        "7",
+        "{}",
+        "[]",
+        r#"["i","h"]"#,
+        r#"["i","h",[],[]]"#,
+        r#"["i","h","s1"]"#,
+        r#"["i",7,[]]"#,
+        r#"["i","h",[7]]"#,
+        r#"[null,"h",["s1"]]"#,
+        &format!(r#"["i","h",[{many}]]"#),
+        &format!(r#"["i","h",{deep}]"#),
+        &deep,
+    ] {
+        let reply = format!(r#"[{entry},["i","good",["s1"]]]"#);
+        let read = peers(&reply).unwrap();
+        let [good] = read.as_slice() else {
+            panic!("{read:?}")
+        };
+        assert_eq!(good.host, "good");
+    }
+}
+
+#[test]
+fn replies_that_no_server_needs_are_refused() {
+    let entry = r#"["i","h",["s1"]]"#;
+    let list = |count: usize| format!("[{}]", vec![entry; count].join(","));
+    assert_eq!(peers(&list(MAX_SERVERS)).unwrap().len(), MAX_SERVERS);
+    assert_eq!(peers(&list(MAX_SERVERS + 1)), Err(ReplyError::TooMany));
+    let long = format!(r#"["{}"]"#, "x".repeat(MAX_LENGTH));
+    assert_eq!(peers(&long), Err(ReplyError::TooLong));
+    for result in ["null", "{}", "\"x\"", "1", ""] {
+        assert_eq!(peers(result), Err(ReplyError::Form), "{result}");
     }
 }

@@ -9,9 +9,9 @@ use rand::rngs::StdRng;
 
 use super::super::discovery::{DISCOVERED, Discovery};
 use super::super::servers::{Server, Standing};
-use super::super::state::ELSEWHERE;
-use super::super::store::HeaderFile;
-use super::backward;
+use super::super::state_dir::ELSEWHERE;
+use super::super::header_file::HeaderFile;
+use super::below;
 use super::bulk::fewer;
 use super::catch_up::{DEEP, catch_up};
 use super::ledger::Ledger;
@@ -331,7 +331,7 @@ impl<P: Peers> Driver<P> {
     fn begin(&mut self, sessions: &mut Sessions<P::Peer>) -> bool {
         while let Some(session) = sessions.open.first() {
             let (ledger, batch, tell) = (&self.ledger, sessions.batch, tell_depth(&self.log));
-            match backward::anchor(ledger, &session.peer, batch, &self.cancel, tell) {
+            match below::anchor(ledger, &session.peer, batch, &self.cancel, tell) {
                 Ok(()) => {
                     self.save();
                     return true;
@@ -411,7 +411,7 @@ impl<P: Peers> Driver<P> {
             }
             let peer = &session.peer;
             let completed =
-                backward::complete(&self.ledger, peer, sessions.batch, &self.cancel, &mut tell);
+                below::complete(&self.ledger, peer, sessions.batch, &self.cancel, &mut tell);
             if let Err(error) = completed {
                 peer.close();
                 self.blame(&mut sessions.liars, peer.server(), &error);

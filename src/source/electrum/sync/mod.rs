@@ -5,7 +5,7 @@
 //! that lookups do, or that their connections report, moves it: a header
 //! fetched because of a lookup would tell a server the height of the name.
 
-mod backward;
+mod below;
 mod bulk;
 mod catch_up;
 mod driver;

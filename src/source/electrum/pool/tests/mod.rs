@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use super::plan::{Plan, Seating, Task};
+use super::plan::Plan;
+use super::slot::{Seating, Task};
 use super::*;
 use crate::config::settings::NodeAddress;
 use crate::source::electrum::servers::Standing;

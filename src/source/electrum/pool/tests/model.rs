@@ -4,7 +4,8 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
-use super::super::plan::{Leave, SIZE};
+use super::super::plan::SIZE;
+use super::super::slot::Leave;
 use super::*;
 
 const IDS: usize = 5;

@@ -1,4 +1,4 @@
-use super::super::backward::{anchor, complete};
+use super::super::below::{anchor, complete};
 use super::super::peer::MOST_HEADERS;
 use super::*;
 

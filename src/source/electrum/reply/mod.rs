@@ -5,22 +5,20 @@
 //! beyond its form. Members that nobody asks for are passed over without
 //! recursion; how long a reply may be, its connection has seen to.
 
-mod peers;
-mod shape;
-mod version;
+mod json;
 
-use bitcoin::Txid;
 use bitcoin::block::Header;
 use bitcoin::hashes::Hash;
+use bitcoin::{BlockHash, Txid};
 use data_encoding::HEXLOWER;
 use serde::Deserialize;
 use serde::de::DeserializeSeed;
+use serde_json::value::RawValue;
 use thiserror::Error;
 
-pub(super) use self::peers::{Named, peers};
-use self::shape::{Bounded, Member, Object};
-pub(super) use self::version::{genesis, newest_protocol};
+use self::json::{Bounded, Member, Object};
 use super::evidence::Claim;
+use super::protocol::Protocol;
 
 /// The most operations on one name that are looked at. Servers cut their
 /// replies at 10 MB, which holds about as many.
@@ -375,6 +373,76 @@ fn hash(text: &str) -> Result<[u8; 32], ReplyError> {
         .map_err(|_| ReplyError::Hex)?;
     octets.reverse();
     Ok(octets)
+}
+
+/// The newest protocol that a server speaks, from a reply to
+/// `server.features`.
+///
+/// # Errors
+/// The reply is none.
+pub fn newest_protocol(result: &str) -> Result<Protocol, ReplyError> {
+    #[derive(Deserialize)]
+    struct Features {
+        protocol_max: String,
+    }
+    let Object(features) = parse::<Object<Features>>(result)?;
+    Protocol::parse(&features.protocol_max).ok_or(ReplyError::Protocol)
+}
+
+/// The hash of the first block of the chain that a server serves, from a reply
+/// to `server.features`.
+///
+/// # Errors
+/// The reply is none, or does not say.
+pub fn genesis(result: &str) -> Result<BlockHash, ReplyError> {
+    #[derive(Deserialize)]
+    struct Features {
+        genesis_hash: String,
+    }
+    let Object(features) = parse::<Object<Features>>(result)?;
+    features.genesis_hash.parse().map_err(|_| ReplyError::Hex)
+}
+
+/// The longest reply that is looked at, in bytes, and the most servers in it.
+/// Honest servers name some dozens.
+const MAX_LENGTH: usize = 256 << 10;
+const MAX_SERVERS: usize = 1_000;
+
+/// The most features of one server.
+const MAX_FEATURES: usize = 16;
+
+/// A server that another one names, in the words of that one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Its IP address as far as the other knows, or its host once more.
+    pub ip: String,
+    /// A host name, an onion service or an IP address.
+    pub host: String,
+    /// Versions and ports, such as `v1.4.2`, `s50002` and `t50001`.
+    pub features: Vec<String>,
+}
+
+/// The servers in a reply to `server.peers.subscribe`. Entries of another form
+/// are passed over.
+///
+/// # Errors
+/// The reply is no list, or longer than it can honestly be.
+pub fn peers(result: &str) -> Result<Vec<Named>, ReplyError> {
+    if result.len() > MAX_LENGTH {
+        return Err(ReplyError::TooLong);
+    }
+    let entries = parse::<Bounded<&RawValue, MAX_SERVERS>>(result)?.whole()?;
+    Ok(entries.into_iter().filter_map(named).collect())
+}
+
+fn named(entry: &RawValue) -> Option<Named> {
+    type Entry = (String, String, Bounded<String, MAX_FEATURES>);
+    let (ip, host, features) = serde_json::from_str::<Entry>(entry.get()).ok()?;
+    Some(Named {
+        ip,
+        host,
+        features: features.whole().ok()?,
+    })
 }
 
 #[cfg(test)]

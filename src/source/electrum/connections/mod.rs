@@ -11,11 +11,10 @@ use bitcoin::consensus::deserialize;
 use rand::RngExt;
 use serde_json::value::RawValue;
 
-use super::links::LookupDialer;
-use super::memory::Memory;
+use super::availability::Memory;
 use super::now;
 use super::pins::Pins;
-use super::pool::Pool;
+use super::pool::{Dial, Link, Pool};
 use super::protocol::Protocol;
 use super::reply::{self, Named, ReplyError};
 use super::servers::{Server, Standing};
@@ -25,6 +24,7 @@ use super::wire::{
 };
 use crate::chain::proof_of_work::{Malformed, SealedHeader};
 use crate::log::Log;
+use crate::snapshot::{FailureKind, FetchFailure};
 use crate::source::Cancel;
 
 /// Seconds between pings, drawn at random. Servers close a session after ten
@@ -391,6 +391,56 @@ fn unreadable(error: Malformed) -> PeerError {
 
 fn lied(error: ReplyError) -> PeerError {
     PeerError::Lied(error.to_string())
+}
+
+/// Opens connections for lookups.
+pub(super) struct LookupDialer(pub Arc<Dialer>);
+
+impl Dial for LookupDialer {
+    type Link = Connection;
+
+    fn trusts(&self, server: &Server) -> bool {
+        self.0.trusts(server)
+    }
+
+    fn dial(
+        &self,
+        server: &Server,
+        deadline: Instant,
+        cancel: &Cancel,
+    ) -> Result<Connection, FetchFailure> {
+        self.0
+            .dial(server, Purpose::Lookups, deadline, cancel)
+            .map_err(|error| FetchFailure::new(kind(&error), error.to_string()))
+    }
+}
+
+fn kind(error: &DialError) -> FailureKind {
+    match error {
+        DialError::TimedOut { .. } | DialError::Cancelled { .. } => FailureKind::TimedOut,
+        DialError::NotElectrum { .. } | DialError::Version { .. } => FailureKind::BadReply,
+        _ => FailureKind::Unreachable,
+    }
+}
+
+impl Link for Connection {
+    fn server(&self) -> &Server {
+        self.server()
+    }
+
+    fn is_alive(&self) -> bool {
+        self.is_alive()
+    }
+
+    fn keep_alive(&self) {
+        // A failure shows as the end of the connection.
+        let _ = self.drain();
+        let _ = self.ping();
+    }
+
+    fn close(&self) {
+        self.close();
+    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand::{Rng, RngExt};
 
-use super::state::State;
+use super::state_dir::State;
 use crate::config::settings::NodeAddress;
 
 /// The file in the state directory, and its first line.

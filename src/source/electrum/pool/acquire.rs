@@ -4,8 +4,9 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::plan::{Leave, Plan, Seating};
-use super::{Dial, Link, PATIENCE, Pool, Shared};
+use super::plan::Plan;
+use super::slot::{Leave, Link, Seating};
+use super::{Dial, PATIENCE, Pool, Shared};
 use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure};
 use crate::source::Bounds;

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use super::discovery::DISCOVERED;
 use super::servers::Server;
-use super::state::ELSEWHERE;
-use super::sync::{Ledger, Obstacle, Status};
+use super::state_dir::ELSEWHERE;
+use super::sync::{Held, Ledger, NEWEST, Obstacle, Status};
+use crate::chain::network::{Checkpoint, RETARGET_INTERVAL};
+use crate::chain::sample::SAMPLE;
 use crate::isolation::IsolationId;
-use crate::snapshot::FetchFailure;
+use crate::snapshot::{FailureKind, FetchFailure};
 use crate::source::Bounds;
-use crate::source::diagnosis::{Finding, Health};
+use crate::source::diagnosis::{Finding, Health, Milestone, MilestoneError, Progress, Stage};
 use crate::text::Age;
 
 /// How long it may take until anything comes from any server. Who asked for
@@ -272,6 +274,118 @@ pub(super) enum Kept {
     Nowhere(String),
 }
 
+/// How many blocks are on top of it: two weeks of work.
+const DEPTH: u32 = RETARGET_INTERVAL;
+
+/// Waits until lookups could rely on the chain, and takes the newest block that
+/// is deep enough.
+pub(super) fn milestone(ledger: &Ledger, limit: &Bounds) -> Result<Milestone, MilestoneError> {
+    settle(ledger, limit, SILENCE).map_err(|failure| match failure.kind {
+        FailureKind::NotReady => MilestoneError::NotReady(failure),
+        _ => MilestoneError::Unreachable(failure),
+    })?;
+    let is_sampled = ledger.is_sampled();
+    let operators = ledger.status().operators;
+    let headers = ledger.headers();
+    let start = headers.checkpoint().height;
+    let tip = headers.tip().map_or(start, |(tip, _)| tip);
+    let found = tip.checked_sub(DEPTH).and_then(|height| {
+        let since = headers.work_up_to(height)?;
+        let total = headers.total_work_up_to(height);
+        Some(Milestone {
+            checkpoint: Checkpoint {
+                height,
+                hash: headers.hash(height)?,
+            },
+            work: total.unwrap_or(since),
+            work_since: total.is_none().then_some(start),
+            is_sampled,
+            has_discovered: operators.iter().any(|one| one == DISCOVERED),
+            operators,
+        })
+    });
+    found.ok_or(MilestoneError::TooShallow {
+        tip,
+        checkpoint: start,
+        depth: DEPTH,
+    })
+}
+
+/// About what a header with its AuxPoW takes in a reply, in bytes.
+const SEALED: u64 = 4_000;
+
+/// How far it is; `None` once lookups can rely on the headers. `bytes` have
+/// come in so far.
+pub(super) fn progress(ledger: &Ledger, bytes: u64) -> Option<Progress> {
+    let status = ledger.status();
+    status.obstacle.as_ref()?;
+    let held = ledger.gauge.get();
+    let headers = Headers::of(ledger, status.target, held);
+    let (stage, done, total) = match held {
+        Held::Drawn { proven, drawn } => (Stage::Proving, number(proven), number(drawn)),
+        Held::Nothing if status.target == 0 => (
+            Stage::Searching,
+            number(status.met.len().min(status.needed)),
+            number(status.needed),
+        ),
+        Held::Nothing if headers.are_all() => (
+            Stage::Comparing,
+            number(status.operators.len().min(status.needed)),
+            number(status.needed),
+        ),
+        _ => (Stage::Fetching, headers.there, headers.needed),
+    };
+    let later = match held {
+        Held::Nothing => 0,
+        Held::Linked { .. } => number(SAMPLE).saturating_add(NEWEST.into()),
+        Held::Drawn { .. } => NEWEST.into(),
+    };
+    Some(Progress {
+        stage,
+        done,
+        total,
+        bytes,
+        later: later.saturating_mul(SEALED),
+    })
+}
+
+/// How many headers there are, and how many there have to be.
+struct Headers {
+    there: u64,
+    needed: u64,
+}
+
+impl Headers {
+    fn of(ledger: &Ledger, target: u32, held: Held) -> Self {
+        let chain = ledger.headers();
+        let checkpoint = chain.checkpoint().height;
+        let (lowest, tip) = match (chain.lowest(), chain.tip()) {
+            (Some(lowest), Some((tip, _))) => (lowest, tip),
+            _ => (checkpoint.saturating_add(1), checkpoint),
+        };
+        let tip = match held {
+            Held::Linked { tip: linked } => tip.max(linked),
+            _ => tip,
+        };
+        let target = target.max(tip);
+        let base = chain.lowest_needed(target).min(lowest);
+        let count =
+            |from: u32, to: u32| u64::from(to).saturating_add(1).saturating_sub(from.into());
+        Self {
+            there: count(lowest, tip),
+            needed: count(base, target),
+        }
+    }
+
+    fn are_all(&self) -> bool {
+        self.there >= self.needed
+    }
+}
+
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
@@ -280,6 +394,7 @@ mod tests {
     use super::*;
     use crate::chain::headers::Headers;
     use crate::chain::network::Network;
+    use crate::chain::testing;
     use crate::source::Cancel;
 
     fn hour() -> Bounds {
@@ -311,5 +426,55 @@ mod tests {
             limit.cancel.set();
             assert_eq!(ended.recv_timeout(Duration::from_secs(20)), Ok(false));
         });
+    }
+
+    #[test]
+    fn each_stage_counts_its_own() {
+        let headers = Headers::new(Network::Regtest, Network::Regtest.checkpoint());
+        let ledger = Ledger::new(headers, 2, || 0);
+        let told = |bytes| {
+            let progress = progress(&ledger, bytes)?;
+            assert_eq!(progress.bytes, bytes);
+            Some((
+                progress.stage,
+                progress.done,
+                progress.total,
+                progress.later,
+            ))
+        };
+        assert_eq!(told(0), Some((Stage::Searching, 0, 2, 0)));
+        for operator in ["a", "b", "c"] {
+            ledger.met(operator);
+        }
+        assert_eq!(told(10), Some((Stage::Searching, 2, 2, 0)));
+        // The genesis is not there yet.
+        ledger.aim(5000);
+        assert_eq!(told(20), Some((Stage::Fetching, 0, 5001, 0)));
+        let (sample, newest) = (500 * SEALED, 144 * SEALED);
+        ledger.gauge.set(Held::Linked { tip: 400 });
+        let expected = (Stage::Fetching, 400, 5001, sample + newest);
+        assert_eq!(told(30), Some(expected));
+        let (proven, drawn) = (25, 487);
+        ledger.gauge.set(Held::Drawn { proven, drawn });
+        assert_eq!(told(40), Some((Stage::Proving, 25, 487, newest)));
+        // Somebody's chain is longer than anybody has said.
+        ledger.gauge.set(Held::Linked { tip: u32::MAX });
+        let all = u64::from(u32::MAX);
+        let expected = (Stage::Fetching, all, all + 1, sample + newest);
+        assert_eq!(told(50), Some(expected));
+    }
+
+    #[test]
+    fn there_is_none_once_lookups_work() {
+        let ledger = Ledger::new(testing::regtest(100), 2, || 0);
+        let told = || progress(&ledger, 0).map(|one| (one.stage, one.done, one.total));
+        ledger.aim(250);
+        assert_eq!(told(), Some((Stage::Fetching, 100, 251)));
+        ledger.change(|headers| *headers = testing::regtest(251));
+        assert_eq!(told(), Some((Stage::Comparing, 0, 2)));
+        ledger.answered("a");
+        assert_eq!(told(), Some((Stage::Comparing, 1, 2)));
+        ledger.answered("b");
+        assert_eq!(told(), None);
     }
 }

@@ -1,16 +1,27 @@
+//! Claims that were recorded, and claims about transactions built here.
+
+use bitcoin::absolute::LockTime;
+use bitcoin::consensus::{deserialize, serialize};
+use bitcoin::hashes::sha256d;
+use bitcoin::transaction::Version;
+use bitcoin::{Amount, OutPoint, ScriptBuf, Sequence, TxIn, TxOut, Witness};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
-use crate::source::electrum::name_script::script_hash;
-use crate::source::electrum::recorded::{self, octets, replies, root_at};
+use crate::source::electrum::name_script::{script_hash, tests as outputs};
 use crate::source::electrum::reply;
+use crate::source::electrum::testing::{self, octets, replies, root_at};
 use crate::source::electrum::verdict::{Account, Selection, Terms, newest, select};
 
+fn key(name: &str) -> NameKey {
+    NameKey::new(name).unwrap()
+}
+
 const TERMS: Terms = Terms {
-    tip: recorded::TIP,
+    tip: testing::TIP,
     confirmations: 12,
-    expiry: recorded::EXPIRY,
+    expiry: testing::EXPIRY,
 };
 
 /// The reply of a server to a request about a transaction.
@@ -56,7 +67,7 @@ fn testls() -> Claim {
 }
 
 fn check_value(name: &str, operation: Option<Operation>) {
-    let recorded = recorded::name(name);
+    let recorded = testing::name(name);
     let operation = operation.unwrap();
     assert_eq!(*operation.value, octets(&recorded.value));
     assert_eq!(operation.height, recorded.height);
@@ -78,7 +89,7 @@ fn lookups_by_history_give_the_recorded_values() {
                     continue;
                 }
             };
-            assert_eq!(entries[0].txid.to_string(), recorded::name(name).txid);
+            assert_eq!(entries[0].txid.to_string(), testing::name(name).txid);
             let Some(claim) = claim_about(&exchange.server, entries[0]) else {
                 assert_eq!(name, "d/multi");
                 continue;
@@ -177,10 +188,10 @@ fn no_bit_of_a_claim_can_be_changed() {
 #[test]
 fn the_id_in_the_history_binds() {
     let mut claim = testls();
-    let txid: Txid = recorded::name("d/testls").txid.parse().unwrap();
+    let txid: Txid = testing::name("d/testls").txid.parse().unwrap();
     claim.txid = Some(txid);
     assert!(verify(&key("d/testls"), &claim, &root_at).is_ok());
-    claim.txid = Some(recorded::name("d/plain").txid.parse().unwrap());
+    claim.txid = Some(testing::name("d/plain").txid.parse().unwrap());
     assert_eq!(
         verify(&key("d/testls"), &claim, &root_at),
         Err(ProofError::OtherTransaction)
@@ -272,5 +283,226 @@ fn random_claims_do_no_harm() {
             assert_eq!(claim.tx, genuine.tx);
             assert_eq!(operation.order(), (genuine.height, genuine.position));
         }
+    }
+}
+
+fn transaction(scripts: Vec<ScriptBuf>) -> Transaction {
+    Transaction {
+        version: Version(NAMECOIN_TRANSACTION),
+        lock_time: LockTime::ZERO,
+        input: vec![TxIn {
+            previous_output: OutPoint::null(),
+            script_sig: ScriptBuf::new(),
+            sequence: Sequence::MAX,
+            witness: Witness::new(),
+        }],
+        output: scripts
+            .into_iter()
+            .map(|script_pubkey| TxOut {
+                value: Amount::from_sat(1_000_000),
+                script_pubkey,
+            })
+            .collect(),
+    }
+}
+
+/// Verifies `octets` as the only transaction of a block.
+fn verify_alone(tx: &Transaction, octets: Vec<u8>) -> Result<Operation, ProofError> {
+    let root = TxMerkleNode::from_byte_array(tx.compute_txid().to_byte_array());
+    let claim = Claim {
+        txid: None,
+        tx: octets,
+        height: 7,
+        branch: Vec::new(),
+        position: 0,
+    };
+    verify(&key("d/a"), &claim, &|height| (height == 7).then_some(root))
+}
+
+fn verify_outputs(scripts: Vec<ScriptBuf>) -> Result<Operation, ProofError> {
+    let tx = transaction(scripts);
+    verify_alone(&tx, serialize(&tx))
+}
+
+fn pay() -> ScriptBuf {
+    ScriptBuf::from_bytes(vec![0x6a])
+}
+
+#[test]
+fn exactly_one_output_carries_the_name() {
+    let update = || outputs::update(b"d/a", b"new");
+    let register = || outputs::first_update(b"d/a", b"new");
+    for scripts in [
+        vec![update()],
+        vec![register()],
+        vec![pay(), update(), pay()],
+        vec![update(), pay()],
+    ] {
+        let operation = verify_outputs(scripts).unwrap();
+        assert_eq!(*operation.value, *b"new");
+        assert_eq!(operation.order(), (7, 0));
+    }
+    for (scripts, error) in [
+        (vec![pay()], ProofError::NoName),
+        (vec![outputs::name_new()], ProofError::NoName),
+        (vec![update(), update()], ProofError::SeveralNames),
+        (
+            vec![update(), outputs::update(b"d/b", b"")],
+            ProofError::SeveralNames,
+        ),
+        (vec![register(), pay(), update()], ProofError::SeveralNames),
+        (vec![outputs::update(b"d/b", b"")], ProofError::OtherName),
+        (vec![outputs::update(b"d/", b"")], ProofError::OtherName),
+        (vec![outputs::update(b"d/a\0", b"")], ProofError::OtherName),
+        (vec![outputs::update(b"D/a", b"")], ProofError::OtherName),
+    ] {
+        assert_eq!(verify_outputs(scripts), Err(error));
+    }
+}
+
+#[test]
+fn values_may_be_empty_long_and_no_text() {
+    for value in [&b""[..], &[0xff; 1_023], &[0; 100_000]] {
+        let operation = if value.len() <= 0xffff {
+            verify_outputs(vec![outputs::update(b"d/a", value)])
+        } else {
+            let length = u32::try_from(value.len()).unwrap().to_le_bytes();
+            let script = [b"\x53\x03d/a\x4e", &length[..], value, b"\x6d\x75"].concat();
+            verify_outputs(vec![ScriptBuf::from_bytes(script)])
+        };
+        assert_eq!(*operation.unwrap().value, *value);
+    }
+}
+
+#[test]
+fn only_transactions_of_namecoins_version_carry_names() {
+    for version in [0, 1, 2, 0x7101, 0x0071, -1] {
+        let mut tx = transaction(vec![outputs::update(b"d/a", b"new")]);
+        tx.version = Version(version);
+        assert_eq!(
+            verify_alone(&tx, serialize(&tx)),
+            Err(ProofError::Version),
+            "{version:x}"
+        );
+    }
+}
+
+#[test]
+fn witnesses_are_no_part_of_the_proof() {
+    let bare = transaction(vec![outputs::update(b"d/a", b"new")]);
+    let mut tx = bare.clone();
+    tx.input[0].witness = Witness::from_slice(&[[1_u8; 71].as_slice(), &[2; 33]]);
+    let whole = serialize(&tx);
+    assert_ne!(whole, serialize(&bare));
+    let proven = verify_alone(&bare, serialize(&bare));
+    assert_eq!(verify_alone(&bare, whole.clone()), proven);
+
+    // The header does not commit to them by the way that is proven here, so
+    // they may be changed; they say nothing about the name. All else binds.
+    let witness = whole.len() - 4 - tx.input[0].witness.size()..whole.len() - 4;
+    let mut accepted = 0;
+    for bit in 0..whole.len() * 8 {
+        let mut octets = whole.clone();
+        octets[bit / 8] ^= 1 << (bit % 8);
+        match verify_alone(&bare, octets) {
+            Err(_) => {}
+            result => {
+                assert_eq!(result, proven);
+                assert!(witness.contains(&(bit / 8)), "byte {}", bit / 8);
+                accepted += 1;
+            }
+        }
+    }
+    assert!(accepted >= (71 + 33) * 8);
+}
+
+#[test]
+fn what_may_be_an_inner_node_of_the_tree_is_no_transaction() {
+    // One input leaves room for a script of 4 bytes.
+    let tx = transaction(vec![ScriptBuf::from_bytes(vec![0x51; 4])]);
+    assert_eq!(tx.base_size(), 64);
+    assert_eq!(
+        verify_alone(&tx, serialize(&tx)),
+        Err(ProofError::Ambiguous)
+    );
+    // Without inputs there is room for a name.
+    let mut tx = transaction(vec![outputs::update(b"d/a", &[b'v'; 34])]);
+    tx.input.clear();
+    assert_eq!(tx.base_size(), 64);
+    assert_eq!(
+        verify_alone(&tx, serialize(&tx)),
+        Err(ProofError::Ambiguous)
+    );
+    let mut tx = transaction(vec![outputs::update(b"d/a", b"new")]);
+    tx.input.clear();
+    assert_eq!(
+        verify_alone(&tx, serialize(&tx)),
+        Err(ProofError::Ambiguous)
+    );
+}
+
+#[test]
+fn a_branch_through_a_transaction_is_refused() {
+    // An id whose fifth byte is 1 reads as the beginning of a transaction
+    // with one input; the sibling makes it complete.
+    let tx = (0_u32..)
+        .map(|n| transaction(vec![outputs::update(b"d/a", &n.to_le_bytes())]))
+        .find(|tx| tx.compute_txid().to_byte_array()[4] == 1)
+        .unwrap();
+    let mut sibling = [0; 32];
+    sibling[14] = 1;
+    sibling[23] = 4;
+    let leaf = tx.compute_txid().to_byte_array();
+    let inner = [leaf, sibling].concat();
+    assert!(deserialize::<Transaction>(&inner).is_ok());
+    let claim = Claim {
+        txid: None,
+        tx: serialize(&tx),
+        height: 7,
+        branch: vec![sibling],
+        position: 0,
+    };
+    let root = TxMerkleNode::from_byte_array(sha256d::Hash::hash(&inner).to_byte_array());
+    assert_eq!(
+        verify(&key("d/a"), &claim, &|_| Some(root)),
+        Err(ProofError::Branch(FoldError::InnerTransaction))
+    );
+}
+
+fn parent(left: [u8; 32], right: [u8; 32]) -> [u8; 32] {
+    sha256d::Hash::hash(&[left, right].concat()).to_byte_array()
+}
+
+#[test]
+fn the_last_operation_of_a_block_cannot_be_moved_back() {
+    // A block of three, the third of which is its own sibling; and a block of
+    // six, where that happens a level higher.
+    let tx = transaction(vec![outputs::update(b"d/a", b"new")]);
+    let leaf = tx.compute_txid().to_byte_array();
+    let (first, other) = (parent([1; 32], [2; 32]), [3; 32]);
+    let pair = parent(leaf, other);
+    let quad = parent(first, parent([4; 32], [5; 32]));
+    for (branch, root, place, moved) in [
+        (vec![leaf, first], parent(first, parent(leaf, leaf)), 2, 3),
+        (
+            vec![other, pair, quad],
+            parent(quad, parent(pair, pair)),
+            4,
+            6,
+        ),
+    ] {
+        let at = |position| {
+            let claim = Claim {
+                txid: None,
+                tx: serialize(&tx),
+                height: 7,
+                branch: branch.clone(),
+                position,
+            };
+            let root = TxMerkleNode::from_byte_array(root);
+            verify(&key("d/a"), &claim, &|_| Some(root)).map(|operation| operation.position)
+        };
+        assert_eq!(at(place), Ok(place));
+        assert_eq!(at(moved), Err(ProofError::AmbiguousPosition));
     }
 }

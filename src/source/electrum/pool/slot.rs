@@ -1,0 +1,114 @@
+//! The connections of the pool, and the seats of isolation ids that they take.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::roster::Resting;
+use crate::source::electrum::servers::Server;
+
+/// Connections of an isolation id.
+pub const SEATS: usize = 2;
+
+/// A connection, as far as the pool knows it.
+pub trait Link: Send + Sync + 'static {
+    /// The server at its other end.
+    fn server(&self) -> &Server;
+
+    /// Whether it still stands, as far as is known.
+    fn is_alive(&self) -> bool;
+
+    /// Sends a ping without waiting, and reads what has come.
+    fn keep_alive(&self);
+
+    /// Ends it.
+    fn close(&self);
+}
+
+/// What was wrong with a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Its server sent a proof that is none.
+    Proof,
+    /// It broke, or its server did not answer.
+    Broken,
+}
+
+/// Something to be done by the threads.
+#[derive(Debug)]
+pub enum Task<L> {
+    /// Open a connection for the pool, and tell [`Plan::opened`].
+    Open(Server),
+    /// Keep a connection from being closed as idle, and read what has come.
+    Ping(Arc<L>),
+    /// Close a connection.
+    Close(Arc<L>),
+}
+
+/// What becomes of an isolation id that asks for a connection.
+#[derive(Debug)]
+pub enum Seating<L> {
+    /// It has this one.
+    Open(Arc<L>),
+    /// It is to open one, and tell [`Plan::seated`].
+    Dial(Leave),
+    /// Another lookup of the same id is opening it.
+    Wait,
+    /// It is not known yet of any server that it could ask who it is.
+    Strangers,
+    /// It is not known yet of any server that it could ask whether it works.
+    Unproven,
+    /// There is no server that it could ask.
+    Nobody,
+}
+
+/// Leave to open a connection for a seat.
+#[derive(Debug)]
+pub struct Leave {
+    /// The server to connect to.
+    pub server: Server,
+    /// Tells it from others for the same seat: an id can be forgotten and come
+    /// back while its connection is being opened.
+    pub number: u64,
+}
+
+/// A connection with its times.
+pub struct Kept<L> {
+    pub link: Arc<L>,
+    pub closes: Instant,
+    pub pings: Instant,
+}
+
+/// The connections of one isolation id.
+pub struct Seats<L> {
+    pub seats: [Seat<L>; SEATS],
+    pub resting: Resting,
+    pub asked: Instant,
+}
+
+/// The place of one connection.
+pub enum Seat<L> {
+    Empty,
+    Opening { server: Server, number: u64 },
+    Open { link: Arc<L>, pings: Instant },
+}
+
+impl<L: Link> Seat<L> {
+    pub fn server(&self) -> Option<&Server> {
+        match self {
+            Self::Empty => None,
+            Self::Opening { server, .. } => Some(server),
+            Self::Open { link, .. } => Some(link.server()),
+        }
+    }
+
+    pub fn is_opened_by(&self, leave: &Leave) -> bool {
+        matches!(self, Self::Opening { number, .. } if *number == leave.number)
+    }
+
+    pub fn link(&self) -> Option<&Arc<L>> {
+        match self {
+            Self::Open { link, .. } => Some(link),
+            _ => None,
+        }
+    }
+}
