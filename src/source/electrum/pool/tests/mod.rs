@@ -3,10 +3,8 @@
 
 mod clock;
 mod model;
-mod resting;
-mod seats;
-mod shell;
-mod trust;
+mod slots;
+mod pool;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};

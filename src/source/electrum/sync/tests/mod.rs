@@ -1,16 +1,11 @@
 //! Synchronisation with servers in memory, on a regtest that the tests mine.
 
-mod alone;
-mod backward;
 mod catch_up;
 mod discovery;
-mod driver;
-mod hostile;
+mod rounds;
 mod ledger;
-mod race;
-mod sampling;
-mod stride;
-mod survey;
+mod connect;
+mod bulk;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
