@@ -6,12 +6,11 @@
 
 mod work;
 
-
 pub mod freshness;
 pub mod headers;
 pub mod merkle;
-pub mod proof_of_work;
 pub mod network;
+pub mod proof_of_work;
 pub mod rules;
 pub mod sample;
 

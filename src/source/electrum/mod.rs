@@ -5,26 +5,26 @@
 //! must be proven (`evidence`) by a block header that was verified before
 //! anybody asked for the name (`sync`). See `spec/electrum.md`.
 
+mod availability;
+mod connections;
 mod diagnose;
 mod discovery;
 mod evidence;
 mod fetch;
 pub(crate) mod fuzzing;
-mod connections;
+mod header_file;
 mod lookup;
-mod availability;
 mod name_script;
 mod pins;
 mod pool;
 mod protocol;
-#[cfg(test)]
-mod testing;
 mod reply;
 mod second_operator;
 mod servers;
 mod state_dir;
-mod header_file;
 mod sync;
+#[cfg(test)]
+mod testing;
 mod verdict;
 mod wire;
 
@@ -37,17 +37,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use self::diagnose::Kept;
-use self::discovery::Discovery;
+use self::availability::Memory;
 use self::connections::HeaderPeers;
 use self::connections::LookupDialer;
-use self::availability::Memory;
+use self::diagnose::Kept;
+use self::discovery::Discovery;
+use self::header_file::HeaderFile;
 use self::pins::Pins;
 use self::pool::Pool;
 use self::second_operator::{First, Waiting};
 use self::servers::{Server, servers};
 use self::state_dir::{ELSEWHERE, ReadOnly, State};
-use self::header_file::HeaderFile;
 use self::sync::{Driver, Ledger, Record, Sampling, needed};
 use self::wire::Dialer;
 use super::diagnosis::{Diagnose, Finding, Milestone, MilestoneError, Progress, proxy_trouble};

@@ -2,8 +2,8 @@
 
 use bitcoin::CompactTarget;
 use bitcoin::consensus::serialize;
-use ncprop279::chain::proof_of_work::AuxPowError;
 use ncprop279::chain::network::Network;
+use ncprop279::chain::proof_of_work::AuxPowError;
 use ncprop279::chain::proof_of_work::{SealedHeader, WorkError};
 
 use super::{changed, check, read, version};

@@ -1,8 +1,8 @@
 //! The two branches.
 
 use bitcoin::consensus::serialize;
-use ncprop279::chain::proof_of_work::AuxPowError;
 use ncprop279::chain::merkle::FoldError;
+use ncprop279::chain::proof_of_work::AuxPowError;
 use ncprop279::chain::proof_of_work::Malformed;
 
 use super::{changed, check, malformed, read, refusal, refused};

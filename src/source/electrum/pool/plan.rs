@@ -13,7 +13,6 @@ use super::roster::{Resting, Roster, exponential, fits, for_id, for_pool};
 use super::slot::{Fault, Kept, Leave, Link, SEATS, Seat, Seating, Seats, Task};
 use crate::isolation::IsolationId;
 
-
 /// Ready connections.
 pub(super) const SIZE: usize = 6;
 

@@ -1,34 +1,27 @@
 //! The thread that keeps the headers.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rand::RngExt;
+use rand::Rng;
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
 
-use super::super::discovery::{DISCOVERED, Discovery};
-use super::super::servers::{Server, Standing};
-use super::super::state_dir::ELSEWHERE;
-use super::super::header_file::HeaderFile;
-use super::below;
-use super::bulk::fewer;
-use super::catch_up::{DEEP, catch_up};
+use super::catch_up::Caught;
 use super::ledger::Ledger;
-use super::peer::{MOST_HEADERS, Peer, PeerError, Peers};
-use super::race::Record;
-use super::sampling::Sampling;
-use super::sessions::Sessions;
+use super::peer::{Announced, MOST_HEADERS, Peer, PeerError, Peers};
+use crate::chain::sample::{Linked, Sampled};
 use crate::config::settings::ElectrumOperators;
 use crate::log::Log;
 use crate::source::Cancel;
+use crate::source::electrum::discovery::{DISCOVERED, Discovery};
+use crate::source::electrum::header_file::HeaderFile;
+use crate::source::electrum::servers::Server;
+use crate::source::electrum::state_dir::ELSEWHERE;
 
 /// Operators whose chains are compared.
 const OPERATORS: usize = 2;
-
-/// Rounds without a second operator after which the first goes on alone,
-/// though two had answered before.
-const SHORT_ROUNDS: u32 = 2;
 
 /// How many operators must be heard.
 pub fn needed(servers: &[Server], wanted: ElectrumOperators) -> usize {
@@ -38,23 +31,6 @@ pub fn needed(servers: &[Server], wanted: ElectrumOperators) -> usize {
         _ => all.len().min(OPERATORS),
     }
 }
-
-/// How long a server may take to name others.
-const NAMING: Duration = Duration::from_secs(10);
-
-/// How often connections are looked at for news.
-const GLANCE: Duration = Duration::from_secs(1);
-
-/// Operators are drawn anew after a day, more or less.
-const DAY: std::ops::Range<u64> = 20 * 3600..28 * 3600;
-
-/// The time between attempts to reach a server, in seconds, drawn at random.
-/// It grows while attempts fail, or operators are lost soon.
-const SHORTEST_BREAK: u64 = 2;
-const LONGEST_BREAK: u64 = 60;
-
-/// The same while some operator is there, and only another is missing.
-const LONGEST_SEARCH_BREAK: u64 = 600;
 
 /// How often progress is told.
 const TOLD: Duration = Duration::from_secs(5);
@@ -76,18 +52,9 @@ impl Pace {
     }
 }
 
-/// Tells how far the headers below the checkpoint are there.
-fn tell_depth(log: &Log) -> impl FnMut(u32, u32) {
-    let mut pace = Pace::new();
-    move |lowest, needed| {
-        if pace.is_due() {
-            log.info(format_args!(
-                "block headers below the checkpoint are there down to {lowest}; they are needed \
-                 down to {needed}"
-            ));
-        }
-    }
-}
+/// Connections to each server while there is much to fetch. Two circuits also
+/// show whether a server has the same key for everybody.
+pub(super) const SESSIONS: usize = 2;
 
 /// Keeps the headers of a [`Ledger`] the newest, until it is cancelled.
 pub struct Driver<P: Peers> {
@@ -116,279 +83,9 @@ pub struct Driver<P: Peers> {
 }
 
 impl<P: Peers> Driver<P> {
-    /// Goes on until cancelled.
-    pub fn run(mut self) {
-        let mut sessions = Sessions::new();
-        while !self.cancel.is_set() {
-            let until = Instant::now() + self.day();
-            self.spend(&mut sessions, until);
-            self.change(&mut sessions);
-        }
-        sessions.close_all();
-    }
-
-    /// Draws operators anew, over new circuits. The old ones stay until the
-    /// new ones' chains have been compared, so that new blocks are never
-    /// without somebody who reports them.
-    pub(super) fn change(&mut self, sessions: &mut Sessions<P::Peer>) {
-        let old = std::mem::take(&mut sessions.open);
-        let is_enough = self.settle(sessions) && self.has_listed(sessions);
-        for session in old {
-            let server = session.peer.server();
-            if is_enough || !sessions.lacks(server) || !self.discovery.permits(server) {
-                session.peer.close();
-            } else {
-                sessions.open.push(session);
-            }
-        }
-    }
-
-    /// Goes on until then, with the operators that are drawn first as long as
-    /// they can be reached.
-    fn spend(&mut self, sessions: &mut Sessions<P::Peer>, until: Instant) {
-        sessions.batch = MOST_HEADERS;
-        let mut pause = SHORTEST_BREAK;
-        while !self.cancel.is_set() && Instant::now() < until {
-            let is_enough = self.settle(sessions);
-            if is_enough && self.has_listed(sessions) {
-                let begun = Instant::now();
-                self.follow(sessions, self.needed(), until);
-                if begun.elapsed() >= Duration::from_secs(LONGEST_BREAK) {
-                    pause = SHORTEST_BREAK;
-                }
-            }
-            let begun = Instant::now();
-            let end = begun + Duration::from_secs(self.random.random_range(1..=pause));
-            let soon = begun + Duration::from_secs(LONGEST_BREAK);
-            // Those that are left are not left alone meanwhile. If they are
-            // lost too, the long break ends; at once, if they were enough.
-            let there = sessions.operators().len();
-            let least = if is_enough { there } else { 0 };
-            self.follow(sessions, least, soon.min(end).min(until));
-            self.follow(sessions, there, end.min(until));
-            // Where one operator works, the others are most likely dead.
-            let longest = match sessions.listed().is_empty() {
-                true => LONGEST_BREAK,
-                false => LONGEST_SEARCH_BREAK,
-            };
-            pause = (pause * 2).min(longest);
-        }
-    }
-
-    /// Opens connections to enough operators, and compares our chain with
-    /// theirs. One whose chain cannot be compared is replaced at once, as long
-    /// as there are servers that were not tried. Whether enough were heard.
-    pub(super) fn settle(&mut self, sessions: &mut Sessions<P::Peer>) -> bool {
-        let mut tried = HashSet::new();
-        self.gather(sessions, &mut tried);
-        loop {
-            self.synchronise(sessions);
-            self.dismiss(sessions);
-            let heard = sessions.operators();
-            if heard.len() >= self.needed() {
-                self.ledger.keep_only(&heard);
-                self.short_rounds = 0;
-                self.warn_of_discovered(&heard);
-                if self.ledger.goes_together() {
-                    self.peers.compare(self.needed());
-                    self.log
-                        .info(format_args!("enough Electrum operators answer again"));
-                }
-                self.discover(sessions);
-                return true;
-            }
-            if self.cancel.is_set() {
-                return false;
-            }
-            self.discover(sessions);
-            if !self.gather(sessions, &mut tried) {
-                self.fall_short(&heard);
-                return false;
-            }
-        }
-    }
-
-    /// Whether enough operators of the list are there.
-    fn has_listed(&self, sessions: &Sessions<P::Peer>) -> bool {
-        sessions.listed().len() >= self.needed()
-    }
-
-    /// A discovered server counts beside one listed operator: not beside two, and
-    /// not by itself. Where it does not count, lookups do not use any.
-    fn dismiss(&self, sessions: &mut Sessions<P::Peer>) {
-        if sessions.listed().is_empty() || self.has_listed(sessions) {
-            sessions.keep(|server| server.standing != Standing::Discovered);
-        }
-        if !sessions.operators().contains(DISCOVERED) {
-            self.peers.keep_discovered(&[]);
-        }
-    }
-
-    /// Warns, once, that a discovered server is one of the two.
-    fn warn_of_discovered(&mut self, heard: &BTreeSet<String>) {
-        if heard.contains(DISCOVERED) && !std::mem::replace(&mut self.discovery.has_warned, true) {
-            self.log.warn(
-                "one of the two Electrum operators is a discovered server, which the other might \
-                 run: they cannot make values up, but could hide a name or its newest value",
-            );
-        }
-    }
-
-    /// Asks servers whose chains have been compared which others they know, each
-    /// once on a connection.
-    fn discover(&mut self, sessions: &mut Sessions<P::Peer>) {
-        let now = self.ledger.now();
-        for session in &mut sessions.open {
-            let server = session.peer.server();
-            let is_due = session.is_compared() && !session.is_asked && self.discovery.asks(server);
-            if !is_due || self.cancel.is_set() {
-                continue;
-            }
-            session.is_asked = true;
-            match session.peer.peers(Instant::now() + NAMING) {
-                Ok(named) => {
-                    let trouble = self.discovery.learn(server, &named, now, &mut self.random);
-                    if let Some(trouble) = trouble {
-                        self.log.warn(trouble);
-                    }
-                    self.log
-                        .debug(format_args!("{server} names {} other servers", named.len()));
-                }
-                // That is no failure of the server.
-                Err(error) => self
-                    .log
-                    .debug(format_args!("{server} names no other servers: {error}")),
-            }
-        }
-        if self.discovery.refresh(now) {
-            let servers = self.discovery.servers();
-            self.log.info(format_args!(
-                "{} Electrum servers are known that are not in the list",
-                servers.len()
-            ));
-            self.peers.keep_discovered(servers);
-            sessions.keep(|server| self.discovery.permits(server));
-        }
-    }
-
     /// How many operators must be heard.
     pub(super) fn needed(&self) -> usize {
         needed(&self.servers, self.wanted)
-    }
-
-    /// Every server was tried, and servers of these operators alone answer:
-    /// fewer than needed.
-    fn fall_short(&mut self, heard: &BTreeSet<String>) {
-        self.short_rounds = self.short_rounds.saturating_add(1);
-        let Some(operator) = heard.first() else {
-            // What was compared may hold for as long as it is current.
-            return;
-        };
-        if self.ledger.has_enough() && self.short_rounds < SHORT_ROUNDS {
-            return;
-        }
-        let is_believed = self.wanted == ElectrumOperators::Auto;
-        self.ledger.keep_only(heard);
-        let is_news = self.ledger.goes_alone(operator, is_believed);
-        if is_believed {
-            self.peers.compare(1);
-        }
-        if is_news {
-            let text = match is_believed {
-                true => format!(
-                    "only {operator} of the known Electrum operators answers: it cannot make \
-                     values up, but it could hide a name or its newest value"
-                ),
-                false => format!(
-                    "only {operator} of the known Electrum operators answers: names cannot be \
-                     looked up, as electrum-operators is 2"
-                ),
-            };
-            match std::mem::replace(&mut self.is_warned, true) {
-                false => self.log.warn(text),
-                true => self.log.info(text),
-            }
-        }
-    }
-
-    fn day(&mut self) -> Duration {
-        Duration::from_secs(self.random.random_range(DAY))
-    }
-
-    /// Brings the headers up to what the sessions' servers have.
-    fn synchronise(&mut self, sessions: &mut Sessions<P::Peer>) {
-        if !self.begin(sessions) {
-            return;
-        }
-        self.fetch_sampled(sessions);
-        self.fetch_many(sessions);
-        self.compare(sessions);
-        self.complete(sessions);
-    }
-
-    /// Fetches the checkpoint's own header and what is needed below it to
-    /// verify those above; whether they are there.
-    fn begin(&mut self, sessions: &mut Sessions<P::Peer>) -> bool {
-        while let Some(session) = sessions.open.first() {
-            let (ledger, batch, tell) = (&self.ledger, sessions.batch, tell_depth(&self.log));
-            match below::anchor(ledger, &session.peer, batch, &self.cancel, tell) {
-                Ok(()) => {
-                    self.save();
-                    return true;
-                }
-                Err(error) => {
-                    let server = session.peer.server().clone();
-                    session.peer.close();
-                    self.blame(&mut sessions.liars, &server, &error);
-                }
-            }
-            sessions.drop_lost();
-        }
-        // Each server has been blamed for what it did.
-        false
-    }
-
-    /// Compares our chain with each server's.
-    fn compare(&mut self, sessions: &mut Sessions<P::Peer>) {
-        for session in &mut sessions.open {
-            if !session.peer.is_alive()
-                || (session.is_compared() && !session.has_news(&self.ledger))
-            {
-                continue;
-            }
-            let caught = catch_up(&self.ledger, &session.peer, sessions.batch, &self.cancel);
-            // After a restart the newest blocks are in the file only.
-            let replaced = self.save();
-            match caught {
-                Ok(caught) => {
-                    session.note(&caught);
-                    let depth = caught.depth.max(replaced);
-                    if depth > DEEP {
-                        self.log.warn(format_args!(
-                            "{depth} blocks of the chain were replaced by others with more work, \
-                             which {} sent",
-                            session.peer.server(),
-                        ));
-                    }
-                    let server = session.peer.server();
-                    self.ledger.answered(&server.operator);
-                    if server.standing == Standing::Discovered && self.discovery.permits(server) {
-                        self.peers.admit(server);
-                    }
-                }
-                Err(error) => {
-                    if error == PeerError::TimedOut {
-                        sessions.batch = fewer(sessions.batch);
-                    }
-                    session.peer.close();
-                    self.blame(&mut sessions.liars, session.peer.server(), &error);
-                }
-            }
-        }
-        sessions.drop_lost();
-        self.aim(sessions);
-        // One session for each server is enough from here on.
-        sessions.thin_out();
     }
 
     /// Takes for the target what the servers say that are there: one that is gone
@@ -398,63 +95,6 @@ impl<P: Peers> Driver<P> {
         let heights = open.filter_map(|one| Some(one.peer.newest().ok()?.height));
         if let Some(greatest) = heights.max() {
             self.ledger.aim_anew(greatest);
-        }
-    }
-
-    /// Fetches what is still missing below the checkpoint.
-    fn complete(&mut self, sessions: &mut Sessions<P::Peer>) {
-        let log = self.log.clone();
-        let mut tell = tell_depth(&log);
-        for session in &sessions.open {
-            if self.ledger.headers().is_complete() {
-                break;
-            }
-            let peer = &session.peer;
-            let completed =
-                below::complete(&self.ledger, peer, sessions.batch, &self.cancel, &mut tell);
-            if let Err(error) = completed {
-                peer.close();
-                self.blame(&mut sessions.liars, peer.server(), &error);
-            }
-        }
-        self.save();
-        sessions.drop_lost();
-        self.tell();
-    }
-
-    /// Waits for new blocks until fewer than `needed` operators are left or the
-    /// time is over.
-    pub(super) fn follow(
-        &mut self,
-        sessions: &mut Sessions<P::Peer>,
-        needed: usize,
-        until: Instant,
-    ) {
-        while !self.cancel.is_set() && Instant::now() < until {
-            self.wait((Instant::now() + GLANCE).min(until));
-            self.look(sessions);
-            if sessions.operators().len() < needed {
-                return;
-            }
-            self.survey();
-        }
-    }
-
-    /// Looks for new blocks.
-    pub(super) fn look(&mut self, sessions: &mut Sessions<P::Peer>) {
-        for session in &sessions.open {
-            session.peer.keep_alive();
-        }
-        sessions.drop_lost();
-        self.aim(sessions);
-        let mut open = sessions.open.iter();
-        if open.any(|session| session.has_news(&self.ledger)) {
-            self.compare(sessions);
-            // A branch with more work may have fewer blocks, and so need more
-            // of those below the checkpoint.
-            if !self.ledger.headers().is_complete() {
-                self.complete(sessions);
-            }
         }
     }
 
@@ -517,5 +157,285 @@ impl<P: Peers> Driver<P> {
             }
             std::thread::sleep(left.min(Duration::from_millis(250)));
         }
+    }
+}
+
+/// How long a server's news is left alone after a comparison that brought
+/// nothing: at first, and at most. A branch with less work than ours can grow
+/// for as long as somebody likes.
+const SHORTEST_QUIET: Duration = Duration::from_secs(2);
+
+const LONGEST_QUIET: Duration = Duration::from_secs(600);
+
+/// An open connection for headers.
+pub(super) struct Session<P> {
+    pub peer: P,
+    /// The newest block of its server's chain when that was last compared with
+    /// ours.
+    compared: Option<Announced>,
+    /// Its news is left alone until then.
+    quiet_until: Instant,
+    quiet: Duration,
+    /// Whether its server was asked which others it knows.
+    pub is_asked: bool,
+}
+
+impl<P: Peer> Session<P> {
+    pub fn new(peer: P) -> Self {
+        Self {
+            peer,
+            compared: None,
+            quiet_until: Instant::now(),
+            quiet: SHORTEST_QUIET,
+            is_asked: false,
+        }
+    }
+
+    /// Whether its server's chain was ever compared with ours.
+    pub fn is_compared(&self) -> bool {
+        self.compared.is_some()
+    }
+
+    /// Notes what a comparison brought.
+    pub fn note(&mut self, caught: &Caught) {
+        self.compared = Some(caught.newest);
+        if caught.was_vain {
+            self.quiet_until = Instant::now() + self.quiet;
+            self.quiet = (self.quiet * 2).min(LONGEST_QUIET);
+        } else if caught.count > 0 {
+            self.quiet = SHORTEST_QUIET;
+        }
+    }
+
+    /// Whether the server has told of a block that was not looked at.
+    pub fn has_news(&self, ledger: &Ledger) -> bool {
+        let now = Instant::now();
+        match self.peer.newest() {
+            Ok(newest) if self.compared == Some(newest) => false,
+            Ok(newest) => {
+                now >= self.quiet_until
+                    && ledger.headers().get(newest.height) != Some(&newest.header)
+            }
+            Err(_) => self.compared.is_none(),
+        }
+    }
+}
+
+/// The open connections for headers, and what was learnt on them.
+pub(super) struct Sessions<P> {
+    pub open: Vec<Session<P>>,
+    /// Servers that told lies: they are asked again only if nobody else is
+    /// left.
+    pub liars: HashSet<Server>,
+    /// How many headers are asked for at once. Fewer, if they come slowly.
+    pub batch: u32,
+}
+
+impl<P: Peer> Sessions<P> {
+    pub fn new() -> Self {
+        Self {
+            open: Vec::new(),
+            liars: HashSet::new(),
+            batch: MOST_HEADERS,
+        }
+    }
+
+    /// The operators to whose servers there is a connection.
+    pub fn operators(&self) -> BTreeSet<String> {
+        self.open
+            .iter()
+            .map(|session| session.peer.server().operator.clone())
+            .collect()
+    }
+
+    /// Those of them that are in the list.
+    pub fn listed(&self) -> BTreeSet<String> {
+        let mut operators = self.operators();
+        operators.remove(DISCOVERED);
+        operators
+    }
+
+    /// Whether a server's word counts beside those to which there is a
+    /// connection.
+    pub fn lacks(&self, server: &Server) -> bool {
+        let mut open = self.open.iter();
+        open.all(|session| server.counts_beside(session.peer.server()))
+    }
+
+    /// Closes connections to all servers but these.
+    pub fn keep(&mut self, mut is_kept: impl FnMut(&Server) -> bool) {
+        self.open.retain(|session| {
+            let is_kept = is_kept(session.peer.server());
+            if !is_kept {
+                session.peer.close();
+            }
+            is_kept
+        });
+    }
+
+    /// Connections to a server.
+    pub fn count(&self, server: &Server) -> usize {
+        let same = self.open.iter().filter(|one| one.peer.server() == server);
+        same.count()
+    }
+
+    /// Drops what has ended, and all connections to servers that told lies.
+    pub fn drop_lost(&mut self) {
+        let liars = &self.liars;
+        self.open.retain(|session| {
+            if liars.contains(session.peer.server()) {
+                session.peer.close();
+            }
+            session.peer.is_alive()
+        });
+    }
+
+    /// Closes all but one connection to each server.
+    pub fn thin_out(&mut self) {
+        let mut kept = HashSet::new();
+        self.keep(|server| kept.insert(server.clone()));
+    }
+
+    pub fn close_all(&mut self) {
+        for session in self.open.drain(..) {
+            session.peer.close();
+        }
+    }
+}
+
+/// How long the first attempt to reach a server may take; twice as long after
+/// each that has failed, up to the longest.
+const FIRST_LIMIT: Duration = Duration::from_secs(15);
+
+const LONGEST_LIMIT: Duration = Duration::from_secs(60);
+
+/// How servers have fared on connections for headers.
+#[derive(Debug, Default)]
+pub struct Record(HashMap<Server, Fared>);
+
+/// How one server has fared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fared {
+    /// It worked the last time.
+    Well,
+    /// It has failed so many times since it worked.
+    Badly(u32),
+}
+
+impl Record {
+    /// A connection to a server came about, and brought headers.
+    pub fn worked(&mut self, server: &Server) {
+        self.0.insert(server.clone(), Fared::Well);
+    }
+
+    /// A server could not be reached, or was of no use.
+    pub fn failed(&mut self, server: &Server) {
+        let failures = self.failures(server).saturating_add(1);
+        self.0.insert(server.clone(), Fared::Badly(failures));
+    }
+
+    /// Whether a server worked the last time it was tried.
+    pub fn is_good(&self, server: &Server) -> bool {
+        self.0.get(server) == Some(&Fared::Well)
+    }
+
+    /// How often a server has failed since it worked.
+    pub fn failures(&self, server: &Server) -> u32 {
+        match self.0.get(server) {
+            Some(Fared::Badly(failures)) => *failures,
+            _ => 0,
+        }
+    }
+
+    /// How long the next attempt to reach a server may take.
+    pub fn limit(&self, server: &Server) -> Duration {
+        let factor = 1_u32 << self.failures(server).min(8);
+        (FIRST_LIMIT * factor).min(LONGEST_LIMIT)
+    }
+
+    /// Servers in the order in which they are tried: those that failed least
+    /// first, and among them those that answered in an earlier run and those
+    /// that the list has as alive; one of each operator after the other. Onion
+    /// services come first among an operator's servers that worked; it is not
+    /// known of the others whether they are alive.
+    pub fn order(
+        &self,
+        servers: &[Server],
+        is_shunned: impl Fn(&Server) -> bool,
+        is_good: impl Fn(&Server) -> bool,
+        random: &mut impl Rng,
+    ) -> Vec<Server> {
+        let mut all: Vec<_> = servers
+            .iter()
+            .map(|server| {
+                let standing = (!is_good(server)).then_some(server.standing);
+                let promise = (is_shunned(server), self.failures(server), standing);
+                (promise, server)
+            })
+            .collect();
+        all.shuffle(random);
+        all.sort_by_key(|&(promise, server)| {
+            let is_good_onion = server.address.is_onion() && self.is_good(server);
+            (promise, !is_good_onion)
+        });
+        let mut turns: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut taking_turns: Vec<_> = all
+            .into_iter()
+            .map(|(promise, server)| {
+                let turn = turns.entry(server.operator.as_str()).or_default();
+                *turn += 1;
+                (promise, *turn, server)
+            })
+            .collect();
+        // A stable sort: whose turn it is first is left to the shuffling.
+        taking_turns.sort_by_key(|&(promise, turn, _)| (promise, turn));
+        let servers = taking_turns.into_iter();
+        servers.map(|(_, _, server)| server.clone()).collect()
+    }
+}
+
+/// What is known of the operators whose chains are believed by a sample.
+#[derive(Debug, Default)]
+pub struct Sampling {
+    /// Every header is verified.
+    pub is_off: bool,
+    /// How far the chain of each operator has been taken in.
+    pub pending: BTreeMap<String, Pending>,
+    /// Operators whose headers are all verified: a sample of theirs has
+    /// failed.
+    pub refused: BTreeSet<String>,
+}
+
+/// How far an operator's chain is.
+#[derive(Debug)]
+pub enum Pending {
+    Linked(Linked),
+    Drawn(Drawn),
+}
+
+/// A chain that does not change any more, and who has been asked about it.
+#[derive(Debug)]
+pub struct Drawn {
+    pub sampled: Sampled,
+    /// How many headers were drawn.
+    pub count: usize,
+    /// Other operators that are of no help with it.
+    pub mute: BTreeSet<String>,
+    /// Connections of its own operator that failed to prove it.
+    pub withheld: u32,
+}
+
+impl Sampling {
+    /// Nothing is known yet. With `is_off` every header is verified.
+    pub fn new(is_off: bool) -> Self {
+        Self {
+            is_off,
+            ..Self::default()
+        }
+    }
+
+    /// Whether a sample of this operator's headers is enough.
+    pub fn uses(&self, operator: &str) -> bool {
+        !self.is_off && !self.refused.contains(operator)
     }
 }

@@ -5,25 +5,21 @@
 //! that lookups do, or that their connections report, moves it: a header
 //! fetched because of a lookup would tell a server the height of the name.
 
-mod below;
 mod bulk;
 mod catch_up;
+mod connect;
 mod driver;
-mod gather;
-mod gauge;
 mod ledger;
 mod peer;
-mod race;
+mod rounds;
 mod sampling;
-mod sessions;
-mod stride;
-mod survey;
 #[cfg(test)]
 mod tests;
 
+pub(super) use driver::Record;
+pub(super) use driver::Sampling;
 pub(super) use driver::{Driver, needed};
-pub(super) use gauge::Held;
+pub(super) use ledger::Held;
 pub(super) use ledger::{Ledger, Obstacle, Status};
 pub(super) use peer::{Announced, Peer, PeerError, Peers};
-pub(super) use race::Record;
-pub(super) use sampling::{NEWEST, Sampling};
+pub(super) use sampling::NEWEST;

@@ -5,7 +5,7 @@
 //! on them. What is drawn for an operator's chain stays drawn, over all
 //! connections, until it is proven or the chain is given up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::Instant;
 
@@ -14,13 +14,13 @@ use rand::seq::SliceRandom;
 
 use super::super::servers::Server;
 use super::catch_up::{PATIENCE, adopt, is_too_slow, refused, tip};
-use super::driver::{Driver, Pace};
-use super::gauge::Held;
+use super::driver::{Drawn, Driver, Pace, Pending};
+use super::driver::{Session, Sessions};
+use super::ledger::Held;
 use super::ledger::Ledger;
 use super::peer::{Peer, PeerError, Peers};
-use super::sessions::{Session, Sessions};
-use crate::chain::sample::{Linked, ProofError, Sampled};
 use crate::chain::proof_of_work::SealedHeader;
+use crate::chain::sample::{Linked, ProofError, Sampled};
 use crate::platform;
 
 /// The newest headers of a server's chain, which are always verified in full.
@@ -39,36 +39,6 @@ const PROOFS: usize = 25;
 /// Connections on which an operator may leave proofs of its own chain out.
 /// After that all of its headers are verified.
 const WITHHELD: u32 = 3;
-
-/// What is known of the operators whose chains are believed by a sample.
-#[derive(Debug, Default)]
-pub struct Sampling {
-    /// Every header is verified.
-    is_off: bool,
-    /// How far the chain of each operator has been taken in.
-    pending: BTreeMap<String, Pending>,
-    /// Operators whose headers are all verified: a sample of theirs has
-    /// failed.
-    refused: BTreeSet<String>,
-}
-
-#[derive(Debug)]
-enum Pending {
-    Linked(Linked),
-    Drawn(Drawn),
-}
-
-/// A chain that does not change any more, and who has been asked about it.
-#[derive(Debug)]
-struct Drawn {
-    sampled: Sampled,
-    /// How many headers were drawn.
-    count: usize,
-    /// Other operators that are of no help with it.
-    mute: BTreeSet<String>,
-    /// Connections of its own operator that failed to prove it.
-    withheld: u32,
-}
 
 /// What became of a step with an operator's chain.
 enum Step {
@@ -92,20 +62,6 @@ impl From<&Step> for Held {
             },
             _ => Self::Nothing,
         }
-    }
-}
-
-impl Sampling {
-    /// Nothing is known yet. With `is_off` every header is verified.
-    pub fn new(is_off: bool) -> Self {
-        Self {
-            is_off,
-            ..Self::default()
-        }
-    }
-
-    fn uses(&self, operator: &str) -> bool {
-        !self.is_off && !self.refused.contains(operator)
     }
 }
 

@@ -3,8 +3,8 @@
 
 mod clock;
 mod model;
-mod slots;
 mod pool;
+mod slots;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};

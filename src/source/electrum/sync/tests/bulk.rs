@@ -12,9 +12,9 @@ use bitcoin::block::Version;
 
 use super::*;
 use crate::chain::sample::SAMPLE;
+use crate::source::electrum::sync::bulk::{Lane, stride};
 use crate::source::electrum::sync::peer::MOST_HEADERS;
-use crate::source::electrum::sync::sampling::{FEWEST, NEWEST, Sampling};
-use crate::source::electrum::sync::stride::{Lane, stride};
+use crate::source::electrum::sync::sampling::{FEWEST, NEWEST};
 
 const LENGTH: usize = (FEWEST + NEWEST) as usize + 100;
 

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::source::electrum::sync::below::{anchor, complete};
 use crate::source::electrum::sync::catch_up::{Caught, PATIENCE, catch_up, is_too_slow};
+use crate::source::electrum::sync::catch_up::{fetch_below, fetch_checkpoint};
 use crate::source::electrum::sync::peer::MOST_HEADERS;
 
 fn compare(ledger: &Ledger, host: &Arc<Host>) -> Result<Caught, PeerError> {
@@ -144,8 +144,8 @@ fn checkpoint(chain: &[SealedHeader], height: u32) -> Checkpoint {
 
 fn go(ledger: &Ledger, host: &Arc<Host>, batch: u32) -> Result<(), PeerError> {
     let (peer, cancel) = (host.connect(), Cancel::new());
-    anchor(ledger, &peer, batch, &cancel, |_, _| {})?;
-    complete(ledger, &peer, batch, &cancel, |_, _| {})
+    fetch_checkpoint(ledger, &peer, batch, &cancel, |_, _| {})?;
+    fetch_below(ledger, &peer, batch, &cancel, |_, _| {})
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn cancelling_ends_it_between_two_requests() {
         }
         None
     });
-    let ended = anchor(&ledger, &host.connect(), 10, &cancel, |_, _| {});
+    let ended = fetch_checkpoint(&ledger, &host.connect(), 10, &cancel, |_, _| {});
     assert_eq!(ended, Err(PeerError::TimedOut));
     assert_eq!(
         host.requests().len(),

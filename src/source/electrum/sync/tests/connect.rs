@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand::seq::SliceRandom;
 
 use super::*;
-use crate::source::electrum::sync::race::Race;
+use crate::source::electrum::sync::connect::Race;
 
 /// As many servers of as many operators as are listed publicly.
 const LISTED: [(&str, u16); 7] = [

@@ -1,11 +1,11 @@
 //! Synchronisation with servers in memory, on a regtest that the tests mine.
 
-mod catch_up;
-mod discovery;
-mod rounds;
-mod ledger;
-mod connect;
 mod bulk;
+mod catch_up;
+mod connect;
+mod discovery;
+mod ledger;
+mod rounds;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
@@ -17,10 +17,10 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::driver::Driver;
+use super::driver::Record;
+use super::driver::Sampling;
+use super::driver::Sessions;
 use super::ledger::Ledger;
-use super::race::Record;
-use super::sampling::Sampling;
-use super::sessions::Sessions;
 use super::{Announced, Peer, PeerError, Peers};
 use crate::chain::headers::Headers;
 use crate::chain::network::{Checkpoint, Network};

@@ -1,19 +1,82 @@
 //! Finding servers that give headers: several are tried at once.
 
-use std::collections::{BTreeSet, HashSet};
+// MERGEDOC //! Which servers are tried for headers, and when: no threads, no I/O, and time
+// MERGEDOC //! is an argument (`spec/electrum.md`, section 3.9).
+// MERGEDOC //! Getting to know servers that work and can prove who they are, so that
+// MERGEDOC //! lookups have more to choose from than those that give the headers.
+
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rand::seq::IteratorRandom;
+use rand::RngExt;
+use rand::seq::{IndexedRandom, IteratorRandom};
 
-use super::super::servers::{Server, Standing};
-use super::driver::Driver;
+use super::driver::{Driver, Record, SESSIONS, Session, Sessions};
 use super::peer::{Peer, PeerError, Peers};
-use super::race::Race;
-use super::sessions::{Session, Sessions};
 use crate::platform;
 use crate::source::Cancel;
+use crate::source::electrum::servers::{Server, Standing};
+
+/// Connections that are opened at the same time. Most of the public servers
+/// are dead, and dead ones hang until their time is up.
+const MOST: usize = 12;
+
+/// The time between two attempts while none has ended.
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// Attempts to reach servers, several at once.
+#[derive(Debug)]
+pub(super) struct Race {
+    waiting: VecDeque<Server>,
+    running: usize,
+    next: Instant,
+}
+
+impl Race {
+    /// Attempts to reach these servers, in this order.
+    pub fn new(servers: Vec<Server>, now: Instant) -> Self {
+        Self {
+            waiting: servers.into(),
+            running: 0,
+            next: now,
+        }
+    }
+
+    /// The server to be tried now, if there is one.
+    pub fn due(&mut self, now: Instant) -> Option<Server> {
+        if self.running >= MOST || now < self.next {
+            return None;
+        }
+        let server = self.waiting.pop_front()?;
+        self.running += 1;
+        self.next = now + STAGGER;
+        Some(server)
+    }
+
+    /// An attempt has ended: the next one need not wait.
+    pub fn ended(&mut self, now: Instant) {
+        self.running = self.running.saturating_sub(1);
+        self.next = now;
+    }
+
+    /// Servers that are not tried after all, as others of them are not needed.
+    pub fn skip(&mut self, is_needless: impl Fn(&Server) -> bool) {
+        self.waiting.retain(|server| !is_needless(server));
+    }
+
+    /// Whether every server has been tried.
+    pub fn is_over(&self) -> bool {
+        self.running == 0 && self.waiting.is_empty()
+    }
+
+    /// When the next attempt may start, if that does not wait for the end of
+    /// another.
+    pub fn next_start(&self) -> Option<Instant> {
+        (self.running < MOST && !self.waiting.is_empty()).then_some(self.next)
+    }
+}
 
 /// How often it is looked whether servers are still wanted.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -168,4 +231,90 @@ impl<P: Peers> Driver<P> {
             }
         }
     }
+}
+
+/// Trusted servers that are enough: those that worked the last time. An onion
+/// service needs no certificate, but it may be dead.
+const ENOUGH: usize = 8;
+
+/// The time between two looks, in seconds, drawn at random: while lookups are
+/// short of operators, and later.
+const SHORT: std::ops::Range<u64> = 5..30;
+const LONG: std::ops::Range<u64> = 120..600;
+
+impl<P: Peers> Driver<P> {
+    /// Looks at a server that is not trusted yet, if it is time to. Times and
+    /// draws are the header thread's own: no lookup moves them.
+    pub(super) fn survey(&mut self) {
+        let now = Instant::now();
+        if self.next_survey.is_some_and(|next| now < next) {
+            return;
+        }
+        let is_first = self.next_survey.is_none();
+        let (trusted, strangers): (Vec<&Server>, Vec<&Server>) = self
+            .servers
+            .iter()
+            .partition(|server| self.record.is_good(server) && self.peers.trusts(server));
+        let operators: HashSet<&str> = trusted.iter().map(|one| one.operator.as_str()).collect();
+        let is_short = operators.len() < self.needed();
+        let drawn = (trusted.len() < ENOUGH)
+            .then(|| {
+                draw(
+                    &strangers,
+                    &operators,
+                    is_short,
+                    &self.record,
+                    &mut self.random,
+                )
+            })
+            .flatten()
+            .cloned();
+        let gap = if is_short { SHORT } else { LONG };
+        self.next_survey = Some(now + Duration::from_secs(self.random.random_range(gap)));
+        if let Some(server) = drawn.filter(|_| !is_first || is_short) {
+            self.meet(&server);
+        }
+    }
+
+    /// Opens connections over as many circuits as it takes for a key to count,
+    /// one after the other.
+    fn meet(&mut self, server: &Server) {
+        for _ in 0..SESSIONS {
+            if self.cancel.is_set() {
+                return;
+            }
+            let deadline = Instant::now() + self.record.limit(server);
+            match self.peers.open(server, deadline, &self.cancel) {
+                Ok(peer) => {
+                    self.record.worked(server);
+                    peer.close();
+                }
+                Err(error) => {
+                    // Nothing depends on it.
+                    self.record.failed(server);
+                    self.log.debug(format_args!("{server}: {error}"));
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Draws a server of those that failed least; if operators are missing, one of
+/// another operator.
+fn draw<'a>(
+    strangers: &[&'a Server],
+    operators: &HashSet<&str>,
+    is_short: bool,
+    record: &Record,
+    random: &mut impl rand::Rng,
+) -> Option<&'a Server> {
+    let mut fit: Vec<&Server> = strangers
+        .iter()
+        .copied()
+        .filter(|server| !is_short || !operators.contains(server.operator.as_str()))
+        .collect();
+    let least = fit.iter().map(|server| record.failures(server)).min();
+    fit.retain(|server| Some(record.failures(server)) == least);
+    fit.choose(random).copied()
 }
