@@ -25,7 +25,7 @@ use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use forge::{Forge, hashes};
 use ncprop279::chain::network::Network;
-use ncprop279::chain::proof_of_work::SealedHeader;
+use ncprop279::chain::proof_of_work::FullHeader;
 
 /// Headers in a reply.
 const COUNT: usize = 500;
@@ -60,10 +60,10 @@ fn decode(text: &str) -> Vec<u8> {
 }
 
 /// Reading alone.
-fn read(mut octets: &[u8]) -> Vec<SealedHeader> {
+fn read(mut octets: &[u8]) -> Vec<FullHeader> {
     let mut headers = Vec::with_capacity(COUNT);
     while !octets.is_empty() {
-        let (header, rest) = SealedHeader::read(octets).unwrap();
+        let (header, rest) = FullHeader::read(octets).unwrap();
         headers.push(header);
         octets = rest;
     }
@@ -71,7 +71,7 @@ fn read(mut octets: &[u8]) -> Vec<SealedHeader> {
 }
 
 /// Checking alone.
-fn check(headers: &[SealedHeader]) {
+fn check(headers: &[FullHeader]) {
     for header in headers {
         header.check_work(Network::Regtest, 1).unwrap();
     }

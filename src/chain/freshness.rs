@@ -30,7 +30,7 @@ const WORK_DIVISOR: u64 = 3;
 
 /// Why the chain does not count as current. Spans are in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum NotCurrent {
+pub enum FreshnessError {
     /// There is none.
     #[error("no block header is known yet")]
     Empty,
@@ -62,19 +62,19 @@ impl Headers {
     ///
     /// # Errors
     /// It does not: names cannot be answered for now.
-    pub fn currency(&self, now: u64) -> Result<(), NotCurrent> {
-        let (_, tip) = self.tip().ok_or(NotCurrent::Empty)?;
+    pub fn check_freshness(&self, now: u64) -> Result<(), FreshnessError> {
+        let (_, tip) = self.tip().ok_or(FreshnessError::Empty)?;
         if !self.network().keeps_time() {
             return Ok(());
         }
         let time = u64::from(tip.time);
         let ahead = time.saturating_sub(now);
         if ahead > MAX_AHEAD {
-            return Err(NotCurrent::Clock(ahead));
+            return Err(FreshnessError::Clock(ahead));
         }
         let age = now.saturating_sub(time);
         if age >= MAX_AGE {
-            return Err(NotCurrent::Old(age));
+            return Err(FreshnessError::Old(age));
         }
         let elapsed = self.elapsed(now);
         for (span, wanted) in WINDOWS {
@@ -85,7 +85,7 @@ impl Headers {
 
     /// Seconds from the checkpoint's time to `now`.
     fn elapsed(&self, now: u64) -> u64 {
-        self.anchored()
+        self.checkpoint_header()
             .map_or(0, |header| now.saturating_sub(u64::from(header.time)))
     }
 
@@ -98,19 +98,19 @@ impl Headers {
         full: u64,
         wanted: u64,
         elapsed: u64,
-    ) -> Result<(), NotCurrent> {
+    ) -> Result<(), FreshnessError> {
         let span = full.min(elapsed);
         let wanted = (wanted * span).div_ceil(full);
         let start = now.saturating_sub(span);
         let mut found = 0;
-        for header in self.proven().iter().rev() {
+        for header in self.above_checkpoint().iter().rev() {
             if found == wanted {
                 break;
             }
             found += u64::from(u64::from(header.time) >= start);
         }
         if found < wanted {
-            return Err(NotCurrent::Sparse {
+            return Err(FreshnessError::Sparse {
                 span,
                 found,
                 wanted,
@@ -121,12 +121,15 @@ impl Headers {
 
     /// Compares the work since the checkpoint with a third of what its target
     /// and the time let expect.
-    fn check_total(&self, elapsed: u64) -> Result<(), NotCurrent> {
-        let block = self.anchored().ok_or(NotCurrent::Empty)?.work();
+    fn check_total(&self, elapsed: u64) -> Result<(), FreshnessError> {
+        let block = self
+            .checkpoint_header()
+            .ok_or(FreshnessError::Empty)?
+            .work();
         // Both sides times 1800, so that nothing is rounded.
         let done = work::product(self.work(), WORK_DIVISOR * SPACING);
         if done < work::product(block, elapsed) {
-            return Err(NotCurrent::Work);
+            return Err(FreshnessError::Work);
         }
         Ok(())
     }
@@ -165,8 +168,8 @@ mod tests {
         }))
     }
 
-    fn at(headers: &Headers, after: u64) -> Result<(), NotCurrent> {
-        headers.currency(u64::from(START) + after)
+    fn at(headers: &Headers, after: u64) -> Result<(), FreshnessError> {
+        headers.check_freshness(u64::from(START) + after)
     }
 
     #[test]
@@ -181,13 +184,13 @@ mod tests {
     fn nothing_is_not_current() {
         let network = crate::chain::network::Network::Mainnet;
         let headers = Headers::new(network, network.checkpoint());
-        assert_eq!(headers.currency(0), Err(NotCurrent::Empty));
+        assert_eq!(headers.check_freshness(0), Err(FreshnessError::Empty));
     }
 
     #[test]
     fn the_regtest_is_current_at_any_age() {
-        assert_eq!(regtest(251).currency(u64::MAX), Ok(()));
-        assert_eq!(regtest(251).currency(0), Ok(()));
+        assert_eq!(regtest(251).check_freshness(u64::MAX), Ok(()));
+        assert_eq!(regtest(251).check_freshness(0), Ok(()));
     }
 
     #[test]
@@ -196,7 +199,7 @@ mod tests {
         assert_eq!(at(&headers, 1_296_000 + 6 * HOUR - 1), Ok(()));
         assert_eq!(
             at(&headers, 1_296_000 + 6 * HOUR),
-            Err(NotCurrent::Old(6 * HOUR))
+            Err(FreshnessError::Old(6 * HOUR))
         );
     }
 
@@ -204,15 +207,18 @@ mod tests {
     fn the_clock_is_behind_the_tip_by_two_hours_at_most() {
         let headers = even(1900, 1_296_000);
         assert_eq!(at(&headers, 1_296_000 - 7200), Ok(()));
-        assert_eq!(at(&headers, 1_296_000 - 7201), Err(NotCurrent::Clock(7201)));
         assert_eq!(
-            headers.currency(0),
-            Err(NotCurrent::Clock(u64::from(START) + 1_296_000))
+            at(&headers, 1_296_000 - 7201),
+            Err(FreshnessError::Clock(7201))
+        );
+        assert_eq!(
+            headers.check_freshness(0),
+            Err(FreshnessError::Clock(u64::from(START) + 1_296_000))
         );
         // Only the checkpoint, and a clock before it.
         assert_eq!(
-            chain([]).currency(u64::from(START) - 7201),
-            Err(NotCurrent::Clock(7201))
+            chain([]).check_freshness(u64::from(START) - 7201),
+            Err(FreshnessError::Clock(7201))
         );
     }
 
@@ -232,14 +238,14 @@ mod tests {
                 let recent = (1..count).map(|n| end - 1000 + n);
                 chain(before.chain([end - oldest]).chain(recent))
             };
-            assert_eq!(build(wanted, span).currency(now), Ok(()));
-            let sparse = NotCurrent::Sparse {
+            assert_eq!(build(wanted, span).check_freshness(now), Ok(()));
+            let sparse = FreshnessError::Sparse {
                 span: u64::from(span),
                 found: u64::from(wanted) - 1,
                 wanted: u64::from(wanted),
             };
-            assert_eq!(build(wanted, span + 1).currency(now), Err(sparse));
-            assert_eq!(build(wanted - 1, span).currency(now), Err(sparse));
+            assert_eq!(build(wanted, span + 1).check_freshness(now), Err(sparse));
+            assert_eq!(build(wanted - 1, span).check_freshness(now), Err(sparse));
         }
     }
 
@@ -250,7 +256,7 @@ mod tests {
         let (span, found, wanted) = (1, 0, 1);
         assert_eq!(
             at(&only, 1),
-            Err(NotCurrent::Sparse {
+            Err(FreshnessError::Sparse {
                 span,
                 found,
                 wanted
@@ -262,7 +268,7 @@ mod tests {
         let (span, found, wanted) = (3601, 2, 3);
         assert_eq!(
             at(&two, 3601),
-            Err(NotCurrent::Sparse {
+            Err(FreshnessError::Sparse {
                 span,
                 found,
                 wanted
@@ -277,7 +283,7 @@ mod tests {
         let (span, found, wanted) = (43_200, 23, 24);
         assert_eq!(
             at(&recent(23), 86_400 + 21_000),
-            Err(NotCurrent::Sparse {
+            Err(FreshnessError::Sparse {
                 span,
                 found,
                 wanted
@@ -291,7 +297,7 @@ mod tests {
         let end = START + 1_260_000;
         let headers = chain((1..=700).map(|n| end - 700 + n));
         assert_eq!(at(&headers, 1_260_000), Ok(()));
-        assert_eq!(at(&headers, 1_260_001), Err(NotCurrent::Work));
+        assert_eq!(at(&headers, 1_260_001), Err(FreshnessError::Work));
     }
 
     #[test]
@@ -317,27 +323,27 @@ mod tests {
         // 11 blocks of full work and 2,000 of a quarter are as good as 511.
         let at_end = |elapsed: u32| at(&build(START + elapsed), u64::from(elapsed));
         assert_eq!(at_end(1800 * 510), Ok(()));
-        assert_eq!(at_end(1800 * 512), Err(NotCurrent::Work));
+        assert_eq!(at_end(1800 * 512), Err(FreshnessError::Work));
     }
 
     #[test]
     fn errors_are_told_in_words() {
-        let told = |error: NotCurrent| error.to_string();
+        let told = |error: FreshnessError| error.to_string();
         assert_eq!(
-            told(NotCurrent::Old(7 * HOUR + 5)),
+            told(FreshnessError::Old(7 * HOUR + 5)),
             "the newest block header is 7 h old"
         );
         assert_eq!(
-            told(NotCurrent::Clock(7200 - 1)),
+            told(FreshnessError::Clock(7200 - 1)),
             "this computer's clock is 119 min behind the newest block header"
         );
         assert_eq!(
-            told(NotCurrent::Old(400 * DAY)),
+            told(FreshnessError::Old(400 * DAY)),
             "the newest block header is 400 d old"
         );
         for (span, words) in [(12 * HOUR, "12 h"), (3 * DAY, "3 d"), (14 * DAY, "14 d")] {
             let (found, wanted) = (3, 24);
-            let error = NotCurrent::Sparse {
+            let error = FreshnessError::Sparse {
                 span,
                 found,
                 wanted,

@@ -35,13 +35,13 @@ pub fn fold(leaf: [u8; 32], branch: &[[u8; 32]], index: u32) -> Result<[u8; 32],
         } else {
             (&node, sibling)
         };
-        let mut octets = [0; 64];
-        octets[..32].copy_from_slice(left);
-        octets[32..].copy_from_slice(right);
-        if is_transaction(&octets) {
+        let mut bytes = [0; 64];
+        bytes[..32].copy_from_slice(left);
+        bytes[32..].copy_from_slice(right);
+        if is_transaction(&bytes) {
             return Err(FoldError::InnerTransaction);
         }
-        node = sha256d::Hash::hash(&octets).to_byte_array();
+        node = sha256d::Hash::hash(&bytes).to_byte_array();
         rest >>= 1;
     }
     Ok(node)
@@ -71,8 +71,8 @@ mod tests {
 
     use super::*;
 
-    fn hash(octets: &[u8]) -> [u8; 32] {
-        sha256d::Hash::hash(octets).to_byte_array()
+    fn hash(bytes: &[u8]) -> [u8; 32] {
+        sha256d::Hash::hash(bytes).to_byte_array()
     }
 
     /// The branch of a leaf in Bitcoin's tree, which repeats the last node of

@@ -39,19 +39,19 @@ impl fmt::Display for Checkpoint {
 
 /// A text is not `HEIGHT:HASH`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NoCheckpoint;
+pub struct CheckpointError;
 
 impl FromStr for Checkpoint {
-    type Err = NoCheckpoint;
+    type Err = CheckpointError;
 
-    fn from_str(text: &str) -> Result<Self, NoCheckpoint> {
-        let (height, hash) = text.split_once(':').ok_or(NoCheckpoint)?;
+    fn from_str(text: &str) -> Result<Self, CheckpointError> {
+        let (height, hash) = text.split_once(':').ok_or(CheckpointError)?;
         if !height.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(NoCheckpoint);
+            return Err(CheckpointError);
         }
         Ok(Self {
-            height: height.parse().map_err(|_| NoCheckpoint)?,
-            hash: hash.parse().map_err(|_| NoCheckpoint)?,
+            height: height.parse().map_err(|_| CheckpointError)?,
+            hash: hash.parse().map_err(|_| CheckpointError)?,
         })
     }
 }
@@ -168,15 +168,15 @@ const CHECKPOINT_WORK_MAINNET: &str = "a88f4530bb8eaceaffde5c50";
 
 /// A hash from its usual notation, most significant byte first.
 fn hash(hex: &str) -> BlockHash {
-    let mut octets = [0; 32];
+    let mut bytes = [0; 32];
     // The constants above are checked by a test.
     if data_encoding::HEXLOWER
-        .decode_mut(hex.as_bytes(), &mut octets)
+        .decode_mut(hex.as_bytes(), &mut bytes)
         .is_ok()
     {
-        octets.reverse();
+        bytes.reverse();
     }
-    BlockHash::from_byte_array(octets)
+    BlockHash::from_byte_array(bytes)
 }
 
 #[cfg(test)]
@@ -229,7 +229,7 @@ mod tests {
             &format!("12: {hash}"),
             &format!("12:{}", &hash[1..]),
         ] {
-            assert_eq!(text.parse::<Checkpoint>(), Err(NoCheckpoint), "{text}");
+            assert_eq!(text.parse::<Checkpoint>(), Err(CheckpointError), "{text}");
         }
     }
 

@@ -35,7 +35,7 @@ const VERSION_BIT: u32 = 0x100;
 
 /// Why bytes are not a header with its proof of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum Malformed {
+pub enum HeaderParseError {
     /// They end before the header does.
     #[error("the header is cut off")]
     CutOff,
@@ -148,11 +148,11 @@ pub(super) fn is_merged_mined(header: &Header) -> bool {
 }
 
 /// Reads a header without what may follow it, and returns the rest.
-pub(super) fn read_header(octets: &[u8]) -> Result<(Header, &[u8]), Malformed> {
-    let (header, rest) = octets
+pub(super) fn read_header(bytes: &[u8]) -> Result<(Header, &[u8]), HeaderParseError> {
+    let (header, rest) = bytes
         .split_at_checked(Header::SIZE)
-        .ok_or(Malformed::CutOff)?;
-    let header = deserialize(header).map_err(|_| Malformed::CutOff)?;
+        .ok_or(HeaderParseError::CutOff)?;
+    let header = deserialize(header).map_err(|_| HeaderParseError::CutOff)?;
     Ok((header, rest))
 }
 
@@ -161,12 +161,12 @@ impl AuxPow {
     ///
     /// # Errors
     /// The bytes are none. No rule that takes hashing is looked at.
-    pub fn read(octets: &[u8]) -> Result<(Self, &[u8]), Malformed> {
-        let (coinbase, rest) = Coinbase::read(octets)?;
+    pub fn read(bytes: &[u8]) -> Result<(Self, &[u8]), HeaderParseError> {
+        let (coinbase, rest) = Coinbase::read(bytes)?;
         // Once the parent's hash, which nobody looks at.
-        let (_, rest) = rest.split_at_checked(32).ok_or(Malformed::CutOff)?;
-        let (coinbase_branch, rest) = Branch::read(rest, Malformed::CoinbaseBranch)?;
-        let (chain_branch, rest) = Branch::read(rest, Malformed::ChainBranch)?;
+        let (_, rest) = rest.split_at_checked(32).ok_or(HeaderParseError::CutOff)?;
+        let (coinbase_branch, rest) = Branch::read(rest, HeaderParseError::CoinbaseBranch)?;
+        let (chain_branch, rest) = Branch::read(rest, HeaderParseError::ChainBranch)?;
         let (parent, rest) = read_header(rest)?;
         let auxpow = Self {
             coinbase,
@@ -266,23 +266,25 @@ fn slot(nonce: u32) -> u32 {
 }
 
 /// What stands before and behind the first occurrence of something not empty.
-fn split_once<'a>(octets: &'a [u8], needle: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let at = octets
+fn split_once<'a>(bytes: &'a [u8], needle: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let at = bytes
         .windows(needle.len())
         .position(|window| window == needle)?;
-    let (before, rest) = octets.split_at_checked(at)?;
+    let (before, rest) = bytes.split_at_checked(at)?;
     Some((before, rest.strip_prefix(needle)?))
 }
 
 impl Coinbase {
-    fn read(octets: &[u8]) -> Result<(Self, &[u8]), Malformed> {
-        let bounded = octets.get(..MAX_COINBASE).unwrap_or(octets);
+    fn read(bytes: &[u8]) -> Result<(Self, &[u8]), HeaderParseError> {
+        let bounded = bytes.get(..MAX_COINBASE).unwrap_or(bytes);
         let (transaction, length): (Transaction, _) =
-            deserialize_partial(bounded).map_err(|_| Malformed::Coinbase)?;
-        let (serialised, rest) = octets.split_at_checked(length).ok_or(Malformed::CutOff)?;
+            deserialize_partial(bounded).map_err(|_| HeaderParseError::Coinbase)?;
+        let (serialised, rest) = bytes
+            .split_at_checked(length)
+            .ok_or(HeaderParseError::CutOff)?;
         let id = transaction_id(&transaction, serialised);
         let input = transaction.input.into_iter().next();
-        let script = input.ok_or(Malformed::NoInput)?.script_sig;
+        let script = input.ok_or(HeaderParseError::NoInput)?.script_sig;
         Ok((Self { id, script }, rest))
     }
 }
@@ -293,22 +295,24 @@ fn transaction_id(transaction: &Transaction, serialised: &[u8]) -> Txid {
     if transaction.input.iter().any(has_witness) {
         transaction.compute_txid()
     } else {
-        // Serialising again would give the same octets: a number has only one
+        // Serialising again would give the same bytes: a number has only one
         // accepted encoding, and witnesses that are all empty none.
         Txid::hash(serialised)
     }
 }
 
 impl Branch {
-    fn read(octets: &[u8], too_long: Malformed) -> Result<(Self, &[u8]), Malformed> {
+    fn read(bytes: &[u8], too_long: HeaderParseError) -> Result<(Self, &[u8]), HeaderParseError> {
         // Counts beyond 252, which take more bytes, begin with a greater one.
-        let (&count, rest) = octets.split_first().ok_or(Malformed::CutOff)?;
+        let (&count, rest) = bytes.split_first().ok_or(HeaderParseError::CutOff)?;
         let count = usize::from(count);
         if count > MAX_BRANCH {
             return Err(too_long);
         }
-        let (hashes, rest) = rest.split_at_checked(count * 32).ok_or(Malformed::CutOff)?;
-        let (index, rest) = rest.split_first_chunk().ok_or(Malformed::CutOff)?;
+        let (hashes, rest) = rest
+            .split_at_checked(count * 32)
+            .ok_or(HeaderParseError::CutOff)?;
+        let (index, rest) = rest.split_first_chunk().ok_or(HeaderParseError::CutOff)?;
         let branch = Self {
             hashes: hashes.as_chunks().0.to_vec(),
             index: u32::from_le_bytes(*index),
@@ -333,7 +337,7 @@ const LEGACY_VERSION: u32 = 1;
 /// A header as it comes over the wire: 80 bytes and, if its version says so,
 /// an AuxPoW behind them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SealedHeader {
+pub struct FullHeader {
     /// The block's own header.
     pub header: Header,
     /// The work of a parent block, if the header was merged mined.
@@ -372,14 +376,14 @@ pub enum WorkError {
     AuxPow(#[from] AuxPowError),
 }
 
-impl SealedHeader {
+impl FullHeader {
     /// Reads the first of headers that follow each other without a border, and
     /// returns the rest.
     ///
     /// # Errors
     /// The bytes do not begin with a header.
-    pub fn read(octets: &[u8]) -> Result<(Self, &[u8]), Malformed> {
-        let (header, rest) = read_header(octets)?;
+    pub fn read(bytes: &[u8]) -> Result<(Self, &[u8]), HeaderParseError> {
+        let (header, rest) = read_header(bytes)?;
         let (auxpow, rest) = if is_merged_mined(&header) {
             let (auxpow, rest) = AuxPow::read(rest)?;
             (Some(Box::new(auxpow)), rest)

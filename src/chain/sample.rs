@@ -1,7 +1,7 @@
 //! Believing many headers because of the proofs of work of some.
 //!
 //! The AuxPoW of a header takes some twenty times the room of the header.
-//! [`Linked`] headers come without; [`Sampled`] ones are fixed, and a random
+//! [`LinkedHeaders`] headers come without; [`Sample`] ones are fixed, and a random
 //! few of them are to be proven. Only when all of those are does a
 //! [`Candidate`] come out. Nobody can tell beforehand which will be drawn, so
 //! that who has forged a share f of the work gets through a sample of k with
@@ -14,12 +14,12 @@ use rand::{Rng, RngExt};
 use thiserror::Error;
 
 use super::headers::{Candidate, Headers};
-use super::proof_of_work::{SealedHeader, WorkError};
+use super::proof_of_work::{FullHeader, WorkError};
 use super::rules::HeaderError;
 use super::work;
 
 /// Headers that are drawn. One that is drawn more than once is proven once.
-pub const SAMPLE: usize = 500;
+pub const SAMPLE_SIZE: usize = 500;
 
 /// The bits that are kept of the greatest work. Less than 2⁻⁸⁰ of all work is
 /// in headers that are rounded to nothing, so that they count for nothing.
@@ -28,12 +28,12 @@ const PRECISION: u32 = 100;
 /// Headers that follow a block of ours, by their links, versions, bits and
 /// times. Nothing is known of the work of those that are merged mined.
 #[derive(Debug)]
-pub struct Linked(Candidate);
+pub struct LinkedHeaders(Candidate);
 
 /// Headers that do not change any more, and those of them that are still to be
 /// proven.
 #[derive(Debug)]
-pub struct Sampled {
+pub struct Sample {
     branch: Candidate,
     /// Heights.
     open: BTreeSet<u32>,
@@ -50,7 +50,7 @@ pub enum ProofError {
     Work(#[from] WorkError),
 }
 
-impl Linked {
+impl LinkedHeaders {
     /// No header yet after our block at `fork`. `None` if we have no such
     /// block or it is below the checkpoint.
     pub fn new(ours: &Headers, fork: u32) -> Option<Self> {
@@ -78,20 +78,20 @@ impl Linked {
 
     /// Draws the headers that are to be proven, each with a probability in
     /// proportion to its work. No header can be added from here on.
-    pub fn sample(self, random: &mut impl Rng) -> Sampled {
+    pub fn sample(self, random: &mut impl Rng) -> Sample {
         let first = self.0.fork().saturating_add(1);
         let open = draw(self.0.headers(), random)
             .into_iter()
             .filter_map(|index| first.checked_add(u32::try_from(index).ok()?))
             .collect();
-        Sampled {
+        Sample {
             branch: self.0,
             open,
         }
     }
 }
 
-impl Sampled {
+impl Sample {
     /// The heights of the headers that are still to be proven.
     pub fn open(&self) -> impl Iterator<Item = u32> {
         self.open.iter().copied()
@@ -111,7 +111,7 @@ impl Sampled {
     ///
     /// # Errors
     /// It proves nothing; the header is still to be proven.
-    pub fn prove(&mut self, height: u32, sealed: &SealedHeader) -> Result<(), ProofError> {
+    pub fn prove(&mut self, height: u32, sealed: &FullHeader) -> Result<(), ProofError> {
         if self.branch.get(height) != Some(&sealed.header) {
             return Err(ProofError::OtherHeader);
         }
@@ -126,7 +126,7 @@ impl Sampled {
     }
 }
 
-/// Draws [`SAMPLE`] headers by their place, with replacement.
+/// Draws [`SAMPLE_SIZE`] headers by their place, with replacement.
 fn draw(headers: &[Header], random: &mut impl Rng) -> BTreeSet<usize> {
     let shift = work::bits(work::total(headers)).saturating_sub(PRECISION);
     let mut total: u128 = 0;
@@ -145,7 +145,7 @@ fn draw(headers: &[Header], random: &mut impl Rng) -> BTreeSet<usize> {
     if total == 0 {
         return BTreeSet::new();
     }
-    (0..SAMPLE)
+    (0..SAMPLE_SIZE)
         .map(|_| {
             let point = random.random_range(0..total);
             ends.partition_point(|&end| end <= point)
@@ -167,9 +167,9 @@ mod tests {
     const NOW: u64 = u32::MAX as u64;
 
     /// Recorded headers 1 to 250, which are merged mined, on the genesis.
-    fn linked() -> (Headers, Linked) {
+    fn linked() -> (Headers, LinkedHeaders) {
         let ours = regtest(1);
-        let mut linked = Linked::new(&ours, 0).unwrap();
+        let mut linked = LinkedHeaders::new(&ours, 0).unwrap();
         for header in &recorded()[1..] {
             linked.push(&ours, header, NOW).unwrap();
         }
@@ -181,12 +181,12 @@ mod tests {
     }
 
     /// The recorded headers with their proofs.
-    fn sealed() -> Vec<SealedHeader> {
+    fn sealed() -> Vec<FullHeader> {
         let text = include_str!("../../tests/data/electrum/chain_regtest.hex");
         text.lines()
             .map(|line| {
                 let bytes = data_encoding::HEXLOWER.decode(line.as_bytes()).unwrap();
-                let (sealed, rest) = SealedHeader::read(&bytes).unwrap();
+                let (sealed, rest) = FullHeader::read(&bytes).unwrap();
                 assert!(rest.is_empty());
                 sealed
             })
@@ -243,7 +243,7 @@ mod tests {
         let ours = regtest(1);
         let recorded = recorded();
         let refused = |change: &dyn Fn(&mut Header), now| {
-            let mut linked = Linked::new(&ours, 0).unwrap();
+            let mut linked = LinkedHeaders::new(&ours, 0).unwrap();
             let mut header = recorded[1];
             change(&mut header);
             let error = linked.push(&ours, &header, now).unwrap_err();
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn a_branch_that_ours_has_left_is_stale() {
         let mut ours = regtest(3);
-        let mut linked = Linked::new(&ours, 2).unwrap();
+        let mut linked = LinkedHeaders::new(&ours, 2).unwrap();
         let genesis = *ours.get(0).unwrap();
         let other: Vec<Header> = branch(&genesis, 4, 9)
             .iter()
@@ -291,7 +291,7 @@ mod tests {
             height: 5,
             ..Network::Regtest.checkpoint()
         };
-        assert!(Linked::new(&Headers::new(Network::Regtest, below), 4).is_none());
+        assert!(LinkedHeaders::new(&Headers::new(Network::Regtest, below), 4).is_none());
     }
 
     fn with_bits(count: usize, bits: u32) -> Vec<Header> {

@@ -8,7 +8,7 @@ use data_encoding::HEXLOWER;
 
 use super::headers::{Adoption, Headers};
 use super::network::{Checkpoint, Network};
-use super::proof_of_work::SealedHeader;
+use super::proof_of_work::FullHeader;
 
 /// The headers of the recorded regtest chain, 0 to 250, without AuxPoW.
 pub(crate) fn recorded() -> Vec<Header> {
@@ -64,18 +64,18 @@ pub(crate) fn first(time: u32, bits: u32) -> Header {
 }
 
 /// Sets the nonce so that the hash meets its target, or just does not.
-pub(crate) fn mine(mut header: Header, is_met: bool) -> SealedHeader {
+pub(crate) fn mine(mut header: Header, is_met: bool) -> FullHeader {
     while header.target().is_met_by(header.block_hash()) != is_met {
         header.nonce += 1;
     }
-    SealedHeader {
+    FullHeader {
         header,
         auxpow: None,
     }
 }
 
 /// Mined headers after another, a second apart. `salt` tells branches apart.
-pub(crate) fn branch(parent: &Header, count: usize, salt: u8) -> Vec<SealedHeader> {
+pub(crate) fn branch(parent: &Header, count: usize, salt: u8) -> Vec<FullHeader> {
     let mut parent = *parent;
     (0..count)
         .map(|_| {

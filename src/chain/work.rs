@@ -11,16 +11,16 @@ pub(super) fn zero() -> Work {
 
 /// The sum, or the greatest work there is if the sum is beyond it.
 pub(super) fn saturating_sum(a: Work, b: Work) -> Work {
-    let mut octets = [0; 32];
+    let mut bytes = [0; 32];
     let mut carry = false;
-    let places = octets.as_chunks_mut().0.iter_mut();
+    let places = bytes.as_chunks_mut().0.iter_mut();
     for ((place, a), b) in places.zip(limbs(a)).zip(limbs(b)) {
         let (sum, first) = a.overflowing_add(b);
         let (sum, second) = sum.overflowing_add(u64::from(carry));
         carry = first || second;
         *place = sum.to_le_bytes();
     }
-    Work::from_le_bytes(if carry { [0xff; 32] } else { octets })
+    Work::from_le_bytes(if carry { [0xff; 32] } else { bytes })
 }
 
 /// The work of all these headers, by the targets that they claim.
@@ -82,10 +82,10 @@ fn halves(work: Work) -> (u128, u128) {
 
 /// Limbs of 64 bits, the least significant first.
 fn limbs(work: Work) -> [u64; 4] {
-    let octets = work.to_le_bytes();
+    let bytes = work.to_le_bytes();
     let mut limbs = [0; 4];
-    for (limb, octets) in limbs.iter_mut().zip(octets.as_chunks().0) {
-        *limb = u64::from_le_bytes(*octets);
+    for (limb, bytes) in limbs.iter_mut().zip(bytes.as_chunks().0) {
+        *limb = u64::from_le_bytes(*bytes);
     }
     limbs
 }

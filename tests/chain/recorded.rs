@@ -8,7 +8,7 @@ use bitcoin::Transaction;
 use bitcoin::consensus::encode::deserialize_partial;
 use data_encoding::HEXLOWER;
 use ncprop279::chain::network::Network;
-use ncprop279::chain::proof_of_work::{Malformed, SealedHeader, WorkError};
+use ncprop279::chain::proof_of_work::{FullHeader, HeaderParseError, WorkError};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use serde::Deserialize;
@@ -45,7 +45,7 @@ fn regtest() -> Vec<Vec<u8>> {
 
 /// Whether the bytes are one header and nothing else, with its work.
 fn is_accepted(octets: &[u8], network: Network, height: u32) -> bool {
-    SealedHeader::read(octets)
+    FullHeader::read(octets)
         .is_ok_and(|(sealed, rest)| rest.is_empty() && sealed.check_work(network, height).is_ok())
 }
 
@@ -83,7 +83,7 @@ fn the_whole_regtest_chain_verifies() {
     let mut rest = stream.as_slice();
     let mut previous = None;
     for height in 0..251 {
-        let (sealed, behind) = SealedHeader::read(rest).unwrap();
+        let (sealed, behind) = FullHeader::read(rest).unwrap();
         assert_eq!(sealed.check_work(Network::Regtest, height), Ok(()));
         assert_eq!(sealed.auxpow.is_some(), height > 0);
         let hash = sealed.header.block_hash();
@@ -103,7 +103,7 @@ fn real_mainnet_headers_verify_at_their_heights() {
     for (height, octets) in headers {
         assert!(is_accepted(&octets, Network::Mainnet, height), "{height}");
         // Base version 1 is outdated later.
-        let (sealed, _) = SealedHeader::read(&octets).unwrap();
+        let (sealed, _) = FullHeader::read(&octets).unwrap();
         assert_eq!(
             sealed.check_work(Network::Mainnet, 335_000),
             Err(WorkError::Outdated)
@@ -116,7 +116,7 @@ fn the_testnet_header_is_refused_on_mainnet() {
     let headers = recorded();
     let testnet = headers.iter().find(|one| one.network == "testnet").unwrap();
     let octets = decode(&testnet.header);
-    let (sealed, rest) = SealedHeader::read(&octets).unwrap();
+    let (sealed, rest) = FullHeader::read(&octets).unwrap();
     assert!(rest.is_empty());
     for height in [19_200, 335_000, 815_001] {
         assert_eq!(
@@ -184,16 +184,19 @@ fn a_header_that_is_cut_off_is_refused() {
     let headers = mainnet().into_iter().map(|(_, octets)| octets);
     for octets in headers.chain(regtest().into_iter().step_by(25)) {
         for length in 0..octets.len() {
-            let error = SealedHeader::read(&octets[..length]).unwrap_err();
-            assert!(matches!(error, Malformed::CutOff | Malformed::Coinbase));
+            let error = FullHeader::read(&octets[..length]).unwrap_err();
+            assert!(matches!(
+                error,
+                HeaderParseError::CutOff | HeaderParseError::Coinbase
+            ));
         }
-        assert!(SealedHeader::read(&octets).is_ok());
+        assert!(FullHeader::read(&octets).is_ok());
     }
 }
 
 /// Reads whatever comes, and checks what could be read.
 fn survive(octets: &[u8]) {
-    if let Ok((sealed, rest)) = SealedHeader::read(octets) {
+    if let Ok((sealed, rest)) = FullHeader::read(octets) {
         assert!(octets.ends_with(rest) && rest.len() + 80 <= octets.len());
         for height in [0, 1, 19_200, 815_001, u32::MAX] {
             for network in [Network::Mainnet, Network::Regtest] {

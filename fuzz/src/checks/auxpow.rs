@@ -5,7 +5,7 @@ use bitcoin::consensus::serialize;
 use bitcoin::hashes::{Hash, sha256d};
 use ncprop279::chain::merkle::fold;
 use ncprop279::chain::network::Network;
-use ncprop279::chain::proof_of_work::{SealedHeader, WorkError};
+use ncprop279::chain::proof_of_work::{FullHeader, WorkError};
 
 /// The heights that rules begin at, and some others.
 const HEIGHTS: [u32; 5] = [0, 1, 19_200, 335_000, 815_000];
@@ -15,15 +15,15 @@ const HEIGHTS: [u32; 5] = [0, 1, 19_200, 335_000, 815_000];
 /// leads by other means.
 pub fn auxpow(data: &[u8]) {
     let mut rest = data;
-    while let Ok((sealed, behind)) = SealedHeader::read(rest) {
+    while let Ok((sealed, behind)) = FullHeader::read(rest) {
         let length = rest.len() - behind.len();
         assert!(length >= 80 && rest.ends_with(behind));
         let own = &rest[..length];
         assert_eq!(&serialize(&sealed.header), &own[..80]);
-        assert_eq!(SealedHeader::read(own), Ok((sealed.clone(), &[][..])));
+        assert_eq!(FullHeader::read(own), Ok((sealed.clone(), &[][..])));
         for cut in [80, length / 2, length - 1] {
             assert!(
-                cut >= length || SealedHeader::read(&own[..cut]).is_err(),
+                cut >= length || FullHeader::read(&own[..cut]).is_err(),
                 "{cut}"
             );
         }
@@ -38,7 +38,7 @@ pub fn auxpow(data: &[u8]) {
 }
 
 /// Checks what is said of a header's work.
-fn work(sealed: &SealedHeader, network: Network, height: u32) {
+fn work(sealed: &FullHeader, network: Network, height: u32) {
     let said = sealed.check_work(network, height);
     let hash = sealed.header.block_hash();
     if height == 0 {

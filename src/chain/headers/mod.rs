@@ -4,7 +4,7 @@ use bitcoin::block::Header;
 use bitcoin::{BlockHash, Work};
 
 use super::network::{Checkpoint, Network};
-use super::proof_of_work::SealedHeader;
+use super::proof_of_work::FullHeader;
 use super::rules::{self, HeaderError};
 use super::work;
 
@@ -113,12 +113,12 @@ impl Headers {
     }
 
     /// The header of the checkpoint, once it is known.
-    pub(super) fn anchored(&self) -> Option<&Header> {
+    pub(super) fn checkpoint_header(&self) -> Option<&Header> {
         self.above.first()
     }
 
     /// The headers above the checkpoint, the newest last.
-    pub(super) fn proven(&self) -> &[Header] {
+    pub(super) fn above_checkpoint(&self) -> &[Header] {
         self.above.get(1..).unwrap_or_default()
     }
 
@@ -131,7 +131,9 @@ impl Headers {
     /// that is not known or not above the checkpoint.
     pub fn work_up_to(&self, height: u32) -> Option<Work> {
         let count = height.checked_sub(self.checkpoint.height)?;
-        let blocks = self.proven().get(..usize::try_from(count).ok()?)?;
+        let blocks = self
+            .above_checkpoint()
+            .get(..usize::try_from(count).ok()?)?;
         (!blocks.is_empty()).then(|| work::total(blocks))
     }
 
@@ -244,7 +246,7 @@ impl Headers {
     }
 
     fn update_tip(&mut self) {
-        self.work = work::total(self.proven());
+        self.work = work::total(self.above_checkpoint());
         if let Some(tip) = self.above.last() {
             self.tip_hash = tip.block_hash();
         }
@@ -345,7 +347,7 @@ impl Candidate {
     pub fn push(
         &mut self,
         ours: &Headers,
-        sealed: &SealedHeader,
+        sealed: &FullHeader,
         now: u64,
     ) -> Result<(), HeaderError> {
         let height = self.check(ours, &sealed.header)?;
@@ -367,7 +369,7 @@ impl Candidate {
     ) -> Result<(), HeaderError> {
         let height = self.check(ours, header)?;
         rules::check_ahead(header, now)?;
-        SealedHeader::check_bare(header, self.network, height)?;
+        FullHeader::check_bare(header, self.network, height)?;
         self.add(*header);
         Ok(())
     }

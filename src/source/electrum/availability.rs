@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand::{Rng, RngExt};
 
-use super::state_dir::State;
+use super::state_dir::StateDir;
 use crate::config::settings::NodeAddress;
 
 /// The file in the state directory, and its first line.
@@ -32,24 +32,24 @@ const MAX_SERVER: usize = 300;
 /// How long a server rests after its first failure, in seconds. The time
 /// doubles with each failure, up to the longest, and is then drawn between half
 /// and one and a half of that.
-const FIRST_REST: u64 = 60;
-const LONGEST_REST: u64 = 24 * HOUR;
+const FIRST_BACK_OFF: u64 = 60;
+const LONGEST_BACK_OFF: u64 = 24 * HOUR;
 
 /// A server that has not answered for longer than this does not go first.
-const FRESH: u64 = 30 * 24 * HOUR;
+const MAX_AGE: u64 = 30 * 24 * HOUR;
 
 const HOUR: u64 = 3600;
 
 /// Which servers have answered.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(super) struct Availability {
     /// By host and port.
     records: Mutex<BTreeMap<String, Record>>,
     /// Servers that answered in an earlier run and have not been tried in this
     /// one.
-    good: Mutex<BTreeSet<String>>,
+    answered_before: Mutex<BTreeSet<String>>,
     /// Where changes are written; `None` to keep them in memory.
-    state: Option<Arc<State>>,
+    state: Option<Arc<StateDir>>,
     /// Why the last change was not written.
     trouble: Mutex<Option<String>>,
 }
@@ -65,41 +65,41 @@ struct Record {
     rests_until: u64,
 }
 
-impl Memory {
+impl Availability {
     /// Reads the file in the state directory, if there is one, and returns a
     /// warning if it cannot be used. Changes are written only if the directory
     /// is this process's to write to.
-    pub fn open(state: Option<Arc<State>>, now: u64) -> (Self, Option<String>) {
+    pub fn open(state: Option<Arc<StateDir>>, now: u64) -> (Self, Option<String>) {
         let loaded = state.as_deref().map_or(Ok(BTreeMap::new()), load);
         let (records, warning) = match loaded {
             Ok(records) => (records, None),
             Err(warning) => (BTreeMap::new(), Some(warning)),
         };
-        let is_good =
-            |record: &Record| record.failures == 0 && record.answered.saturating_add(FRESH) > now;
-        let good = records.iter().filter(|(_, record)| is_good(record));
-        let memory = Self {
-            good: Mutex::new(good.map(|(title, _)| title.clone()).collect()),
+        let is_fresh =
+            |record: &Record| record.failures == 0 && record.answered.saturating_add(MAX_AGE) > now;
+        let answered_before = records.iter().filter(|(_, record)| is_fresh(record));
+        let availability = Self {
+            answered_before: Mutex::new(answered_before.map(|(title, _)| title.clone()).collect()),
             records: Mutex::new(records),
             state: state.filter(|state| state.is_writable()),
             trouble: Mutex::new(None),
         };
-        (memory, warning)
+        (availability, warning)
     }
 
     /// Whether a server answered in an earlier run. That counts until it is
     /// tried in this one: the later changes of operators are at random.
-    pub fn is_good(&self, server: &NodeAddress) -> bool {
-        lock(&self.good).contains(&title(server))
+    pub fn answered_before(&self, server: &NodeAddress) -> bool {
+        lock(&self.answered_before).contains(&title(server))
     }
 
     /// Whether a server is to be left alone for now, if there are others.
-    pub fn rests(&self, server: &NodeAddress, now: u64) -> bool {
+    pub fn is_backed_off(&self, server: &NodeAddress, now: u64) -> bool {
         lock(&self.records)
             .get(&title(server))
             .is_some_and(|record| {
                 // A clock that was ahead must not let it rest for ever.
-                let longest = now.saturating_add(LONGEST_REST * 3 / 2);
+                let longest = now.saturating_add(LONGEST_BACK_OFF * 3 / 2);
                 (now..=longest).contains(&record.rests_until) && record.rests_until != now
             })
     }
@@ -119,7 +119,7 @@ impl Memory {
         self.note(server, |record| {
             record.failures = record.failures.saturating_add(1);
             let doublings = record.failures.saturating_sub(1).min(16);
-            let rest = (FIRST_REST << doublings).min(LONGEST_REST);
+            let rest = (FIRST_BACK_OFF << doublings).min(LONGEST_BACK_OFF);
             let rest = random.random_range(rest / 2..rest * 3 / 2);
             record.rests_until = now.saturating_add(rest);
         });
@@ -127,7 +127,7 @@ impl Memory {
 
     fn note(&self, server: &NodeAddress, change: impl FnOnce(&mut Record)) {
         let title = title(server);
-        lock(&self.good).remove(&title);
+        lock(&self.answered_before).remove(&title);
         let mut records = lock(&self.records);
         let known = records.get(&title).copied();
         if title.len() > MAX_SERVER {
@@ -169,7 +169,7 @@ fn title(server: &NodeAddress) -> String {
     server.to_string().to_ascii_lowercase()
 }
 
-fn load(state: &State) -> Result<BTreeMap<String, Record>, String> {
+fn load(state: &StateDir) -> Result<BTreeMap<String, Record>, String> {
     let bytes = state
         .read(FILE, MAX_FILE)
         .map_err(|error| format!("the file {FILE} cannot be read: {error}"))?;
@@ -239,14 +239,14 @@ mod tests {
         }
     }
 
-    fn state(directory: &Path) -> Option<Arc<State>> {
-        Some(Arc::new(State::open(directory).unwrap()))
+    fn state(directory: &Path) -> Option<Arc<StateDir>> {
+        Some(Arc::new(StateDir::open(directory).unwrap()))
     }
 
-    fn open(directory: &Path, now: u64) -> Memory {
-        let (memory, warning) = Memory::open(state(directory), now);
+    fn open(directory: &Path, now: u64) -> Availability {
+        let (availability, warning) = Availability::open(state(directory), now);
         assert_eq!(warning, None);
-        memory
+        availability
     }
 
     fn random() -> StdRng {
@@ -255,56 +255,62 @@ mod tests {
 
     #[test]
     fn rests_double_up_to_a_day_and_end_with_an_answer() {
-        let (memory, _) = Memory::open(None, NOW);
+        let (availability, _) = Availability::open(None, NOW);
         let (one, mut random) = (server("one.example"), random());
-        let mut whole = FIRST_REST;
+        let mut whole = FIRST_BACK_OFF;
         for failures in 1..=100 {
-            memory.failed(&one, NOW, &mut random);
-            let record = lock(&memory.records)["one.example:50002"];
+            availability.failed(&one, NOW, &mut random);
+            let record = lock(&availability.records)["one.example:50002"];
             let rest = record.rests_until - NOW;
             assert_eq!(record.failures, failures);
             assert!(
                 (whole / 2..whole * 3 / 2).contains(&rest),
                 "{whole}: {rest}"
             );
-            assert!(memory.rests(&one, NOW));
-            assert!(!memory.rests(&one, record.rests_until));
-            whole = (whole * 2).min(LONGEST_REST);
+            assert!(availability.is_backed_off(&one, NOW));
+            assert!(!availability.is_backed_off(&one, record.rests_until));
+            whole = (whole * 2).min(LONGEST_BACK_OFF);
         }
         // The clock was ahead.
-        assert!(!memory.rests(&one, NOW - 2 * LONGEST_REST));
-        assert!(!memory.rests(&server("other.example"), NOW));
-        memory.answered(&one, NOW);
-        assert!(!memory.rests(&one, NOW));
+        assert!(!availability.is_backed_off(&one, NOW - 2 * LONGEST_BACK_OFF));
+        assert!(!availability.is_backed_off(&server("other.example"), NOW));
+        availability.answered(&one, NOW);
+        assert!(!availability.is_backed_off(&one, NOW));
     }
 
     #[test]
     fn what_answered_goes_first_at_the_next_start_until_it_is_tried() {
         let directory = tempfile::tempdir().unwrap();
         let [one, bad, other] = ["One.example", "bad.example", "2001:db8::1"].map(server);
-        let memory = open(directory.path(), NOW);
+        let availability = open(directory.path(), NOW);
         for server in [&one, &bad, &other] {
-            memory.answered(server, NOW);
-            assert!(!memory.is_good(server), "not in this run");
+            availability.answered(server, NOW);
+            assert!(!availability.answered_before(server), "not in this run");
         }
-        memory.failed(&bad, NOW, &mut random());
-        assert_eq!(memory.trouble(), None);
-        drop(memory);
-        let memory = open(directory.path(), NOW + 1);
-        assert!(memory.is_good(&one) && memory.is_good(&other) && !memory.is_good(&bad));
-        assert!(memory.rests(&bad, NOW + 1) && !memory.rests(&one, NOW + 1));
-        memory.answered(&one, NOW);
-        memory.failed(&other, NOW, &mut random());
-        assert!(!memory.is_good(&one) && !memory.is_good(&other));
-        drop(memory);
-        assert!(!open(directory.path(), NOW + FRESH).is_good(&one));
+        availability.failed(&bad, NOW, &mut random());
+        assert_eq!(availability.trouble(), None);
+        drop(availability);
+        let availability = open(directory.path(), NOW + 1);
+        assert!(
+            availability.answered_before(&one)
+                && availability.answered_before(&other)
+                && !availability.answered_before(&bad)
+        );
+        assert!(
+            availability.is_backed_off(&bad, NOW + 1) && !availability.is_backed_off(&one, NOW + 1)
+        );
+        availability.answered(&one, NOW);
+        availability.failed(&other, NOW, &mut random());
+        assert!(!availability.answered_before(&one) && !availability.answered_before(&other));
+        drop(availability);
+        assert!(!open(directory.path(), NOW + MAX_AGE).answered_before(&one));
     }
 
     #[test]
     fn the_file_is_private_and_has_servers_and_hours_only() {
         let directory = tempfile::tempdir().unwrap();
-        let memory = open(directory.path(), NOW);
-        memory.answered(&server("one.example"), NOW);
+        let availability = open(directory.path(), NOW);
+        availability.answered(&server("one.example"), NOW);
         let file = directory.path().join(FILE);
         let text = std::fs::read_to_string(&file).unwrap();
         let hour = NOW / HOUR * HOUR;
@@ -319,12 +325,12 @@ mod tests {
 
     #[test]
     fn a_damaged_file_is_not_used_and_is_written_anew() {
-        let good = "good.example:50002 1 0 0";
+        let answered_before = "good.example:50002 1 0 0";
         for text in [
             String::new(),
             "ncprop279 servers 2\n".to_owned(),
-            format!("{VERSION}\n{good}\n\n"),
-            format!("{VERSION}\n{good} 1\n"),
+            format!("{VERSION}\n{answered_before}\n\n"),
+            format!("{VERSION}\n{answered_before} 1\n"),
             format!("{VERSION}\ngood.example:50002 1 0\n"),
             format!("{VERSION}\ngood.example 1 0 0\n"),
             format!("{VERSION}\n:50002 1 0 0\n"),
@@ -336,12 +342,12 @@ mod tests {
         ] {
             let directory = tempfile::tempdir().unwrap();
             std::fs::write(directory.path().join(FILE), &text).unwrap();
-            let (memory, warning) = Memory::open(state(directory.path()), 2);
+            let (availability, warning) = Availability::open(state(directory.path()), 2);
             assert!(warning.unwrap().contains("the file servers"), "{text}");
-            assert!(!memory.is_good(&server("good.example")));
-            memory.answered(&server("new.example"), NOW);
-            drop(memory);
-            assert!(open(directory.path(), NOW).is_good(&server("new.example")));
+            assert!(!availability.answered_before(&server("good.example")));
+            availability.answered(&server("new.example"), NOW);
+            drop(availability);
+            assert!(open(directory.path(), NOW).answered_before(&server("new.example")));
         }
     }
 
@@ -353,10 +359,10 @@ mod tests {
             .collect();
         let text = format!("{VERSION}\n{}\n", lines.join("\n"));
         std::fs::write(directory.path().join(FILE), text).unwrap();
-        let memory = open(directory.path(), 2);
-        memory.answered(&server("s0.example"), NOW);
-        memory.answered(&server("new.example"), NOW);
-        let records = lock(&memory.records);
+        let availability = open(directory.path(), 2);
+        availability.answered(&server("s0.example"), NOW);
+        availability.answered(&server("new.example"), NOW);
+        let records = lock(&availability.records);
         assert_eq!(records.len(), MAX_SERVERS);
         assert!(records["s0.example:50002"].answered > 1);
         // One of those that answered longest ago gives way.
@@ -369,12 +375,12 @@ mod tests {
         let first = open(directory.path(), NOW);
         first.answered(&server("one.example"), NOW);
         let second = open(directory.path(), NOW);
-        assert!(second.is_good(&server("one.example")));
+        assert!(second.answered_before(&server("one.example")));
         second.answered(&server("other.example"), NOW);
         assert_eq!(second.trouble(), None);
         drop((first, second));
         let third = open(directory.path(), NOW);
-        assert!(third.is_good(&server("one.example")));
-        assert!(!third.is_good(&server("other.example")));
+        assert!(third.answered_before(&server("one.example")));
+        assert!(!third.answered_before(&server("other.example")));
     }
 }

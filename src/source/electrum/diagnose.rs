@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use super::discovery::DISCOVERED;
 use super::servers::Server;
-use super::state_dir::ELSEWHERE;
+use super::state_dir::SET_STATE_DIRECTORY;
 use super::sync::{Held, Ledger, NEWEST, Obstacle, Status};
 use crate::chain::network::{Checkpoint, RETARGET_INTERVAL};
-use crate::chain::sample::SAMPLE;
+use crate::chain::sample::SAMPLE_SIZE;
 use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure};
 use crate::source::Bounds;
@@ -21,16 +21,16 @@ use crate::text::Age;
 pub(super) const SILENCE: Duration = Duration::from_secs(60);
 
 /// Waits until lookups would work, or the time is up, and says how things are.
-pub(super) fn check(shared: &Shared, servers: &[Server], limit: &Bounds) -> Vec<Finding> {
+pub(super) fn check(shared: &Shared, servers: &[Server], bounds: &Bounds) -> Vec<Finding> {
     // What keeps it from working is found below.
-    let works = settle(&shared.ledger, limit, SILENCE).is_ok();
+    let works = settle(&shared.ledger, bounds, SILENCE).is_ok();
     let status = shared.ledger.status();
     let operators = operators(&status, servers, works, shared.proxy.is_some());
     let headers = headers(&status, operators.health == Health::Fail);
     let mut found = vec![operators, headers, state(shared)];
     let mut result = None;
     if works {
-        match links(shared, limit) {
+        match links(shared, bounds) {
             Ok(links) => {
                 found.push(can_ask(&links));
                 result = Some(how(&links, age(&shared.ledger)));
@@ -66,15 +66,15 @@ pub(super) fn check(shared: &Shared, servers: &[Server], limit: &Bounds) -> Vec<
 /// no server has told anything after `silence`, the rest is not waited for.
 pub(super) fn settle(
     ledger: &Ledger,
-    limit: &Bounds,
+    bounds: &Bounds,
     silence: Duration,
 ) -> Result<u32, FetchFailure> {
     let first = Bounds {
-        deadline: limit.deadline.min(Instant::now() + silence),
-        ..limit.clone()
+        deadline: bounds.deadline.min(Instant::now() + silence),
+        ..bounds.clone()
     };
     match ledger.wait(&first) {
-        Err(_) if is_heard(&ledger.status()) => ledger.wait(limit),
+        Err(_) if is_heard(&ledger.status()) => ledger.wait(bounds),
         settled => settled,
     }
 }
@@ -191,11 +191,11 @@ fn headers(status: &Status, is_short: bool) -> Finding {
 
 /// Opens the connections that an isolation id would have, asks nothing on
 /// them, and gives the servers at their other ends.
-fn links(shared: &Shared, limit: &Bounds) -> Result<Vec<Server>, FetchFailure> {
+fn links(shared: &Shared, bounds: &Bounds) -> Result<Vec<Server>, FetchFailure> {
     let isolation = IsolationId::shared();
-    let servers = (0..shared.pool.seats())
+    let servers = (0..shared.pool.slots())
         .map(|index| {
-            let link = shared.pool.seat(&isolation, index, limit)?;
+            let link = shared.pool.slot(&isolation, index, bounds)?;
             Ok(link.server().clone())
         })
         .collect();
@@ -255,9 +255,11 @@ fn state(shared: &Shared) -> Finding {
             "block headers are not kept: let this user write there, or set state-directory to \
              another directory",
         ),
-        Kept::Nowhere(why) => {
-            Finding::warn("state", format!("headers are not kept: {why}"), ELSEWHERE)
-        }
+        Kept::Nowhere(why) => Finding::warn(
+            "state",
+            format!("headers are not kept: {why}"),
+            SET_STATE_DIRECTORY,
+        ),
     }
 }
 
@@ -279,8 +281,8 @@ const DEPTH: u32 = RETARGET_INTERVAL;
 
 /// Waits until lookups could rely on the chain, and takes the newest block that
 /// is deep enough.
-pub(super) fn milestone(ledger: &Ledger, limit: &Bounds) -> Result<Milestone, MilestoneError> {
-    settle(ledger, limit, SILENCE).map_err(|failure| match failure.kind {
+pub(super) fn milestone(ledger: &Ledger, bounds: &Bounds) -> Result<Milestone, MilestoneError> {
+    settle(ledger, bounds, SILENCE).map_err(|failure| match failure.kind {
         FailureKind::NotReady => MilestoneError::NotReady(failure),
         _ => MilestoneError::Unreachable(failure),
     })?;
@@ -337,7 +339,7 @@ pub(super) fn progress(ledger: &Ledger, bytes: u64) -> Option<Progress> {
     };
     let later = match held {
         Held::Nothing => 0,
-        Held::Linked { .. } => number(SAMPLE).saturating_add(NEWEST.into()),
+        Held::Linked { .. } => number(SAMPLE_SIZE).saturating_add(NEWEST.into()),
         Held::Drawn { .. } => NEWEST.into(),
     };
     Some(Progress {
@@ -410,20 +412,20 @@ mod tests {
     fn nothing_is_waited_for_where_nothing_comes() {
         let headers = Headers::new(Network::Regtest, Network::Regtest.checkpoint());
         let ledger = Ledger::new(headers, 1, || 0);
-        let (limit, (done, ended)) = (hour(), mpsc::channel());
+        let (bounds, (done, ended)) = (hour(), mpsc::channel());
         thread::scope(|scope| {
-            scope.spawn(|| done.send(settle(&ledger, &limit, Duration::from_millis(10)).is_ok()));
+            scope.spawn(|| done.send(settle(&ledger, &bounds, Duration::from_millis(10)).is_ok()));
             let ended = ended.recv_timeout(Duration::from_secs(20));
-            limit.cancel.set();
+            bounds.cancel.set();
             assert_eq!(ended, Ok(false));
         });
         // What is on the way is waited for.
-        ledger.aim(300);
-        let limit = hour();
+        ledger.raise_target(300);
+        let bounds = hour();
         thread::scope(|scope| {
-            scope.spawn(|| done.send(settle(&ledger, &limit, Duration::ZERO).is_ok()));
+            scope.spawn(|| done.send(settle(&ledger, &bounds, Duration::ZERO).is_ok()));
             assert!(ended.recv_timeout(Duration::from_millis(300)).is_err());
-            limit.cancel.set();
+            bounds.cancel.set();
             assert_eq!(ended.recv_timeout(Duration::from_secs(20)), Ok(false));
         });
     }
@@ -448,7 +450,7 @@ mod tests {
         }
         assert_eq!(told(10), Some((Stage::Searching, 2, 2, 0)));
         // The genesis is not there yet.
-        ledger.aim(5000);
+        ledger.raise_target(5000);
         assert_eq!(told(20), Some((Stage::Fetching, 0, 5001, 0)));
         let (sample, newest) = (500 * SEALED, 144 * SEALED);
         ledger.gauge.set(Held::Linked { tip: 400 });
@@ -468,7 +470,7 @@ mod tests {
     fn there_is_none_once_lookups_work() {
         let ledger = Ledger::new(testing::regtest(100), 2, || 0);
         let told = || progress(&ledger, 0).map(|one| (one.stage, one.done, one.total));
-        ledger.aim(250);
+        ledger.raise_target(250);
         assert_eq!(told(), Some((Stage::Fetching, 100, 251)));
         ledger.change(|headers| *headers = testing::regtest(251));
         assert_eq!(told(), Some((Stage::Comparing, 0, 2)));

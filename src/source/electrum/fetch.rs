@@ -9,7 +9,7 @@ use super::Shared;
 use super::lookup::{Lookup, LookupError};
 use super::pool::Fault;
 use super::sync::Obstacle;
-use super::verdict::{Account, judge};
+use super::verdict::{NameStatus, judge};
 use super::wire::Connection;
 use crate::isolation::IsolationId;
 use crate::platform;
@@ -31,16 +31,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const KEEP_ALONE: Duration = Duration::from_secs(60);
 
 /// What is known of a name.
-type Answer = Result<Account, FetchFailure>;
+type Answer = Result<NameStatus, FetchFailure>;
 
 /// What one server said, and its operator.
-pub(super) type Said = Result<(Account, String), FetchFailure>;
+pub(super) type Said = Result<(NameStatus, String), FetchFailure>;
 
 /// What servers have said of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Outcome {
     /// What is known.
-    pub account: Account,
+    pub status: NameStatus,
     /// The operator that alone has said so, though there are others.
     pub alone: Option<String>,
     /// Whether no second operator has said it.
@@ -50,7 +50,7 @@ pub(super) struct Outcome {
 impl From<&Outcome> for SourceReply {
     fn from(outcome: &Outcome) -> Self {
         Self {
-            fetched: Fetched::from(outcome.account.clone()),
+            fetched: Fetched::from(outcome.status.clone()),
             keep_at_most: outcome.is_of_one.then_some(KEEP_ALONE),
         }
     }
@@ -61,21 +61,21 @@ pub(super) fn fetch(
     shared: &Arc<Shared>,
     isolation: &IsolationId,
     key: &NameKey,
-    limit: &Bounds,
+    bounds: &Bounds,
 ) -> Result<Outcome, FetchFailure> {
     let begun = Instant::now();
-    let times = Times::new(begun, limit);
+    let times = Times::new(begun, bounds);
     let (sender, answers) = mpsc::channel();
     // Set when a value stands without the other server.
     let overdue = Cancel::new();
     // Set when this returns: a server that is still silent is not waited for.
     let own = Bounds {
         cancel: Cancel::new(),
-        ..limit.clone()
+        ..bounds.clone()
     };
     let _guard = CancelOnDrop(own.cancel.clone());
-    let seats = shared.pool.seats();
-    for seat in 0..seats {
+    let slots = shared.pool.slots();
+    for slot in 0..slots {
         let (shared, isolation, key, own) = (
             Arc::clone(shared),
             isolation.clone(),
@@ -88,10 +88,10 @@ pub(super) fn fetch(
                 let asking = Asking {
                     attempts: ATTEMPTS,
                     times,
-                    limit: &own,
+                    bounds: &own,
                     overdue: &overdue,
                 };
-                let said = ask(&shared, &isolation, seat, &key, &asking);
+                let said = ask(&shared, &isolation, slot, &key, &asking);
                 drop(sender.send(said));
             })
             .map_err(|error| {
@@ -102,7 +102,7 @@ pub(super) fn fetch(
             })?;
     }
     drop(sender);
-    let mut tally = Tally::new(seats);
+    let mut tally = Tally::new(slots);
     // When a value stands though the other server is still silent.
     let mut stands = None;
     loop {
@@ -111,20 +111,20 @@ pub(super) fn fetch(
             stands.get_or_insert_with(|| times.stands(now));
         }
         let is_due = stands.is_some_and(|stands| now >= stands);
-        if let Some(outcome) = tally.outcome(is_due, now >= limit.deadline) {
+        if let Some(outcome) = tally.outcome(is_due, now >= bounds.deadline) {
             if outcome.is_ok() && tally.awaited > 0 {
                 overdue.set();
             }
             let (alone, is_of_one) = (tally.alone(), tally.is_of_one());
             return outcome
-                .map(|account| Outcome {
-                    account,
+                .map(|status| Outcome {
+                    status,
                     alone,
                     is_of_one,
                 })
                 .map_err(|failure| explained(shared, failure));
         }
-        if limit.cancel.is_set() {
+        if bounds.cancel.is_set() {
             return Err(too_late());
         }
         match answers.recv_timeout(GLANCE) {
@@ -148,8 +148,8 @@ pub(super) struct Times {
 }
 
 impl Times {
-    pub fn new(begun: Instant, limit: &Bounds) -> Self {
-        let left = limit.due.saturating_duration_since(begun);
+    pub fn new(begun: Instant, bounds: &Bounds) -> Self {
+        let left = bounds.due.saturating_duration_since(begun);
         Self {
             begun,
             half: begun + left / 2,
@@ -176,30 +176,30 @@ impl Drop for CancelOnDrop {
 /// The answers so far.
 struct Tally {
     /// Answers asked for: one, if all servers are of one operator.
-    seats: usize,
+    slots: usize,
     /// Answers still to come.
     awaited: usize,
     /// Operators that have answered.
     heard: HashSet<String>,
     /// What the answers amount to.
-    account: Option<Account>,
+    status: Option<NameStatus>,
     failure: Option<FetchFailure>,
 }
 
 impl Tally {
-    fn new(seats: usize) -> Self {
+    fn new(slots: usize) -> Self {
         Self {
-            seats,
-            awaited: seats,
+            slots,
+            awaited: slots,
             heard: HashSet::new(),
-            account: None,
+            status: None,
             failure: None,
         }
     }
 
     fn add(&mut self, said: Said) {
         self.awaited = self.awaited.saturating_sub(1);
-        let (account, operator) = match said {
+        let (status, operator) = match said {
             Ok(said) => said,
             Err(failure) => {
                 self.failure = Some(failure);
@@ -211,14 +211,14 @@ impl Tally {
         if !self.heard.insert(operator) {
             self.failure = Some(one_operator());
         }
-        self.account = Some(match self.account.take() {
-            Some(first) => judge(first, account),
-            None => account,
+        self.status = Some(match self.status.take() {
+            Some(first) => judge(first, status),
+            None => status,
         });
     }
 
     fn has_value(&self) -> bool {
-        matches!(self.account, Some(Account::Value(_)))
+        matches!(self.status, Some(NameStatus::Value(_)))
     }
 
     /// Whether one operator alone was heard.
@@ -230,7 +230,7 @@ impl Tally {
     fn alone(&self) -> Option<String> {
         let mut heard = self.heard.iter();
         match (heard.next(), heard.next()) {
-            (Some(only), None) if self.seats > 1 => Some(only.clone()),
+            (Some(only), None) if self.slots > 1 => Some(only.clone()),
             _ => None,
         }
     }
@@ -249,8 +249,8 @@ impl Tally {
     /// is overdue, or nothing else can come. That there is no value must be
     /// said by both, and by two operators.
     fn outcome(&self, is_due: bool, is_over: bool) -> Option<Answer> {
-        match &self.account {
-            Some(value @ Account::Value(_)) if self.awaited == 0 || is_due => {
+        match &self.status {
+            Some(value @ NameStatus::Value(_)) if self.awaited == 0 || is_due => {
                 Some(Ok(value.clone()))
             }
             Some(absence) if self.awaited == 0 && self.failure.is_none() => {
@@ -266,7 +266,7 @@ impl Tally {
 
 /// That one operator is missing explains more than what comes of it.
 fn explained(shared: &Shared, failure: FetchFailure) -> FetchFailure {
-    match shared.ledger.settled() {
+    match shared.ledger.usable_tip() {
         Err(obstacle @ Obstacle::Alone(_)) => {
             FetchFailure::new(FailureKind::NotReady, obstacle.to_string())
         }
@@ -293,7 +293,7 @@ pub(super) struct Asking<'a> {
     /// Servers that may be tried.
     pub attempts: usize,
     pub times: Times,
-    pub limit: &'a Bounds,
+    pub bounds: &'a Bounds,
     /// Set if the server is not waited for any longer because it is too slow.
     pub overdue: &'a Cancel,
 }
@@ -302,34 +302,34 @@ pub(super) struct Asking<'a> {
 pub(super) fn ask(
     shared: &Shared,
     isolation: &IsolationId,
-    seat: usize,
+    slot: usize,
     key: &NameKey,
     asking: &Asking<'_>,
 ) -> Said {
-    let (limit, times) = (asking.limit, asking.times);
+    let (bounds, times) = (asking.bounds, asking.times);
     let lookup = Lookup {
         key,
         network: shared.network,
         confirmations: shared.confirmations,
         ledger: &shared.ledger,
-        limit,
+        bounds,
         patience: times.headers,
     };
     let mut last = None;
     for _ in 0..asking.attempts {
-        if last.is_some() && (Instant::now() >= limit.deadline || limit.cancel.is_set()) {
+        if last.is_some() && (Instant::now() >= bounds.deadline || bounds.cancel.is_set()) {
             break;
         }
-        let connection = shared.pool.seat(isolation, seat, limit)?;
+        let connection = shared.pool.slot(isolation, slot, bounds)?;
         let (kind, fault, error) = match lookup.ask(&connection) {
-            Ok(account) => return Ok((account, connection.server().operator.clone())),
+            Ok(status) => return Ok((status, connection.server().operator.clone())),
             Err(LookupError::NotReady(failure)) => return Err(failure),
             Err(error @ LookupError::Lied(_)) => (FailureKind::BadReply, Some(Fault::Proof), error),
             Err(error @ LookupError::Broken(_)) => {
                 (FailureKind::Unreachable, Some(Fault::Broken), error)
             }
             Err(error @ LookupError::TimedOut)
-                if limit.cancel.is_set()
+                if bounds.cancel.is_set()
                     && !asking.overdue.is_set()
                     && Instant::now() < times.half =>
             {
@@ -363,7 +363,7 @@ mod tests {
     use crate::source::electrum::evidence::Operation;
 
     fn value(height: u32) -> Answer {
-        Ok(Account::Value(Operation {
+        Ok(NameStatus::Value(Operation {
             height,
             position: 0,
             value: Arc::from(&b"{}"[..]),
@@ -375,18 +375,18 @@ mod tests {
     }
 
     /// The outcome before the other is overdue, after it, and at the end.
-    fn outcomes(seats: usize, answers: Vec<Answer>) -> [Option<Answer>; 3] {
+    fn outcomes(slots: usize, answers: Vec<Answer>) -> [Option<Answer>; 3] {
         let operators = ["a", "b"];
         let said = answers.into_iter().zip(operators);
-        outcomes_of(seats, said.map(|(answer, operator)| by(operator, answer)))
+        outcomes_of(slots, said.map(|(answer, operator)| by(operator, answer)))
     }
 
     fn by(operator: &str, answer: Answer) -> Said {
-        answer.map(|account| (account, operator.to_owned()))
+        answer.map(|status| (status, operator.to_owned()))
     }
 
-    fn outcomes_of(seats: usize, said: impl IntoIterator<Item = Said>) -> [Option<Answer>; 3] {
-        let mut tally = Tally::new(seats);
+    fn outcomes_of(slots: usize, said: impl IntoIterator<Item = Said>) -> [Option<Answer>; 3] {
+        let mut tally = Tally::new(slots);
         said.into_iter().for_each(|said| tally.add(said));
         [(false, false), (true, false), (true, true)]
             .map(|(is_due, is_over)| tally.outcome(is_due, is_over))
@@ -405,8 +405,8 @@ mod tests {
         for (answers, expected) in [
             (vec![value(1), value(2)], value(2)),
             (vec![value(2), value(1)], value(2)),
-            (vec![value(1), Ok(Account::Nothing)], value(1)),
-            (vec![Ok(Account::Unsettled), value(1)], value(1)),
+            (vec![value(1), Ok(NameStatus::NeverRegistered)], value(1)),
+            (vec![Ok(NameStatus::Unconfirmed), value(1)], value(1)),
             (vec![failure(), value(1)], value(1)),
             (vec![value(1), failure()], value(1)),
         ] {
@@ -419,12 +419,12 @@ mod tests {
     fn the_second_has_twice_the_time_of_the_first_within_bounds() {
         let begun = Instant::now();
         let end = begun + Duration::from_secs(20);
-        let limit = Bounds {
+        let bounds = Bounds {
             due: end,
             deadline: end,
             cancel: Cancel::new(),
         };
-        let times = Times::new(begun, &limit);
+        let times = Times::new(begun, &bounds);
         for (took, stands) in [
             (0, 2000),
             (300, 2000),
@@ -442,7 +442,7 @@ mod tests {
 
     #[test]
     fn absence_needs_both() {
-        let absent = || Ok(Account::Nothing);
+        let absent = || Ok(NameStatus::NeverRegistered);
         assert_eq!(
             outcomes(2, vec![absent()]),
             [None, None, Some(Err(too_late()))]
@@ -455,7 +455,7 @@ mod tests {
 
     #[test]
     fn absence_needs_two_operators_and_a_value_does_not() {
-        let absent = || Ok(Account::Nothing);
+        let absent = || Ok(NameStatus::NeverRegistered);
         let twice = |first, second| outcomes_of(2, [by("a", first), by("a", second)])[0].clone();
         assert_eq!(twice(absent(), absent()), Some(Err(one_operator())));
         assert_eq!(twice(absent(), value(1)), Some(value(1)));
@@ -464,13 +464,13 @@ mod tests {
 
     #[test]
     fn what_one_operator_alone_says_is_kept_for_a_minute() {
-        let heard = |seats: usize, said: &[Said]| {
-            let mut tally = Tally::new(seats);
+        let heard = |slots: usize, said: &[Said]| {
+            let mut tally = Tally::new(slots);
             said.iter().for_each(|said| tally.add(said.clone()));
-            let account = tally.outcome(true, true).unwrap().unwrap();
+            let status = tally.outcome(true, true).unwrap().unwrap();
             let (alone, is_of_one) = (tally.alone(), tally.is_of_one());
             let outcome = Outcome {
-                account,
+                status,
                 alone,
                 is_of_one,
             };
@@ -480,7 +480,7 @@ mod tests {
         let (one, other) = (by("a", value(1)), by("b", value(2)));
         assert_eq!(heard(2, &[one.clone(), other]), None);
         assert_eq!(
-            heard(2, &[one.clone(), by("b", Ok(Account::Nothing))]),
+            heard(2, &[one.clone(), by("b", Ok(NameStatus::NeverRegistered))]),
             None
         );
         assert_eq!(heard(2, std::slice::from_ref(&one)), minute, "silent");
@@ -494,7 +494,7 @@ mod tests {
         assert_eq!(outcomes(2, vec![failure()]), [None, None, Some(failure())]);
         assert_eq!(outcomes(2, vec![failure(), failure()])[0], Some(failure()));
         let mut tally = Tally::new(2);
-        tally.add(by("a", Ok(Account::Nothing)));
+        tally.add(by("a", Ok(NameStatus::NeverRegistered)));
         tally.end();
         assert!(matches!(tally.outcome(false, false), Some(Err(_))));
     }

@@ -87,7 +87,7 @@ pub fn value_proofs(result: &str, script_hash: &str) -> Result<Vec<Result<Proof,
 /// The reply holds no headers.
 pub fn headers(result: &str, asked: u32) -> Result<(u32, Vec<u8>), String> {
     let headers = reply::headers(result, asked).map_err(words)?;
-    Ok((headers.count, headers.octets))
+    Ok((headers.count, headers.bytes))
 }
 
 /// The bytes of one header with its proof of work.
@@ -104,7 +104,7 @@ pub fn header(result: &str) -> Result<Vec<u8>, String> {
 /// The reply is no tip.
 pub fn tip(result: &str) -> Result<(u32, Vec<u8>), String> {
     let tip = reply::tip(result).map_err(words)?;
-    Ok((tip.height, tip.octets))
+    Ok((tip.height, tip.bytes))
 }
 
 /// The height and bytes of a newest header that was told unasked.
@@ -113,7 +113,7 @@ pub fn tip(result: &str) -> Result<(u32, Vec<u8>), String> {
 /// The parameters are none of such a notification.
 pub fn tip_notification(params: &str) -> Result<(u32, Vec<u8>), String> {
     let tip = reply::tip_notification(params).map_err(words)?;
-    Ok((tip.height, tip.octets))
+    Ok((tip.height, tip.bytes))
 }
 
 /// The newest protocol that a server speaks.

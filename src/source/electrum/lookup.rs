@@ -11,7 +11,7 @@ use super::protocol::Protocol;
 use super::reply::{self, HistoryEntry, ReplyError};
 use super::sync::Ledger;
 use super::verdict::{
-    Account, Selection, Terms, TooManyOperations, USUAL_DEPTH, is_complete, newest, select,
+    NameStatus, Selection, Terms, TooManyOperations, USUAL_DEPTH, is_complete, newest, select,
     value_proof_height,
 };
 use super::wire::{CallError, Connection, Reply, Request, ServerError};
@@ -110,7 +110,7 @@ pub(super) struct Lookup<'a> {
     pub network: Network,
     pub confirmations: u32,
     pub ledger: &'a Ledger,
-    pub limit: &'a Bounds,
+    pub bounds: &'a Bounds,
     /// How long headers are waited for.
     pub patience: Instant,
 }
@@ -118,12 +118,12 @@ pub(super) struct Lookup<'a> {
 impl Lookup<'_> {
     /// Asks a server. The request goes out at once; only its proof waits for
     /// headers.
-    pub fn ask(&self, server: &Connection) -> Result<Account, LookupError> {
+    pub fn ask(&self, server: &Connection) -> Result<NameStatus, LookupError> {
         let hash = script_hash(self.key.as_str().as_bytes());
         if server.protocol() >= Protocol::V1_4_3
-            && let Some(account) = self.by_value_proof(server, &hash)?
+            && let Some(status) = self.by_value_proof(server, &hash)?
         {
-            return Ok(account);
+            return Ok(status);
         }
         self.by_history(server, &hash)
     }
@@ -133,8 +133,8 @@ impl Lookup<'_> {
         &self,
         server: &Connection,
         hash: &str,
-    ) -> Result<Option<Account>, LookupError> {
-        let mut height = match self.ledger.settled() {
+    ) -> Result<Option<NameStatus>, LookupError> {
+        let mut height = match self.ledger.usable_tip() {
             Ok(tip) => value_proof_height(tip, self.confirmations),
             Err(_) => 0,
         };
@@ -154,7 +154,7 @@ impl Lookup<'_> {
             Selection::Settled(_) if !is_complete(height, terms.tip, self.confirmations) => {
                 return Err(LookupError::Changed);
             }
-            Selection::Settled(account) => return Ok(Some(account)),
+            Selection::Settled(status) => return Ok(Some(status)),
             Selection::Prove(proofs) => proofs,
         };
         let mut operations = Vec::new();
@@ -164,12 +164,12 @@ impl Lookup<'_> {
             }
         }
         // If there is none the list may have ended too soon.
-        Ok(newest(operations).map(Account::Value))
+        Ok(newest(operations).map(NameStatus::Value))
     }
 
     /// In two round trips: which operations there are, then the newest; in one
     /// more for each entry that is none.
-    fn by_history(&self, server: &Connection, hash: &str) -> Result<Account, LookupError> {
+    fn by_history(&self, server: &Connection, hash: &str) -> Result<NameStatus, LookupError> {
         let params = format!("[\"{hash}\"]");
         let request = Request::new("blockchain.scripthash.get_history", params);
         let text = succeed(self.call(server, request)?)?;
@@ -178,7 +178,7 @@ impl Lookup<'_> {
         let (mut passed_over, mut is_sure) = (0, true);
         loop {
             let entries = match select(&mut history, terms)? {
-                Selection::Settled(account) if is_sure => return Ok(account),
+                Selection::Settled(status) if is_sure => return Ok(status),
                 Selection::Settled(_) => {
                     return Err(LookupError::Broken("it cannot prove what it lists".into()));
                 }
@@ -200,7 +200,7 @@ impl Lookup<'_> {
                 }
             }
             if let Some(operation) = newest(operations) {
-                return Ok(Account::Value(operation));
+                return Ok(NameStatus::Value(operation));
             }
         }
     }
@@ -250,7 +250,7 @@ impl Lookup<'_> {
     ) -> Result<(Reply, Reply), LookupError> {
         let mut replies = Vec::new();
         for ticket in server.send(&requests)? {
-            replies.push(server.receive(ticket, self.limit.deadline, &self.limit.cancel)?);
+            replies.push(server.receive(ticket, self.bounds.deadline, &self.bounds.cancel)?);
         }
         let mut replies = replies.into_iter();
         match (replies.next(), replies.next()) {
@@ -277,12 +277,12 @@ impl Lookup<'_> {
 
     /// The terms by which operations count, once there is a chain to judge by.
     fn terms(&self) -> Result<Terms, LookupError> {
-        let limit = Bounds {
-            deadline: self.patience.min(self.limit.deadline),
-            ..self.limit.clone()
+        let bounds = Bounds {
+            deadline: self.patience.min(self.bounds.deadline),
+            ..self.bounds.clone()
         };
         Ok(Terms {
-            tip: self.ledger.wait(&limit)?,
+            tip: self.ledger.wait(&bounds)?,
             confirmations: self.confirmations,
             expiry: self.network.expiry(),
         })
@@ -297,7 +297,7 @@ impl Lookup<'_> {
         // The filler's ticket is dropped, and with it the reply.
         let ticket = server.send(&requests)?.into_iter().next();
         let ticket = ticket.ok_or_else(|| LookupError::Broken("nothing was sent".into()))?;
-        Ok(server.receive(ticket, self.limit.deadline, &self.limit.cancel)?)
+        Ok(server.receive(ticket, self.bounds.deadline, &self.bounds.cancel)?)
     }
 }
 

@@ -37,7 +37,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use self::availability::Memory;
+use self::availability::Availability;
 use self::connections::HeaderPeers;
 use self::connections::LookupDialer;
 use self::diagnose::Kept;
@@ -47,8 +47,8 @@ use self::pins::Pins;
 use self::pool::Pool;
 use self::second_operator::{First, Waiting};
 use self::servers::{Server, servers};
-use self::state_dir::{ELSEWHERE, ReadOnly, State};
-use self::sync::{Driver, Ledger, Record, Sampling, needed};
+use self::state_dir::{LockError, SET_STATE_DIRECTORY, StateDir};
+use self::sync::{Driver, Ledger, Sampling, TrackRecord, needed};
 use self::wire::Dialer;
 use super::diagnosis::{Diagnose, Finding, Milestone, MilestoneError, Progress, proxy_trouble};
 use super::{Bounds, Cancel, Learned, Source, SourceReply};
@@ -124,7 +124,7 @@ impl Inner {
         let (state, kept) = self.open_state();
         let (pins, notes) = Pins::open(state.clone());
         notes.iter().for_each(|note| self.log.warn(note));
-        let (memory, note) = Memory::open(state.clone(), now());
+        let (availability, note) = Availability::open(state.clone(), now());
         note.iter().for_each(|note| self.log.warn(note));
         let (discovery, note) = self.discovery(&servers, state.clone());
         note.iter().for_each(|note| self.log.warn(note));
@@ -137,12 +137,12 @@ impl Inner {
             servers.clone(),
         ));
         for server in &servers {
-            if !settings.servers.is_empty() || memory.is_good(&server.address) {
+            if !settings.servers.is_empty() || availability.answered_before(&server.address) {
                 pool.expect(server);
             }
         }
         let needed = needed(&servers, settings.operators);
-        pool.set_seats(needed);
+        pool.set_slots(needed);
         let ledger = Arc::new(Ledger::new(headers, needed, now));
         if file.as_ref().is_some_and(HeaderFile::is_sampled) {
             ledger.note_sample();
@@ -151,7 +151,7 @@ impl Inner {
             peers: Arc::new(HeaderPeers {
                 dialer,
                 pins,
-                memory,
+                availability,
                 log: self.log.clone(),
                 pool: Arc::clone(&pool),
                 genesis: settings.network.genesis(),
@@ -166,8 +166,8 @@ impl Inner {
             log: self.log.clone(),
             random: StdRng::from_rng(&mut rand::rng()),
             sampling: Sampling::new(settings.verifies_all),
-            next_survey: None,
-            record: Record::default(),
+            next_probe: None,
+            record: TrackRecord::default(),
             wanted: settings.operators,
             short_rounds: 0,
             is_warned: false,
@@ -201,7 +201,7 @@ impl Inner {
     fn discovery(
         &self,
         listed: &[Server],
-        state: Option<Arc<State>>,
+        state: Option<Arc<StateDir>>,
     ) -> (Discovery, Option<String>) {
         let settings = &self.settings;
         match settings.servers.is_empty() && settings.operators == ElectrumOperators::Auto {
@@ -210,19 +210,19 @@ impl Inner {
         }
     }
 
-    fn open_state(&self) -> (Option<Arc<State>>, Kept) {
+    fn open_state(&self) -> (Option<Arc<StateDir>>, Kept) {
         let Some(path) = &self.settings.state else {
             let why = "the environment names no home directory".to_owned();
             return (None, Kept::Nowhere(why));
         };
-        match State::open(path) {
+        match StateDir::open(path) {
             Ok(state) if state.is_writable() => {
                 (Some(Arc::new(state)), Kept::Directory(path.clone()))
             }
             Ok(state) => {
                 let why = self.tell_read_only(path, &state);
                 let kept = match state.read_only() {
-                    Some(ReadOnly::Busy) => Kept::Shared(path.clone(), why),
+                    Some(LockError::Busy) => Kept::Shared(path.clone(), why),
                     _ => Kept::ReadOnly(path.clone(), why),
                 };
                 (Some(Arc::new(state)), kept)
@@ -230,7 +230,7 @@ impl Inner {
             Err(error) => {
                 self.log.warn(format_args!(
                     "the state directory {path:?} cannot be used ({error}); block headers \
-                     will be fetched anew each time; {ELSEWHERE}"
+                     will be fetched anew each time; {SET_STATE_DIRECTORY}"
                 ));
                 (None, Kept::Nowhere(format!("{path:?}: {error}")))
             }
@@ -238,19 +238,21 @@ impl Inner {
     }
 
     /// Tells why nothing is written, and returns it.
-    fn tell_read_only(&self, path: &Path, state: &State) -> String {
+    fn tell_read_only(&self, path: &Path, state: &StateDir) -> String {
         let why = state.read_only();
         let words = why.map(ToString::to_string).unwrap_or_default();
         let text = format!("the state directory {path:?} is only read: {words}");
         match why {
-            Some(ReadOnly::Denied(_)) => self.log.warn(format_args!("{text}; {ELSEWHERE}")),
+            Some(LockError::Denied(_)) => {
+                self.log.warn(format_args!("{text}; {SET_STATE_DIRECTORY}"))
+            }
             // That is nobody's mistake.
             _ => self.log.info(text),
         }
         words
     }
 
-    fn load_headers(&self, state: Option<Arc<State>>) -> (Option<HeaderFile>, Headers) {
+    fn load_headers(&self, state: Option<Arc<StateDir>>) -> (Option<HeaderFile>, Headers) {
         let ElectrumSettings {
             network,
             checkpoint,
@@ -285,10 +287,10 @@ impl Source for ElectrumSource {
         let outcome = fetch::fetch(self.0.shared(), isolation, key, bounds)?;
         let reply = SourceReply::from(&outcome);
         if let Some(operator) = outcome.alone {
-            let (key, account) = (key.clone(), outcome.account);
+            let (key, status) = (key.clone(), outcome.status);
             let first = First {
                 key,
-                account,
+                status,
                 operator,
             };
             second_operator::ask_later(&self.0, isolation, first);

@@ -35,14 +35,14 @@ fn index_script(name: &[u8]) -> ScriptBuf {
 
 /// Appends a push of at most 65,535 bytes in its shortest form, except that
 /// single bytes are never replaced by an opcode for small numbers.
-fn push(script: &mut Vec<u8>, octets: &[u8]) {
-    let [low, high, ..] = octets.len().to_le_bytes();
-    match octets.len() {
+fn push(script: &mut Vec<u8>, bytes: &[u8]) {
+    let [low, high, ..] = bytes.len().to_le_bytes();
+    match bytes.len() {
         0..=75 => script.push(low),
         76..=255 => script.extend([0x4c, low]),
         _ => script.extend([0x4d, low, high]),
     }
-    script.extend(octets);
+    script.extend(bytes);
 }
 
 /// What an operation on a name says.
@@ -91,7 +91,7 @@ fn next_opcode(rest: &mut Instructions<'_>) -> Option<Opcode> {
 
 fn next_push<'a>(rest: &mut Instructions<'a>) -> Option<&'a [u8]> {
     match rest.next()?.ok()? {
-        Instruction::PushBytes(octets) => Some(octets.as_bytes()),
+        Instruction::PushBytes(bytes) => Some(bytes.as_bytes()),
         Instruction::Op(_) => None,
     }
 }
@@ -124,8 +124,8 @@ pub(super) mod tests {
 
     fn build(operation: u8, pushes: &[&[u8]], clears: &[u8]) -> ScriptBuf {
         let mut script = vec![operation];
-        for octets in pushes {
-            push(&mut script, octets);
+        for bytes in pushes {
+            push(&mut script, bytes);
         }
         script.extend(clears);
         script.extend(REST);
@@ -137,9 +137,9 @@ pub(super) mod tests {
         let chain = testing::chain();
         assert_eq!(chain.names.len(), 14);
         for name in chain.names {
-            let script = index_script(&testing::octets(&name.name));
+            let script = index_script(&testing::bytes(&name.name));
             assert_eq!(HEXLOWER.encode(script.as_bytes()), name.script);
-            assert_eq!(script_hash(&testing::octets(&name.name)), name.scripthash);
+            assert_eq!(script_hash(&testing::bytes(&name.name)), name.scripthash);
         }
     }
 
@@ -169,7 +169,7 @@ pub(super) mod tests {
             name: b"d/a",
             value: b"v",
         });
-        let whole = |octets: &[u8]| [octets, REST].concat();
+        let whole = |bytes: &[u8]| [bytes, REST].concat();
         for script in [
             update(b"d/a", b"v").into_bytes(),
             first_update(b"d/a", b"v").into_bytes(),
@@ -211,12 +211,12 @@ pub(super) mod tests {
     #[test]
     fn random_operations_are_read_back_and_random_scripts_do_no_harm() {
         let mut rng = StdRng::seed_from_u64(5);
-        let mut octets = |longest: usize| {
+        let mut bytes = |longest: usize| {
             let length = rng.random_range(0..=longest);
             (0..length).map(|_| rng.random()).collect::<Vec<u8>>()
         };
         for _ in 0..2_000 {
-            let (name, value) = (octets(255), octets(1_023));
+            let (name, value) = (bytes(255), bytes(1_023));
             let said = Some(NameOutput {
                 name: &name,
                 value: &value,
@@ -224,7 +224,7 @@ pub(super) mod tests {
             assert_eq!(name_output(&update(&name, &value)), said);
             assert_eq!(name_output(&first_update(&name, &value)), said);
 
-            let mut noise = octets(40);
+            let mut noise = bytes(40);
             name_output(Script::from_bytes(&noise));
             if let Some(first) = noise.first_mut() {
                 *first = 0x52 | (*first & 1);

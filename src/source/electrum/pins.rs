@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use data_encoding::HEXLOWER;
 
-use super::state_dir::State;
+use super::state_dir::StateDir;
 use super::wire::KeyHash;
 use crate::config::settings::NodeAddress;
 
@@ -43,7 +43,7 @@ pub(super) struct Pins {
     /// Servers for which an authority vouched, by host and port.
     vouched: Mutex<BTreeSet<String>>,
     /// Where changes are written; `None` to keep them in memory.
-    state: Option<Arc<State>>,
+    state: Option<Arc<StateDir>>,
     /// Why the last change was not written.
     trouble: Mutex<Option<String>>,
 }
@@ -60,7 +60,7 @@ impl Pins {
     /// Reads the file `pins` in the state directory, if there is one, and
     /// returns warnings about what of it cannot be used. Changes are written
     /// only if the directory is this process's to write to.
-    pub fn open(state: Option<Arc<State>>) -> (Self, Vec<String>) {
+    pub fn open(state: Option<Arc<StateDir>>) -> (Self, Vec<String>) {
         let mut warnings = Vec::new();
         let known = state
             .as_deref()
@@ -151,7 +151,7 @@ fn title(server: &NodeAddress) -> String {
     server.to_string().to_ascii_lowercase()
 }
 
-fn load(state: &State, warnings: &mut Vec<String>) -> BTreeMap<String, Pin> {
+fn load(state: &StateDir, warnings: &mut Vec<String>) -> BTreeMap<String, Pin> {
     let mut known = BTreeMap::new();
     let text = match state.read(FILE, MAX_FILE) {
         Ok(text) => text.unwrap_or_default(),
@@ -161,7 +161,7 @@ fn load(state: &State, warnings: &mut Vec<String>) -> BTreeMap<String, Pin> {
         }
     };
     let mut skipped = 0_usize;
-    for line in text.split(|octet| *octet == b'\n') {
+    for line in text.split(|byte| *byte == b'\n') {
         match parse(line) {
             Some((title, pin)) if known.len() < MAX_SERVERS => {
                 known.insert(title, pin);
@@ -184,7 +184,7 @@ fn parse(line: &[u8]) -> Option<(String, Pin)> {
     let (title, key, sightings) = (words.next()?, words.next()?, words.next()?);
     let (host, port) = title.rsplit_once(':')?;
     let is_title = title.len() <= MAX_SERVER
-        && title.bytes().all(|octet| octet.is_ascii_graphic())
+        && title.bytes().all(|byte| byte.is_ascii_graphic())
         && !host.is_empty()
         && port.parse::<u16>().is_ok();
     let key = HEXLOWER.decode(key.as_bytes()).ok()?.try_into().ok()?;
@@ -224,8 +224,8 @@ mod tests {
         }
     }
 
-    fn state(directory: &Path) -> Option<Arc<State>> {
-        Some(Arc::new(State::open(directory).unwrap()))
+    fn state(directory: &Path) -> Option<Arc<StateDir>> {
+        Some(Arc::new(StateDir::open(directory).unwrap()))
     }
 
     /// The pins of a directory that no other process has.

@@ -26,7 +26,7 @@ impl Protocol {
         let mut places = version.iter_mut();
         for part in text.split('.') {
             // The standard library would take a sign as well.
-            let is_number = part.bytes().all(|octet| octet.is_ascii_digit());
+            let is_number = part.bytes().all(|byte| byte.is_ascii_digit());
             *places.next()? = part.parse().ok().filter(|_| is_number)?;
         }
         text.contains('.').then_some(Self(version))

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::fetch::{Asking, Times, ask};
-use super::verdict::{Account, judge};
+use super::verdict::{NameStatus, judge};
 use super::{Inner, Shared};
 use crate::isolation::IsolationId;
 use crate::platform;
@@ -42,7 +42,7 @@ const MOST_IDS: usize = 32;
 #[derive(Debug, Clone)]
 pub(super) struct First {
     pub key: NameKey,
-    pub account: Account,
+    pub status: NameStatus,
     pub operator: String,
 }
 
@@ -143,16 +143,16 @@ fn keep_asking(inner: &Inner, isolation: &IsolationId, cancel: &Cancel) {
         let Some((first, until)) = inner.waiting.next(isolation, Instant::now()) else {
             return;
         };
-        let Some(seat) = shared.pool.seat_beside(isolation, &first.operator) else {
+        let Some(slot) = shared.pool.slot_beside(isolation, &first.operator) else {
             // It has lost its connections, and gets none for this.
             inner.waiting.forget(isolation);
             return;
         };
-        match attempt(shared, isolation, seat, &first, until, cancel) {
-            Some(account) => {
+        match attempt(shared, isolation, slot, &first, until, cancel) {
+            Some(status) => {
                 inner.waiting.done(isolation, &first.key);
                 if let Some(learned) = inner.learned.get() {
-                    learned(isolation, first.key, Fetched::from(account));
+                    learned(isolation, first.key, Fetched::from(status));
                 }
                 pause = FIRST_PAUSE;
             }
@@ -165,28 +165,28 @@ fn keep_asking(inner: &Inner, isolation: &IsolationId, cancel: &Cancel) {
 fn attempt(
     shared: &Shared,
     isolation: &IsolationId,
-    seat: usize,
+    slot: usize,
     first: &First,
     until: Instant,
     cancel: &Cancel,
-) -> Option<Account> {
+) -> Option<NameStatus> {
     let now = Instant::now();
     let deadline = until.min(now + ATTEMPT);
-    let limit = Bounds {
+    let bounds = Bounds {
         due: deadline,
         deadline,
         cancel: cancel.clone(),
     };
-    let times = Times::new(now, &limit);
+    let times = Times::new(now, &bounds);
     let asking = Asking {
         attempts: 1,
         times,
-        limit: &limit,
+        bounds: &bounds,
         overdue: &Cancel::new(),
     };
-    let said = ask(shared, isolation, seat, &first.key, &asking);
+    let said = ask(shared, isolation, slot, &first.key, &asking);
     let (second, operator) = said.ok()?;
-    (operator != first.operator).then(|| judge(first.account.clone(), second))
+    (operator != first.operator).then(|| judge(first.status.clone(), second))
 }
 
 /// Lets time pass until it is cancelled.
@@ -208,7 +208,7 @@ mod tests {
     fn first(name: &str) -> First {
         First {
             key: NameKey::new(name).unwrap(),
-            account: Account::Nothing,
+            status: NameStatus::NeverRegistered,
             operator: "a".to_owned(),
         }
     }

@@ -13,7 +13,8 @@ use thiserror::Error as ThisError;
 use crate::platform;
 
 /// What to do where the directory is of no use.
-pub(super) const ELSEWHERE: &str = "set state-directory to a directory that can be written";
+pub(super) const SET_STATE_DIRECTORY: &str =
+    "set state-directory to a directory that can be written";
 
 /// The file that is locked. It stays empty.
 const LOCK: &str = "lock";
@@ -21,15 +22,15 @@ const LOCK: &str = "lock";
 /// The state directory, and the right to write to it if no other process has
 /// it.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct StateDir {
     directory: PathBuf,
     /// Kept open, because closing it gives the lock back.
-    lock: Result<File, ReadOnly>,
+    lock: Result<File, LockError>,
 }
 
 /// Why nothing is written to the directory.
 #[derive(Debug, ThisError)]
-pub(super) enum ReadOnly {
+pub(super) enum LockError {
     /// Another process has the lock.
     #[error("another process uses it")]
     Busy,
@@ -38,7 +39,7 @@ pub(super) enum ReadOnly {
     Denied(#[from] io::Error),
 }
 
-impl State {
+impl StateDir {
     /// Opens the directory, which is created if need be, then for nobody but
     /// the user. Where it cannot be locked it is opened for reading only.
     ///
@@ -58,7 +59,7 @@ impl State {
     }
 
     /// Why nothing is written, if so.
-    pub fn read_only(&self) -> Option<&ReadOnly> {
+    pub fn read_only(&self) -> Option<&LockError> {
         self.lock.as_ref().err()
     }
 
@@ -72,20 +73,20 @@ impl State {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
-        let mut octets = Vec::new();
+        let mut bytes = Vec::new();
         let readable = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-        file.take(readable).read_to_end(&mut octets)?;
-        if octets.len() > limit {
+        file.take(readable).read_to_end(&mut bytes)?;
+        if bytes.len() > limit {
             return Err(ErrorKind::FileTooLarge.into());
         }
-        Ok(Some(octets))
+        Ok(Some(bytes))
     }
 
     /// Replaces a file's contents. Returns why that failed, for the user.
     pub fn keep(&self, file: &str, text: &str) -> Option<String> {
         let error = self.replace(file, text.as_bytes()).err()?;
         Some(format!(
-            "the file {file} cannot be written: {error}; {ELSEWHERE}"
+            "the file {file} cannot be written: {error}; {SET_STATE_DIRECTORY}"
         ))
     }
 
@@ -94,12 +95,12 @@ impl State {
     ///
     /// # Errors
     /// The file cannot be written; the old one is as it was.
-    pub fn replace(&self, name: &str, octets: &[u8]) -> io::Result<()> {
+    pub fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.check_writable()?;
         // Nobody else writes here, so that one name will do.
         let temporary = self.path(&format!("{name}.new"));
-        let replaced = write_durably(&temporary, octets)
-            .and_then(|()| fs::rename(&temporary, self.path(name)));
+        let replaced =
+            write_durably(&temporary, bytes).and_then(|()| fs::rename(&temporary, self.path(name)));
         if replaced.is_err() {
             let _ = fs::remove_file(&temporary);
         }
@@ -108,16 +109,16 @@ impl State {
         Ok(())
     }
 
-    /// Cuts a file off after `length` bytes and writes `octets` there. A
+    /// Cuts a file off after `length` bytes and writes `bytes` there. A
     /// machine that fails can leave less than all of it.
     ///
     /// # Errors
     /// There is no such file ([`ErrorKind::NotFound`]), it is shorter than
     /// `length` ([`ErrorKind::UnexpectedEof`]), or it cannot be written.
-    pub fn append(&self, name: &str, length: u64, octets: &[u8]) -> io::Result<()> {
+    pub fn append(&self, name: &str, length: u64, bytes: &[u8]) -> io::Result<()> {
         self.check_writable()?;
         let path = self.path(name);
-        append(&path, length, octets).map_err(|error| at(&path, &error))
+        append(&path, length, bytes).map_err(|error| at(&path, &error))
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -132,24 +133,24 @@ impl State {
     }
 }
 
-fn lock(path: &Path) -> Result<File, ReadOnly> {
+fn lock(path: &Path) -> Result<File, LockError> {
     let mut options = OpenOptions::new();
     let (file, _) = platform::open_regular(path, options.create(true).truncate(false).write(true))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(ReadOnly::Busy),
+        Err(TryLockError::WouldBlock) => Err(LockError::Busy),
         Err(TryLockError::Error(error)) => Err(error.into()),
     }
 }
 
-fn append(path: &Path, length: u64, octets: &[u8]) -> io::Result<()> {
+fn append(path: &Path, length: u64, bytes: &[u8]) -> io::Result<()> {
     let (mut file, metadata) = platform::open_regular(path, OpenOptions::new().write(true))?;
     if metadata.len() < length {
         return Err(ErrorKind::UnexpectedEof.into());
     }
     file.set_len(length)?;
     file.seek(SeekFrom::Start(length))?;
-    file.write_all(octets)
+    file.write_all(bytes)
 }
 
 /// The error, which also names the file.
@@ -157,7 +158,7 @@ fn at(path: &Path, error: &io::Error) -> io::Error {
     Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-fn write_durably(path: &Path, octets: &[u8]) -> io::Result<()> {
+fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // What an earlier process left, or somebody put there.
     let _ = fs::remove_file(path);
     let mut options = OpenOptions::new();
@@ -166,7 +167,7 @@ fn write_durably(path: &Path, octets: &[u8]) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
-    file.write_all(octets)?;
+    file.write_all(bytes)?;
     file.sync_all()
 }
 
@@ -178,7 +179,7 @@ mod tests {
     fn a_directory_is_created_for_the_user_alone() {
         let root = tempfile::tempdir().unwrap();
         let directory = root.path().join("above").join("state");
-        let state = State::open(&directory).unwrap();
+        let state = StateDir::open(&directory).unwrap();
         assert!(state.is_writable());
         assert!(state.read_only().is_none());
         #[cfg(unix)]
@@ -187,24 +188,24 @@ mod tests {
             let mode = fs::metadata(&directory).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o700);
         }
-        assert!(State::open(&directory.join("lock")).is_err());
+        assert!(StateDir::open(&directory.join("lock")).is_err());
     }
 
     #[test]
     fn the_second_to_open_reads_only_until_the_first_is_gone() {
         let directory = tempfile::tempdir().unwrap();
-        let first = State::open(directory.path()).unwrap();
+        let first = StateDir::open(directory.path()).unwrap();
         first.replace("file", b"old").unwrap();
-        let second = State::open(directory.path()).unwrap();
+        let second = StateDir::open(directory.path()).unwrap();
         assert!(!second.is_writable());
-        assert!(matches!(second.read_only(), Some(ReadOnly::Busy)));
+        assert!(matches!(second.read_only(), Some(LockError::Busy)));
         assert!(second.replace("file", b"new").is_err());
         assert!(second.append("file", 0, b"new").is_err());
         assert_eq!(second.read("file", 3).unwrap().unwrap(), b"old");
         assert!(first.is_writable());
         drop(first);
         assert!(!second.is_writable());
-        assert!(State::open(directory.path()).unwrap().is_writable());
+        assert!(StateDir::open(directory.path()).unwrap().is_writable());
     }
 
     #[test]
@@ -213,9 +214,9 @@ mod tests {
         fs::write(directory.path().join("file"), b"old").unwrap();
         // Stands in the way of the superuser too.
         fs::create_dir(directory.path().join(LOCK)).unwrap();
-        let state = State::open(directory.path()).unwrap();
+        let state = StateDir::open(directory.path()).unwrap();
         assert!(!state.is_writable());
-        assert!(matches!(state.read_only(), Some(ReadOnly::Denied(_))));
+        assert!(matches!(state.read_only(), Some(LockError::Denied(_))));
         assert!(state.replace("file", b"new").is_err());
         assert_eq!(state.read("file", 3).unwrap().unwrap(), b"old");
     }
@@ -223,7 +224,7 @@ mod tests {
     #[test]
     fn a_file_beyond_the_limit_is_not_read() {
         let directory = tempfile::tempdir().unwrap();
-        let state = State::open(directory.path()).unwrap();
+        let state = StateDir::open(directory.path()).unwrap();
         assert_eq!(state.read("file", 3).unwrap(), None);
         state.replace("file", b"abc").unwrap();
         assert_eq!(state.read("file", 3).unwrap().unwrap(), b"abc");
@@ -234,7 +235,7 @@ mod tests {
     #[test]
     fn a_failed_replacement_leaves_no_trace() {
         let directory = tempfile::tempdir().unwrap();
-        let state = State::open(directory.path()).unwrap();
+        let state = StateDir::open(directory.path()).unwrap();
         fs::create_dir(directory.path().join("file")).unwrap();
         fs::write(directory.path().join("file").join("in"), b"").unwrap();
         assert!(state.replace("file", b"new").is_err());
@@ -244,7 +245,7 @@ mod tests {
     #[test]
     fn appending_cuts_off_what_was_behind() {
         let directory = tempfile::tempdir().unwrap();
-        let state = State::open(directory.path()).unwrap();
+        let state = StateDir::open(directory.path()).unwrap();
         let kind = |result: io::Result<()>| result.unwrap_err().kind();
         assert_eq!(kind(state.append("file", 0, b"x")), ErrorKind::NotFound);
         state.replace("file", b"abcdef").unwrap();

@@ -86,7 +86,7 @@ pub fn replies(method: &str) -> Vec<Exchange> {
 }
 
 /// What hexadecimal text stands for.
-pub fn octets(hex: &str) -> Vec<u8> {
+pub fn bytes(hex: &str) -> Vec<u8> {
     HEXLOWER.decode(hex.as_bytes()).unwrap()
 }
 
@@ -94,7 +94,7 @@ pub fn octets(hex: &str) -> Vec<u8> {
 pub fn root_at(height: u32) -> Option<TxMerkleNode> {
     static ROOTS: LazyLock<Vec<TxMerkleNode>> = LazyLock::new(|| {
         let headers = reply::headers(chain().headers.get(), 2_016).unwrap();
-        let (records, rest) = headers.octets.as_chunks::<80>();
+        let (records, rest) = headers.bytes.as_chunks::<80>();
         assert!(rest.is_empty());
         records
             .iter()

@@ -36,41 +36,41 @@ pub(super) struct Terms {
 
 /// In which state an operation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum OperationStatus {
     Usable,
-    Unsettled,
+    Unconfirmed,
     Expired,
 }
 
 impl Terms {
-    fn state(self, height: u32) -> State {
+    fn status(self, height: u32) -> OperationStatus {
         let Some(depth) = self.tip.checked_sub(height) else {
             // The server may know blocks that we do not have yet.
-            return State::Unsettled;
+            return OperationStatus::Unconfirmed;
         };
         if depth >= self.expiry {
-            State::Expired
+            OperationStatus::Expired
         } else if depth < self.confirmations.saturating_sub(1) {
-            State::Unsettled
+            OperationStatus::Unconfirmed
         } else {
-            State::Usable
+            OperationStatus::Usable
         }
     }
 }
 
 /// Something that a server lists at a height.
-pub(super) trait Listed {
+pub(super) trait AtHeight {
     /// The height of the block that it is in, on the server's word.
     fn height(&self) -> u32;
 }
 
-impl Listed for HistoryEntry {
+impl AtHeight for HistoryEntry {
     fn height(&self) -> u32 {
         self.height
     }
 }
 
-impl Listed for ValueProof<'_> {
+impl AtHeight for ValueProof<'_> {
     fn height(&self) -> u32 {
         self.height
     }
@@ -78,16 +78,16 @@ impl Listed for ValueProof<'_> {
 
 /// What one server's reply amounts to, after proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Account {
+pub(super) enum NameStatus {
     /// The newest usable operation, proven.
     Value(Operation),
     /// There are only operations with too few confirmations. Nothing is
     /// proven, here and below.
-    Unsettled,
+    Unconfirmed,
     /// The newest operation has expired.
     Expired,
     /// There is no operation.
-    Nothing,
+    NeverRegistered,
 }
 
 /// What follows from a list of operations.
@@ -97,7 +97,7 @@ pub(super) enum Selection<T> {
     /// [`newest`] says which one counts.
     Prove(Vec<T>),
     /// Nothing is to be proven.
-    Settled(Account),
+    Settled(NameStatus),
 }
 
 /// A list has too many operations in one block.
@@ -111,18 +111,20 @@ pub(super) struct TooManyOperations;
 ///
 /// # Errors
 /// There are more than [`MAX_OPERATIONS_OF_A_BLOCK`].
-pub(super) fn select<T: Listed>(
+pub(super) fn select<T: AtHeight>(
     list: &mut Vec<T>,
     terms: Terms,
 ) -> Result<Selection<T>, TooManyOperations> {
     let mut chosen = None;
-    let mut otherwise = Account::Nothing;
+    let mut otherwise = NameStatus::NeverRegistered;
     for height in list.iter().map(T::height) {
-        match terms.state(height) {
-            State::Usable => chosen = chosen.max(Some(height)),
-            State::Unsettled => otherwise = Account::Unsettled,
-            State::Expired if otherwise == Account::Nothing => otherwise = Account::Expired,
-            State::Expired => {}
+        match terms.status(height) {
+            OperationStatus::Usable => chosen = chosen.max(Some(height)),
+            OperationStatus::Unconfirmed => otherwise = NameStatus::Unconfirmed,
+            OperationStatus::Expired if otherwise == NameStatus::NeverRegistered => {
+                otherwise = NameStatus::Expired
+            }
+            OperationStatus::Expired => {}
         }
     }
     let Some(height) = chosen else {
@@ -177,24 +179,24 @@ pub(super) fn is_complete(cp_height: u32, tip: u32, confirmations: u32) -> bool 
 
 /// What two servers' accounts amount to: the newest proven operation, whatever
 /// the other server says; without one, the absence that says most.
-pub(super) fn judge(first: Account, second: Account) -> Account {
-    use Account::{Expired, Nothing, Unsettled, Value};
+pub(super) fn judge(first: NameStatus, second: NameStatus) -> NameStatus {
+    use NameStatus::{Expired, NeverRegistered, Unconfirmed, Value};
     match (first, second) {
         (Value(first), Value(second)) if second.order() > first.order() => Value(second),
         (Value(operation), _) | (_, Value(operation)) => Value(operation),
-        (Unsettled, _) | (_, Unsettled) => Unsettled,
+        (Unconfirmed, _) | (_, Unconfirmed) => Unconfirmed,
         (Expired, _) | (_, Expired) => Expired,
-        (Nothing, Nothing) => Nothing,
+        (NeverRegistered, NeverRegistered) => NeverRegistered,
     }
 }
 
-impl From<Account> for Fetched {
-    fn from(account: Account) -> Self {
-        match account {
-            Account::Value(operation) => Self::Value(operation.value),
-            Account::Unsettled => Self::Absent(Absence::NotYetSafe),
-            Account::Expired => Self::Absent(Absence::Expired),
-            Account::Nothing => Self::Absent(Absence::NeverExisted),
+impl From<NameStatus> for Fetched {
+    fn from(status: NameStatus) -> Self {
+        match status {
+            NameStatus::Value(operation) => Self::Value(operation.value),
+            NameStatus::Unconfirmed => Self::Absent(Absence::NotYetSafe),
+            NameStatus::Expired => Self::Absent(Absence::Expired),
+            NameStatus::NeverRegistered => Self::Absent(Absence::NeverExisted),
         }
     }
 }
@@ -206,7 +208,7 @@ mod tests {
 
     use super::*;
 
-    impl Listed for u32 {
+    impl AtHeight for u32 {
         fn height(&self) -> u32 {
             *self
         }
@@ -222,33 +224,33 @@ mod tests {
         Ok(Selection::Prove(heights.to_vec()))
     }
 
-    fn settled(account: Account) -> Result<Selection<u32>, TooManyOperations> {
-        Ok(Selection::Settled(account))
+    fn settled(status: NameStatus) -> Result<Selection<u32>, TooManyOperations> {
+        Ok(Selection::Settled(status))
     }
 
     #[test]
     fn the_newest_operation_that_is_deep_and_young_enough_counts() {
         for (list, expected) in [
-            (&[][..], settled(Account::Nothing)),
+            (&[][..], settled(NameStatus::NeverRegistered)),
             (&[236], prove(&[236])),
             (&[230, 236, 233], prove(&[236])),
             // 12 confirmations, and 11.
             (&[239], prove(&[239])),
-            (&[240], settled(Account::Unsettled)),
-            (&[250], settled(Account::Unsettled)),
+            (&[240], settled(NameStatus::Unconfirmed)),
+            (&[250], settled(NameStatus::Unconfirmed)),
             // A newer one that is not deep enough does not hide an older one.
             (&[236, 240, 250], prove(&[236])),
             (&[236, 251], prove(&[236])),
             // Above the tip.
-            (&[251], settled(Account::Unsettled)),
-            (&[u32::MAX], settled(Account::Unsettled)),
+            (&[251], settled(NameStatus::Unconfirmed)),
+            (&[u32::MAX], settled(NameStatus::Unconfirmed)),
             // The last block before it expires, and the first after.
             (&[221], prove(&[221])),
-            (&[220], settled(Account::Expired)),
-            (&[1, 0, 220], settled(Account::Expired)),
+            (&[220], settled(NameStatus::Expired)),
+            (&[1, 0, 220], settled(NameStatus::Expired)),
             // Registered anew.
-            (&[220, 240], settled(Account::Unsettled)),
-            (&[240, 220], settled(Account::Unsettled)),
+            (&[220, 240], settled(NameStatus::Unconfirmed)),
+            (&[240, 220], settled(NameStatus::Unconfirmed)),
             (&[220, 239], prove(&[239])),
             // Several in one block.
             (&[236, 230, 236, 250, 236], prove(&[236, 236, 236])),
@@ -282,15 +284,15 @@ mod tests {
                         let is_expired = wide(height) + wide(expiry) <= wide(tip);
                         let is_deep = wide(height) + wide(confirmations) <= wide(tip) + 1;
                         let expected = if height > tip {
-                            State::Unsettled
+                            OperationStatus::Unconfirmed
                         } else if is_expired {
-                            State::Expired
+                            OperationStatus::Expired
                         } else if is_deep {
-                            State::Usable
+                            OperationStatus::Usable
                         } else {
-                            State::Unsettled
+                            OperationStatus::Unconfirmed
                         };
-                        assert_eq!(terms.state(height), expected, "{terms:?} {height}");
+                        assert_eq!(terms.status(height), expected, "{terms:?} {height}");
                     }
                     let cp_height = value_proof_height(tip, confirmations);
                     assert_eq!(cp_height % 144, 0);
@@ -375,8 +377,8 @@ mod tests {
             }
             outcomes[match whole {
                 Selection::Prove(_) => 0,
-                Selection::Settled(Account::Unsettled) => 1,
-                Selection::Settled(Account::Expired) => 2,
+                Selection::Settled(NameStatus::Unconfirmed) => 1,
+                Selection::Settled(NameStatus::Expired) => 2,
                 Selection::Settled(_) => 3,
             }] += 1;
         }
@@ -419,21 +421,21 @@ mod tests {
 
     #[test]
     fn the_newest_proven_operation_wins_and_absence_is_graded() {
-        use Account::{Expired, Nothing, Unsettled, Value};
+        use NameStatus::{Expired, NeverRegistered, Unconfirmed, Value};
         let value = |height, position| Value(operation(height, position, b"v"));
         for (first, second, expected) in [
             (value(236, 1), value(235, 9), value(236, 1)),
             (value(236, 1), value(236, 2), value(236, 2)),
             (value(236, 2), value(236, 2), value(236, 2)),
-            (value(1, 0), Unsettled, value(1, 0)),
+            (value(1, 0), Unconfirmed, value(1, 0)),
             (value(1, 0), Expired, value(1, 0)),
-            (value(1, 0), Nothing, value(1, 0)),
-            (Unsettled, Unsettled, Unsettled),
-            (Unsettled, Expired, Unsettled),
-            (Unsettled, Nothing, Unsettled),
+            (value(1, 0), NeverRegistered, value(1, 0)),
+            (Unconfirmed, Unconfirmed, Unconfirmed),
+            (Unconfirmed, Expired, Unconfirmed),
+            (Unconfirmed, NeverRegistered, Unconfirmed),
             (Expired, Expired, Expired),
-            (Expired, Nothing, Expired),
-            (Nothing, Nothing, Nothing),
+            (Expired, NeverRegistered, Expired),
+            (NeverRegistered, NeverRegistered, NeverRegistered),
         ] {
             assert_eq!(judge(first.clone(), second.clone()), expected);
             assert_eq!(judge(second, first), expected);
@@ -442,16 +444,22 @@ mod tests {
 
     #[test]
     fn accounts_become_answers() {
-        for (account, fetched) in [
+        for (status, fetched) in [
             (
-                Account::Value(operation(1, 2, b"v")),
+                NameStatus::Value(operation(1, 2, b"v")),
                 Fetched::Value(b"v".as_slice().into()),
             ),
-            (Account::Unsettled, Fetched::Absent(Absence::NotYetSafe)),
-            (Account::Expired, Fetched::Absent(Absence::Expired)),
-            (Account::Nothing, Fetched::Absent(Absence::NeverExisted)),
+            (
+                NameStatus::Unconfirmed,
+                Fetched::Absent(Absence::NotYetSafe),
+            ),
+            (NameStatus::Expired, Fetched::Absent(Absence::Expired)),
+            (
+                NameStatus::NeverRegistered,
+                Fetched::Absent(Absence::NeverExisted),
+            ),
         ] {
-            assert_eq!(Fetched::from(account), fetched);
+            assert_eq!(Fetched::from(status), fetched);
         }
     }
 }

@@ -4,7 +4,7 @@ use bitcoin::CompactTarget;
 use bitcoin::consensus::serialize;
 use ncprop279::chain::network::Network;
 use ncprop279::chain::proof_of_work::AuxPowError;
-use ncprop279::chain::proof_of_work::{SealedHeader, WorkError};
+use ncprop279::chain::proof_of_work::{FullHeader, WorkError};
 
 use super::{changed, check, read, version};
 use crate::support::forge::{Forge, mine};
@@ -89,7 +89,7 @@ fn nothing_is_merged_mined_before_merged_mining() {
 fn the_version_announces_the_auxpow() {
     let mut sealed = read(&Forge::default().seal()).unwrap();
     sealed.header.version = version(0x0001_0004);
-    let check = |sealed: &SealedHeader| sealed.check_work(Network::Regtest, 1);
+    let check = |sealed: &FullHeader| sealed.check_work(Network::Regtest, 1);
     assert_eq!(check(&sealed), Err(WorkError::Announcement));
     sealed.auxpow = None;
     sealed.header = mine(sealed.header, true);

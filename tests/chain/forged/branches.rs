@@ -3,7 +3,7 @@
 use bitcoin::consensus::serialize;
 use ncprop279::chain::merkle::FoldError;
 use ncprop279::chain::proof_of_work::AuxPowError;
-use ncprop279::chain::proof_of_work::Malformed;
+use ncprop279::chain::proof_of_work::HeaderParseError;
 
 use super::{changed, check, malformed, read, refusal, refused};
 use crate::support::forge::{Forge, NONCE, hashes, slot};
@@ -16,9 +16,9 @@ fn branches_have_at_most_30_hashes() {
             f.chain_index = Some(0);
             f.tail = Some(vec![0; 8]);
         });
-        assert_eq!(malformed(&forge), Malformed::ChainBranch);
+        assert_eq!(malformed(&forge), HeaderParseError::ChainBranch);
         let forge = changed(|f| f.coinbase_branch = hashes(count));
-        assert_eq!(malformed(&forge), Malformed::CoinbaseBranch);
+        assert_eq!(malformed(&forge), HeaderParseError::CoinbaseBranch);
     }
 }
 
@@ -34,7 +34,7 @@ fn the_count_of_a_branch_has_one_encoding() {
         b"\xff\x03\0\0\0\0\0\0\0",
     ] {
         let octets = [&octets[..count], long, &octets[count + 1..]].concat();
-        assert_eq!(read(&octets), Err(Malformed::CoinbaseBranch));
+        assert_eq!(read(&octets), Err(HeaderParseError::CoinbaseBranch));
     }
 }
 

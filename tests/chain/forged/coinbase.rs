@@ -3,7 +3,7 @@
 use bitcoin::consensus::serialize;
 use bitcoin::{Amount, ScriptBuf, TxOut, Witness};
 use ncprop279::chain::proof_of_work::AuxPowError;
-use ncprop279::chain::proof_of_work::Malformed;
+use ncprop279::chain::proof_of_work::HeaderParseError;
 
 use super::{changed, check, malformed, refusal, refused};
 use crate::support::forge::{self, Forge};
@@ -58,13 +58,13 @@ fn the_coinbase_has_an_input() {
     let none = b"\x01\0\0\0\0\0\0\0\0\0";
     assert_eq!(
         malformed(&changed(|f| f.raw_coinbase = Some(none.to_vec()))),
-        Malformed::Coinbase
+        HeaderParseError::Coinbase
     );
     // The same with marker and flag.
     let none = b"\x01\0\0\0\0\x01\0\0\0\0\0\0";
     assert_eq!(
         malformed(&changed(|f| f.raw_coinbase = Some(none.to_vec()))),
-        Malformed::NoInput
+        HeaderParseError::NoInput
     );
 }
 
@@ -96,11 +96,11 @@ fn a_coinbase_with_empty_witnesses_is_no_transaction() {
     let (body, lock_time) = plain[4..].split_at(plain.len() - 8);
     let empty = [&plain[..4], b"\0\x01", body, b"\0", lock_time].concat();
     let forge = changed(|f| f.raw_coinbase = Some(empty));
-    assert_eq!(malformed(&forge), Malformed::Coinbase);
+    assert_eq!(malformed(&forge), HeaderParseError::Coinbase);
     for flag in [0, 2, 3, 0xff] {
         let flagged = [&plain[..4], &[0, flag], body, b"\x01\0", lock_time].concat();
         let forge = changed(|f| f.raw_coinbase = Some(flagged));
-        assert_eq!(malformed(&forge), Malformed::Coinbase);
+        assert_eq!(malformed(&forge), HeaderParseError::Coinbase);
     }
 }
 
@@ -117,7 +117,7 @@ fn a_coinbase_takes_a_megabyte_at_most() {
     let overhead = serialize(&sized(100_000).committed_coinbase()).len() - 100_000;
     assert_eq!(check(&sized(1_000_000 - overhead)), Ok(()));
     let above = sized(1_000_001 - overhead);
-    assert_eq!(malformed(&above), Malformed::Coinbase);
+    assert_eq!(malformed(&above), HeaderParseError::Coinbase);
 }
 
 #[test]
@@ -134,6 +134,6 @@ fn counts_that_promise_too_much_are_refused() {
         [&head[..], b"\0\x01\x01", &input, b"\0\x01", huge].concat(),
     ] {
         let forge = changed(|f| f.raw_coinbase = Some(coinbase));
-        assert_eq!(malformed(&forge), Malformed::Coinbase);
+        assert_eq!(malformed(&forge), HeaderParseError::Coinbase);
     }
 }

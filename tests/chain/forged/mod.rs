@@ -10,15 +10,15 @@ mod parent;
 use crate::support::forge::{Forge, hashes};
 use bitcoin::block::Version;
 use ncprop279::chain::network::Network;
-use ncprop279::chain::proof_of_work::{AuxPowError, Malformed, SealedHeader, WorkError};
+use ncprop279::chain::proof_of_work::{AuxPowError, FullHeader, HeaderParseError, WorkError};
 
-fn read(octets: &[u8]) -> Result<SealedHeader, Malformed> {
-    let (sealed, rest) = SealedHeader::read(octets)?;
+fn read(octets: &[u8]) -> Result<FullHeader, HeaderParseError> {
+    let (sealed, rest) = FullHeader::read(octets)?;
     assert!(rest.is_empty());
     Ok(sealed)
 }
 
-fn malformed(forge: &Forge) -> Malformed {
+fn malformed(forge: &Forge) -> HeaderParseError {
     read(&forge.seal()).unwrap_err()
 }
 
@@ -65,11 +65,11 @@ fn what_is_forged_is_valid_unless_something_is_changed() {
 #[test]
 fn the_rest_behind_a_header_is_returned() {
     let octets = Forge::default().seal();
-    let (first, rest) = SealedHeader::read(&octets).unwrap();
+    let (first, rest) = FullHeader::read(&octets).unwrap();
     assert!(rest.is_empty());
     let twice = [octets.as_slice(), &octets, b"rest"].concat();
-    let (_, rest) = SealedHeader::read(&twice).unwrap();
-    let (second, rest) = SealedHeader::read(rest).unwrap();
+    let (_, rest) = FullHeader::read(&twice).unwrap();
+    let (second, rest) = FullHeader::read(rest).unwrap();
     assert_eq!(rest, b"rest");
     assert_eq!(first, second);
 }

@@ -11,7 +11,7 @@ use bitcoin::consensus::deserialize;
 use rand::RngExt;
 use serde_json::value::RawValue;
 
-use super::availability::Memory;
+use super::availability::Availability;
 use super::now;
 use super::pins::Pins;
 use super::pool::{Dial, Link, Pool};
@@ -22,7 +22,7 @@ use super::sync::{Announced, Peer, PeerError, Peers};
 use super::wire::{
     CallError, Connection, DialError, Dialer, HEADERS_SUBSCRIBE, Purpose, Reply, Request,
 };
-use crate::chain::proof_of_work::{Malformed, SealedHeader};
+use crate::chain::proof_of_work::{FullHeader, HeaderParseError};
 use crate::log::Log;
 use crate::snapshot::{FailureKind, FetchFailure};
 use crate::source::Cancel;
@@ -35,7 +35,7 @@ const PINGS: std::ops::Range<u64> = 60..240;
 pub(super) struct HeaderPeers {
     pub dialer: Arc<Dialer>,
     pub pins: Arc<Pins>,
-    pub memory: Memory,
+    pub availability: Availability,
     pub log: Log,
     pub pool: Arc<Pool<LookupDialer>>,
     /// The first block of our chain.
@@ -63,7 +63,8 @@ impl HeaderPeers {
 impl HeaderPeers {
     /// Notes that a server is of no use for now.
     fn failed(&self, server: &Server) {
-        self.memory.failed(&server.address, now(), &mut rand::rng());
+        self.availability
+            .failed(&server.address, now(), &mut rand::rng());
     }
 }
 
@@ -95,13 +96,13 @@ impl Peers for HeaderPeers {
         match &peer {
             Ok(_) => {
                 self.pool.met(server);
-                self.memory.answered(&server.address, now());
+                self.availability.answered(&server.address, now());
             }
             // What is not wanted any more has not failed.
             Err(_) if cancel.is_set() => {}
             Err(_) => self.failed(server),
         }
-        if let Some(trouble) = self.memory.trouble() {
+        if let Some(trouble) = self.availability.trouble() {
             self.log.warn(trouble);
         }
         peer
@@ -115,24 +116,24 @@ impl Peers for HeaderPeers {
         self.pool.keep_discovered(servers);
     }
 
-    fn condemn(&self, server: &Server) {
-        self.pool.condemn(server);
+    fn ban(&self, server: &Server) {
+        self.pool.ban(server);
     }
 
-    fn rest(&self, server: &Server) {
-        self.pool.rest(server);
+    fn back_off(&self, server: &Server) {
+        self.pool.back_off(server);
     }
 
     fn compare(&self, operators: usize) {
-        self.pool.set_seats(operators);
+        self.pool.set_slots(operators);
     }
 
-    fn rests(&self, server: &Server) -> bool {
-        self.pool.rests(server) || self.memory.rests(&server.address, now())
+    fn is_backed_off(&self, server: &Server) -> bool {
+        self.pool.is_backed_off(server) || self.availability.is_backed_off(&server.address, now())
     }
 
-    fn is_good(&self, server: &Server) -> bool {
-        self.memory.is_good(&server.address)
+    fn answered_before(&self, server: &Server) -> bool {
+        self.availability.answered_before(&server.address)
     }
 
     fn trusts(&self, server: &Server) -> bool {
@@ -146,7 +147,7 @@ pub(super) struct HeaderPeer {
     cancel: Cancel,
     newest: Mutex<Announced>,
     /// Whether the server leaves AuxPoW out in the right places.
-    strips: AtomicBool,
+    omits_auxpow: AtomicBool,
     next_ping: Mutex<Instant>,
 }
 
@@ -171,7 +172,7 @@ impl HeaderPeer {
         if genesis.is_some_and(|ours| reply::genesis(features.get()) != Ok(ours)) {
             return Err(PeerError::Broken("it serves another block chain".into()));
         }
-        let strips = connection.protocol() >= Protocol::V1_4_1
+        let omits_auxpow = connection.protocol() >= Protocol::V1_4_1
             && reply::newest_protocol(features.get()).is_ok_and(|newest| newest < Protocol::V1_6);
         let tip = reply::tip(call(HEADERS_SUBSCRIBE, "[]")?.get()).map_err(lied)?;
         let newest = format!("[{},1]", tip.height);
@@ -181,13 +182,13 @@ impl HeaderPeer {
             newest: Mutex::new(announced(tip)?),
             connection,
             cancel,
-            strips: AtomicBool::new(strips),
+            omits_auxpow: AtomicBool::new(omits_auxpow),
             next_ping: Mutex::new(next_ping()),
         })
     }
 
     /// The bytes of `count` headers from `start` on, one behind the other.
-    fn octets(
+    fn bytes(
         &self,
         start: u32,
         count: u32,
@@ -200,7 +201,7 @@ impl HeaderPeer {
         };
         let request = Request::new("blockchain.block.headers", params);
         let text = call(&self.connection, request, deadline, &self.cancel)?;
-        Ok(reply::headers(text.get(), count).map_err(lied)?.octets)
+        Ok(reply::headers(text.get(), count).map_err(lied)?.bytes)
     }
 
     /// One header, cut off before its AuxPoW; every server does this right.
@@ -230,17 +231,17 @@ impl Peer for HeaderPeer {
         Ok(*newest)
     }
 
-    fn sealed(
+    fn full_headers(
         &self,
         start: u32,
         count: u32,
         deadline: Instant,
-    ) -> Result<Vec<SealedHeader>, PeerError> {
-        let octets = self.octets(start, count, None, deadline)?;
-        let mut rest = octets.as_slice();
+    ) -> Result<Vec<FullHeader>, PeerError> {
+        let bytes = self.bytes(start, count, None, deadline)?;
+        let mut rest = bytes.as_slice();
         let mut headers = Vec::new();
         while !rest.is_empty() {
-            let (header, behind) = SealedHeader::read(rest).map_err(unreadable)?;
+            let (header, behind) = FullHeader::read(rest).map_err(unreadable)?;
             headers.push(header);
             rest = behind;
         }
@@ -250,7 +251,7 @@ impl Peer for HeaderPeer {
         Ok(headers)
     }
 
-    fn stripped(
+    fn bare_headers(
         &self,
         start: u32,
         count: u32,
@@ -260,27 +261,27 @@ impl Peer for HeaderPeer {
         if count == 1 {
             return Ok(vec![self.single(start, deadline)?]);
         }
-        if self.strips.load(Ordering::Relaxed) {
-            let octets = self.octets(start, count, Some(below), deadline)?;
-            if let Some(headers) = linked(&octets, count) {
+        if self.omits_auxpow.load(Ordering::Relaxed) {
+            let bytes = self.bytes(start, count, Some(below), deadline)?;
+            if let Some(headers) = linked(&bytes, count) {
                 return Ok(headers);
             }
-            self.strips.store(false, Ordering::Relaxed);
+            self.omits_auxpow.store(false, Ordering::Relaxed);
         }
         let mut headers = Vec::new();
         while let Some(left) = left(count, headers.len()) {
             let next = start.saturating_add(count.saturating_sub(left));
-            let sealed = self.sealed(next, left, deadline)?;
+            let sealed = self.full_headers(next, left, deadline)?;
             headers.extend(sealed.into_iter().map(|sealed| sealed.header));
         }
         Ok(headers)
     }
 
-    fn strips(&self) -> bool {
-        self.strips.load(Ordering::Relaxed)
+    fn omits_auxpow(&self) -> bool {
+        self.omits_auxpow.load(Ordering::Relaxed)
     }
 
-    fn proofs(&self, heights: &[u32], deadline: Instant) -> Result<Vec<SealedHeader>, PeerError> {
+    fn proofs(&self, heights: &[u32], deadline: Instant) -> Result<Vec<FullHeader>, PeerError> {
         let requests: Vec<Request> = heights
             .iter()
             .map(|height| Request::new("blockchain.block.header", format!("[{height}]")))
@@ -289,8 +290,8 @@ impl Peer for HeaderPeer {
         let replies = tickets.into_iter().map(|ticket| {
             let reply = self.connection.receive(ticket, deadline, &self.cancel);
             let text = result(reply.map_err(failed)?)?;
-            let octets = reply::header(text.get()).map_err(lied)?;
-            match SealedHeader::read(&octets) {
+            let bytes = reply::header(text.get()).map_err(lied)?;
+            match FullHeader::read(&bytes) {
                 Ok((header, [])) => Ok(header),
                 Ok(_) => Err(PeerError::Lied("more than a header".into())),
                 Err(error) => Err(unreadable(error)),
@@ -336,10 +337,10 @@ fn next_ping() -> Instant {
 }
 
 /// Headers of 80 bytes each that link; `None` if they do not.
-fn linked(octets: &[u8], count: u32) -> Option<Vec<Header>> {
-    let headers: Vec<Header> = octets
+fn linked(bytes: &[u8], count: u32) -> Option<Vec<Header>> {
+    let headers: Vec<Header> = bytes
         .chunks(Header::SIZE)
-        .map(|octets| deserialize(octets).ok())
+        .map(|bytes| deserialize(bytes).ok())
         .collect::<Option<_>>()?;
     let links = headers
         .iter()
@@ -351,14 +352,14 @@ fn linked(octets: &[u8], count: u32) -> Option<Vec<Header>> {
 fn announced(tip: reply::Tip) -> Result<Announced, PeerError> {
     Ok(Announced {
         height: tip.height,
-        header: bare(&tip.octets)?,
+        header: bare(&tip.bytes)?,
     })
 }
 
 /// A header without the AuxPoW behind it.
-fn bare(octets: &[u8]) -> Result<Header, PeerError> {
-    let octets = octets.get(..Header::SIZE).unwrap_or_default();
-    deserialize(octets).map_err(|_| PeerError::Lied("a header that is too short".into()))
+fn bare(bytes: &[u8]) -> Result<Header, PeerError> {
+    let bytes = bytes.get(..Header::SIZE).unwrap_or_default();
+    deserialize(bytes).map_err(|_| PeerError::Lied("a header that is too short".into()))
 }
 
 fn call(
@@ -385,7 +386,7 @@ fn failed(error: CallError) -> PeerError {
     }
 }
 
-fn unreadable(error: Malformed) -> PeerError {
+fn unreadable(error: HeaderParseError) -> PeerError {
     PeerError::Lied(format!("headers that cannot be read: {error}"))
 }
 

@@ -10,13 +10,13 @@ use crate::source::electrum::wire::tests::peer::Peer as Scripted;
 #[test]
 fn stripped_headers_are_taken_if_all_are_there_and_link() {
     let chain = testing::recorded();
-    let octets = |headers: &[Header]| headers.iter().flat_map(serialize).collect::<Vec<_>>();
-    let three = octets(&chain[4..7]);
+    let bytes = |headers: &[Header]| headers.iter().flat_map(serialize).collect::<Vec<_>>();
+    let three = bytes(&chain[4..7]);
     assert_eq!(linked(&three, 3).as_deref(), Some(&chain[4..7]));
     assert_eq!(linked(&three, 2), None);
     assert_eq!(linked(&three, 4), None);
     assert_eq!(linked(&three[..239], 3), None);
-    let gap = octets(&[chain[4], chain[5], chain[7]]);
+    let gap = bytes(&[chain[4], chain[5], chain[7]]);
     assert_eq!(linked(&gap, 3), None);
 }
 

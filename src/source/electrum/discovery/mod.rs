@@ -24,7 +24,7 @@ use rand::seq::SliceRandom;
 pub(super) use self::filter::{Place, place};
 use super::reply::Named;
 use super::servers::{Server, Standing};
-use super::state_dir::State;
+use super::state_dir::StateDir;
 
 /// The file in the state directory, its first line, and that of older ones.
 const FILE: &str = "discovered";
@@ -41,7 +41,7 @@ const MOST: usize = 24;
 /// The operator of all discovered servers.
 pub(super) const DISCOVERED: &str = "a discovered server";
 
-/// Listed operators that must name a server before it is used.
+/// AtHeight operators that must name a server before it is used.
 const WITNESSES: usize = 2;
 
 /// Days for which it counts that a server was named.
@@ -63,7 +63,7 @@ pub(super) struct Discovery {
     /// Those that may be used.
     servers: Vec<Server>,
     /// Where changes are written; `None` to keep them in memory.
-    state: Option<Arc<State>>,
+    state: Option<Arc<StateDir>>,
     /// Whether the log has warned that one of them is used.
     pub has_warned: bool,
 }
@@ -94,7 +94,7 @@ impl Discovery {
     pub fn open(
         listed: &[Server],
         is_proxied: bool,
-        state: Option<Arc<State>>,
+        state: Option<Arc<StateDir>>,
         now: u64,
     ) -> (Self, Option<String>) {
         let rules = Rules {
@@ -281,7 +281,7 @@ struct Line {
     witnesses: Witnesses,
 }
 
-fn load(state: &State) -> Result<Vec<Line>, String> {
+fn load(state: &StateDir) -> Result<Vec<Line>, String> {
     let bytes = state
         .read(FILE, MAX_FILE)
         .map_err(|error| format!("the file {FILE} cannot be read: {error}"))?;

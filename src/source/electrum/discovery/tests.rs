@@ -36,7 +36,7 @@ const TODAY: u64 = 20_000;
 const NOW: u64 = TODAY * DAY + 7;
 
 fn open(state: Option<&Path>) -> Discovery {
-    let state = state.map(|path| Arc::new(State::open(path).unwrap()));
+    let state = state.map(|path| Arc::new(StateDir::open(path).unwrap()));
     let (discovery, warning) = Discovery::open(&listed(), true, state, NOW);
     assert_eq!(warning, None);
     discovery
@@ -297,7 +297,7 @@ fn a_damaged_file_is_not_used() {
         &format!("{VERSION}\n{good}\u{0}{}", "x".repeat(MAX_FILE)),
     ] {
         std::fs::write(directory.path().join(FILE), text).unwrap();
-        let state = Some(Arc::new(State::open(directory.path()).unwrap()));
+        let state = Some(Arc::new(StateDir::open(directory.path()).unwrap()));
         let (discovery, warning) = Discovery::open(&listed(), true, state, NOW);
         assert_eq!(discovery.servers(), []);
         assert!(warning.unwrap().contains(FILE), "{text:.80}");

@@ -150,10 +150,10 @@ pub(super) fn verify(
 }
 
 /// Decodes a transaction that can be nothing else.
-fn decode(octets: &[u8]) -> Result<Transaction, ProofError> {
+fn decode(bytes: &[u8]) -> Result<Transaction, ProofError> {
     let (transaction, length) =
-        deserialize_partial::<Transaction>(octets).map_err(|_| ProofError::Undecodable)?;
-    if length != octets.len() {
+        deserialize_partial::<Transaction>(bytes).map_err(|_| ProofError::Undecodable)?;
+    if length != bytes.len() {
         return Err(ProofError::Trailing);
     }
     // What is hashed into the merkle tree are the bytes without witnesses.

@@ -11,8 +11,8 @@ use rand::{RngExt, SeedableRng};
 use super::*;
 use crate::source::electrum::name_script::{script_hash, tests as outputs};
 use crate::source::electrum::reply;
-use crate::source::electrum::testing::{self, octets, replies, root_at};
-use crate::source::electrum::verdict::{Account, Selection, Terms, newest, select};
+use crate::source::electrum::testing::{self, bytes, replies, root_at};
+use crate::source::electrum::verdict::{NameStatus, Selection, Terms, newest, select};
 
 fn key(name: &str) -> NameKey {
     NameKey::new(name).unwrap()
@@ -69,7 +69,7 @@ fn testls() -> Claim {
 fn check_value(name: &str, operation: Option<Operation>) {
     let recorded = testing::name(name);
     let operation = operation.unwrap();
-    assert_eq!(*operation.value, octets(&recorded.value));
+    assert_eq!(*operation.value, bytes(&recorded.value));
     assert_eq!(operation.height, recorded.height);
 }
 
@@ -84,8 +84,11 @@ fn lookups_by_history_give_the_recorded_values() {
             let history = reply::history(exchange.result.get()).unwrap();
             let entries = match select(&mut { history }, TERMS).unwrap() {
                 Selection::Prove(entries) => entries,
-                Selection::Settled(account) => {
-                    assert_eq!((name, account), ("d/never-existed", Account::Nothing));
+                Selection::Settled(status) => {
+                    assert_eq!(
+                        (name, status),
+                        ("d/never-existed", NameStatus::NeverRegistered)
+                    );
                     continue;
                 }
             };
@@ -113,8 +116,11 @@ fn lookups_by_value_proof_give_the_recorded_values() {
             }
             let proofs = reply::value_proofs(exchange.result.get(), &hash).unwrap();
             match select(&mut { proofs }, TERMS).unwrap() {
-                Selection::Settled(account) => {
-                    assert_eq!((name, account), ("d/never-existed", Account::Nothing));
+                Selection::Settled(status) => {
+                    assert_eq!(
+                        (name, status),
+                        ("d/never-existed", NameStatus::NeverRegistered)
+                    );
                 }
                 Selection::Prove(proofs) => {
                     let operations = proofs
@@ -306,12 +312,12 @@ fn transaction(scripts: Vec<ScriptBuf>) -> Transaction {
     }
 }
 
-/// Verifies `octets` as the only transaction of a block.
-fn verify_alone(tx: &Transaction, octets: Vec<u8>) -> Result<Operation, ProofError> {
+/// Verifies `bytes` as the only transaction of a block.
+fn verify_alone(tx: &Transaction, bytes: Vec<u8>) -> Result<Operation, ProofError> {
     let root = TxMerkleNode::from_byte_array(tx.compute_txid().to_byte_array());
     let claim = Claim {
         txid: None,
-        tx: octets,
+        tx: bytes,
         height: 7,
         branch: Vec::new(),
         position: 0,
@@ -402,9 +408,9 @@ fn witnesses_are_no_part_of_the_proof() {
     let witness = whole.len() - 4 - tx.input[0].witness.size()..whole.len() - 4;
     let mut accepted = 0;
     for bit in 0..whole.len() * 8 {
-        let mut octets = whole.clone();
-        octets[bit / 8] ^= 1 << (bit % 8);
-        match verify_alone(&bare, octets) {
+        let mut bytes = whole.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        match verify_alone(&bare, bytes) {
             Err(_) => {}
             result => {
                 assert_eq!(result, proven);

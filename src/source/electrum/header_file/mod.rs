@@ -2,7 +2,7 @@
 //!
 //! A line that names format, network and checkpoint, and says `sampled` if not
 //! all headers were verified with their proof of work; then records of 84
-//! octets: the height (little-endian) and the header. The records are a log.
+//! bytes: the height (little-endian) and the header. The records are a log.
 //! The checkpoint's own comes first; one below the checkpoint stands under
 //! the lowest before it; one above it takes the place of the header at its
 //! height and of all that followed.
@@ -19,7 +19,7 @@ use bitcoin::BlockHash;
 use bitcoin::block::Header;
 use bitcoin::consensus::{deserialize, serialize};
 
-use super::state_dir::State;
+use super::state_dir::StateDir;
 use crate::chain::headers::Headers;
 use crate::chain::network::{Checkpoint, Network};
 
@@ -35,7 +35,7 @@ const MAX_FILE: usize = 128 << 20;
 /// The file of a network's headers, and what it holds.
 #[derive(Debug)]
 pub(super) struct HeaderFile {
-    state: Arc<State>,
+    state: Arc<StateDir>,
     name: String,
     preamble: Vec<u8>,
     /// Whether the preamble says that not all headers were verified.
@@ -74,7 +74,7 @@ impl HeaderFile {
     ///
     /// Whatever is wrong with the file ends in fewer headers and in a note.
     pub fn load(
-        state: Arc<State>,
+        state: Arc<StateDir>,
         network: Network,
         checkpoint: Checkpoint,
         verifies_all: bool,
@@ -88,9 +88,9 @@ impl HeaderFile {
         };
         let mut replay = Replay::new(network, checkpoint);
         let mut loaded = Loaded::default();
-        let octets = file.read(verifies_all, &mut loaded.notes);
+        let bytes = file.read(verifies_all, &mut loaded.notes);
         // What is left of a record that was cut off is not counted.
-        let records = octets.as_chunks::<RECORD>().0;
+        let records = bytes.as_chunks::<RECORD>().0;
         for record in records {
             replay.take(record);
         }
@@ -194,12 +194,12 @@ impl HeaderFile {
         let name = &self.name;
         match self.state.read(name, MAX_FILE) {
             Ok(None) => Vec::new(),
-            Ok(Some(octets)) => {
-                if let Some(records) = octets.strip_prefix(&*self.preamble) {
+            Ok(Some(bytes)) => {
+                if let Some(records) = bytes.strip_prefix(&*self.preamble) {
                     return records.to_vec();
                 }
                 let sampled = sampled(&self.preamble);
-                match octets.strip_prefix(&*sampled) {
+                match bytes.strip_prefix(&*sampled) {
                     Some(_) if verifies_all => notes.push(format!(
                         "not all block headers in the file {name} were verified with their proof \
                          of work; they are fetched again because verify-all-headers is set"
@@ -227,16 +227,16 @@ impl HeaderFile {
             return Ok(());
         };
         let checkpoint = headers.checkpoint().height;
-        let mut octets = self.preamble.clone();
+        let mut bytes = self.preamble.clone();
         for height in (lowest..=checkpoint).rev() {
-            write_record(&mut octets, headers, height);
+            write_record(&mut bytes, headers, height);
         }
         for height in checkpoint.saturating_add(1)..=tip {
-            write_record(&mut octets, headers, height);
+            write_record(&mut bytes, headers, height);
         }
-        self.state.replace(&self.name, &octets)?;
+        self.state.replace(&self.name, &bytes)?;
         self.held = Some(Held {
-            length: octets.len(),
+            length: bytes.len(),
             lowest,
             above: headers_from(headers, checkpoint),
         });
@@ -321,10 +321,10 @@ fn sampled(preamble: &[u8]) -> Vec<u8> {
     [line, b" sampled\n"].concat()
 }
 
-fn write_record(octets: &mut Vec<u8>, headers: &Headers, height: u32) {
+fn write_record(bytes: &mut Vec<u8>, headers: &Headers, height: u32) {
     if let Some(header) = headers.get(height) {
-        octets.extend(height.to_le_bytes());
-        octets.extend(serialize(header));
+        bytes.extend(height.to_le_bytes());
+        bytes.extend(serialize(header));
     }
 }
 

@@ -29,8 +29,8 @@ impl Place {
         Self::new(Network::Regtest, Network::Regtest.checkpoint())
     }
 
-    fn state(&self) -> Arc<State> {
-        Arc::new(State::open(self.directory.path()).unwrap())
+    fn state(&self) -> Arc<StateDir> {
+        Arc::new(StateDir::open(self.directory.path()).unwrap())
     }
 
     fn load(&self) -> (HeaderFile, Headers, Loaded) {
@@ -47,18 +47,18 @@ impl Place {
         self.directory.path().join(name)
     }
 
-    fn octets(&self) -> Vec<u8> {
+    fn bytes(&self) -> Vec<u8> {
         fs::read(self.path()).unwrap()
     }
 
-    fn write(&self, octets: &[u8]) {
-        fs::write(self.path(), octets).unwrap();
+    fn write(&self, bytes: &[u8]) {
+        fs::write(self.path(), bytes).unwrap();
     }
 
     fn records(&self) -> usize {
-        let octets = self.octets().len() - preamble(self.network, self.checkpoint).len();
-        assert_eq!(octets % RECORD, 0);
-        octets / RECORD
+        let bytes = self.bytes().len() - preamble(self.network, self.checkpoint).len();
+        assert_eq!(bytes % RECORD, 0);
+        bytes / RECORD
     }
 }
 
@@ -125,7 +125,7 @@ fn the_checkpoint_is_not_given_up() {
 fn only_what_is_new_is_written() {
     let place = Place::regtest();
     place.save(&regtest(251));
-    let before = place.octets();
+    let before = place.bytes();
     let (mut file, mut headers, _) = place.load();
     let modified = fs::metadata(place.path()).unwrap().modified().unwrap();
     // The newest come in again, from their proof of work.
@@ -133,7 +133,7 @@ fn only_what_is_new_is_written() {
         let known = tip(&headers) as usize + 1;
         extend(&mut headers, &recorded()[known..end]);
         file.save(&headers).unwrap();
-        assert_eq!(place.octets(), before);
+        assert_eq!(place.bytes(), before);
     }
     assert_eq!(
         fs::metadata(place.path()).unwrap().modified().unwrap(),
@@ -143,11 +143,11 @@ fn only_what_is_new_is_written() {
     let next = after(newest, newest.time + 1);
     extend(&mut headers, &[next]);
     file.save(&headers).unwrap();
-    let octets = place.octets();
-    assert_eq!(octets[..before.len()], before);
-    assert_eq!(octets.len(), before.len() + RECORD);
-    assert_eq!(octets[before.len()..][..4], 251_u32.to_le_bytes());
-    assert_eq!(octets[before.len() + 4..], serialize(&next));
+    let bytes = place.bytes();
+    assert_eq!(bytes[..before.len()], before);
+    assert_eq!(bytes.len(), before.len() + RECORD);
+    assert_eq!(bytes[before.len()..][..4], 251_u32.to_le_bytes());
+    assert_eq!(bytes[before.len() + 4..], serialize(&next));
 }
 
 #[test]
@@ -239,10 +239,10 @@ fn headers_below_the_checkpoint_are_kept() {
     assert!(is_part(&loaded, &headers));
 
     // What stands below a damaged one is fetched again.
-    let mut octets = place.octets();
+    let mut bytes = place.bytes();
     let place_of_flip = preamble(place.network, place.checkpoint).len() + 50 * RECORD + 50;
-    octets[place_of_flip] ^= 1;
-    place.write(&octets);
+    bytes[place_of_flip] ^= 1;
+    place.write(&bytes);
     let (mut file, loaded, report) = place.load();
     assert_eq!(heights(&loaded), 40_351..=42_200);
     assert_eq!(report.dropped, 40_351 - 40_319);
@@ -314,11 +314,11 @@ fn without_the_lock_nothing_is_written() {
     let place = Place::regtest();
     let (mut first, _, _) = place.load();
     first.save(&regtest(200)).unwrap();
-    let before = place.octets();
+    let before = place.bytes();
     let (mut second, headers, _) = place.load();
     assert_eq!(tip(&headers), 99);
     second.save(&regtest(251)).unwrap();
-    assert_eq!(place.octets(), before);
+    assert_eq!(place.bytes(), before);
     first.save(&regtest(251)).unwrap();
     assert_eq!(place.records(), 251);
 }
@@ -367,16 +367,16 @@ fn a_file_says_whether_all_headers_were_verified() {
         let (mut file, ..) = load(false);
         file.note_sample();
         file.save(&regtest(length)).unwrap();
-        place.octets()
+        place.bytes()
     };
     place.save(&regtest(151));
-    let all = place.octets();
-    let octets = sampled(251);
-    let line = octets.split(|&byte| byte == b'\n').next().unwrap();
+    let all = place.bytes();
+    let bytes = sampled(251);
+    let line = bytes.split(|&byte| byte == b'\n').next().unwrap();
     let plain = line.strip_suffix(b" sampled").unwrap();
     assert!(all.starts_with(plain));
     // It stays so, and the file is read as any other.
-    assert_eq!(sampled(251), octets);
+    assert_eq!(sampled(251), bytes);
     let (_, headers, loaded) = load(false);
     assert_eq!((tip(&headers), loaded.notes.len()), (150, 0));
     // Whoever wants all of them verified fetches them again.
@@ -385,7 +385,7 @@ fn a_file_says_whether_all_headers_were_verified() {
     assert!(loaded.notes[0].contains("verify-all-headers"), "{loaded:?}");
     file.save(&regtest(151)).unwrap();
     drop(file);
-    assert_eq!(place.octets(), all);
+    assert_eq!(place.bytes(), all);
     assert_eq!(load(true).2.notes.len(), 0);
 }
 
@@ -408,13 +408,13 @@ fn it_survives_being_cut_off_anywhere() {
     let place = Place::regtest();
     let whole = regtest(140);
     place.save(&whole);
-    let octets = place.octets();
-    let start = octets.len() - 140 * RECORD;
+    let bytes = place.bytes();
+    let start = bytes.len() - 140 * RECORD;
     let sample = (0..start)
         .step_by(7)
-        .chain((start..octets.len()).step_by(509));
-    for length in sample.chain(octets.len() - 3 * RECORD..octets.len()) {
-        place.write(&octets[..length]);
+        .chain((start..bytes.len()).step_by(509));
+    for length in sample.chain(bytes.len() - 3 * RECORD..bytes.len()) {
+        place.write(&bytes[..length]);
         let records = length.saturating_sub(start) / RECORD;
         recovers(
             &place,
@@ -430,14 +430,14 @@ fn it_survives_flipped_bits() {
     let place = Place::regtest();
     let whole = regtest(140);
     place.save(&whole);
-    let octets = place.octets();
-    let start = octets.len() - 140 * RECORD;
+    let bytes = place.bytes();
+    let start = bytes.len() - 140 * RECORD;
     let records = [0, 1, 30, 120, 138, 139].map(|record| start + record * RECORD);
     let places = records
         .into_iter()
         .flat_map(|record| (record..record + RECORD).step_by(5));
     for (n, place_of_flip) in (0..start).step_by(9).chain(places).enumerate() {
-        let mut flipped = octets.clone();
+        let mut flipped = bytes.clone();
         flipped[place_of_flip] ^= 1 << (n % 8);
         place.write(&flipped);
         let record = place_of_flip.saturating_sub(start) / RECORD;
@@ -451,21 +451,21 @@ fn it_survives_octets_that_are_gone_or_too_many() {
     let place = Place::regtest();
     let whole = regtest(140);
     place.save(&whole);
-    let octets = place.octets();
-    let middle = octets.len() - 20 * RECORD;
+    let bytes = place.bytes();
+    let middle = bytes.len() - 20 * RECORD;
     for (from, to) in [
         (middle, middle + 1),
         (middle, middle + RECORD),
         (middle + 5, middle + 200),
     ] {
-        place.write(&[&octets[..from], &octets[to..]].concat());
+        place.write(&[&bytes[..from], &bytes[to..]].concat());
         recovers(&place, &whole, 19, "gone");
-        place.write(&[&octets[..to], &octets[from..]].concat());
+        place.write(&[&bytes[..to], &bytes[from..]].concat());
         recovers(&place, &whole, 19, "twice");
     }
-    place.write(&[&octets[..middle], &[0; 4096], &octets[middle..]].concat());
+    place.write(&[&bytes[..middle], &[0; 4096], &bytes[middle..]].concat());
     recovers(&place, &whole, 19, "zeros");
-    place.write(&[&octets[..], &[0xff; 4096]].concat());
+    place.write(&[&bytes[..], &[0xff; 4096]].concat());
     recovers(&place, &whole, 39, "behind");
 }
 
@@ -473,10 +473,10 @@ fn it_survives_octets_that_are_gone_or_too_many() {
 fn damage_is_told() {
     let place = Place::regtest();
     place.save(&regtest(251));
-    let mut octets = place.octets();
-    let length = octets.len();
-    octets[length - 10 * RECORD] ^= 1;
-    place.write(&octets);
+    let mut bytes = place.bytes();
+    let length = bytes.len();
+    bytes[length - 10 * RECORD] ^= 1;
+    place.write(&bytes);
     let (_, headers, loaded) = place.load();
     assert_eq!((tip(&headers), loaded.kept, loaded.dropped), (140, 141, 10));
     assert_eq!(loaded.notes.len(), 1);

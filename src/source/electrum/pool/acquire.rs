@@ -5,8 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::plan::Plan;
-use super::slot::{Leave, Link, Seating};
-use super::{Dial, PATIENCE, Pool, Shared};
+use super::slot::{DialPermit, Link, SlotReply};
+use super::{Dial, Pool, Shared, WAITER_POLL};
 use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure};
 use crate::source::Bounds;
@@ -28,25 +28,25 @@ impl<D: Dial> Pool<D> {
     ///
     /// # Errors
     /// None could be opened in time.
-    pub fn seat(
+    pub fn slot(
         &self,
         isolation: &IsolationId,
         index: usize,
-        limit: &Bounds,
+        bounds: &Bounds,
     ) -> Result<Arc<D::Link>, FetchFailure> {
         let mut search = Search {
             shared: &self.0,
             isolation,
             index,
-            limit,
-            daring: part(limit, 5),
-            patience: part(limit, 9),
+            bounds,
+            tries_unknown_from: part(bounds, 5),
+            reports_untrusted_from: part(bounds, 9),
             tries: TRIES,
             pause: SHORTEST_PAUSE,
             last: None,
         };
         loop {
-            if limit.deadline <= Instant::now() || limit.cancel.is_set() {
+            if bounds.deadline <= Instant::now() || bounds.cancel.is_set() {
                 return Err(search.last.unwrap_or_else(too_late));
             }
             if let Some(link) = search.step()? {
@@ -57,9 +57,9 @@ impl<D: Dial> Pool<D> {
 }
 
 /// When so many tenths of the time that a query has left are over.
-fn part(limit: &Bounds, tenths: u32) -> Instant {
+fn part(bounds: &Bounds, tenths: u32) -> Instant {
     let now = Instant::now();
-    now + limit.due.saturating_duration_since(now) * tenths / 10
+    now + bounds.due.saturating_duration_since(now) * tenths / 10
 }
 
 /// A lookup on its way to a connection.
@@ -67,14 +67,14 @@ struct Search<'a, D: Dial> {
     shared: &'a Arc<Shared<D>>,
     isolation: &'a IsolationId,
     index: usize,
-    limit: &'a Bounds,
+    bounds: &'a Bounds,
     /// When servers are tried of which it is not known whether they work:
     /// connections for headers try many at once, and find those that do
     /// sooner.
-    daring: Instant,
+    tries_unknown_from: Instant,
     /// When it is said that no server is trusted yet: a little before the
     /// query's end, so that the user is told why.
-    patience: Instant,
+    reports_untrusted_from: Instant,
     /// Servers that may still be tried.
     tries: usize,
     /// The pause after the next failure.
@@ -87,25 +87,27 @@ impl<D: Dial> Search<'_, D> {
     fn step(&mut self) -> Result<Option<Arc<D::Link>>, FetchFailure> {
         let now = Instant::now();
         let mut plan = self.shared.plan();
-        let dares = now >= self.daring;
-        let seating = plan.seat(self.isolation, self.index, dares, now);
+        let tries_unknown = now >= self.tries_unknown_from;
+        let reply = plan.slot(self.isolation, self.index, tries_unknown, now);
         let overflow = plan.take_overflow();
         if !overflow.is_empty() {
             drop(plan);
             overflow.iter().for_each(|link| link.close());
             plan = self.shared.plan();
         }
-        match seating {
-            Seating::Open(link) => return Ok(Some(link)),
-            Seating::Dial(leave) => {
+        match reply {
+            SlotReply::Open(link) => return Ok(Some(link)),
+            SlotReply::Dial(permit) => {
                 drop(plan);
-                return self.dial(&leave);
+                return self.dial(&permit);
             }
-            Seating::Wait => self.wait(plan, self.limit.deadline),
-            Seating::Unproven => self.wait(plan, self.daring),
-            Seating::Strangers if now < self.patience => self.wait(plan, self.patience),
-            Seating::Strangers => return Err(strangers()),
-            Seating::Nobody => return Err(self.last.take().unwrap_or_else(nobody)),
+            SlotReply::Wait => self.wait(plan, self.bounds.deadline),
+            SlotReply::NoneKnownToWork => self.wait(plan, self.tries_unknown_from),
+            SlotReply::NoneTrusted if now < self.reports_untrusted_from => {
+                self.wait(plan, self.reports_untrusted_from)
+            }
+            SlotReply::NoneTrusted => return Err(untrusted()),
+            SlotReply::NoServer => return Err(self.last.take().unwrap_or_else(no_server)),
         }
         Ok(None)
     }
@@ -113,24 +115,27 @@ impl<D: Dial> Search<'_, D> {
     /// Waits for a change, but not for long.
     fn wait(&self, plan: MutexGuard<'_, Plan<D::Link>>, until: Instant) {
         let left = until.saturating_duration_since(Instant::now());
-        let waited = self.shared.changed.wait_timeout(plan, left.min(PATIENCE));
+        let waited = self
+            .shared
+            .changed
+            .wait_timeout(plan, left.min(WAITER_POLL));
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Opens a connection. If the id was forgotten meanwhile, its last lookup
     /// ends on the connection that it opened itself.
-    fn dial(&mut self, leave: &Leave) -> Result<Option<Arc<D::Link>>, FetchFailure> {
+    fn dial(&mut self, permit: &DialPermit) -> Result<Option<Arc<D::Link>>, FetchFailure> {
         let opening = Opening {
             shared: self.shared,
             isolation: self.isolation,
             index: self.index,
-            leave,
+            permit,
         };
         let deadline = self.share();
         let dialled = self
             .shared
             .dial
-            .dial(&leave.server, deadline, &self.limit.cancel);
+            .dial(&permit.server, deadline, &self.bounds.cancel);
         let link = dialled.map(Arc::new);
         opening.done(link.as_ref().ok().map(Arc::clone));
         let failure = match link {
@@ -144,7 +149,7 @@ impl<D: Dial> Search<'_, D> {
         self.last = Some(failure);
         // Where all refuse at once, as when there is no proxy, it would go on
         // without a pause.
-        sleep(self.pause, self.limit);
+        sleep(self.pause, self.bounds);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         Ok(None)
     }
@@ -153,8 +158,8 @@ impl<D: Dial> Search<'_, D> {
     /// that another can be tried.
     fn share(&self) -> Instant {
         let now = Instant::now();
-        let wanted = self.limit.due.saturating_duration_since(now);
-        (now + (wanted / 2).max(SHORTEST)).min(self.limit.deadline)
+        let wanted = self.bounds.due.saturating_duration_since(now);
+        (now + (wanted / 2).max(SHORTEST)).min(self.bounds.deadline)
     }
 }
 
@@ -163,7 +168,7 @@ struct Opening<'a, D: Dial> {
     shared: &'a Arc<Shared<D>>,
     isolation: &'a IsolationId,
     index: usize,
-    leave: &'a Leave,
+    permit: &'a DialPermit,
 }
 
 impl<D: Dial> Opening<'_, D> {
@@ -173,9 +178,13 @@ impl<D: Dial> Opening<'_, D> {
     }
 
     fn settle(&self, link: Option<Arc<D::Link>>) {
-        self.shared
-            .plan()
-            .seated(self.isolation, self.index, self.leave, link, Instant::now());
+        self.shared.plan().dialled(
+            self.isolation,
+            self.index,
+            self.permit,
+            link,
+            Instant::now(),
+        );
         self.shared.changed.notify_all();
     }
 }
@@ -187,14 +196,14 @@ impl<D: Dial> Drop for Opening<'_, D> {
 }
 
 /// Lets time pass, as long as somebody waits.
-fn sleep(time: Duration, limit: &Bounds) {
-    let until = (Instant::now() + time).min(limit.deadline);
-    while !limit.cancel.is_set() {
+fn sleep(time: Duration, bounds: &Bounds) {
+    let until = (Instant::now() + time).min(bounds.deadline);
+    while !bounds.cancel.is_set() {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return;
         }
-        thread::sleep(left.min(PATIENCE));
+        thread::sleep(left.min(WAITER_POLL));
     }
 }
 
@@ -205,7 +214,7 @@ fn too_late() -> FetchFailure {
     )
 }
 
-fn strangers() -> FetchFailure {
+fn untrusted() -> FetchFailure {
     FetchFailure::new(
         FailureKind::NotReady,
         "it is not known yet which Electrum servers can be trusted: their keys are still being \
@@ -213,7 +222,7 @@ fn strangers() -> FetchFailure {
     )
 }
 
-fn nobody() -> FetchFailure {
+fn no_server() -> FetchFailure {
     FetchFailure::new(
         FailureKind::Unreachable,
         "there is no Electrum server of another operator left to ask",

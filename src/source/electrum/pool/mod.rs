@@ -29,14 +29,14 @@ use crate::snapshot::FetchFailure;
 use crate::source::Cancel;
 
 /// The time for opening a connection that nobody waits for.
-const OPENING: Duration = Duration::from_secs(60);
+const DIAL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The longest time between two looks at what is due.
-const GLANCE: Duration = Duration::from_millis(500);
+const CLOCK_POLL: Duration = Duration::from_millis(500);
 
 /// How often somebody who waits for a connection looks whether it is still
 /// wanted.
-const PATIENCE: Duration = Duration::from_millis(50);
+const WAITER_POLL: Duration = Duration::from_millis(50);
 
 /// Opens connections for lookups.
 pub(super) trait Dial: Send + Sync + 'static {
@@ -81,7 +81,7 @@ impl<D: Dial> Pool<D> {
             .cloned()
             .collect();
         let mut plan = Plan::new(servers, seed);
-        trusted.iter().for_each(|server| plan.vouch(server));
+        trusted.iter().for_each(|server| plan.trust(server));
         Self(Arc::new(Shared {
             dial,
             plan: Mutex::new(plan),
@@ -104,21 +104,21 @@ impl<D: Dial> Pool<D> {
     }
 
     /// Has so many connections for each isolation id from now on.
-    pub fn set_seats(&self, seats: usize) {
-        self.0.plan().set_seats(seats);
+    pub fn set_slots(&self, slots: usize) {
+        self.0.plan().set_slots(slots);
         self.0.changed.notify_all();
     }
 
     /// Connections that each isolation id has: 2, or 1 if all servers are of
     /// one operator or one alone is to be asked.
-    pub fn seats(&self) -> usize {
-        self.0.plan().seats()
+    pub fn slots(&self) -> usize {
+        self.0.plan().slots()
     }
 
     /// The seat of an isolation id that is not this operator's; `None` if the id
     /// has no seats.
-    pub fn seat_beside(&self, isolation: &IsolationId, operator: &str) -> Option<usize> {
-        self.0.plan().seat_beside(isolation, operator)
+    pub fn slot_beside(&self, isolation: &IsolationId, operator: &str) -> Option<usize> {
+        self.0.plan().slot_beside(isolation, operator)
     }
 
     /// A connection was of no use to an isolation id.
@@ -151,19 +151,19 @@ impl<D: Dial> Pool<D> {
     }
 
     /// A connection for headers found a server to be lying.
-    pub fn condemn(&self, server: &Server) {
-        let gone = self.0.plan().condemn(server, Instant::now());
+    pub fn ban(&self, server: &Server) {
+        let gone = self.0.plan().ban(server, Instant::now());
         gone.iter().for_each(|link| link.close());
     }
 
     /// A connection for headers was of no use: its server rests for everybody.
-    pub fn rest(&self, server: &Server) {
-        self.0.plan().rest_broken(server, Instant::now());
+    pub fn back_off(&self, server: &Server) {
+        self.0.plan().back_off(server, Instant::now());
     }
 
     /// Whether a server rests for everybody.
-    pub fn rests(&self, server: &Server) -> bool {
-        self.0.plan().rests(server, Instant::now())
+    pub fn is_backed_off(&self, server: &Server) -> bool {
+        self.0.plan().is_backed_off(server, Instant::now())
     }
 
     /// Takes an isolation id's connections away.
@@ -192,7 +192,7 @@ impl<D: Dial> Shared<D> {
 
 /// Does what is due until the pool is dropped.
 fn keep<D: Dial>(shared: &Arc<Shared<D>>) {
-    let hand = hand::<D::Link>();
+    let spawn_worker = spawn_worker::<D::Link>();
     while !shared.cancel.is_set() {
         let mut plan = shared.plan();
         let tasks = plan.due(Instant::now());
@@ -202,12 +202,13 @@ fn keep<D: Dial>(shared: &Arc<Shared<D>>) {
             match task {
                 Task::Open(server) => open(shared, server),
                 // Without the other thread they are left to the servers.
-                Task::Ping(link) => drop(hand.send(Chore::Ping(link))),
-                Task::Close(link) => drop(hand.send(Chore::Close(link))),
+                Task::Ping(link) => drop(spawn_worker.send(Job::Ping(link))),
+                Task::Close(link) => drop(spawn_worker.send(Job::Close(link))),
             }
         }
-        let wait = due.map_or(GLANCE, |due| {
-            due.saturating_duration_since(Instant::now()).min(GLANCE)
+        let wait = due.map_or(CLOCK_POLL, |due| {
+            due.saturating_duration_since(Instant::now())
+                .min(CLOCK_POLL)
         });
         // The condition is not waited for: it would tell of lookups.
         thread::sleep(wait);
@@ -215,20 +216,20 @@ fn keep<D: Dial>(shared: &Arc<Shared<D>>) {
 }
 
 /// What is done to a connection.
-enum Chore<L> {
+enum Job<L> {
     Ping(Arc<L>),
     Close(Arc<L>),
 }
 
 /// A thread that pings and closes, so that an isolation id's server which does
 /// not read cannot hold up the clock. It ends when nobody sends any more.
-fn hand<L: Link>() -> mpsc::Sender<Chore<L>> {
-    let (sender, chores) = mpsc::channel::<Chore<L>>();
+fn spawn_worker<L: Link>() -> mpsc::Sender<Job<L>> {
+    let (sender, jobs) = mpsc::channel::<Job<L>>();
     let _ = platform::thread("ping").spawn(move || {
-        for chore in chores {
-            match chore {
-                Chore::Ping(link) => link.keep_alive(),
-                Chore::Close(link) => link.close(),
+        for job in jobs {
+            match job {
+                Job::Ping(link) => link.keep_alive(),
+                Job::Close(link) => link.close(),
             }
         }
     });
@@ -238,32 +239,32 @@ fn hand<L: Link>() -> mpsc::Sender<Chore<L>> {
 /// Opens a connection on a thread of its own, so that a slow server does not
 /// move the clock.
 fn open<D: Dial>(shared: &Arc<Shared<D>>, server: Server) {
-    let mut filling = Filling {
+    let mut dialling = PoolDial {
         shared: Arc::clone(shared),
         server,
         link: None,
     };
     // If there is no thread, that is the end of it, as of a failure.
-    let _ = platform::thread("fill").spawn(move || filling.dial());
+    let _ = platform::thread("fill").spawn(move || dialling.dial());
 }
 
 /// A connection for the pool that is being opened. Whatever happens, the pool
 /// learns what came of it.
-struct Filling<D: Dial> {
+struct PoolDial<D: Dial> {
     shared: Arc<Shared<D>>,
     server: Server,
     link: Option<Arc<D::Link>>,
 }
 
-impl<D: Dial> Filling<D> {
+impl<D: Dial> PoolDial<D> {
     fn dial(&mut self) {
         let Shared { dial, cancel, .. } = &*self.shared;
-        let dialled = dial.dial(&self.server, Instant::now() + OPENING, cancel);
+        let dialled = dial.dial(&self.server, Instant::now() + DIAL_TIMEOUT, cancel);
         self.link = dialled.ok().map(Arc::new);
     }
 }
 
-impl<D: Dial> Drop for Filling<D> {
+impl<D: Dial> Drop for PoolDial<D> {
     fn drop(&mut self) {
         let mut plan = self.shared.plan();
         let refused = plan.opened(&self.server, self.link.take(), Instant::now());

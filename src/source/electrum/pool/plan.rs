@@ -9,15 +9,17 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::super::servers::Server;
-use super::roster::{Resting, Roster, exponential, fits, for_id, for_pool};
-use super::slot::{Fault, Kept, Leave, Link, SEATS, Seat, Seating, Seats, Task};
+use super::roster::{BackOff, Roster, exponential, fits, for_id, for_pool};
+use super::slot::{
+    DialPermit, Fault, IdSlots, Link, ReadyConnection, SLOTS, Slot, SlotReply, Task,
+};
 use crate::isolation::IsolationId;
 
 /// Ready connections.
-pub(super) const SIZE: usize = 6;
+pub(super) const READY: usize = 6;
 
 /// Ready connections that one operator may have, if there are others.
-const MOST_OF_ONE: usize = SIZE / 2;
+const MAX_READY_OF_ONE: usize = READY / 2;
 
 /// The first ticks come more quickly, so that the pool is ready soon: this many
 /// that were seen, whatever they bring.
@@ -30,7 +32,7 @@ const GAP: f64 = 15.0;
 
 /// How long no tick comes, in seconds, after a connection for headers has shown
 /// that a server works: it would follow that connection too closely.
-const LULL: std::ops::Range<f64> = 2.0..6.0;
+const PAUSE_AFTER_HEADERS: std::ops::Range<f64> = 2.0..6.0;
 
 /// How long a ready connection waits to be taken, in seconds.
 const SHELF_LIFE: std::ops::Range<u64> = 300..900;
@@ -48,38 +50,38 @@ const LINGER: std::ops::Range<u64> = 0..60_000;
 /// Isolation ids that keep connections. With those that are to close, the
 /// pool's and those for headers, it is fewer than 256, the smallest usual limit
 /// of open files.
-pub(super) const IDS: std::num::NonZeroUsize = std::num::NonZeroUsize::new(90).unwrap();
+pub(super) const MAX_IDS: std::num::NonZeroUsize = std::num::NonZeroUsize::new(90).unwrap();
 
 /// Connections that are to close after a while.
-const MOST_CLOSING: usize = 20;
+const MAX_CLOSING: usize = 20;
 
 /// How long servers rest, in seconds: those that failed a proof, and those
 /// that could not be reached or broke off.
-const REST_LIAR: std::ops::Range<u64> = 600..3600;
-const REST_BROKEN: std::ops::Range<u64> = 60..180;
+const BAN: std::ops::Range<u64> = 600..3600;
+const BACK_OFF: std::ops::Range<u64> = 60..180;
 
 /// The state of the pool.
 pub(super) struct Plan<L> {
     roster: Roster,
-    /// Seats of each isolation id: fewer than [`SEATS`] if there are fewer
+    /// IdSlots of each isolation id: fewer than [`SLOTS`] if there are fewer
     /// operators.
-    seats: usize,
+    slots: usize,
     /// The clock's own randomness: nothing else draws from it, so that no
     /// tick depends on what happens between ticks.
     clock: StdRng,
     random: StdRng,
     next_tick: Option<Instant>,
     ticks: u32,
-    ready: Vec<Kept<L>>,
+    ready: Vec<ReadyConnection<L>>,
     /// Servers that the pool is connecting to.
     opening: Vec<Server>,
-    ids: LruCache<IsolationId, Seats<L>>,
+    ids: LruCache<IsolationId, IdSlots<L>>,
     /// How often leave was given to open a connection for a seat.
-    leaves: u64,
+    permits: u64,
     /// Oldest first.
     closing: Vec<(Instant, Arc<L>)>,
     overflow: Vec<Arc<L>>,
-    resting: Resting,
+    backed_off: BackOff,
 }
 
 impl<L: Link> Plan<L> {
@@ -89,31 +91,31 @@ impl<L: Link> Plan<L> {
         let roster = Roster::new(servers);
         let mut random = StdRng::from_seed(seed);
         Self {
-            seats: roster.operators().clamp(1, SEATS),
+            slots: roster.operators().clamp(1, SLOTS),
             clock: StdRng::from_rng(&mut random),
             random,
             next_tick: None,
             ticks: 0,
             ready: Vec::new(),
             opening: Vec::new(),
-            ids: LruCache::new(IDS),
-            leaves: 0,
+            ids: LruCache::new(MAX_IDS),
+            permits: 0,
             closing: Vec::new(),
             overflow: Vec::new(),
-            resting: Resting::default(),
+            backed_off: BackOff::default(),
             roster,
         }
     }
 
     /// Connections that each isolation id has.
-    pub fn seats(&self) -> usize {
-        self.seats
+    pub fn slots(&self) -> usize {
+        self.slots
     }
 
     /// Has fewer or more connections for each isolation id from now on, as far
     /// as there are operators. Those that are open stay.
-    pub fn set_seats(&mut self, seats: usize) {
-        self.seats = self.roster.operators().min(seats).clamp(1, SEATS);
+    pub fn set_slots(&mut self, slots: usize) {
+        self.slots = self.roster.operators().min(slots).clamp(1, SLOTS);
     }
 
     /// Connections that wait to be taken.
@@ -141,9 +143,9 @@ impl<L: Link> Plan<L> {
     pub fn next_due(&self) -> Option<Instant> {
         let ready = self.ready.iter().flat_map(|kept| [kept.closes, kept.pings]);
         let closing = self.closing.iter().map(|(closes, _)| *closes);
-        let taken = self.ids.iter().flat_map(|(_, seats)| &seats.seats);
-        let pings = taken.filter_map(|seat| match seat {
-            Seat::Open { link, pings } if link.is_alive() => Some(*pings),
+        let taken = self.ids.iter().flat_map(|(_, slots)| &slots.slots);
+        let pings = taken.filter_map(|slot| match slot {
+            Slot::Open { link, pings } if link.is_alive() => Some(*pings),
             _ => None,
         });
         let all = self.next_tick.into_iter().chain(ready).chain(closing);
@@ -168,7 +170,7 @@ impl<L: Link> Plan<L> {
 
     /// A server can prove who it is, as far as is known: isolation ids may ask
     /// it about names. Whether it is alive nobody has seen.
-    pub fn vouch(&mut self, server: &Server) {
+    pub fn trust(&mut self, server: &Server) {
         self.roster.trust(server);
     }
 
@@ -188,7 +190,7 @@ impl<L: Link> Plan<L> {
         }
         self.ticks = 0;
         if let Some(tick) = self.next_tick {
-            let lull = now + Duration::from_secs_f64(self.clock.random_range(LULL));
+            let lull = now + Duration::from_secs_f64(self.clock.random_range(PAUSE_AFTER_HEADERS));
             self.next_tick = Some(tick.min(lull + self.gap()).max(lull));
         }
     }
@@ -228,7 +230,7 @@ impl<L: Link> Plan<L> {
 
     /// A tick of the clock: one connection is opened, if one is missing.
     fn fill(&mut self, now: Instant) -> Option<Task<L>> {
-        if self.ready.len() + self.opening.len() >= SIZE {
+        if self.ready.len() + self.opening.len() >= READY {
             return None;
         }
         let there: Vec<&Server> = self
@@ -237,12 +239,16 @@ impl<L: Link> Plan<L> {
             .map(|kept| kept.link.server())
             .chain(&self.opening)
             .collect();
-        let most = if self.seats == 1 { SIZE } else { MOST_OF_ONE };
+        let most = if self.slots == 1 {
+            READY
+        } else {
+            MAX_READY_OF_ONE
+        };
         let server = for_pool(
             &self.roster,
             &there,
             most,
-            &self.resting,
+            &self.backed_off,
             now,
             &mut self.random,
         )?
@@ -253,7 +259,7 @@ impl<L: Link> Plan<L> {
 
     /// Closes what is over.
     fn age(&mut self, now: Instant, tasks: &mut Vec<Task<L>>) {
-        self.resting.tidy(now);
+        self.backed_off.tidy(now);
         self.ready.retain(|kept| {
             let stays = kept.closes > now && kept.link.is_alive();
             if !stays {
@@ -271,7 +277,7 @@ impl<L: Link> Plan<L> {
         let idle: Vec<_> = self
             .ids
             .iter()
-            .filter(|(_, seats)| seats.asked + IDLE <= now)
+            .filter(|(_, slots)| slots.asked + IDLE <= now)
             .map(|(isolation, _)| isolation.clone())
             .collect();
         for isolation in idle {
@@ -285,9 +291,9 @@ impl<L: Link> Plan<L> {
             .ready
             .iter_mut()
             .map(|kept| (&kept.link, &mut kept.pings));
-        let taken = self.ids.iter_mut().flat_map(|(_, seats)| {
-            seats.seats.iter_mut().filter_map(|seat| match seat {
-                Seat::Open { link, pings } => Some((&*link, pings)),
+        let taken = self.ids.iter_mut().flat_map(|(_, slots)| {
+            slots.slots.iter_mut().filter_map(|slot| match slot {
+                Slot::Open { link, pings } => Some((&*link, pings)),
                 _ => None,
             })
         });
@@ -310,14 +316,14 @@ impl<L: Link> Plan<L> {
             self.opening.swap_remove(at);
         }
         let Some(link) = link else {
-            self.rest_broken(server, now);
+            self.back_off(server, now);
             return None;
         };
-        if self.resting.until(server, now).is_some() || !self.roster.has(server) {
+        if self.backed_off.until(server, now).is_some() || !self.roster.has(server) {
             return Some(link);
         }
         let (closes, pings) = (self.after(SHELF_LIFE, 1000, now), self.after(PING, 1, now));
-        self.ready.push(Kept {
+        self.ready.push(ReadyConnection {
             link,
             closes,
             pings,
@@ -331,110 +337,110 @@ impl<L: Link> Plan<L> {
         now + Duration::from_millis(self.random.random_range(range))
     }
 
-    fn rest(&mut self, server: &Server, range: std::ops::Range<u64>, now: Instant) {
+    fn back_off_for(&mut self, server: &Server, range: std::ops::Range<u64>, now: Instant) {
         let until = self.after(range, 1000, now);
-        self.resting.put(server, until);
+        self.backed_off.put(server, until);
     }
 
     /// A server could not be reached, or was of no use.
-    pub fn rest_broken(&mut self, server: &Server, now: Instant) {
+    pub fn back_off(&mut self, server: &Server, now: Instant) {
         self.roster.fails(server);
-        self.rest(server, REST_BROKEN, now);
+        self.back_off_for(server, BACK_OFF, now);
     }
 
     /// A connection for headers found a server to be lying: nobody uses it for
     /// a while. Returns connections to be closed.
-    pub fn condemn(&mut self, server: &Server, now: Instant) -> Vec<Arc<L>> {
-        self.rest(server, REST_LIAR, now);
+    pub fn ban(&mut self, server: &Server, now: Instant) -> Vec<Arc<L>> {
+        self.back_off_for(server, BAN, now);
         let (gone, stay) = std::mem::take(&mut self.ready)
             .into_iter()
             .partition(|kept| kept.link.server() == server);
         self.ready = stay;
-        let gone: Vec<Kept<L>> = gone;
+        let gone: Vec<ReadyConnection<L>> = gone;
         gone.into_iter().map(|kept| kept.link).collect()
     }
 
     /// Whether a server rests for everybody.
-    pub fn rests(&self, server: &Server, now: Instant) -> bool {
-        self.resting.until(server, now).is_some()
+    pub fn is_backed_off(&self, server: &Server, now: Instant) -> bool {
+        self.backed_off.until(server, now).is_some()
     }
 
     /// An isolation id asks for the connection of one of its seats. The one
     /// that it has, one from the pool, or leave to open one. No tick of the
     /// clock changes because of it. A server that may well be dead is opened
     /// only for those who `dare`.
-    pub fn seat(
+    pub fn slot(
         &mut self,
         isolation: &IsolationId,
         index: usize,
-        dares: bool,
+        tries_unknown: bool,
         now: Instant,
-    ) -> Seating<L> {
+    ) -> SlotReply<L> {
         self.admit(isolation, now);
-        let Some(seats) = self.ids.get_mut(isolation) else {
-            return Seating::Nobody;
+        let Some(slots) = self.ids.get_mut(isolation) else {
+            return SlotReply::NoServer;
         };
-        seats.asked = now;
-        seats.resting.tidy(now);
-        let other = seats.seats.get(1 - index.min(1)).and_then(Seat::server);
-        let other = other.cloned().filter(|_| self.seats > 1);
-        let Some(seat) = seats.seats.get_mut(index) else {
-            return Seating::Nobody;
+        slots.asked = now;
+        slots.backed_off.tidy(now);
+        let other = slots.slots.get(1 - index.min(1)).and_then(Slot::server);
+        let other = other.cloned().filter(|_| self.slots > 1);
+        let Some(slot) = slots.slots.get_mut(index) else {
+            return SlotReply::NoServer;
         };
-        match seat {
-            Seat::Open { link, .. } if link.is_alive() => return Seating::Open(Arc::clone(link)),
-            Seat::Opening { .. } => return Seating::Wait,
-            _ => *seat = Seat::Empty,
+        match slot {
+            Slot::Open { link, .. } if link.is_alive() => return SlotReply::Open(Arc::clone(link)),
+            Slot::Opening { .. } => return SlotReply::Wait,
+            _ => *slot = Slot::Empty,
         }
-        let is_fit = |kept: &Kept<L>| {
+        let is_fit = |kept: &ReadyConnection<L>| {
             let server = kept.link.server();
             kept.link.is_alive()
                 && fits(server, other.as_ref())
-                && seats.resting.until(server, now).is_none()
+                && slots.backed_off.until(server, now).is_none()
         };
         if let Some(at) = self.ready.iter().position(is_fit) {
-            let Kept { link, pings, .. } = self.ready.swap_remove(at);
+            let ReadyConnection { link, pings, .. } = self.ready.swap_remove(at);
             let taken = Arc::clone(&link);
-            if let Some(seat) = seats.seats.get_mut(index) {
-                *seat = Seat::Open { link, pings };
+            if let Some(slot) = slots.slots.get_mut(index) {
+                *slot = Slot::Open { link, pings };
             }
-            return Seating::Open(taken);
+            return SlotReply::Open(taken);
         }
-        let has_hope = self.roster.has_hope(other.as_ref());
+        let has_working = self.roster.has_working(other.as_ref());
         let server = for_id(
             &self.roster,
             other.as_ref(),
-            &seats.resting,
-            &self.resting,
+            &slots.backed_off,
+            &self.backed_off,
             now,
             &mut self.random,
         );
         let Some(server) = server.cloned() else {
-            return match self.roster.has_strangers(other.as_ref()) {
-                true => Seating::Strangers,
-                false => Seating::Nobody,
+            return match self.roster.has_untrusted(other.as_ref()) {
+                true => SlotReply::NoneTrusted,
+                false => SlotReply::NoServer,
             };
         };
-        if !has_hope && !dares {
-            return Seating::Unproven;
+        if !has_working && !tries_unknown {
+            return SlotReply::NoneKnownToWork;
         }
-        self.leaves += 1;
-        let number = self.leaves;
-        if let Some(seat) = seats.seats.get_mut(index) {
-            *seat = Seat::Opening {
+        self.permits += 1;
+        let number = self.permits;
+        if let Some(slot) = slots.slots.get_mut(index) {
+            *slot = Slot::Opening {
                 server: server.clone(),
                 number,
             };
         }
-        Seating::Dial(Leave { server, number })
+        SlotReply::Dial(DialPermit { server, number })
     }
 
     /// The seat of an isolation id that is not this operator's; `None` if the id
     /// has no seats. To ask is no use of them.
-    pub fn seat_beside(&self, isolation: &IsolationId, operator: &str) -> Option<usize> {
-        let seats = &self.ids.peek(isolation)?.seats;
-        let taken = |seat: &Seat<L>| seat.server().is_some_and(|one| one.operator == operator);
-        seats.iter().position(|seat| !taken(seat))
+    pub fn slot_beside(&self, isolation: &IsolationId, operator: &str) -> Option<usize> {
+        let slots = &self.ids.peek(isolation)?.slots;
+        let taken = |slot: &Slot<L>| slot.server().is_some_and(|one| one.operator == operator);
+        slots.iter().position(|slot| !taken(slot))
     }
 
     /// Makes room for an isolation id.
@@ -442,43 +448,43 @@ impl<L: Link> Plan<L> {
         if self.ids.contains(isolation) {
             return;
         }
-        if self.ids.len() >= IDS.get()
+        if self.ids.len() >= MAX_IDS.get()
             && let Some(oldest) = self.ids.peek_lru().map(|(oldest, _)| oldest.clone())
         {
             self.forget(&oldest, now);
         }
         self.ids.put(
             isolation.clone(),
-            Seats {
-                seats: [const { Seat::Empty }; SEATS],
-                resting: Resting::default(),
+            IdSlots {
+                slots: [const { Slot::Empty }; SLOTS],
+                backed_off: BackOff::default(),
                 asked: now,
             },
         );
     }
 
-    /// What came of [`Seating::Dial`]. A connection whose id was forgotten
+    /// What came of [`SlotReply::Dial`]. A connection whose id was forgotten
     /// meanwhile is closed like the others of that id.
-    pub fn seated(
+    pub fn dialled(
         &mut self,
         isolation: &IsolationId,
         index: usize,
-        leave: &Leave,
+        permit: &DialPermit,
         link: Option<Arc<L>>,
         now: Instant,
     ) {
         let pings = self.after(PING, 1, now);
-        let until = self.after(REST_BROKEN, 1000, now);
-        let mut seats = self.ids.peek_mut(isolation);
-        if let (Some(seats), None) = (&mut seats, &link) {
-            seats.resting.put(&leave.server, until);
+        let until = self.after(BACK_OFF, 1000, now);
+        let mut slots = self.ids.peek_mut(isolation);
+        if let (Some(slots), None) = (&mut slots, &link) {
+            slots.backed_off.put(&permit.server, until);
         }
-        let seat = seats.and_then(|seats| seats.seats.get_mut(index));
-        match (seat, link) {
-            (Some(seat), link) if seat.is_opened_by(leave) => {
-                *seat = match link {
-                    Some(link) => Seat::Open { link, pings },
-                    None => Seat::Empty,
+        let slot = slots.and_then(|slots| slots.slots.get_mut(index));
+        match (slot, link) {
+            (Some(slot), link) if slot.is_for(permit) => {
+                *slot = match link {
+                    Some(link) => Slot::Open { link, pings },
+                    None => Slot::Empty,
                 };
             }
             (_, Some(link)) => self.linger(link, now),
@@ -490,17 +496,17 @@ impl<L: Link> Plan<L> {
     /// another server if there is one. Nobody else learns of it.
     pub fn failed(&mut self, isolation: &IsolationId, link: &Arc<L>, fault: Fault, now: Instant) {
         let range = match fault {
-            Fault::Proof => REST_LIAR,
-            Fault::Broken => REST_BROKEN,
+            Fault::Proof => BAN,
+            Fault::Broken => BACK_OFF,
         };
         let until = self.after(range, 1000, now);
-        let Some(seats) = self.ids.peek_mut(isolation) else {
+        let Some(slots) = self.ids.peek_mut(isolation) else {
             return;
         };
-        seats.resting.put(link.server(), until);
-        for seat in &mut seats.seats {
-            if seat.link().is_some_and(|held| Arc::ptr_eq(held, link)) {
-                *seat = Seat::Empty;
+        slots.backed_off.put(link.server(), until);
+        for slot in &mut slots.slots {
+            if slot.link().is_some_and(|held| Arc::ptr_eq(held, link)) {
+                *slot = Slot::Empty;
             }
         }
     }
@@ -508,11 +514,11 @@ impl<L: Link> Plan<L> {
     /// Takes an isolation id's connections away. Each closes after a time of
     /// its own.
     pub fn forget(&mut self, isolation: &IsolationId, now: Instant) {
-        let Some(seats) = self.ids.pop(isolation) else {
+        let Some(slots) = self.ids.pop(isolation) else {
             return;
         };
-        for seat in seats.seats {
-            if let Seat::Open { link, .. } = seat {
+        for slot in slots.slots {
+            if let Slot::Open { link, .. } = slot {
                 self.linger(link, now);
             }
         }
@@ -525,7 +531,7 @@ impl<L: Link> Plan<L> {
 
     /// Has a connection closed after a while.
     fn linger(&mut self, link: Arc<L>, now: Instant) {
-        if self.closing.len() >= MOST_CLOSING {
+        if self.closing.len() >= MAX_CLOSING {
             let (_, oldest) = self.closing.remove(0);
             self.overflow.push(oldest);
         }

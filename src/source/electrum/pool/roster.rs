@@ -10,9 +10,9 @@ use super::super::servers::{Server, Standing};
 
 /// Servers that are not to be used for a while.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Resting(HashMap<Server, Instant>);
+pub(super) struct BackOff(HashMap<Server, Instant>);
 
-impl Resting {
+impl BackOff {
     /// Lets a server rest until then, or longer if it rests for longer.
     pub fn put(&mut self, server: &Server, until: Instant) {
         let entry = self.0.entry(server.clone()).or_insert(until);
@@ -108,7 +108,7 @@ impl Roster {
 
     /// Whether another operator than that of this server has servers whose keys
     /// may still become known.
-    pub fn has_strangers(&self, taken: Option<&Server>) -> bool {
+    pub fn has_untrusted(&self, taken: Option<&Server>) -> bool {
         self.servers
             .iter()
             .any(|server| fits(server, taken) && !self.trusted.contains(server))
@@ -116,7 +116,7 @@ impl Roster {
 
     /// Whether a trusted server of another operator than that of this one works,
     /// or is likely to.
-    pub fn has_hope(&self, taken: Option<&Server>) -> bool {
+    pub fn has_working(&self, taken: Option<&Server>) -> bool {
         self.trusted().any(|server| {
             fits(server, taken) && (self.working.contains(server) || self.expected.contains(server))
         })
@@ -135,7 +135,7 @@ pub(super) fn for_pool<'a>(
     roster: &'a Roster,
     there: &[&Server],
     most: usize,
-    resting: &Resting,
+    backed_off: &BackOff,
     now: Instant,
     random: &mut impl Rng,
 ) -> Option<&'a Server> {
@@ -146,7 +146,7 @@ pub(super) fn for_pool<'a>(
     let mut fit: Vec<&Server> = roster
         .trusted()
         .filter(|server| roster.working.contains(*server))
-        .filter(|server| resting.until(server, now).is_none() && of(&server.operator) < most)
+        .filter(|server| backed_off.until(server, now).is_none() && of(&server.operator) < most)
         .collect();
     prefer(&mut fit, is_listed);
     prefer(&mut fit, |server| !there.contains(&server));
@@ -161,8 +161,8 @@ pub(super) fn for_pool<'a>(
 pub(super) fn for_id<'a>(
     roster: &'a Roster,
     taken: Option<&Server>,
-    own: &Resting,
-    all: &Resting,
+    own: &BackOff,
+    all: &BackOff,
     now: Instant,
     random: &mut impl Rng,
 ) -> Option<&'a Server> {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::roster::Resting;
+use super::roster::BackOff;
 use crate::source::electrum::servers::Server;
 
 /// Connections of an isolation id.
-pub const SEATS: usize = 2;
+pub const SLOTS: usize = 2;
 
 /// A connection, as far as the pool knows it.
 pub trait Link: Send + Sync + 'static {
@@ -46,24 +46,24 @@ pub enum Task<L> {
 
 /// What becomes of an isolation id that asks for a connection.
 #[derive(Debug)]
-pub enum Seating<L> {
+pub enum SlotReply<L> {
     /// It has this one.
     Open(Arc<L>),
     /// It is to open one, and tell [`Plan::seated`].
-    Dial(Leave),
+    Dial(DialPermit),
     /// Another lookup of the same id is opening it.
     Wait,
     /// It is not known yet of any server that it could ask who it is.
-    Strangers,
+    NoneTrusted,
     /// It is not known yet of any server that it could ask whether it works.
-    Unproven,
+    NoneKnownToWork,
     /// There is no server that it could ask.
-    Nobody,
+    NoServer,
 }
 
-/// Leave to open a connection for a seat.
+/// DialPermit to open a connection for a seat.
 #[derive(Debug)]
-pub struct Leave {
+pub struct DialPermit {
     /// The server to connect to.
     pub server: Server,
     /// Tells it from others for the same seat: an id can be forgotten and come
@@ -72,27 +72,27 @@ pub struct Leave {
 }
 
 /// A connection with its times.
-pub struct Kept<L> {
+pub struct ReadyConnection<L> {
     pub link: Arc<L>,
     pub closes: Instant,
     pub pings: Instant,
 }
 
 /// The connections of one isolation id.
-pub struct Seats<L> {
-    pub seats: [Seat<L>; SEATS],
-    pub resting: Resting,
+pub struct IdSlots<L> {
+    pub slots: [Slot<L>; SLOTS],
+    pub backed_off: BackOff,
     pub asked: Instant,
 }
 
 /// The place of one connection.
-pub enum Seat<L> {
+pub enum Slot<L> {
     Empty,
     Opening { server: Server, number: u64 },
     Open { link: Arc<L>, pings: Instant },
 }
 
-impl<L: Link> Seat<L> {
+impl<L: Link> Slot<L> {
     pub fn server(&self) -> Option<&Server> {
         match self {
             Self::Empty => None,
@@ -101,8 +101,8 @@ impl<L: Link> Seat<L> {
         }
     }
 
-    pub fn is_opened_by(&self, leave: &Leave) -> bool {
-        matches!(self, Self::Opening { number, .. } if *number == leave.number)
+    pub fn is_for(&self, permit: &DialPermit) -> bool {
+        matches!(self, Self::Opening { number, .. } if *number == permit.number)
     }
 
     pub fn link(&self) -> Option<&Arc<L>> {

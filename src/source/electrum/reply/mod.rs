@@ -237,7 +237,7 @@ pub(super) struct Headers {
     /// How many there are, on the server's word.
     pub count: u32,
     /// All of them, one after the other.
-    pub octets: Vec<u8>,
+    pub bytes: Vec<u8>,
 }
 
 /// The headers in a reply to `blockchain.block.headers`, of which `asked` were
@@ -264,18 +264,18 @@ pub(super) fn headers(result: &str, asked: u32) -> Result<Headers, ReplyError> {
         (None, Some(parts)) => parts.whole()?,
         _ => return Err(ReplyError::Form),
     };
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     for part in parts {
-        octets.extend(hex(part, MAX_HEADERS_LENGTH.saturating_sub(octets.len()))?);
+        bytes.extend(hex(part, MAX_HEADERS_LENGTH.saturating_sub(bytes.len()))?);
     }
     let count = usize::try_from(reply.count).map_err(|_| ReplyError::Count)?;
     let is_empty = count == 0;
-    if reply.count > asked || octets.is_empty() != is_empty || octets.len() / Header::SIZE < count {
+    if reply.count > asked || bytes.is_empty() != is_empty || bytes.len() / Header::SIZE < count {
         return Err(ReplyError::Count);
     }
     Ok(Headers {
         count: reply.count,
-        octets,
+        bytes,
     })
 }
 
@@ -294,7 +294,7 @@ pub(super) struct Tip {
     /// Its height, on the server's word.
     pub height: u32,
     /// The header with its proof of work.
-    pub octets: Vec<u8>,
+    pub bytes: Vec<u8>,
 }
 
 #[derive(Deserialize)]
@@ -305,13 +305,13 @@ struct TipMembers<'a> {
 
 impl TipMembers<'_> {
     fn tip(&self) -> Result<Tip, ReplyError> {
-        let octets = hex(self.hex, MAX_HEADERS_LENGTH)?;
-        if octets.len() < Header::SIZE {
+        let bytes = hex(self.hex, MAX_HEADERS_LENGTH)?;
+        if bytes.len() < Header::SIZE {
             return Err(ReplyError::Count);
         }
         Ok(Tip {
             height: self.height,
-            octets,
+            bytes,
         })
     }
 }
@@ -364,15 +364,15 @@ fn hex(text: &str, longest: usize) -> Result<Vec<u8>, ReplyError> {
 /// A hash from its usual notation, most significant byte first, in the order
 /// of memory.
 fn hash(text: &str) -> Result<[u8; 32], ReplyError> {
-    let mut octets = [0; 32];
-    if text.len() != 2 * octets.len() {
+    let mut bytes = [0; 32];
+    if text.len() != 2 * bytes.len() {
         return Err(ReplyError::Hex);
     }
     HEXLOWER
-        .decode_mut(text.as_bytes(), &mut octets)
+        .decode_mut(text.as_bytes(), &mut bytes)
         .map_err(|_| ReplyError::Hex)?;
-    octets.reverse();
-    Ok(octets)
+    bytes.reverse();
+    Ok(bytes)
 }
 
 /// The newest protocol that a server speaks, from a reply to

@@ -98,8 +98,8 @@ fn recorded_branches_and_transactions_are_read() {
         assert!(exchange.result.get().contains(&HEXLOWER.encode(&first)));
     }
     for exchange in replies("blockchain.transaction.get") {
-        let octets = transaction(exchange.result.get()).unwrap();
-        let hex = format!("\"{}\"", HEXLOWER.encode(&octets));
+        let bytes = transaction(exchange.result.get()).unwrap();
+        let hex = format!("\"{}\"", HEXLOWER.encode(&bytes));
         assert_eq!(hex, exchange.result.get());
     }
 }
@@ -128,7 +128,7 @@ fn a_branch_has_at_most_32_hashes_of_32_octets() {
 
 #[test]
 fn a_transaction_is_bounded_and_in_hexadecimal() {
-    let text = |octets: usize| format!("\"{}\"", "00".repeat(octets));
+    let text = |bytes: usize| format!("\"{}\"", "00".repeat(bytes));
     assert_eq!(
         transaction(&text(MAX_TRANSACTION_LENGTH)).unwrap().len(),
         MAX_TRANSACTION_LENGTH
@@ -226,7 +226,7 @@ fn recorded_headers_are_put_together_whatever_way_they_come() {
         let read = headers(exchange.result.get(), 3).unwrap();
         assert_eq!(read.count, 3);
         if exchange.params.len() == 2 {
-            full.push(read.octets);
+            full.push(read.bytes);
         }
         assert_eq!(
             headers(exchange.result.get(), 2),
@@ -235,19 +235,19 @@ fn recorded_headers_are_put_together_whatever_way_they_come() {
         );
     }
     assert_eq!(full.len(), 3);
-    assert!(full.iter().all(|octets| *octets == full[0]));
+    assert!(full.iter().all(|bytes| *bytes == full[0]));
     assert_eq!(full[0].len(), 885);
     let all = headers(testing::chain().headers.get(), 2_016).unwrap();
-    assert_eq!((all.count, all.octets.len()), (251, 251 * 80));
+    assert_eq!((all.count, all.bytes.len()), (251, 251 * 80));
 }
 
 #[test]
 fn headers_are_bounded_and_as_many_as_they_say() {
-    let text = |count: u32, octets: usize| {
-        let hex = "00".repeat(octets);
+    let text = |count: u32, bytes: usize| {
+        let hex = "00".repeat(bytes);
         format!(r#"{{"hex":"{hex}","count":{count},"max":2016}}"#)
     };
-    for (count, octets, expected) in [
+    for (count, bytes, expected) in [
         (0, 0, Ok(0)),
         (1, 80, Ok(80)),
         (2, 160, Ok(160)),
@@ -260,8 +260,8 @@ fn headers_are_bounded_and_as_many_as_they_say() {
         (501, 501 * 80, Err(ReplyError::Count)),
         (u32::MAX, 80, Err(ReplyError::Count)),
     ] {
-        let read = headers(&text(count, octets), 500).map(|headers| headers.octets.len());
-        assert_eq!(read, expected, "{count} {octets}");
+        let read = headers(&text(count, bytes), 500).map(|headers| headers.bytes.len());
+        assert_eq!(read, expected, "{count} {bytes}");
     }
 
     let list = |part: &str, parts: usize| {
@@ -270,7 +270,7 @@ fn headers_are_bounded_and_as_many_as_they_say() {
     };
     let half = "00".repeat(2_500_000);
     assert_eq!(
-        headers(&list(&half, 2), 1).unwrap().octets.len(),
+        headers(&list(&half, 2), 1).unwrap().bytes.len(),
         MAX_HEADERS_LENGTH
     );
     assert_eq!(headers(&list(&half, 3), 1), Err(ReplyError::TooLong));
@@ -289,14 +289,14 @@ fn headers_are_bounded_and_as_many_as_they_say() {
 
 #[test]
 fn recorded_tips_are_read() {
-    let octets = |tip: Tip| (tip.height, tip.octets.len());
+    let bytes = |tip: Tip| (tip.height, tip.bytes.len());
     for exchange in replies("blockchain.headers.subscribe") {
-        assert_eq!(octets(tip(exchange.result.get()).unwrap()), (250, 297));
+        assert_eq!(bytes(tip(exchange.result.get()).unwrap()), (250, 297));
     }
     for exchange in replies("notification") {
         let tip = tip_notification(exchange.result.get()).unwrap();
         assert_eq!(tip.height, 251);
-        assert!(tip.octets.len() > 80);
+        assert!(tip.bytes.len() > 80);
     }
     let short = format!(r#"{{"hex":"{}","height":1}}"#, "00".repeat(79));
     assert_eq!(tip(&short), Err(ReplyError::Count));
@@ -440,19 +440,19 @@ fn mangled_replies_do_no_harm() {
     let mut rng = StdRng::seed_from_u64(6);
     for exchange in testing::exchanges() {
         for _ in 0..100 {
-            let mut octets = exchange.result.get().as_bytes().to_vec();
+            let mut bytes = exchange.result.get().as_bytes().to_vec();
             for _ in 0..rng.random_range(1..4) {
-                let at = rng.random_range(0..octets.len());
+                let at = rng.random_range(0..bytes.len());
                 match rng.random_range(0..3) {
-                    0 => octets[at] = rng.random_range(b' '..=b'~'),
-                    1 => drop(octets.remove(at)),
-                    _ => octets.truncate(at.max(1)),
+                    0 => bytes[at] = rng.random_range(b' '..=b'~'),
+                    1 => drop(bytes.remove(at)),
+                    _ => bytes.truncate(at.max(1)),
                 }
-                if octets.is_empty() {
-                    octets.push(b'x');
+                if bytes.is_empty() {
+                    bytes.push(b'x');
                 }
             }
-            let text = String::from_utf8(octets).unwrap();
+            let text = String::from_utf8(bytes).unwrap();
             for (_, parser) in PARSERS {
                 let _ = parser(&text);
             }

@@ -6,22 +6,22 @@ use std::iter::repeat_n;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::catch_up::{PATIENCE, adopt, begin, lie, tip};
-use super::driver::{Driver, Pace, SESSIONS, Session, Sessions};
+use super::catch_up::{REQUEST_TIMEOUT, adopt, begin, lie, tip};
+use super::driver::{Driver, RateLimit, SESSIONS, Session, Sessions};
 use super::ledger::Ledger;
-use super::peer::{FEWEST_HEADERS, MOST_HEADERS, Peer, PeerError, Peers};
-use crate::chain::proof_of_work::SealedHeader;
+use super::peer::{MAX_BATCH, MIN_BATCH, Peer, PeerError, Peers};
+use crate::chain::proof_of_work::FullHeader;
 use crate::platform;
 use crate::source::electrum::servers::Server;
 
 /// A connection that has brought this much is replaced. Servers slow a session
 /// down as it goes on, and end it after about 50 MB.
-const MOST_OCTETS: u64 = 24 << 20;
+const MAX_SESSION_BYTES: u64 = 24 << 20;
 
 impl<P: Peers> Driver<P> {
     /// Fetches a long way in strides over many sessions.
     pub(super) fn fetch_many(&mut self, sessions: &mut Sessions<P::Peer>) {
-        let mut pace = Pace::new();
+        let mut rate = RateLimit::new();
         loop {
             self.renew(sessions);
             self.aim(sessions);
@@ -35,7 +35,8 @@ impl<P: Peers> Driver<P> {
             // The last stretch is each server's own, where branches are.
             while !worn && !self.cancel.is_set() && is_far(&self.ledger, &lanes) {
                 let begun = Instant::now();
-                let Ok((added, faults)) = stride(&self.ledger, &mut lanes, sessions.batch) else {
+                let Ok((added, faults)) = fetch_ranges(&self.ledger, &mut lanes, sessions.batch)
+                else {
                     return;
                 };
                 let is_slow = faults
@@ -52,7 +53,7 @@ impl<P: Peers> Driver<P> {
                 if added > 0 {
                     self.save();
                 }
-                if pace.is_due() {
+                if rate.is_due() {
                     self.tell();
                 }
                 worn = lanes.iter().any(|lane| is_worn(lane.peer));
@@ -76,7 +77,7 @@ impl<P: Peers> Driver<P> {
             .map(|session| {
                 let server = session.peer.server();
                 let newest = session.peer.newest().map_or(0, |newest| newest.height);
-                let is_far = newest.saturating_sub(tip) > MOST_HEADERS;
+                let is_far = newest.saturating_sub(tip) > MAX_BATCH;
                 let count = match is_far || !self.peers.trusts(server) {
                     true => SESSIONS,
                     false => 1,
@@ -131,15 +132,15 @@ impl<P: Peers> Driver<P> {
 
 /// Whether a session has brought so much that its server may slow it down.
 fn is_worn(peer: &impl Peer) -> bool {
-    peer.received() > MOST_OCTETS
+    peer.received() > MAX_SESSION_BYTES
 }
 
 /// How many headers to ask for at once after so many took so long.
 fn adapted(batch: u32, time: Duration, is_slow: bool) -> u32 {
     if is_slow {
         fewer(batch)
-    } else if time < PATIENCE / 4 {
-        (batch * 2).min(MOST_HEADERS)
+    } else if time < REQUEST_TIMEOUT / 4 {
+        (batch * 2).min(MAX_BATCH)
     } else {
         batch
     }
@@ -147,7 +148,7 @@ fn adapted(batch: u32, time: Duration, is_slow: bool) -> u32 {
 
 /// How many headers to ask for at once after so many came too slowly.
 pub(super) fn fewer(batch: u32) -> u32 {
-    (batch / 4).max(FEWEST_HEADERS)
+    (batch / 4).max(MIN_BATCH)
 }
 
 /// Whether more is to be fetched than one request brings.
@@ -156,7 +157,7 @@ fn is_far<P: Peer>(ledger: &Ledger, lanes: &[Lane<'_, P>]) -> bool {
     lanes
         .iter()
         .filter(|lane| !lane.is_out)
-        .any(|lane| lane.target.saturating_sub(tip) > MOST_HEADERS)
+        .any(|lane| lane.target.saturating_sub(tip) > MAX_BATCH)
 }
 
 /// A connection in a stride.
@@ -184,7 +185,7 @@ pub(super) type Fault = (usize, PeerError);
 
 /// Asks each lane for the next `batch` headers, and verifies what comes. Returns how
 /// many headers were added to the chain, and the lanes that failed.
-pub(super) fn stride<P: Peer>(
+pub(super) fn fetch_ranges<P: Peer>(
     ledger: &Ledger,
     lanes: &mut [Lane<'_, P>],
     batch: u32,
@@ -220,16 +221,16 @@ pub(super) fn stride<P: Peer>(
     Ok((added, faults))
 }
 
-type Fetched = Result<Vec<SealedHeader>, PeerError>;
+type Fetched = Result<Vec<FullHeader>, PeerError>;
 
-fn number(headers: &[SealedHeader]) -> u32 {
+fn number(headers: &[FullHeader]) -> u32 {
     u32::try_from(headers.len()).unwrap_or(u32::MAX)
 }
 
 /// Fetches contiguous ranges after `from`, of `batch` headers at most, each
 /// from another lane.
 fn fetch<P: Peer>(lanes: &[Lane<'_, P>], from: u32, batch: u32) -> Vec<(usize, u32, u32, Fetched)> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + REQUEST_TIMEOUT;
     let mut next = from.saturating_add(1);
     thread::scope(|scope| {
         let mut ranges = Vec::new();
@@ -242,7 +243,7 @@ fn fetch<P: Peer>(lanes: &[Lane<'_, P>], from: u32, batch: u32) -> Vec<(usize, u
             next = start.saturating_add(count);
             let peer = lane.peer;
             let fetching = platform::thread("range")
-                .spawn_scoped(scope, move || peer.sealed(start, count, deadline));
+                .spawn_scoped(scope, move || peer.full_headers(start, count, deadline));
             ranges.push((at, start, count, fetching));
         }
         ranges
@@ -271,7 +272,7 @@ enum Appended {
 }
 
 /// Verifies headers that go on from our newest block.
-fn append(ledger: &Ledger, start: u32, headers: &[SealedHeader]) -> Result<Appended, PeerError> {
+fn append(ledger: &Ledger, start: u32, headers: &[FullHeader]) -> Result<Appended, PeerError> {
     let tip = tip(ledger)?;
     if start != tip.saturating_add(1) {
         return Ok(Appended::Gap);

@@ -5,25 +5,25 @@ use std::time::{Duration, Instant};
 use bitcoin::block::Header;
 
 use super::ledger::Ledger;
-use super::peer::{Announced, FEWEST_HEADERS, Peer, PeerError};
+use super::peer::{Announced, MIN_BATCH, Peer, PeerError};
 use crate::chain::headers::{Adoption, Candidate};
-use crate::chain::proof_of_work::SealedHeader;
+use crate::chain::proof_of_work::FullHeader;
 use crate::chain::rules::HeaderError;
 use crate::source::Cancel;
 
 /// How long one request for headers may take. Two megabytes come through a
 /// slow circuit.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The fewest headers a second that a branch beside our own chain may come at,
 /// and the time in seconds after which they are counted. With fewer, a server
 /// could keep the others from being heard until our newest block is too old
 /// for lookups; with these it has sent a hundred thousand before.
-const SLOWEST: u64 = 5;
-const GRACE: u64 = 300;
+const MIN_HEADERS_PER_SECOND: u64 = 5;
+const GRACE_SECONDS: u64 = 300;
 
 /// A change of the chain that goes deeper is told to the user.
-pub(super) const DEEP: u32 = 100;
+pub(super) const DEEP_REORG: u32 = 100;
 
 /// What came of comparing chains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(super) struct Caught {
     /// How many blocks came.
     pub count: u32,
     /// Whether headers were asked for, and none of them was of use.
-    pub was_vain: bool,
+    pub was_useless: bool,
     /// The newest block of the server's chain.
     pub newest: Announced,
 }
@@ -48,11 +48,11 @@ pub(super) fn catch_up(
     cancel: &Cancel,
 ) -> Result<Caught, PeerError> {
     let newest = peer.newest()?;
-    ledger.aim(newest.height);
+    ledger.raise_target(newest.height);
     let mut caught = Caught {
         depth: 0,
         count: 0,
-        was_vain: false,
+        was_useless: false,
         newest,
     };
     if is_ours(ledger, newest.height, &newest.header) {
@@ -85,7 +85,7 @@ pub(super) fn catch_up(
             return Err(PeerError::TimedOut);
         }
         let start = reached.saturating_add(1);
-        headers = peer.sealed(start, batch, Instant::now() + PATIENCE)?;
+        headers = peer.full_headers(start, batch, Instant::now() + REQUEST_TIMEOUT)?;
     }
     let is_there = has(&candidate, &newest);
     let (depth, count) = adopt(ledger, &candidate);
@@ -96,18 +96,21 @@ pub(super) fn catch_up(
     }
     caught.depth = depth;
     caught.count += count;
-    caught.was_vain = caught.count == 0;
+    caught.was_useless = caught.count == 0;
     Ok(caught)
 }
 
 /// The fewest headers of a request for `batch` that bring us forward.
 fn few(batch: u32) -> usize {
-    usize::try_from(batch.min(FEWEST_HEADERS)).unwrap_or(usize::MAX)
+    usize::try_from(batch.min(MIN_BATCH)).unwrap_or(usize::MAX)
 }
 
 /// Whether so many headers of a branch took too long.
 pub(super) fn is_too_slow(headers: usize, time: Duration) -> bool {
-    let least = time.as_secs().saturating_sub(GRACE).saturating_mul(SLOWEST);
+    let least = time
+        .as_secs()
+        .saturating_sub(GRACE_SECONDS)
+        .saturating_mul(MIN_HEADERS_PER_SECOND);
     u64::try_from(headers).unwrap_or(u64::MAX) < least
 }
 
@@ -131,7 +134,7 @@ fn fork(
     height: u32,
     batch: u32,
     cancel: &Cancel,
-) -> Result<(Candidate, Vec<SealedHeader>), PeerError> {
+) -> Result<(Candidate, Vec<FullHeader>), PeerError> {
     let checkpoint = ledger.headers().checkpoint().height;
     let mut back = 0;
     loop {
@@ -143,7 +146,7 @@ fn fork(
             .min(height)
             .saturating_sub(back)
             .max(checkpoint.saturating_add(1));
-        let headers = peer.sealed(start, batch, Instant::now() + PATIENCE)?;
+        let headers = peer.full_headers(start, batch, Instant::now() + REQUEST_TIMEOUT)?;
         let previous = headers.first().map(|first| first.header.prev_blockhash);
         let fork = start.saturating_sub(1);
         let known = ledger
@@ -169,7 +172,7 @@ fn fork(
 pub(super) fn push(
     ledger: &Ledger,
     candidate: &mut Candidate,
-    headers: &[SealedHeader],
+    headers: &[FullHeader],
 ) -> Result<(), PeerError> {
     let now = ledger.now();
     let chain = ledger.headers();
@@ -225,7 +228,7 @@ pub(super) fn begin(ledger: &Ledger, fork: u32) -> Result<Candidate, PeerError> 
 }
 
 /// How long a single header may take, for which everything else waits.
-const ONE: Duration = Duration::from_secs(15);
+const SINGLE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Fetches the checkpoint's header, and those below it without which the ones
 /// above cannot be verified. `told` learns the lowest height that is there,
@@ -239,7 +242,8 @@ pub(super) fn fetch_checkpoint(
 ) -> Result<(), PeerError> {
     let checkpoint = ledger.headers().checkpoint().height;
     if ledger.headers().tip().is_none() {
-        let headers = peer.stripped(checkpoint, 1, checkpoint, Instant::now() + ONE)?;
+        let headers =
+            peer.bare_headers(checkpoint, 1, checkpoint, Instant::now() + SINGLE_TIMEOUT)?;
         let header = headers.first().copied();
         let header = header.ok_or_else(|| PeerError::Lied("no header".into()))?;
         ledger.change(|chain| chain.anchor(header)).map_err(lie)?;
@@ -289,7 +293,8 @@ fn downwards(
         }
         let count = (lowest - needed).min(batch);
         let start = lowest - count;
-        let headers = peer.stripped(start, count, checkpoint, Instant::now() + PATIENCE)?;
+        let headers =
+            peer.bare_headers(start, count, checkpoint, Instant::now() + REQUEST_TIMEOUT)?;
         ledger.change(|chain| prepend(chain, &headers))?;
         fetched += headers.len();
         told(start, needed);

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 use rand::seq::{IndexedRandom, IteratorRandom};
 
-use super::driver::{Driver, Record, SESSIONS, Session, Sessions};
+use super::driver::{Driver, SESSIONS, Session, Sessions, TrackRecord};
 use super::peer::{Peer, PeerError, Peers};
 use crate::platform;
 use crate::source::Cancel;
@@ -21,20 +21,20 @@ use crate::source::electrum::servers::{Server, Standing};
 
 /// Connections that are opened at the same time. Most of the public servers
 /// are dead, and dead ones hang until their time is up.
-const MOST: usize = 12;
+const MAX_DIALS: usize = 12;
 
 /// The time between two attempts while none has ended.
 const STAGGER: Duration = Duration::from_millis(250);
 
 /// Attempts to reach servers, several at once.
 #[derive(Debug)]
-pub(super) struct Race {
+pub(super) struct DialSchedule {
     waiting: VecDeque<Server>,
     running: usize,
     next: Instant,
 }
 
-impl Race {
+impl DialSchedule {
     /// Attempts to reach these servers, in this order.
     pub fn new(servers: Vec<Server>, now: Instant) -> Self {
         Self {
@@ -46,7 +46,7 @@ impl Race {
 
     /// The server to be tried now, if there is one.
     pub fn due(&mut self, now: Instant) -> Option<Server> {
-        if self.running >= MOST || now < self.next {
+        if self.running >= MAX_DIALS || now < self.next {
             return None;
         }
         let server = self.waiting.pop_front()?;
@@ -74,7 +74,7 @@ impl Race {
     /// When the next attempt may start, if that does not wait for the end of
     /// another.
     pub fn next_start(&self) -> Option<Instant> {
-        (self.running < MOST && !self.waiting.is_empty()).then_some(self.next)
+        (self.running < MAX_DIALS && !self.waiting.is_empty()).then_some(self.next)
     }
 }
 
@@ -103,22 +103,22 @@ impl<P: Peers> Driver<P> {
         }
         let before = sessions.open.len();
         let left = self.servers.iter().cloned();
-        let left = left.filter(|server| sessions.lacks(server) && !tried.contains(server));
+        let left = left.filter(|server| sessions.needs(server) && !tried.contains(server));
         // Those that lied are the last resort: they might be quicker than all
         // others.
         let (lied, others): (Vec<Server>, Vec<Server>) =
             left.partition(|server| sessions.liars.contains(server));
         for servers in [others, lied] {
-            let rests = |server: &Server| self.peers.rests(server);
-            let is_good = |server: &Server| self.peers.is_good(server);
+            let rests = |server: &Server| self.peers.is_backed_off(server);
+            let is_good = |server: &Server| self.peers.answered_before(server);
             let order = self
                 .record
                 .order(&servers, rests, is_good, &mut self.random);
-            self.run_race(order, sessions, tried, Sessions::listed);
+            self.dial_until(order, sessions, tried, Sessions::listed);
         }
         if sessions.listed().len() == 1 && sessions.operators().len() < self.needed() {
             let drawn = self.draw_discovered(sessions, tried);
-            self.run_race(drawn, sessions, tried, Sessions::operators);
+            self.dial_until(drawn, sessions, tried, Sessions::operators);
         }
         sessions.open.len() > before
     }
@@ -133,35 +133,35 @@ impl<P: Peers> Driver<P> {
         let is_discovered = |server: &&Server| server.standing == Standing::Discovered;
         let most = MOST_DISCOVERED.saturating_sub(tried.iter().filter(is_discovered).count());
         let fit = self.discovery.servers().iter().filter(|server| {
-            sessions.lacks(server)
+            sessions.needs(server)
                 && !tried.contains(*server)
                 && !sessions.liars.contains(*server)
-                && !self.peers.rests(server)
+                && !self.peers.is_backed_off(server)
         });
         fit.cloned().sample(&mut self.random, most)
     }
 
     /// Tries servers until enough operators are `heard`.
-    fn run_race(
+    fn dial_until(
         &mut self,
         servers: Vec<Server>,
         sessions: &mut Sessions<P::Peer>,
         tried: &mut HashSet<Server>,
         heard: fn(&Sessions<P::Peer>) -> BTreeSet<String>,
     ) {
-        let mut race = Race::new(servers, Instant::now());
+        let mut schedule = DialSchedule::new(servers, Instant::now());
         let peers = self.peers.clone();
         // Set when enough are there: the others are not waited for.
         let enough = Cancel::new();
         let (sender, reached) = mpsc::channel::<Reached<P::Peer>>();
         let mut running = HashSet::new();
         thread::scope(|scope| {
-            while !race.is_over() && !self.cancel.is_set() {
+            while !schedule.is_over() && !self.cancel.is_set() {
                 if heard(sessions).len() >= self.needed() {
                     break;
                 }
-                race.skip(|server| !sessions.lacks(server));
-                while let Some(server) = race.due(Instant::now()) {
+                schedule.skip(|server| !sessions.needs(server));
+                while let Some(server) = schedule.due(Instant::now()) {
                     running.insert(server.clone());
                     tried.insert(server.clone());
                     self.ledger.tries(&server.operator);
@@ -172,18 +172,18 @@ impl<P: Peers> Driver<P> {
                         drop(sender.send((server, peer)));
                     });
                     if let Err(error) = trying {
-                        race.ended(Instant::now());
+                        schedule.ended(Instant::now());
                         self.ledger
                             .trouble(format!("no thread can be started: {error}"));
                     }
                 }
                 let now = Instant::now();
-                let wait = race.next_start().map_or(GLANCE, |next| {
+                let wait = schedule.next_start().map_or(GLANCE, |next| {
                     next.saturating_duration_since(now).min(GLANCE)
                 });
                 match reached.recv_timeout(wait) {
                     Ok((server, peer)) => {
-                        race.ended(Instant::now());
+                        schedule.ended(Instant::now());
                         running.remove(&server);
                         self.reached(&server, peer, sessions);
                     }
@@ -216,9 +216,9 @@ impl<P: Peers> Driver<P> {
                 self.log
                     .debug(format_args!("{server}: connected for block headers"));
                 if let Ok(newest) = peer.newest() {
-                    self.ledger.aim(newest.height);
+                    self.ledger.raise_target(newest.height);
                 }
-                if sessions.lacks(server) {
+                if sessions.needs(server) {
                     sessions.liars.remove(server);
                     sessions.open.push(Session::new(peer));
                 } else {
@@ -235,29 +235,29 @@ impl<P: Peers> Driver<P> {
 
 /// Trusted servers that are enough: those that worked the last time. An onion
 /// service needs no certificate, but it may be dead.
-const ENOUGH: usize = 8;
+const ENOUGH_TRUSTED: usize = 8;
 
 /// The time between two looks, in seconds, drawn at random: while lookups are
 /// short of operators, and later.
-const SHORT: std::ops::Range<u64> = 5..30;
-const LONG: std::ops::Range<u64> = 120..600;
+const PROBE_SOON: std::ops::Range<u64> = 5..30;
+const PROBE_LATER: std::ops::Range<u64> = 120..600;
 
 impl<P: Peers> Driver<P> {
     /// Looks at a server that is not trusted yet, if it is time to. Times and
     /// draws are the header thread's own: no lookup moves them.
-    pub(super) fn survey(&mut self) {
+    pub(super) fn probe(&mut self) {
         let now = Instant::now();
-        if self.next_survey.is_some_and(|next| now < next) {
+        if self.next_probe.is_some_and(|next| now < next) {
             return;
         }
-        let is_first = self.next_survey.is_none();
+        let is_first = self.next_probe.is_none();
         let (trusted, strangers): (Vec<&Server>, Vec<&Server>) = self
             .servers
             .iter()
-            .partition(|server| self.record.is_good(server) && self.peers.trusts(server));
+            .partition(|server| self.record.worked_last(server) && self.peers.trusts(server));
         let operators: HashSet<&str> = trusted.iter().map(|one| one.operator.as_str()).collect();
         let is_short = operators.len() < self.needed();
-        let drawn = (trusted.len() < ENOUGH)
+        let drawn = (trusted.len() < ENOUGH_TRUSTED)
             .then(|| {
                 draw(
                     &strangers,
@@ -269,8 +269,8 @@ impl<P: Peers> Driver<P> {
             })
             .flatten()
             .cloned();
-        let gap = if is_short { SHORT } else { LONG };
-        self.next_survey = Some(now + Duration::from_secs(self.random.random_range(gap)));
+        let gap = if is_short { PROBE_SOON } else { PROBE_LATER };
+        self.next_probe = Some(now + Duration::from_secs(self.random.random_range(gap)));
         if let Some(server) = drawn.filter(|_| !is_first || is_short) {
             self.meet(&server);
         }
@@ -306,7 +306,7 @@ fn draw<'a>(
     strangers: &[&'a Server],
     operators: &HashSet<&str>,
     is_short: bool,
-    record: &Record,
+    record: &TrackRecord,
     random: &mut impl rand::Rng,
 ) -> Option<&'a Server> {
     let mut fit: Vec<&Server> = strangers

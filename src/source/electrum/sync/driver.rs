@@ -10,15 +10,15 @@ use rand::seq::SliceRandom;
 
 use super::catch_up::Caught;
 use super::ledger::Ledger;
-use super::peer::{Announced, MOST_HEADERS, Peer, PeerError, Peers};
-use crate::chain::sample::{Linked, Sampled};
+use super::peer::{Announced, MAX_BATCH, Peer, PeerError, Peers};
+use crate::chain::sample::{LinkedHeaders, Sample};
 use crate::config::settings::ElectrumOperators;
 use crate::log::Log;
 use crate::source::Cancel;
 use crate::source::electrum::discovery::{DISCOVERED, Discovery};
 use crate::source::electrum::header_file::HeaderFile;
 use crate::source::electrum::servers::Server;
-use crate::source::electrum::state_dir::ELSEWHERE;
+use crate::source::electrum::state_dir::SET_STATE_DIRECTORY;
 
 /// Operators whose chains are compared.
 const OPERATORS: usize = 2;
@@ -33,18 +33,18 @@ pub fn needed(servers: &[Server], wanted: ElectrumOperators) -> usize {
 }
 
 /// How often progress is told.
-const TOLD: Duration = Duration::from_secs(5);
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Lets progress be told at once, and then now and again.
-pub(super) struct Pace(Option<Instant>);
+pub(super) struct RateLimit(Option<Instant>);
 
-impl Pace {
+impl RateLimit {
     pub fn new() -> Self {
         Self(None)
     }
 
     pub fn is_due(&mut self) -> bool {
-        let is_due = self.0.is_none_or(|last| last.elapsed() >= TOLD);
+        let is_due = self.0.is_none_or(|last| last.elapsed() >= REPORT_INTERVAL);
         if is_due {
             self.0 = Some(Instant::now());
         }
@@ -71,9 +71,9 @@ pub struct Driver<P: Peers> {
     /// Chains that are believed by a sample of their proofs of work.
     pub sampling: Sampling,
     /// When another server is looked at that is not trusted yet.
-    pub next_survey: Option<Instant>,
+    pub next_probe: Option<Instant>,
     /// How servers have fared.
-    pub record: Record,
+    pub record: TrackRecord,
     /// How many operators the user wants to be heard.
     pub wanted: ElectrumOperators,
     /// Rounds in which too few operators answered, since enough did.
@@ -94,7 +94,7 @@ impl<P: Peers> Driver<P> {
         let open = sessions.open.iter().filter(|one| one.peer.is_alive());
         let heights = open.filter_map(|one| Some(one.peer.newest().ok()?.height));
         if let Some(greatest) = heights.max() {
-            self.ledger.aim_anew(greatest);
+            self.ledger.set_target(greatest);
         }
     }
 
@@ -112,12 +112,12 @@ impl<P: Peers> Driver<P> {
         let text = format!("{server}: {error}");
         match error {
             PeerError::Lied(_) => {
-                self.peers.condemn(server);
+                self.peers.ban(server);
                 liars.insert(server.clone());
                 self.log.warn(&text);
             }
             _ => {
-                self.peers.rest(server);
+                self.peers.back_off(server);
                 self.log.info(&text);
             }
         }
@@ -130,7 +130,7 @@ impl<P: Peers> Driver<P> {
         let Some(file) = &mut self.file else { return 0 };
         file.save(&self.ledger.headers()).unwrap_or_else(|error| {
             self.log.warn(format_args!(
-                "block headers cannot be kept in the state directory: {error}; {ELSEWHERE}"
+                "block headers cannot be kept in the state directory: {error}; {SET_STATE_DIRECTORY}"
             ));
             self.file = None;
             0
@@ -199,7 +199,7 @@ impl<P: Peer> Session<P> {
     /// Notes what a comparison brought.
     pub fn note(&mut self, caught: &Caught) {
         self.compared = Some(caught.newest);
-        if caught.was_vain {
+        if caught.was_useless {
             self.quiet_until = Instant::now() + self.quiet;
             self.quiet = (self.quiet * 2).min(LONGEST_QUIET);
         } else if caught.count > 0 {
@@ -236,7 +236,7 @@ impl<P: Peer> Sessions<P> {
         Self {
             open: Vec::new(),
             liars: HashSet::new(),
-            batch: MOST_HEADERS,
+            batch: MAX_BATCH,
         }
     }
 
@@ -257,7 +257,7 @@ impl<P: Peer> Sessions<P> {
 
     /// Whether a server's word counts beside those to which there is a
     /// connection.
-    pub fn lacks(&self, server: &Server) -> bool {
+    pub fn needs(&self, server: &Server) -> bool {
         let mut open = self.open.iter();
         open.all(|session| server.counts_beside(session.peer.server()))
     }
@@ -311,38 +311,38 @@ const LONGEST_LIMIT: Duration = Duration::from_secs(60);
 
 /// How servers have fared on connections for headers.
 #[derive(Debug, Default)]
-pub struct Record(HashMap<Server, Fared>);
+pub struct TrackRecord(HashMap<Server, LastOutcome>);
 
 /// How one server has fared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fared {
+enum LastOutcome {
     /// It worked the last time.
-    Well,
+    Worked,
     /// It has failed so many times since it worked.
-    Badly(u32),
+    Failed(u32),
 }
 
-impl Record {
+impl TrackRecord {
     /// A connection to a server came about, and brought headers.
     pub fn worked(&mut self, server: &Server) {
-        self.0.insert(server.clone(), Fared::Well);
+        self.0.insert(server.clone(), LastOutcome::Worked);
     }
 
     /// A server could not be reached, or was of no use.
     pub fn failed(&mut self, server: &Server) {
         let failures = self.failures(server).saturating_add(1);
-        self.0.insert(server.clone(), Fared::Badly(failures));
+        self.0.insert(server.clone(), LastOutcome::Failed(failures));
     }
 
     /// Whether a server worked the last time it was tried.
-    pub fn is_good(&self, server: &Server) -> bool {
-        self.0.get(server) == Some(&Fared::Well)
+    pub fn worked_last(&self, server: &Server) -> bool {
+        self.0.get(server) == Some(&LastOutcome::Worked)
     }
 
     /// How often a server has failed since it worked.
     pub fn failures(&self, server: &Server) -> u32 {
         match self.0.get(server) {
-            Some(Fared::Badly(failures)) => *failures,
+            Some(LastOutcome::Failed(failures)) => *failures,
             _ => 0,
         }
     }
@@ -375,7 +375,7 @@ impl Record {
             .collect();
         all.shuffle(random);
         all.sort_by_key(|&(promise, server)| {
-            let is_good_onion = server.address.is_onion() && self.is_good(server);
+            let is_good_onion = server.address.is_onion() && self.worked_last(server);
             (promise, !is_good_onion)
         });
         let mut turns: BTreeMap<&str, usize> = BTreeMap::new();
@@ -409,18 +409,18 @@ pub struct Sampling {
 /// How far an operator's chain is.
 #[derive(Debug)]
 pub enum Pending {
-    Linked(Linked),
+    Linked(LinkedHeaders),
     Drawn(Drawn),
 }
 
 /// A chain that does not change any more, and who has been asked about it.
 #[derive(Debug)]
 pub struct Drawn {
-    pub sampled: Sampled,
+    pub sampled: Sample,
     /// How many headers were drawn.
     pub count: usize,
     /// Other operators that are of no help with it.
-    pub mute: BTreeSet<String>,
+    pub unhelpful: BTreeSet<String>,
     /// Connections of its own operator that failed to prove it.
     pub withheld: u32,
 }

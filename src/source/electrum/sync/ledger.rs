@@ -8,25 +8,25 @@ use std::time::{Duration, Instant};
 
 use bitcoin::TxMerkleNode;
 
-use crate::chain::freshness::NotCurrent;
+use crate::chain::freshness::FreshnessError;
 use crate::chain::headers::{Adoption, Candidate, Headers};
 use crate::snapshot::{FailureKind, FetchFailure};
 use crate::source::Bounds;
 
 /// How long an operator's answer counts. Two are drawn every day.
-const FRESH: Duration = Duration::from_secs(30 * 3600);
+const ANSWER_LIFETIME: Duration = Duration::from_secs(30 * 3600);
 
 /// After so long an operator that has not answered is said not to.
-const SILENT: Duration = Duration::from_secs(10);
+const SILENT_AFTER: Duration = Duration::from_secs(10);
 
 /// How often a waiting lookup looks whether anybody still wants it.
-const GLANCE: Duration = Duration::from_millis(100);
+const WAITER_POLL: Duration = Duration::from_millis(100);
 
 /// The chain of headers, and how far it can be relied on.
 #[derive(Debug)]
 pub struct Ledger {
     headers: RwLock<Headers>,
-    state: Mutex<State>,
+    state: Mutex<SyncState>,
     changed: Condvar,
     /// Operators that must have answered before the chain counts.
     needed: usize,
@@ -38,7 +38,7 @@ pub struct Ledger {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct SyncState {
     /// Operators whose newest block is known to lie on a chain with no more
     /// work than ours.
     /// With the moment at which that was found.
@@ -57,7 +57,7 @@ struct State {
     alone: Option<Alone>,
 }
 
-impl State {
+impl SyncState {
     /// What went wrong last, as far as it still matters: while headers come and
     /// nobody's chain has been compared yet, it does not. If somebody's has, it
     /// says why others' have not.
@@ -123,7 +123,7 @@ pub enum Obstacle {
     Alone(String),
     /// The chain ends too early, or is too thin, to be the newest.
     #[error("{0}")]
-    NotCurrent(NotCurrent),
+    NotFresh(FreshnessError),
 }
 
 fn progress(tip: u32, target: u32) -> String {
@@ -238,7 +238,7 @@ impl Ledger {
 
     /// Every server was tried, and those of this operator alone answer; whether
     /// that is news.
-    pub fn goes_alone(&self, operator: &str, is_believed: bool) -> bool {
+    pub fn set_single(&self, operator: &str, is_believed: bool) -> bool {
         let alone = Some(Alone {
             operator: operator.to_owned(),
             is_believed,
@@ -252,18 +252,18 @@ impl Ledger {
     }
 
     /// Enough operators have answered; whether one was alone before.
-    pub fn goes_together(&self) -> bool {
+    pub fn clear_single(&self) -> bool {
         self.state().alone.take().is_some()
     }
 
     /// A server says that its chain has this height.
-    pub fn aim(&self, target: u32) {
+    pub fn raise_target(&self, target: u32) {
         let mut state = self.state();
         state.target = state.target.max(target);
     }
 
     /// No server that is there says that its chain is higher.
-    pub fn aim_anew(&self, target: u32) {
+    pub fn set_target(&self, target: u32) {
         self.state().target = target;
     }
 
@@ -278,10 +278,12 @@ impl Ledger {
     }
 
     /// The height of the newest header, if lookups may rely on the chain now.
-    pub fn settled(&self) -> Result<u32, Obstacle> {
+    pub fn usable_tip(&self) -> Result<u32, Obstacle> {
         let (answered, target, trouble, alone) = {
             let mut state = self.state();
-            state.answered.retain(|_, at| at.elapsed() < FRESH);
+            state
+                .answered
+                .retain(|_, at| at.elapsed() < ANSWER_LIFETIME);
             let (trouble, alone) = (state.trouble(), state.alone.clone());
             (state.answered.len(), state.target, trouble, alone)
         };
@@ -308,7 +310,9 @@ impl Ledger {
                 target,
             });
         };
-        headers.currency(self.now()).map_err(Obstacle::NotCurrent)?;
+        headers
+            .check_freshness(self.now())
+            .map_err(Obstacle::NotFresh)?;
         Ok(tip)
     }
 
@@ -316,14 +320,14 @@ impl Ledger {
     ///
     /// # Errors
     /// They may not in time. That is never the fault of the name asked for.
-    pub fn wait(&self, limit: &Bounds) -> Result<u32, FetchFailure> {
+    pub fn wait(&self, bounds: &Bounds) -> Result<u32, FetchFailure> {
         loop {
-            let obstacle = match self.settled() {
+            let obstacle = match self.usable_tip() {
                 Ok(tip) => return Ok(tip),
                 Err(obstacle) => obstacle,
             };
-            let left = limit.deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || limit.cancel.is_set() {
+            let left = bounds.deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || bounds.cancel.is_set() {
                 let kind = match obstacle {
                     Obstacle::Trouble(_) => FailureKind::Unreachable,
                     _ => FailureKind::NotReady,
@@ -333,7 +337,7 @@ impl Ledger {
             let state = self.state();
             // Waking is a matter of speed only: what is waited for is looked
             // at anew each time.
-            drop(self.changed.wait_timeout(state, left.min(GLANCE)));
+            drop(self.changed.wait_timeout(state, left.min(WAITER_POLL)));
         }
     }
 
@@ -344,11 +348,12 @@ impl Ledger {
 
     /// How far synchronisation has come.
     pub fn status(&self) -> Status {
-        let obstacle = self.settled().err();
+        let obstacle = self.usable_tip().err();
         let tip = self.headers().tip().map(|(height, _)| height);
         let state = self.state();
         let silent = state.tried.iter();
-        let silent = silent.filter(|(_, since)| since.is_none_or(|at| at.elapsed() >= SILENT));
+        let silent =
+            silent.filter(|(_, since)| since.is_none_or(|at| at.elapsed() >= SILENT_AFTER));
         Status {
             tip,
             needed: self.needed,
@@ -361,7 +366,7 @@ impl Ledger {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SyncState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -16,8 +16,8 @@ mod sampling;
 #[cfg(test)]
 mod tests;
 
-pub(super) use driver::Record;
 pub(super) use driver::Sampling;
+pub(super) use driver::TrackRecord;
 pub(super) use driver::{Driver, needed};
 pub(super) use ledger::Held;
 pub(super) use ledger::{Ledger, Obstacle, Status};

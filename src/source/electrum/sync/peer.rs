@@ -6,17 +6,17 @@ use thiserror::Error;
 
 use super::super::reply::Named;
 use super::super::servers::Server;
-use crate::chain::proof_of_work::SealedHeader;
+use crate::chain::proof_of_work::FullHeader;
 use crate::source::Cancel;
 use bitcoin::block::Header;
 
 /// The most headers in one request. A mainnet header with its AuxPoW is about
 /// 4 kB as text, and a server that has sent megabytes nobody reads gives up.
-pub const MOST_HEADERS: u32 = 500;
+pub const MAX_BATCH: u32 = 500;
 
 /// The fewest headers that are asked for in one request of many, and that are
 /// worth having.
-pub(super) const FEWEST_HEADERS: u32 = 25;
+pub(super) const MIN_BATCH: u32 = 25;
 
 /// Why a server's headers are of no use.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -52,17 +52,17 @@ pub trait Peer: Send + Sync {
 
     /// At most `count` headers from `start` on, with their AuxPoW. At least
     /// one, or an error.
-    fn sealed(
+    fn full_headers(
         &self,
         start: u32,
         count: u32,
         deadline: Instant,
-    ) -> Result<Vec<SealedHeader>, PeerError>;
+    ) -> Result<Vec<FullHeader>, PeerError>;
 
     /// Exactly `count` headers from `start` on, without AuxPoW where the
     /// server can leave it out: `below` is a height that the server has at or
     /// above them. They are judged by their hashes alone.
-    fn stripped(
+    fn bare_headers(
         &self,
         start: u32,
         count: u32,
@@ -72,11 +72,11 @@ pub trait Peer: Send + Sync {
 
     /// Whether the server leaves AuxPoW out in the right places, as far as is
     /// known.
-    fn strips(&self) -> bool;
+    fn omits_auxpow(&self) -> bool;
 
     /// The headers at exactly these heights, in their order, with their
     /// AuxPoW.
-    fn proofs(&self, heights: &[u32], deadline: Instant) -> Result<Vec<SealedHeader>, PeerError>;
+    fn proofs(&self, heights: &[u32], deadline: Instant) -> Result<Vec<FullHeader>, PeerError>;
 
     /// The other servers that the server names. That it does not is no fault.
     fn peers(&self, _deadline: Instant) -> Result<Vec<Named>, PeerError> {
@@ -120,21 +120,21 @@ pub trait Peers: Send + Sync {
     fn keep_discovered(&self, _servers: &[Server]) {}
 
     /// A server told a lie: nobody is to use it for a while.
-    fn condemn(&self, server: &Server);
+    fn ban(&self, server: &Server);
 
     /// A server could not be reached, or was of no use: others are to be used
     /// for a while.
-    fn rest(&self, server: &Server);
+    fn back_off(&self, server: &Server);
 
     /// Lookups compare the answers of so many operators from now on.
     fn compare(&self, operators: usize);
 
     /// Whether a server is to be left alone for a while, if there are others.
-    fn rests(&self, server: &Server) -> bool;
+    fn is_backed_off(&self, server: &Server) -> bool;
 
     /// Whether a server answered in an earlier run, and was not tried in this
     /// one.
-    fn is_good(&self, _server: &Server) -> bool {
+    fn answered_before(&self, _server: &Server) -> bool {
         false
     }
 

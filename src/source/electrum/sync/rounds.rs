@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 
 use super::bulk::fewer;
-use super::catch_up::{DEEP, catch_up, fetch_below, fetch_checkpoint};
-use super::driver::{Driver, Pace, Sessions};
-use super::peer::{MOST_HEADERS, Peer, PeerError, Peers};
+use super::catch_up::{DEEP_REORG, catch_up, fetch_below, fetch_checkpoint};
+use super::driver::{Driver, RateLimit, Sessions};
+use super::peer::{MAX_BATCH, Peer, PeerError, Peers};
 use crate::config::settings::ElectrumOperators;
 use crate::log::Log;
 use crate::source::electrum::discovery::DISCOVERED;
@@ -19,13 +19,13 @@ use crate::source::electrum::servers::Standing;
 const SHORT_ROUNDS: u32 = 2;
 
 /// How long a server may take to name others.
-const NAMING: Duration = Duration::from_secs(10);
+const PEERS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often connections are looked at for news.
 const GLANCE: Duration = Duration::from_secs(1);
 
 /// Operators are drawn anew after a day, more or less.
-const DAY: std::ops::Range<u64> = 20 * 3600..28 * 3600;
+const REDRAW_INTERVAL: std::ops::Range<u64> = 20 * 3600..28 * 3600;
 
 /// The time between attempts to reach a server, in seconds, drawn at random.
 /// It grows while attempts fail, or operators are lost soon.
@@ -38,9 +38,9 @@ const LONGEST_SEARCH_BREAK: u64 = 600;
 
 /// Tells how far the headers below the checkpoint are there.
 fn tell_depth(log: &Log) -> impl FnMut(u32, u32) {
-    let mut pace = Pace::new();
+    let mut rate = RateLimit::new();
     move |lowest, needed| {
-        if pace.is_due() {
+        if rate.is_due() {
             log.info(format_args!(
                 "block headers below the checkpoint are there down to {lowest}; they are needed \
                  down to {needed}"
@@ -69,7 +69,7 @@ impl<P: Peers> Driver<P> {
         let is_enough = self.settle(sessions) && self.has_listed(sessions);
         for session in old {
             let server = session.peer.server();
-            if is_enough || !sessions.lacks(server) || !self.discovery.permits(server) {
+            if is_enough || !sessions.needs(server) || !self.discovery.permits(server) {
                 session.peer.close();
             } else {
                 sessions.open.push(session);
@@ -80,7 +80,7 @@ impl<P: Peers> Driver<P> {
     /// Goes on until then, with the operators that are drawn first as long as
     /// they can be reached.
     fn spend(&mut self, sessions: &mut Sessions<P::Peer>, until: Instant) {
-        sessions.batch = MOST_HEADERS;
+        sessions.batch = MAX_BATCH;
         let mut pause = SHORTEST_BREAK;
         while !self.cancel.is_set() && Instant::now() < until {
             let is_enough = self.settle(sessions);
@@ -123,7 +123,7 @@ impl<P: Peers> Driver<P> {
                 self.ledger.keep_only(&heard);
                 self.short_rounds = 0;
                 self.warn_of_discovered(&heard);
-                if self.ledger.goes_together() {
+                if self.ledger.clear_single() {
                     self.peers.compare(self.needed());
                     self.log
                         .info(format_args!("enough Electrum operators answer again"));
@@ -179,7 +179,7 @@ impl<P: Peers> Driver<P> {
                 continue;
             }
             session.is_asked = true;
-            match session.peer.peers(Instant::now() + NAMING) {
+            match session.peer.peers(Instant::now() + PEERS_TIMEOUT) {
                 Ok(named) => {
                     let trouble = self.discovery.learn(server, &named, now, &mut self.random);
                     if let Some(trouble) = trouble {
@@ -218,7 +218,7 @@ impl<P: Peers> Driver<P> {
         }
         let is_believed = self.wanted == ElectrumOperators::Auto;
         self.ledger.keep_only(heard);
-        let is_news = self.ledger.goes_alone(operator, is_believed);
+        let is_news = self.ledger.set_single(operator, is_believed);
         if is_believed {
             self.peers.compare(1);
         }
@@ -241,7 +241,7 @@ impl<P: Peers> Driver<P> {
     }
 
     fn day(&mut self) -> Duration {
-        Duration::from_secs(self.random.random_range(DAY))
+        Duration::from_secs(self.random.random_range(REDRAW_INTERVAL))
     }
 
     /// Brings the headers up to what the sessions' servers have.
@@ -292,7 +292,7 @@ impl<P: Peers> Driver<P> {
                 Ok(caught) => {
                     session.note(&caught);
                     let depth = caught.depth.max(replaced);
-                    if depth > DEEP {
+                    if depth > DEEP_REORG {
                         self.log.warn(format_args!(
                             "{depth} blocks of the chain were replaced by others with more work, \
                              which {} sent",
@@ -355,7 +355,7 @@ impl<P: Peers> Driver<P> {
             if sessions.operators().len() < needed {
                 return;
             }
-            self.survey();
+            self.probe();
         }
     }
 

@@ -13,14 +13,14 @@ use bitcoin::block::Header;
 use rand::seq::SliceRandom;
 
 use super::super::servers::Server;
-use super::catch_up::{PATIENCE, adopt, is_too_slow, refused, tip};
-use super::driver::{Drawn, Driver, Pace, Pending};
+use super::catch_up::{REQUEST_TIMEOUT, adopt, is_too_slow, refused, tip};
+use super::driver::{Drawn, Driver, Pending, RateLimit};
 use super::driver::{Session, Sessions};
 use super::ledger::Held;
 use super::ledger::Ledger;
 use super::peer::{Peer, PeerError, Peers};
-use crate::chain::proof_of_work::SealedHeader;
-use crate::chain::sample::{Linked, ProofError, Sampled};
+use crate::chain::proof_of_work::FullHeader;
+use crate::chain::sample::{LinkedHeaders, ProofError, Sample};
 use crate::platform;
 
 /// The newest headers of a server's chain, which are always verified in full.
@@ -31,23 +31,23 @@ pub(super) const FEWEST: u32 = 1008;
 
 /// Headers of 80 bytes in one request. As text, with what comes along, they
 /// take just less than the 64 KiB to which servers pad.
-const BATCH: u32 = 400;
+const BARE_BATCH: u32 = 400;
 
 /// Headers of a sample that are asked for at once on a connection.
-const PROOFS: usize = 25;
+const PROOF_BATCH: usize = 25;
 
 /// Connections on which an operator may leave proofs of its own chain out.
 /// After that all of its headers are verified.
-const WITHHELD: u32 = 3;
+const MAX_WITHHELD: u32 = 3;
 
 /// What became of a step with an operator's chain.
 enum Step {
     /// There is more to do.
-    Further(Pending),
+    Continue(Pending),
     /// All that was drawn is proven.
-    Proven(Sampled),
+    Proven(Sample),
     /// The chain is of no use for sampling; its server may still be.
-    Left,
+    Skipped,
     /// The operator gave headers that it cannot prove.
     Refused(PeerError),
 }
@@ -55,8 +55,8 @@ enum Step {
 impl From<&Step> for Held {
     fn from(step: &Step) -> Self {
         match step {
-            Step::Further(Pending::Linked(linked)) => Self::Linked { tip: linked.tip() },
-            Step::Further(Pending::Drawn(drawn)) => Self::Drawn {
+            Step::Continue(Pending::Linked(linked)) => Self::Linked { tip: linked.tip() },
+            Step::Continue(Pending::Drawn(drawn)) => Self::Drawn {
                 proven: drawn.count.saturating_sub(drawn.sampled.open().count()),
                 drawn: drawn.count,
             },
@@ -74,26 +74,26 @@ impl<P: Peers> Driver<P> {
             Pending::Linked(linked) => is_current(&self.ledger, linked.fork()),
             Pending::Drawn(drawn) => is_current(&self.ledger, drawn.sampled.fork()),
         });
-        if self.giver(sessions, &left).is_none() {
+        if self.provider(sessions, &left).is_none() {
             return;
         }
         self.renew(sessions);
-        let (begun, mut pace) = (Instant::now(), Pace::new());
+        let (begun, mut rate) = (Instant::now(), RateLimit::new());
         let mut fetched = 0;
         while !self.cancel.is_set() {
             sessions.drop_lost();
-            let Some(giver) = self.giver(sessions, &left) else {
+            let Some(provider) = self.provider(sessions, &left) else {
                 return;
             };
-            let pending = self.sampling.pending.remove(&giver.operator);
+            let pending = self.sampling.pending.remove(&provider.operator);
             let step = match pending {
-                Some(Pending::Drawn(drawn)) => self.prove(sessions, &giver, drawn),
+                Some(Pending::Drawn(drawn)) => self.prove(sessions, &provider, drawn),
                 Some(Pending::Linked(linked)) if is_current(&self.ledger, linked.fork()) => {
                     let before = linked.tip();
-                    let step = self.link(sessions, &giver, linked);
-                    if let Step::Further(Pending::Linked(linked)) = &step {
+                    let step = self.link(sessions, &provider, linked);
+                    if let Step::Continue(Pending::Linked(linked)) = &step {
                         fetched += linked.tip().saturating_sub(before) as usize;
-                        if pace.is_due() {
+                        if rate.is_due() {
                             self.log.info(format_args!(
                                 "block headers without proof of work are there up to {}",
                                 linked.tip()
@@ -106,28 +106,28 @@ impl<P: Peers> Driver<P> {
             };
             self.ledger.gauge.set(Held::from(&step));
             match step {
-                Step::Further(pending) => {
+                Step::Continue(pending) => {
                     self.sampling
                         .pending
-                        .insert(giver.operator.clone(), pending);
+                        .insert(provider.operator.clone(), pending);
                 }
-                Step::Proven(sampled) => self.believe(&giver, &sampled),
-                Step::Left => {
-                    left.insert(giver.operator.clone());
+                Step::Proven(sampled) => self.believe(&provider, &sampled),
+                Step::Skipped => {
+                    left.insert(provider.operator.clone());
                 }
                 Step::Refused(error) => {
-                    self.sampling.refused.insert(giver.operator.clone());
-                    self.blame(&mut sessions.liars, &giver, &error);
+                    self.sampling.refused.insert(provider.operator.clone());
+                    self.blame(&mut sessions.liars, &provider, &error);
                 }
             }
             if is_too_slow(fetched, begun.elapsed()) {
-                left.insert(giver.operator.clone());
+                left.insert(provider.operator.clone());
             }
         }
     }
 
     /// A server that has much more than we have and leaves AuxPoW out.
-    fn giver(&self, sessions: &Sessions<P::Peer>, left: &BTreeSet<String>) -> Option<Server> {
+    fn provider(&self, sessions: &Sessions<P::Peer>, left: &BTreeSet<String>) -> Option<Server> {
         let tip = tip(&self.ledger).ok()?;
         let is_far = |session: &Session<P::Peer>| {
             end(session).is_some_and(|end| end.saturating_sub(tip) >= FEWEST)
@@ -136,7 +136,7 @@ impl<P: Peers> Driver<P> {
         let found = open.find(|session| {
             let operator = &session.peer.server().operator;
             session.peer.is_alive()
-                && session.peer.strips()
+                && session.peer.omits_auxpow()
                 && self.sampling.uses(operator)
                 && !left.contains(operator)
                 && is_far(session)
@@ -148,13 +148,13 @@ impl<P: Peers> Driver<P> {
     fn link(
         &mut self,
         sessions: &mut Sessions<P::Peer>,
-        giver: &Server,
-        mut linked: Linked,
+        provider: &Server,
+        mut linked: LinkedHeaders,
     ) -> Step {
         let Sessions { open, liars, .. } = sessions;
         let own = open
             .iter()
-            .filter(|one| one.peer.server() == giver && one.peer.is_alive());
+            .filter(|one| one.peer.server() == provider && one.peer.is_alive());
         let (peers, ends): (Vec<_>, Vec<_>) = own
             .filter_map(|session| Some((&session.peer, end(session)?)))
             .unzip();
@@ -162,43 +162,43 @@ impl<P: Peers> Driver<P> {
         if linked.tip() >= end {
             // The system's randomness, and only now that nothing can change.
             let sampled = linked.sample(&mut rand::rng());
-            return Step::Further(Pending::Drawn(Drawn {
+            return Step::Continue(Pending::Drawn(Drawn {
                 count: sampled.open().count(),
                 sampled,
-                mute: BTreeSet::new(),
+                unhelpful: BTreeSet::new(),
                 withheld: 0,
             }));
         }
         for (peer, fetched) in ranges(&peers, linked.tip().saturating_add(1), end) {
             let error = match fetched {
                 Ok(headers) => match self.push(&mut linked, &headers) {
-                    Ok(()) if peer.strips() => continue,
+                    Ok(()) if peer.omits_auxpow() => continue,
                     // What does not come without AuxPoW is verified with it,
                     // and where its chain parts from ours, work is compared.
-                    Ok(()) => return Step::Left,
+                    Ok(()) => return Step::Skipped,
                     Err(PeerError::Broken(_)) if linked.tip() == linked.fork() => {
-                        return Step::Left;
+                        return Step::Skipped;
                     }
                     Err(error @ PeerError::Lied(_)) => return Step::Refused(error),
                     Err(error) => {
                         peer.close();
-                        self.blame(liars, giver, &error);
+                        self.blame(liars, provider, &error);
                         return begin(&self.ledger);
                     }
                 },
                 Err(error @ PeerError::Lied(_)) => return Step::Refused(error),
                 // It refuses such requests.
-                Err(PeerError::Broken(_)) if peer.is_alive() => return Step::Left,
+                Err(PeerError::Broken(_)) if peer.is_alive() => return Step::Skipped,
                 Err(error) => error,
             };
             peer.close();
-            self.blame(liars, giver, &error);
+            self.blame(liars, provider, &error);
             break;
         }
-        Step::Further(Pending::Linked(linked))
+        Step::Continue(Pending::Linked(linked))
     }
 
-    fn push(&self, linked: &mut Linked, headers: &[Header]) -> Result<(), PeerError> {
+    fn push(&self, linked: &mut LinkedHeaders, headers: &[Header]) -> Result<(), PeerError> {
         let now = self.ledger.now();
         let chain = self.ledger.headers();
         if headers.is_empty() {
@@ -217,7 +217,7 @@ impl<P: Peers> Driver<P> {
     fn prove(
         &mut self,
         sessions: &mut Sessions<P::Peer>,
-        giver: &Server,
+        provider: &Server,
         mut drawn: Drawn,
     ) -> Step {
         let Sessions { open, liars, .. } = sessions;
@@ -225,9 +225,9 @@ impl<P: Peers> Driver<P> {
         let (own, others): (Vec<_>, Vec<_>) = open
             .iter()
             .map(|session| &session.peer)
-            .filter(|peer| peer.is_alive() && !drawn.mute.contains(&peer.server().operator))
+            .filter(|peer| peer.is_alive() && !drawn.unhelpful.contains(&peer.server().operator))
             .filter(|peer| peer.newest().is_ok_and(|newest| newest.height >= tip))
-            .partition(|peer| peer.server().operator == giver.operator);
+            .partition(|peer| peer.server().operator == provider.operator);
         let asked = if others.is_empty() { own } else { others };
         if asked.is_empty() {
             return Step::Refused(PeerError::Broken("it has left its own chain".into()));
@@ -236,7 +236,7 @@ impl<P: Peers> Driver<P> {
         heights.shuffle(&mut rand::rng());
         for (peer, heights, fetched) in proofs(&asked, &heights) {
             let server = peer.server();
-            let is_own = server.operator == giver.operator;
+            let is_own = server.operator == provider.operator;
             match fetched.and_then(|sealed| check(&mut drawn.sampled, &heights, &sealed)) {
                 Ok(true) => {}
                 Ok(false) if is_own => {
@@ -245,7 +245,7 @@ impl<P: Peers> Driver<P> {
                 // That one of two operators has another chain is found out by
                 // comparing work, later.
                 Ok(false) => {
-                    drawn.mute.insert(server.operator.clone());
+                    drawn.unhelpful.insert(server.operator.clone());
                 }
                 Err(error @ PeerError::Lied(_)) if is_own => return Step::Refused(error),
                 Err(error) => {
@@ -254,23 +254,23 @@ impl<P: Peers> Driver<P> {
                     if is_own {
                         drawn.withheld += 1;
                     } else {
-                        drawn.mute.insert(server.operator.clone());
+                        drawn.unhelpful.insert(server.operator.clone());
                     }
                 }
             }
         }
         if drawn.sampled.proven().is_some() {
             Step::Proven(drawn.sampled)
-        } else if drawn.withheld >= WITHHELD {
+        } else if drawn.withheld >= MAX_WITHHELD {
             let what = "it does not prove the headers that it sent";
             Step::Refused(PeerError::Broken(what.into()))
         } else {
-            Step::Further(Pending::Drawn(drawn))
+            Step::Continue(Pending::Drawn(drawn))
         }
     }
 
     /// Takes over headers of which all that were drawn are proven.
-    fn believe(&mut self, giver: &Server, sampled: &Sampled) {
+    fn believe(&mut self, provider: &Server, sampled: &Sample) {
         let Some(branch) = sampled.proven() else {
             return;
         };
@@ -279,7 +279,7 @@ impl<P: Peers> Driver<P> {
         let (_, count) = adopt(&self.ledger, branch);
         if count > 0 {
             self.log.info(format_args!(
-                "{giver}: {count} block headers were verified by a sample of their proofs of work"
+                "{provider}: {count} block headers were verified by a sample of their proofs of work"
             ));
             if let Some(file) = &mut self.file {
                 file.note_sample();
@@ -298,8 +298,10 @@ fn end<P: Peer>(session: &Session<P>) -> Option<u32> {
 fn begin(ledger: &Ledger) -> Step {
     let linked = tip(ledger)
         .ok()
-        .and_then(|tip| Linked::new(&ledger.headers(), tip));
-    linked.map_or(Step::Left, |linked| Step::Further(Pending::Linked(linked)))
+        .and_then(|tip| LinkedHeaders::new(&ledger.headers(), tip));
+    linked.map_or(Step::Skipped, |linked| {
+        Step::Continue(Pending::Linked(linked))
+    })
 }
 
 /// Whether headers that follow our block at `fork` go on from our newest.
@@ -308,11 +310,7 @@ fn is_current(ledger: &Ledger, fork: u32) -> bool {
 }
 
 /// Takes proofs; whether all are of the chain that they were asked for.
-fn check(
-    sampled: &mut Sampled,
-    heights: &[u32],
-    sealed: &[SealedHeader],
-) -> Result<bool, PeerError> {
+fn check(sampled: &mut Sample, heights: &[u32], sealed: &[FullHeader]) -> Result<bool, PeerError> {
     if sealed.len() != heights.len() {
         return Err(PeerError::Broken("it leaves headers out".into()));
     }
@@ -336,7 +334,7 @@ fn ranges<'a, P: Peer>(
     start: u32,
     end: u32,
 ) -> Vec<(&'a P, Result<Vec<Header>, PeerError>)> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + REQUEST_TIMEOUT;
     let mut next = start;
     let mut jobs = Vec::new();
     for &peer in peers {
@@ -344,20 +342,20 @@ fn ranges<'a, P: Peer>(
         if start > end {
             break;
         }
-        let count = BATCH.min(end.saturating_sub(start).saturating_add(1));
+        let count = BARE_BATCH.min(end.saturating_sub(start).saturating_add(1));
         next = start.saturating_add(count);
-        jobs.push((peer, move || peer.stripped(start, count, end, deadline)));
+        jobs.push((peer, move || peer.bare_headers(start, count, end, deadline)));
     }
     side_by_side(jobs)
 }
 
 /// A connection, the heights that it was asked for, and what came.
-type Proofs<'a, P> = (&'a P, Vec<u32>, Result<Vec<SealedHeader>, PeerError>);
+type Proofs<'a, P> = (&'a P, Vec<u32>, Result<Vec<FullHeader>, PeerError>);
 
 /// Fetches the headers at some of these heights, from each connection others.
 fn proofs<'a, P: Peer>(peers: &[&'a P], heights: &[u32]) -> Vec<Proofs<'a, P>> {
-    let deadline = Instant::now() + PATIENCE;
-    let jobs = peers.iter().zip(heights.chunks(PROOFS));
+    let deadline = Instant::now() + REQUEST_TIMEOUT;
+    let jobs = peers.iter().zip(heights.chunks(PROOF_BATCH));
     let jobs = jobs.map(|(&peer, heights)| {
         let ask = move || Ok((heights.to_vec(), peer.proofs(heights, deadline)));
         (peer, ask)

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::*;
-use crate::source::electrum::pool::plan::SIZE;
+use crate::source::electrum::pool::plan::READY;
 
 /// The ticks of two hours, with `disturb` called between them.
 fn ticks(seed: u8, mut disturb: impl FnMut(&mut World, usize)) -> Vec<Duration> {
@@ -65,7 +65,7 @@ fn the_first_six_come_soon() {
         assert_eq!(world.plan.ready().count(), 0, "the clock stands still");
         world.plan.start(world.now);
         world.run(seconds(40));
-        assert_eq!(world.plan.ready().count(), SIZE, "seed {seed}");
+        assert_eq!(world.plan.ready().count(), READY, "seed {seed}");
     }
 }
 
@@ -91,7 +91,7 @@ fn the_first_ones_are_spread_and_apart_from_connections_for_headers() {
                 .any(|met| when >= met && *when - *met < seconds(2))
         };
         within_two_seconds += opened.iter().filter(|when| is_close(when)).count();
-        until_full += (opened[SIZE - 1] - met[0]).as_secs_f64() / 100.0;
+        until_full += (opened[READY - 1] - met[0]).as_secs_f64() / 100.0;
     }
     assert_eq!(within_two_seconds, 0);
     assert!((8.0..20.0).contains(&until_full), "{until_full} s");
@@ -146,7 +146,7 @@ fn watch(servers: Vec<Server>, seed: u8, check: impl Fn(&[&Server])) {
             world.pair(&id(number));
         }
         let there: Vec<&Server> = world.plan.ready().map(|link| &link.server).collect();
-        assert!(there.len() <= SIZE);
+        assert!(there.len() <= READY);
         check(&there);
     }
 }
@@ -159,7 +159,7 @@ fn servers_are_distinct_and_no_operator_has_more_than_half() {
             for server in there {
                 *of.entry(&server.operator).or_default() += 1;
             }
-            assert!(of.values().all(|&count| count <= SIZE / 2), "{of:?}");
+            assert!(of.values().all(|&count| count <= READY / 2), "{of:?}");
             let distinct: HashSet<_> = there.iter().collect();
             assert_eq!(distinct.len(), there.len());
         });
@@ -174,7 +174,7 @@ fn few_servers_fill_the_pool_too() {
         (servers(&[("a", 1)]), 1),
     ] {
         let world = World::filled(list, 1);
-        assert_eq!(world.plan.ready().count(), SIZE);
+        assert_eq!(world.plan.ready().count(), READY);
         let distinct: HashSet<_> = world.plan.ready().map(|link| &link.server).collect();
         assert_eq!(distinct.len(), count);
     }
@@ -284,14 +284,14 @@ fn a_stranger_does_not_take_the_place_of_one_that_fails() {
 #[test]
 fn an_id_is_told_of_strangers_only_if_one_could_become_its_server() {
     let mut world = World::wary(servers(&[("a", 1), ("b", 1)]), 1);
-    let seat = |world: &mut World, index| world.plan.seat(&id(1), index, false, world.now);
-    assert!(matches!(seat(&mut world, 0), Seating::Strangers));
+    let slot = |world: &mut World, index| world.plan.slot(&id(1), index, false, world.now);
+    assert!(matches!(slot(&mut world, 0), SlotReply::NoneTrusted));
     world.plan.meet(&server("a", 0, "example"), world.now);
-    assert_eq!(world.seat(&id(1), 0).operator(), "a");
-    assert!(matches!(seat(&mut world, 1), Seating::Strangers));
+    assert_eq!(world.slot(&id(1), 0).operator(), "a");
+    assert!(matches!(slot(&mut world, 1), SlotReply::NoneTrusted));
 
     let mut world = World::new(servers(&[("a", 1)]), 1);
-    assert_eq!(world.seat(&id(1), 0).operator(), "a");
+    assert_eq!(world.slot(&id(1), 0).operator(), "a");
 }
 
 /// Ticks that found nobody are not the last quick ones.
@@ -300,7 +300,7 @@ fn the_pool_fills_quickly_once_servers_are_trusted() {
     for seed in 0..100 {
         let (mut world, _) = late(seed, seconds(300));
         world.run(seconds(50));
-        assert_eq!(world.plan.ready().count(), SIZE, "seed {seed}");
+        assert_eq!(world.plan.ready().count(), READY, "seed {seed}");
     }
 }
 
@@ -322,7 +322,7 @@ fn servers_that_work_are_drawn_before_onions_of_which_nothing_is_known() {
         let dead = [("a", "onion"), ("b", "onion")].map(|(operator, tld)| server(operator, 9, tld));
         all.extend(dead.clone());
         let mut world = World::wary(all.clone(), seed);
-        all.iter().for_each(|server| world.plan.vouch(server));
+        all.iter().for_each(|server| world.plan.trust(server));
         world.plan.start(world.now);
         world.run(seconds(30));
         assert!(world.opened.is_empty(), "the pool waits until one works");
@@ -331,7 +331,7 @@ fn servers_that_work_are_drawn_before_onions_of_which_nothing_is_known() {
             world.plan.meet(server, world.now);
         }
         world.run(seconds(60));
-        assert_eq!(world.plan.ready().count(), SIZE);
+        assert_eq!(world.plan.ready().count(), READY);
         assert!(
             world
                 .opened
@@ -371,8 +371,8 @@ fn a_discovered_server_is_used_where_no_listed_one_of_another_operator_works() {
     let new = discovered("d", 0);
     world.plan.meet(&new, world.now);
     assert!(matches!(
-        world.plan.seat(&id(0), 0, false, world.now),
-        Seating::Strangers
+        world.plan.slot(&id(0), 0, false, world.now),
+        SlotReply::NoneTrusted
     ));
     world.plan.meet(&listed[0], world.now);
     take_in(&mut world, &new);
@@ -425,10 +425,10 @@ fn a_discovered_server_at_the_host_of_another_gets_no_seat_beside_it() {
     twin.address.host = listed[0].address.host.to_uppercase();
     twin.address.port += 1;
     take_in(&mut world, &twin);
-    world.plan.set_seats(2);
-    world.plan.seat(&id(0), 0, true, world.now);
-    let second = world.plan.seat(&id(0), 1, true, world.now);
-    assert!(matches!(second, Seating::Nobody), "{second:?}");
+    world.plan.set_slots(2);
+    world.plan.slot(&id(0), 0, true, world.now);
+    let second = world.plan.slot(&id(0), 1, true, world.now);
+    assert!(matches!(second, SlotReply::NoServer), "{second:?}");
 }
 
 /// At a start most of the servers that need no certificate are dead.
@@ -438,29 +438,35 @@ fn an_id_waits_for_a_server_that_works_or_is_expected_to() {
         let mut all = servers(&[("a", 2), ("b", 2)]);
         all.extend(["a", "b", "c"].map(|operator| server(operator, 9, "onion")));
         let mut world = World::wary(all.clone(), seed);
-        all.iter().for_each(|server| world.plan.vouch(server));
-        let seat = |world: &mut World, index, dares| {
+        all.iter().for_each(|server| world.plan.trust(server));
+        let slot = |world: &mut World, index, tries_unknown| {
             let now = world.now;
-            world.plan.seat(&id(1), index, dares, now)
+            world.plan.slot(&id(1), index, tries_unknown, now)
         };
-        assert!(matches!(seat(&mut world, 0, false), Seating::Unproven));
+        assert!(matches!(
+            slot(&mut world, 0, false),
+            SlotReply::NoneKnownToWork
+        ));
         // Without any sign onion services are as good as others.
-        assert!(matches!(seat(&mut world, 0, true), Seating::Dial(_)));
+        assert!(matches!(slot(&mut world, 0, true), SlotReply::Dial(_)));
 
         let mut world = World::wary(all.clone(), seed);
-        all.iter().for_each(|server| world.plan.vouch(server));
+        all.iter().for_each(|server| world.plan.trust(server));
         let expected = server("a", 1, "example");
         world.plan.expect(&expected);
-        assert_eq!(world.seat(&id(1), 0).server, expected);
-        assert!(matches!(seat(&mut world, 1, false), Seating::Unproven));
+        assert_eq!(world.slot(&id(1), 0).server, expected);
+        assert!(matches!(
+            slot(&mut world, 1, false),
+            SlotReply::NoneKnownToWork
+        ));
         let working = server("b", 1, "example");
         world.plan.meet(&working, world.now);
-        assert_eq!(world.seat(&id(1), 1).server, working);
+        assert_eq!(world.slot(&id(1), 1).server, working);
 
         // What has failed since is as little known as the others.
-        world.plan.rest_broken(&expected, world.now);
-        world.plan.rest_broken(&working, world.now);
-        let seating = world.plan.seat(&id(2), 0, false, world.now);
-        assert!(matches!(seating, Seating::Unproven));
+        world.plan.back_off(&expected, world.now);
+        world.plan.back_off(&working, world.now);
+        let reply = world.plan.slot(&id(2), 0, false, world.now);
+        assert!(matches!(reply, SlotReply::NoneKnownToWork));
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use super::plan::Plan;
-use super::slot::{Seating, Task};
+use super::slot::{SlotReply, Task};
 use super::*;
 use crate::config::settings::NodeAddress;
 use crate::source::electrum::servers::Standing;
@@ -189,13 +189,14 @@ impl World {
     }
 
     /// The connection of a seat, opened if need be.
-    fn seat(&mut self, isolation: &IsolationId, index: usize) -> Arc<Wire> {
-        match self.plan.seat(isolation, index, false, self.now) {
-            Seating::Open(link) => link,
-            Seating::Dial(leave) => {
-                let link = Arc::new(Wire::new(&leave.server));
+    fn slot(&mut self, isolation: &IsolationId, index: usize) -> Arc<Wire> {
+        match self.plan.slot(isolation, index, false, self.now) {
+            SlotReply::Open(link) => link,
+            SlotReply::Dial(permit) => {
+                let link = Arc::new(Wire::new(&permit.server));
                 let given = Some(Arc::clone(&link));
-                self.plan.seated(isolation, index, &leave, given, self.now);
+                self.plan
+                    .dialled(isolation, index, &permit, given, self.now);
                 link
             }
             other => panic!("no seat: {other:?}"),
@@ -203,7 +204,7 @@ impl World {
     }
 
     fn pair(&mut self, isolation: &IsolationId) -> [Arc<Wire>; 2] {
-        [0, 1].map(|index| self.seat(isolation, index))
+        [0, 1].map(|index| self.slot(isolation, index))
     }
 
     /// How long after `since` a connection was closed, if it was.

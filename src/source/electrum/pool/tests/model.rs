@@ -4,11 +4,11 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
-use super::super::plan::SIZE;
-use super::super::slot::Leave;
+use super::super::plan::READY;
+use super::super::slot::DialPermit;
 use super::*;
 
-const IDS: usize = 5;
+const MAX_IDS: usize = 5;
 
 /// Random steps, and what must hold after each.
 struct Model {
@@ -19,12 +19,12 @@ struct Model {
     /// Connections for the pool that are being opened.
     fills: Vec<Server>,
     /// Connections for seats that are being opened.
-    dials: Vec<(usize, usize, Leave)>,
+    dials: Vec<(usize, usize, DialPermit)>,
     /// The id that ever had a connection.
     owners: HashMap<*const Wire, usize>,
     /// What each id has, and when it asked last.
-    seats: [[Option<Arc<Wire>>; 2]; IDS],
-    asked: [Instant; IDS],
+    slots: [[Option<Arc<Wire>>; 2]; MAX_IDS],
+    asked: [Instant; MAX_IDS],
 }
 
 impl Model {
@@ -32,27 +32,27 @@ impl Model {
         let mut world = World::new(servers(&[("a", 3), ("b", 2), ("c", 1)]), seed);
         world.plan.start(world.now);
         Self {
-            asked: [world.now; IDS],
+            asked: [world.now; MAX_IDS],
             world,
             random: StdRng::from_seed([seed; 32]),
             links: Vec::new(),
             fills: Vec::new(),
             dials: Vec::new(),
             owners: HashMap::new(),
-            seats: Default::default(),
+            slots: Default::default(),
         }
     }
 
     fn step(&mut self) {
-        let one = self.random.random_range(0..IDS);
+        let one = self.random.random_range(0..MAX_IDS);
         let index = self.random.random_range(0..2);
         match self.random.random_range(0..100) {
-            0..40 => self.seat(one, index),
+            0..40 => self.slot(one, index),
             40..60 => self.finish_dial(),
             60..75 => self.finish_fill(),
             75..78 => self.fail(one, index),
             78..80 => self.forget(one),
-            80..82 => self.condemn(),
+            80..82 => self.ban(),
             82..84 => {
                 if let Some(link) = self.links.choose(&mut self.random) {
                     link.break_off();
@@ -64,33 +64,33 @@ impl Model {
         self.check();
     }
 
-    fn seat(&mut self, one: usize, index: usize) {
+    fn slot(&mut self, one: usize, index: usize) {
         self.asked[one] = self.world.now;
-        match self.world.plan.seat(&id(one), index, true, self.world.now) {
-            Seating::Open(link) => {
+        match self.world.plan.slot(&id(one), index, true, self.world.now) {
+            SlotReply::Open(link) => {
                 assert!(link.is_alive());
                 self.own(one, index, link);
             }
-            Seating::Dial(leave) => {
-                let other = self.seats[one][1 - index].as_ref();
-                assert!(other.is_none_or(|other| other.operator() != leave.server.operator));
-                self.seats[one][index] = None;
-                self.dials.push((one, index, leave));
+            SlotReply::Dial(permit) => {
+                let other = self.slots[one][1 - index].as_ref();
+                assert!(other.is_none_or(|other| other.operator() != permit.server.operator));
+                self.slots[one][index] = None;
+                self.dials.push((one, index, permit));
             }
-            Seating::Wait => assert!(
+            SlotReply::Wait => assert!(
                 self.dials
                     .iter()
                     .any(|dial| (dial.0, dial.1) == (one, index))
             ),
-            Seating::Strangers | Seating::Unproven => panic!("all are trusted"),
-            Seating::Nobody => panic!("there are three operators"),
+            SlotReply::NoneTrusted | SlotReply::NoneKnownToWork => panic!("all are trusted"),
+            SlotReply::NoServer => panic!("there are three operators"),
         }
     }
 
     /// A connection is seen in a seat.
     fn own(&mut self, one: usize, index: usize, link: Arc<Wire>) {
         assert_eq!(*self.owners.entry(Arc::as_ptr(&link)).or_insert(one), one);
-        self.seats[one][index] = Some(link);
+        self.slots[one][index] = Some(link);
     }
 
     fn pick<T>(random: &mut StdRng, from: &mut Vec<T>) -> Option<T> {
@@ -108,12 +108,12 @@ impl Model {
     }
 
     fn finish_dial(&mut self) {
-        let Some((one, index, leave)) = Self::pick(&mut self.random, &mut self.dials) else {
+        let Some((one, index, permit)) = Self::pick(&mut self.random, &mut self.dials) else {
             return;
         };
-        let link = self.dial(&leave.server);
+        let link = self.dial(&permit.server);
         let now = self.world.now;
-        self.world.plan.seated(&id(one), index, &leave, link, now);
+        self.world.plan.dialled(&id(one), index, &permit, link, now);
     }
 
     fn finish_fill(&mut self) {
@@ -127,7 +127,7 @@ impl Model {
     }
 
     fn fail(&mut self, one: usize, index: usize) {
-        if let Some(link) = self.seats[one][index].take() {
+        if let Some(link) = self.slots[one][index].take() {
             let fault = *[Fault::Proof, Fault::Broken]
                 .choose(&mut self.random)
                 .unwrap();
@@ -140,13 +140,13 @@ impl Model {
 
     fn forget(&mut self, one: usize) {
         self.world.plan.forget(&id(one), self.world.now);
-        self.seats[one] = Default::default();
+        self.slots[one] = Default::default();
     }
 
-    fn condemn(&mut self) {
+    fn ban(&mut self) {
         let list = servers(&[("a", 3), ("b", 2), ("c", 1)]);
         let server = list.choose(&mut self.random).unwrap();
-        for link in self.world.plan.condemn(server, self.world.now) {
+        for link in self.world.plan.ban(server, self.world.now) {
             assert_eq!(&link.server, server);
             link.close();
         }
@@ -162,21 +162,21 @@ impl Model {
                 Task::Close(link) => link.close(),
             }
         }
-        for one in 0..IDS {
+        for one in 0..MAX_IDS {
             if self.asked[one] + seconds(600) <= self.world.now {
-                self.seats[one] = Default::default();
+                self.slots[one] = Default::default();
             }
         }
     }
 
     fn check(&self) {
         let ready: Vec<_> = self.world.plan.ready().collect();
-        assert!(ready.len() + self.fills.len() <= SIZE);
+        assert!(ready.len() + self.fills.len() <= READY);
         for link in ready {
             assert_eq!(link.closes(), 0);
             assert!(!self.owners.contains_key(&Arc::as_ptr(link)));
         }
-        for pair in &self.seats {
+        for pair in &self.slots {
             if let [Some(one), Some(two)] = pair {
                 assert_ne!(one.operator(), two.operator());
             }
@@ -192,7 +192,7 @@ impl Model {
         while !self.fills.is_empty() {
             self.finish_fill();
         }
-        self.seats = Default::default();
+        self.slots = Default::default();
         for _ in 0..3 {
             self.world.now += seconds(1000);
             let tasks = self.world.plan.due(self.world.now);

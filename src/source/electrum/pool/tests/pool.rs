@@ -16,20 +16,20 @@ struct Servers {
 
 #[derive(Default)]
 struct Calls {
-    state: Mutex<State>,
+    state: Mutex<DialLog>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct DialLog {
     dialled: Vec<(Server, Instant)>,
     /// Servers that are not trusted.
-    strangers: Vec<Server>,
+    untrusted: Vec<Server>,
     is_gone: bool,
 }
 
 impl Calls {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, DialLog> {
         self.state.lock().unwrap()
     }
 
@@ -38,8 +38,8 @@ impl Calls {
     }
 
     /// Waits for something to have happened, but not for ever.
-    fn wait(&self, mut has_happened: impl FnMut(&State) -> bool) {
-        let waiting = |state: &mut State| !has_happened(state);
+    fn wait(&self, mut has_happened: impl FnMut(&DialLog) -> bool) {
+        let waiting = |state: &mut DialLog| !has_happened(state);
         let waited = self
             .changed
             .wait_timeout_while(self.state(), seconds(30), waiting);
@@ -51,7 +51,7 @@ impl Dial for Servers {
     type Link = Wire;
 
     fn trusts(&self, server: &Server) -> bool {
-        !self.calls.state().strangers.contains(server)
+        !self.calls.state().untrusted.contains(server)
     }
 
     fn dial(&self, server: &Server, deadline: Instant, _: &Cancel) -> Result<Wire, FetchFailure> {
@@ -84,11 +84,11 @@ fn pool(
 /// The same, with servers that are not trusted yet.
 fn wary_pool(
     servers: Vec<Server>,
-    strangers: &[Server],
+    untrusted: &[Server],
     answer: impl Fn(usize, &Server, Instant) -> Result<Wire, FetchFailure> + Send + Sync + 'static,
 ) -> (Pool<Servers>, Arc<Calls>) {
     let calls = Arc::<Calls>::default();
-    calls.state().strangers = strangers.to_vec();
+    calls.state().untrusted = untrusted.to_vec();
     let dial = Servers {
         answer: Box::new(answer),
         calls: Arc::clone(&calls),
@@ -106,7 +106,7 @@ fn refuses() -> Result<Wire, FetchFailure> {
     Err(FetchFailure::new(FailureKind::Unreachable, "refused"))
 }
 
-fn limit(time: Duration) -> Bounds {
+fn bounds(time: Duration) -> Bounds {
     Bounds {
         due: Instant::now() + time,
         deadline: Instant::now() + time,
@@ -128,11 +128,11 @@ fn lookups_of_one_id_share_its_two_connections() {
             .map(|number| {
                 let (pool, barrier) = (&pool, &barrier);
                 scope.spawn(move || {
-                    let seat = number % 2;
+                    let slot = number % 2;
                     if number >= 2 {
                         barrier.wait();
                     }
-                    (seat, pool.seat(&id(1), seat, &limit(seconds(30))).unwrap())
+                    (slot, pool.slot(&id(1), slot, &bounds(seconds(30))).unwrap())
                 })
             })
             .collect();
@@ -144,7 +144,7 @@ fn lookups_of_one_id_share_its_two_connections() {
     assert_eq!(calls.dialled().len(), 2);
     let distinct: HashSet<_> = links
         .iter()
-        .map(|(seat, link)| (*seat, Arc::as_ptr(link)))
+        .map(|(slot, link)| (*slot, Arc::as_ptr(link)))
         .collect();
     assert_eq!(distinct.len(), 2);
     assert_ne!(links[0].1.operator(), links[1].1.operator());
@@ -156,7 +156,7 @@ fn after_a_failure_another_server_is_tried() {
         1..3 => refuses(),
         _ => answers(server),
     });
-    let link = pool.seat(&id(1), 0, &limit(seconds(30))).unwrap();
+    let link = pool.slot(&id(1), 0, &bounds(seconds(30))).unwrap();
     let dialled = calls.dialled();
     assert_eq!(dialled[2].0, link.server);
     let distinct: HashSet<_> = dialled.iter().map(|(server, _)| server).collect();
@@ -167,11 +167,11 @@ fn after_a_failure_another_server_is_tried() {
 #[test]
 fn where_nothing_answers_a_few_servers_are_tried_and_no_more() {
     let (pool, calls) = pool(servers(&[("a", 2)]), |_, _, _| refuses());
-    let limit = limit(seconds(3));
-    let failure = pool.seat(&id(1), 0, &limit).unwrap_err();
+    let bounds = bounds(seconds(3));
+    let failure = pool.slot(&id(1), 0, &bounds).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unreachable);
     assert!(calls.dialled().len() <= 6, "{}", calls.dialled().len());
-    assert!(Instant::now() < limit.deadline);
+    assert!(Instant::now() < bounds.deadline);
 }
 
 /// No attempt takes what another one needs, and none gets too little to be worth
@@ -180,11 +180,11 @@ fn where_nothing_answers_a_few_servers_are_tried_and_no_more() {
 fn a_server_that_hangs_leaves_time_for_another() {
     let (pool, calls) = pool(servers(&[("a", 9)]), |_, _, _| refuses());
     let begun = Instant::now();
-    let _ = pool.seat(&id(1), 0, &limit(seconds(60)));
+    let _ = pool.slot(&id(1), 0, &bounds(seconds(60)));
     let (_, deadline) = calls.dialled()[0];
     assert!(deadline >= begun + seconds(30) && deadline < begun + seconds(35));
-    let short = limit(seconds(2));
-    let _ = pool.seat(&id(2), 0, &short);
+    let short = bounds(seconds(2));
+    let _ = pool.slot(&id(2), 0, &short);
     let (_, deadline) = *calls.dialled().last().unwrap();
     assert_eq!(deadline, short.deadline);
 }
@@ -192,17 +192,17 @@ fn a_server_that_hangs_leaves_time_for_another() {
 #[test]
 fn nobody_waits_longer_than_the_limit() {
     let (pool, calls) = pool(servers(&[("a", 9)]), |_, server, _| answers(server));
-    let failure = pool.seat(&id(1), 0, &limit(Duration::ZERO)).unwrap_err();
+    let failure = pool.slot(&id(1), 0, &bounds(Duration::ZERO)).unwrap_err();
     assert_eq!(failure.kind, FailureKind::TimedOut);
-    let cancelled = limit(seconds(30));
+    let cancelled = bounds(seconds(30));
     cancelled.cancel.set();
-    assert!(pool.seat(&id(1), 0, &cancelled).is_err());
+    assert!(pool.slot(&id(1), 0, &cancelled).is_err());
     assert!(calls.dialled().is_empty());
     // Nor for one that another lookup opens.
-    let opening = pool.0.plan().seat(&id(1), 0, false, Instant::now());
-    assert!(matches!(opening, Seating::Dial(_)));
-    let waiting = limit(Duration::from_millis(100));
-    let failure = pool.seat(&id(1), 0, &waiting).unwrap_err();
+    let opening = pool.0.plan().slot(&id(1), 0, false, Instant::now());
+    assert!(matches!(opening, SlotReply::Dial(_)));
+    let waiting = bounds(Duration::from_millis(100));
+    let failure = pool.slot(&id(1), 0, &waiting).unwrap_err();
     assert_eq!(failure.kind, FailureKind::TimedOut);
 }
 
@@ -212,9 +212,9 @@ fn a_panic_leaves_no_seat_behind() {
         1 => panic!("on purpose"),
         _ => answers(server),
     });
-    let seat = || pool.seat(&id(1), 0, &limit(seconds(5)));
-    assert!(catch_unwind(AssertUnwindSafe(seat)).is_err());
-    assert!(seat().is_ok());
+    let slot = || pool.slot(&id(1), 0, &bounds(seconds(5)));
+    assert!(catch_unwind(AssertUnwindSafe(slot)).is_err());
+    assert!(slot().is_ok());
 }
 
 /// Each panic costs one connection of the pool, not a place in it.
@@ -236,14 +236,14 @@ fn what_failed_is_closed_and_what_was_condemned_too() {
     let (pool, _) = pool(servers(&[("a", 9), ("b", 9)]), |_, server, _| {
         answers(server)
     });
-    let link = pool.seat(&id(1), 0, &limit(seconds(30))).unwrap();
+    let link = pool.slot(&id(1), 0, &bounds(seconds(30))).unwrap();
     pool.failed(&id(1), &link, Fault::Broken);
     assert_eq!(link.closes(), 1);
     let ready = Arc::new(Wire::new(&server("a", 0, "example")));
     let kept = Some(Arc::clone(&ready));
     let refused = pool.0.plan().opened(&ready.server, kept, Instant::now());
     assert!(refused.is_none());
-    pool.condemn(&ready.server);
+    pool.ban(&ready.server);
     assert_eq!(ready.closes(), 1);
 }
 
@@ -275,12 +275,12 @@ fn a_stuck_ping_does_not_stop_the_clock() {
         fn close(&self) {}
     }
     let barrier = Arc::new(Barrier::new(2));
-    let hand = hand::<Stuck>();
+    let hand = spawn_worker::<Stuck>();
     let server = servers(&[("a", 1)]).remove(0);
     let link = Arc::new(Stuck(server, Arc::clone(&barrier)));
     // Neither of these waits for the ping.
-    hand.send(Chore::Ping(Arc::clone(&link))).unwrap();
-    hand.send(Chore::Close(link)).unwrap();
+    hand.send(Job::Ping(Arc::clone(&link))).unwrap();
+    hand.send(Job::Close(link)).unwrap();
     drop(hand);
     barrier.wait();
 }
@@ -291,22 +291,22 @@ fn a_lookup_waits_until_a_server_is_trusted() {
     let (pool, calls) = wary_pool(all.clone(), &all, |_, server, _| answers(server));
     // It says so before the query's end, not at its own.
     let short = Bounds {
-        due: Instant::now() + PATIENCE,
-        ..limit(seconds(30))
+        due: Instant::now() + WAITER_POLL,
+        ..bounds(seconds(30))
     };
-    let failure = pool.seat(&id(1), 0, &short);
+    let failure = pool.slot(&id(1), 0, &short);
     assert_eq!(failure.unwrap_err().kind, FailureKind::NotReady);
     thread::scope(|scope| {
-        let seats = [0, 1].map(|index| {
+        let slots = [0, 1].map(|index| {
             let pool = &pool;
-            scope.spawn(move || pool.seat(&id(1), index, &limit(seconds(30))).unwrap())
+            scope.spawn(move || pool.slot(&id(1), index, &bounds(seconds(30))).unwrap())
         });
         calls
             .state()
-            .strangers
+            .untrusted
             .retain(|one| *one != all[1] && *one != all[2]);
         all.iter().for_each(|server| pool.met(server));
-        let mut taken = seats.map(|seat| seat.join().unwrap().server.clone());
+        let mut taken = slots.map(|slot| slot.join().unwrap().server.clone());
         taken.sort_by_key(ToString::to_string);
         assert_eq!(taken, [all[1].clone(), all[2].clone()]);
     });

@@ -1,6 +1,6 @@
 use std::collections::{BTreeSet, HashSet};
 
-use super::plan::IDS;
+use super::plan::MAX_IDS;
 use super::*;
 
 #[test]
@@ -11,7 +11,7 @@ fn the_connections_of_an_id_are_of_two_operators() {
             World::new(list.clone(), seed),
             World::filled(list.clone(), seed),
         ] {
-            assert_eq!(world.plan.seats(), 2);
+            assert_eq!(world.plan.slots(), 2);
             for number in 0..10 {
                 let [one, two] = world.pair(&id(number));
                 assert_ne!(one.operator(), two.operator());
@@ -23,12 +23,12 @@ fn the_connections_of_an_id_are_of_two_operators() {
 #[test]
 fn one_operator_makes_one_seat() {
     let mut world = World::filled(servers(&[("a", 3)]), 1);
-    assert_eq!(world.plan.seats(), 1);
-    assert_eq!(world.seat(&id(1), 0).operator(), "a");
+    assert_eq!(world.plan.slots(), 1);
+    assert_eq!(world.slot(&id(1), 0).operator(), "a");
     let mut world = World::new(Vec::new(), 1);
-    assert_eq!(world.plan.seats(), 1);
-    let seating = world.plan.seat(&id(1), 0, false, world.now);
-    assert!(matches!(seating, Seating::Nobody));
+    assert_eq!(world.plan.slots(), 1);
+    let reply = world.plan.slot(&id(1), 0, false, world.now);
+    assert!(matches!(reply, SlotReply::NoServer));
 }
 
 #[test]
@@ -65,19 +65,19 @@ fn an_id_takes_ready_ones_and_keeps_them_to_itself() {
 fn a_seat_that_is_being_filled_is_waited_for() {
     let mut world = World::new(servers(&[("a", 3), ("b", 3)]), 3);
     let (isolation, now) = (id(1), world.now);
-    let Seating::Dial(first) = world.plan.seat(&isolation, 0, false, now) else {
+    let SlotReply::Dial(first) = world.plan.slot(&isolation, 0, false, now) else {
         panic!("nothing is ready");
     };
     assert!(matches!(
-        world.plan.seat(&isolation, 0, false, now),
-        Seating::Wait
+        world.plan.slot(&isolation, 0, false, now),
+        SlotReply::Wait
     ));
-    let Seating::Dial(second) = world.plan.seat(&isolation, 1, false, now) else {
+    let SlotReply::Dial(second) = world.plan.slot(&isolation, 1, false, now) else {
         panic!("nothing is ready");
     };
     assert_ne!(first.server.operator, second.server.operator);
-    world.plan.seated(&isolation, 0, &first, None, now);
-    let third = world.seat(&isolation, 0);
+    world.plan.dialled(&isolation, 0, &first, None, now);
+    let third = world.slot(&isolation, 0);
     assert_eq!(third.operator(), first.server.operator);
     assert_ne!(third.server, first.server, "that one rests");
 }
@@ -91,9 +91,9 @@ fn a_broken_connection_is_replaced_when_its_id_asks_and_not_before() {
     let before = world.opened.len();
     world.run(seconds(120));
     assert_eq!(world.opened.len(), before);
-    let replaced = world.seat(&id(1), 0);
+    let replaced = world.slot(&id(1), 0);
     assert!(!Arc::ptr_eq(&replaced, &pair[0]));
-    assert!(Arc::ptr_eq(&world.seat(&id(1), 1), &pair[1]));
+    assert!(Arc::ptr_eq(&world.slot(&id(1), 1), &pair[1]));
     assert_ne!(replaced.operator(), pair[1].operator());
 }
 
@@ -104,7 +104,7 @@ fn an_idle_id_loses_its_connections_each_after_a_time_of_its_own() {
         let mut world = World::filled(servers(&[("a", 9), ("b", 9)]), seed);
         let pair = world.pair(&id(1));
         world.run(seconds(590));
-        assert!(Arc::ptr_eq(&world.seat(&id(1), 0), &pair[0]));
+        assert!(Arc::ptr_eq(&world.slot(&id(1), 0), &pair[0]));
         let asked = world.now;
         world.run(seconds(700));
         for link in &pair {
@@ -138,7 +138,7 @@ fn an_evicted_id_loses_its_connections_within_a_minute() {
 fn too_many_ids_cost_the_one_that_has_not_asked_for_longest() {
     let mut world = World::new(servers(&[("a", 9), ("b", 9)]), 6);
     world.plan.start(world.now);
-    let ids = IDS.get();
+    let ids = MAX_IDS.get();
     let pairs: Vec<_> = (0..ids).map(|number| world.pair(&id(number))).collect();
     world.pair(&id(0));
     world.pair(&id(ids));
@@ -169,13 +169,13 @@ fn of_too_many_that_are_to_close_the_oldest_close_at_once() {
 fn a_connection_that_comes_when_its_id_is_forgotten_closes_like_the_others() {
     let mut world = World::new(servers(&[("a", 9), ("b", 9)]), 7);
     world.plan.start(world.now);
-    let Seating::Dial(leave) = world.plan.seat(&id(1), 0, false, world.now) else {
+    let SlotReply::Dial(permit) = world.plan.slot(&id(1), 0, false, world.now) else {
         panic!("nothing is ready");
     };
     world.plan.forget(&id(1), world.now);
-    let late = Arc::new(Wire::new(&leave.server));
+    let late = Arc::new(Wire::new(&permit.server));
     let given = Some(Arc::clone(&late));
-    world.plan.seated(&id(1), 0, &leave, given, world.now);
+    world.plan.dialled(&id(1), 0, &permit, given, world.now);
     assert_eq!(late.closes(), 0);
     let since = world.now;
     world.run(seconds(61));
@@ -189,24 +189,24 @@ fn an_id_that_comes_back_does_not_get_what_was_begun_for_it_before() {
     for seed in 0..20 {
         let mut world = World::new(servers(&[("a", 9), ("b", 9)]), seed);
         let now = world.now;
-        let Seating::Dial(before) = world.plan.seat(&id(1), 0, false, now) else {
+        let SlotReply::Dial(before) = world.plan.slot(&id(1), 0, false, now) else {
             panic!("nothing is ready");
         };
         world.plan.forget(&id(1), now);
-        let Seating::Dial(after) = world.plan.seat(&id(1), 0, false, now) else {
+        let SlotReply::Dial(after) = world.plan.slot(&id(1), 0, false, now) else {
             panic!("nothing is ready");
         };
-        let other = world.seat(&id(1), 1);
+        let other = world.slot(&id(1), 1);
         assert_ne!(after.server.operator, other.operator());
         let late = Arc::new(Wire::new(&before.server));
         let given = Some(Arc::clone(&late));
-        world.plan.seated(&id(1), 0, &before, given, now);
-        let seating = world.plan.seat(&id(1), 0, false, now);
-        assert!(matches!(seating, Seating::Wait), "seed {seed}");
+        world.plan.dialled(&id(1), 0, &before, given, now);
+        let reply = world.plan.slot(&id(1), 0, false, now);
+        assert!(matches!(reply, SlotReply::Wait), "seed {seed}");
         let own = Arc::new(Wire::new(&after.server));
         let given = Some(Arc::clone(&own));
-        world.plan.seated(&id(1), 0, &after, given, now);
-        assert!(Arc::ptr_eq(&world.seat(&id(1), 0), &own));
+        world.plan.dialled(&id(1), 0, &after, given, now);
+        assert!(Arc::ptr_eq(&world.slot(&id(1), 0), &own));
     }
 }
 
@@ -242,7 +242,7 @@ fn what_an_id_has_is_pinged_at_times_of_its_own() {
 fn failed(fault: Fault, seed: u8) -> (World, Server) {
     let mut world = World::new(servers(&[("a", 2), ("b", 2), ("c", 2)]), seed);
     world.plan.start(world.now);
-    let link = world.seat(&id(1), 0);
+    let link = world.slot(&id(1), 0);
     world.plan.failed(&id(1), &link, fault, world.now);
     (world, link.server.clone())
 }
@@ -255,7 +255,7 @@ fn a_failure_rests_the_server_for_that_id_alone() {
             world.run(seconds(shortest - 1));
             for index in [0, 1] {
                 // Neither from the pool nor anew.
-                assert_ne!(world.seat(&id(1), index).server, server);
+                assert_ne!(world.slot(&id(1), index).server, server);
             }
         }
         let others = (0..40).filter(|&seed| {
@@ -293,7 +293,7 @@ fn a_condemned_server_loses_what_is_ready_and_what_is_coming() {
     let mut world = World::filled(servers(&[("a", 1), ("b", 3)]), 2);
     let liar = server("a", 0, "example");
     let before = world.plan.ready().count();
-    let gone = world.plan.condemn(&liar, world.now);
+    let gone = world.plan.ban(&liar, world.now);
     assert!(!gone.is_empty());
     assert!(gone.iter().all(|link| link.server == liar));
     assert_eq!(world.plan.ready().count(), before - gone.len());
@@ -313,7 +313,7 @@ fn if_all_rest_it_is_the_one_whose_rest_ends_first() {
     let mut world = World::new(servers(&[("a", 3)]), 3);
     let mut order = Vec::new();
     for _ in 0..3 {
-        let link = world.seat(&id(1), 0);
+        let link = world.slot(&id(1), 0);
         world.plan.failed(&id(1), &link, Fault::Broken, world.now);
         order.push(link.server.clone());
         // Further apart than any two rests differ.
@@ -324,10 +324,10 @@ fn if_all_rest_it_is_the_one_whose_rest_ends_first() {
 
     // One that lied rests for longer than one that broke.
     let mut world = World::new(servers(&[("a", 2)]), 4);
-    let liar = world.seat(&id(1), 0);
+    let liar = world.slot(&id(1), 0);
     world.plan.failed(&id(1), &liar, Fault::Proof, world.now);
     for _ in 0..3 {
-        let link = world.seat(&id(1), 0);
+        let link = world.slot(&id(1), 0);
         assert_ne!(link.server, liar.server);
         world.plan.failed(&id(1), &link, Fault::Broken, world.now);
         world.now += seconds(20);

@@ -11,9 +11,9 @@ use std::sync::atomic::Ordering::SeqCst;
 use bitcoin::block::Version;
 
 use super::*;
-use crate::chain::sample::SAMPLE;
-use crate::source::electrum::sync::bulk::{Lane, stride};
-use crate::source::electrum::sync::peer::MOST_HEADERS;
+use crate::chain::sample::SAMPLE_SIZE;
+use crate::source::electrum::sync::bulk::{Lane, fetch_ranges};
+use crate::source::electrum::sync::peer::MAX_BATCH;
 use crate::source::electrum::sync::sampling::{FEWEST, NEWEST};
 
 const LENGTH: usize = (FEWEST + NEWEST) as usize + 100;
@@ -22,14 +22,14 @@ const LENGTH: usize = (FEWEST + NEWEST) as usize + 100;
 const LAST: u32 = LENGTH as u32 - NEWEST;
 
 /// A chain in which these headers have no work.
-fn chain(is_forged: impl Fn(u32) -> bool) -> Vec<SealedHeader> {
+fn chain(is_forged: impl Fn(u32) -> bool) -> Vec<FullHeader> {
     let mut chain = trunk(0);
     for height in 1..=LENGTH as u32 {
         let parent = chain.last().unwrap().header;
         let mut header = testing::after(&parent, parent.time + 1);
         chain.push(if height <= LAST && is_forged(height) {
             header.version = Version::from_consensus(0x0001_0104);
-            SealedHeader {
+            FullHeader {
                 header,
                 auxpow: None,
             }
@@ -40,9 +40,9 @@ fn chain(is_forged: impl Fn(u32) -> bool) -> Vec<SealedHeader> {
     chain
 }
 
-fn stripping(operator: &str, chain: &[SealedHeader]) -> Arc<Host> {
+fn stripping(operator: &str, chain: &[FullHeader]) -> Arc<Host> {
     let host = Host::new(operator, chain);
-    host.strips.store(true, SeqCst);
+    host.omits_auxpow.store(true, SeqCst);
     host
 }
 
@@ -64,7 +64,7 @@ impl Host {
 
     fn proves(
         &self,
-        prover: impl Fn(&[SealedHeader], u32) -> Result<SealedHeader, PeerError> + Send + Sync + 'static,
+        prover: impl Fn(&[FullHeader], u32) -> Result<FullHeader, PeerError> + Send + Sync + 'static,
     ) {
         *self.prover.lock().unwrap() = Some(Box::new(prover));
     }
@@ -85,16 +85,20 @@ fn another_operator_is_asked_for_the_sample_over_several_connections() {
     let asked: Vec<_> = asked.collect();
     assert_eq!(asked.len(), 1, "the giver is not asked");
     let drawn = asked[0].drawn();
-    assert!((350..=SAMPLE).contains(&drawn.len()), "{}", drawn.len());
+    assert!(
+        (350..=SAMPLE_SIZE).contains(&drawn.len()),
+        "{}",
+        drawn.len()
+    );
     assert!(*drawn.first().unwrap() > 0 && *drawn.last().unwrap() <= LAST);
     assert_eq!(asked[0].provers().len(), 2);
     // The newest are always verified in full.
-    let giver = hosts.iter().find(|host| host.drawn().is_empty()).unwrap();
+    let provider = hosts.iter().find(|host| host.drawn().is_empty()).unwrap();
     let newest = |host: &Host| {
         let requests = host.requests();
         requests.iter().any(|(_, start, _)| *start == LAST + 1)
     };
-    assert!(newest(giver) || newest(asked[0]));
+    assert!(newest(provider) || newest(asked[0]));
 }
 
 /// A tenth and half of the work. (How often 1 % is found is a matter of
@@ -121,7 +125,7 @@ fn a_forger_alone_is_not_given_another_draw() {
     let mut world = World::new(&[Arc::clone(&forger)]);
     assert!(!world.settle());
     let drawn = forger.drawn();
-    assert!(!drawn.is_empty() && drawn.len() <= SAMPLE);
+    assert!(!drawn.is_empty() && drawn.len() <= SAMPLE_SIZE);
     for _ in 0..3 {
         assert!(!world.settle());
     }
@@ -148,7 +152,11 @@ fn what_was_drawn_stays_drawn_over_connections() {
     }
     assert!(world.is_at(&chain));
     let drawn = host.drawn();
-    assert!((350..=SAMPLE).contains(&drawn.len()), "{}", drawn.len());
+    assert!(
+        (350..=SAMPLE_SIZE).contains(&drawn.len()),
+        "{}",
+        drawn.len()
+    );
 }
 
 /// It is not believed; and as it may be honest, all that it has is verified.
@@ -186,15 +194,19 @@ fn what_one_operator_withholds_is_asked_of_the_giver() {
         },
     ];
     for play in plays {
-        let giver = stripping("a", &chain);
+        let provider = stripping("a", &chain);
         let other = Host::new("b", &chain);
         play(&other);
-        let mut world = World::new(&[Arc::clone(&giver), Arc::clone(&other)]);
+        let mut world = World::new(&[Arc::clone(&provider), Arc::clone(&other)]);
         world.settle();
         assert!(world.is_at(&chain));
         assert!(!other.drawn().is_empty());
-        let drawn = giver.drawn();
-        assert!((350..=SAMPLE).contains(&drawn.len()), "{}", drawn.len());
+        let drawn = provider.drawn();
+        assert!(
+            (350..=SAMPLE_SIZE).contains(&drawn.len()),
+            "{}",
+            drawn.len()
+        );
         assert!(world.condemned().is_empty());
     }
 }
@@ -217,7 +229,7 @@ fn headers_that_break_a_rule_are_a_lie_before_anything_is_drawn() {
     forged.truncate(height);
     let mut header = testing::after(&forged[height - 1].header, 1);
     header.version = Version::from_consensus(0x0001_0104);
-    forged.push(SealedHeader {
+    forged.push(FullHeader {
         header,
         auxpow: None,
     });
@@ -237,7 +249,7 @@ fn servers_that_do_not_leave_auxpow_out_are_verified_in_full() {
     let hardly = stripping("a", &chain);
     let noticed = Arc::clone(&hardly);
     hardly.play(move |_, _, _, _| {
-        noticed.strips.store(false, SeqCst);
+        noticed.omits_auxpow.store(false, SeqCst);
         None
     });
     for host in [never, hardly] {
@@ -270,7 +282,7 @@ fn walk(ledger: &Ledger, hosts: &[Arc<Host>], batch: u32) -> (u32, Vec<usize>, V
         .iter()
         .map(|peer| Lane::new(peer, height(&peer.host.chain())))
         .collect();
-    let (added, faults) = stride(ledger, &mut lanes, batch).unwrap();
+    let (added, faults) = fetch_ranges(ledger, &mut lanes, batch).unwrap();
     let faults = faults.into_iter().map(|(at, _)| at).collect();
     (
         added,
@@ -279,7 +291,7 @@ fn walk(ledger: &Ledger, hosts: &[Arc<Host>], batch: u32) -> (u32, Vec<usize>, V
     )
 }
 
-fn hosts(chains: &[&[SealedHeader]]) -> Vec<Arc<Host>> {
+fn hosts(chains: &[&[FullHeader]]) -> Vec<Arc<Host>> {
     chains.iter().map(|chain| Host::new("a", chain)).collect()
 }
 
@@ -330,7 +342,7 @@ fn a_lane_that_breaks_leaves_a_gap_for_the_next_stride() {
     let hosts = hosts(&[&chain, &chain, &chain]);
     hosts[0].play(|_, _, _, _| Some(Err(PeerError::TimedOut)));
     let ledger = ledger_of(&chain[..=10]);
-    let (added, faults, out) = walk(&ledger, &hosts, MOST_HEADERS);
+    let (added, faults, out) = walk(&ledger, &hosts, MAX_BATCH);
     assert_eq!((added, faults), (0, vec![0]));
     assert_eq!(out, [true, false, false]);
 }
@@ -342,7 +354,7 @@ fn heights_at_the_end_of_the_numbers_do_not_overflow() {
     let peers = [host.connect(), host.connect()];
     let mut lanes = peers.each_ref().map(|peer| Lane::new(peer, u32::MAX));
     let ledger = ledger_of(&chain[..=10]);
-    let (added, faults) = stride(&ledger, &mut lanes, 500).unwrap();
+    let (added, faults) = fetch_ranges(&ledger, &mut lanes, 500).unwrap();
     assert_eq!((added, faults.len()), (10, 1));
     assert!(lanes.iter().all(|lane| lane.is_out));
 }

@@ -1,12 +1,12 @@
 use std::time::Duration;
 
 use super::*;
-use crate::source::electrum::sync::catch_up::{Caught, PATIENCE, catch_up, is_too_slow};
+use crate::source::electrum::sync::catch_up::{Caught, REQUEST_TIMEOUT, catch_up, is_too_slow};
 use crate::source::electrum::sync::catch_up::{fetch_below, fetch_checkpoint};
-use crate::source::electrum::sync::peer::MOST_HEADERS;
+use crate::source::electrum::sync::peer::MAX_BATCH;
 
 fn compare(ledger: &Ledger, host: &Arc<Host>) -> Result<Caught, PeerError> {
-    catch_up(ledger, &host.connect(), MOST_HEADERS, &Cancel::new())
+    catch_up(ledger, &host.connect(), MAX_BATCH, &Cancel::new())
 }
 
 fn tip(ledger: &Ledger) -> Header {
@@ -25,7 +25,7 @@ fn the_branch_with_the_most_work_wins_at_any_depth() {
             assert_eq!(tip(&ledger), winner.last().unwrap().header);
             let lost = if more > 0 { depth } else { 0 };
             assert_eq!(caught.depth as usize, lost);
-            assert_eq!(caught.was_vain, more == 0);
+            assert_eq!(caught.was_useless, more == 0);
         }
     }
 }
@@ -35,7 +35,7 @@ fn a_shorter_branch_does_not_win() {
     let ours = trunk(200);
     let ledger = ledger_of(&ours);
     let host = Host::new("a", &parted(&ours, 20, 100, 1));
-    assert!(compare(&ledger, &host).unwrap().was_vain);
+    assert!(compare(&ledger, &host).unwrap().was_useless);
     assert_eq!(tip(&ledger), ours[200].header);
 }
 
@@ -46,7 +46,7 @@ fn a_chain_that_is_ours_or_begins_ours_costs_no_request() {
     for theirs in [&ours[..], &ours[..=100]] {
         let host = Host::new("a", theirs);
         let caught = compare(&ledger, &host).unwrap();
-        assert!(!caught.was_vain && caught.count == 0);
+        assert!(!caught.was_useless && caught.count == 0);
         assert!(host.requests().is_empty());
     }
 }
@@ -109,7 +109,7 @@ fn cancelling_ends_it_after_a_request() {
     let cancel = Cancel::new();
     cancel.set();
     let ledger = ledger_of(&theirs[..=100]);
-    let result = catch_up(&ledger, &host.connect(), MOST_HEADERS, &cancel);
+    let result = catch_up(&ledger, &host.connect(), MAX_BATCH, &cancel);
     assert_eq!(result, Err(PeerError::TimedOut));
     assert_eq!(host.requests().len(), 1);
 }
@@ -120,22 +120,25 @@ fn cancelling_ends_it_after_a_request() {
 fn a_branch_that_drips_is_given_up_within_hours() {
     let after = |requests: u32, each: u32| {
         let headers = usize::try_from(requests * each).unwrap();
-        is_too_slow(headers, PATIENCE * requests)
+        is_too_slow(headers, REQUEST_TIMEOUT * requests)
     };
     let longest = |each| (1..400).find(|requests| after(*requests, each));
     let limit = longest(25).unwrap();
-    assert!(PATIENCE * limit < Duration::from_secs(600), "{limit}");
-    assert_eq!(longest(MOST_HEADERS), None);
-    assert!(!is_too_slow(0, PATIENCE));
+    assert!(
+        REQUEST_TIMEOUT * limit < Duration::from_secs(600),
+        "{limit}"
+    );
+    assert_eq!(longest(MAX_BATCH), None);
+    assert!(!is_too_slow(0, REQUEST_TIMEOUT));
 }
 
 /// A ledger whose checkpoint is a block in the middle of the chain.
-fn ledger(chain: &[SealedHeader], height: u32) -> Ledger {
+fn ledger(chain: &[FullHeader], height: u32) -> Ledger {
     let headers = Headers::new(Network::Regtest, checkpoint(chain, height));
     Ledger::new(headers, 1, clock)
 }
 
-fn checkpoint(chain: &[SealedHeader], height: u32) -> Checkpoint {
+fn checkpoint(chain: &[FullHeader], height: u32) -> Checkpoint {
     Checkpoint {
         height,
         hash: chain[height as usize].header.block_hash(),
@@ -152,7 +155,7 @@ fn go(ledger: &Ledger, host: &Arc<Host>, batch: u32) -> Result<(), PeerError> {
 fn headers_below_a_checkpoint_are_fetched_as_far_as_they_are_needed() {
     let chain = trunk(2200);
     for (height, lowest) in [(5, 0), (100, 0), (2016, 1986), (2020, 1990), (2060, 2015)] {
-        for batch in [MOST_HEADERS, 30] {
+        for batch in [MAX_BATCH, 30] {
             let host = Host::new("a", &chain);
             let ledger = ledger(&chain, height);
             go(&ledger, &host, batch).unwrap();
@@ -172,7 +175,7 @@ fn a_world_with_a_checkpoint_in_the_middle_is_synchronised() {
     let mut world = World::from(&hosts, checkpoint(&chain, 100));
     assert!(world.settle());
     assert!(world.is_at(&chain));
-    assert_eq!(world.ledger.settled(), Ok(300));
+    assert_eq!(world.ledger.usable_tip(), Ok(300));
     assert_eq!(world.ledger.headers().lowest(), Some(0));
 }
 
@@ -182,7 +185,7 @@ fn what_does_not_link_to_the_checkpoint_is_a_lie() {
     let ledger = ledger(&chain, 200);
     let other = Host::new("a", &parted(&chain, 150, 150, 1));
     assert!(matches!(
-        go(&ledger, &other, MOST_HEADERS),
+        go(&ledger, &other, MAX_BATCH),
         Err(PeerError::Lied(_))
     ));
     assert_eq!(ledger.headers().tip(), None);
@@ -227,7 +230,7 @@ fn cancelling_ends_it_between_two_requests() {
 }
 
 /// Two honest servers and one of which the tests make a liar.
-fn world() -> (World, [Arc<Host>; 2], Vec<SealedHeader>) {
+fn world() -> (World, [Arc<Host>; 2], Vec<FullHeader>) {
     let chain = trunk(600);
     let hosts = [Host::new("honest", &chain), Host::new("liar", &chain)];
     (World::new(&hosts), hosts, chain)

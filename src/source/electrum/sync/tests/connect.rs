@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand::seq::SliceRandom;
 
 use super::*;
-use crate::source::electrum::sync::connect::Race;
+use crate::source::electrum::sync::connect::DialSchedule;
 
 /// As many servers of as many operators as are listed publicly.
 const LISTED: [(&str, u16); 7] = [
@@ -39,15 +39,15 @@ fn listed() -> Vec<Server> {
 
 /// How long it takes until both of these are connected to: 5 s each, while all
 /// the others hang.
-fn time(record: &Record, alive: &[&Server], random: &mut StdRng) -> Duration {
+fn time(record: &TrackRecord, alive: &[&Server], random: &mut StdRng) -> Duration {
     let begin = Instant::now();
     let mut now = begin;
     let order = record.order(&listed(), |_| false, |_| false, random);
-    let mut race = Race::new(order, now);
+    let mut schedule = DialSchedule::new(order, now);
     let mut running: Vec<(Instant, Server)> = Vec::new();
     let mut found = BTreeSet::new();
     while found.len() < alive.len() {
-        while let Some(server) = race.due(now) {
+        while let Some(server) = schedule.due(now) {
             let takes = match alive.contains(&&server) {
                 true => Duration::from_secs(5),
                 false => record.limit(&server),
@@ -56,15 +56,15 @@ fn time(record: &Record, alive: &[&Server], random: &mut StdRng) -> Duration {
         }
         running.sort_by_key(|(end, _)| *end);
         let (end, server) = running.first().cloned().unwrap();
-        match race.next_start().filter(|start| *start < end) {
+        match schedule.next_start().filter(|start| *start < end) {
             Some(start) => now = start,
             None => {
                 now = end;
                 running.remove(0);
-                race.ended(now);
+                schedule.ended(now);
                 if alive.contains(&&server) {
                     found.insert(server.operator.clone());
-                    race.skip(|other| other.operator == server.operator);
+                    schedule.skip(|other| other.operator == server.operator);
                 }
             }
         }
@@ -77,7 +77,7 @@ fn time(record: &Record, alive: &[&Server], random: &mut StdRng) -> Duration {
 fn two_live_servers_of_45_are_found_within_75_seconds() {
     let servers = listed();
     assert_eq!(servers.len(), 45);
-    let record = Record::default();
+    let record = TrackRecord::default();
     let mut times = Vec::new();
     for seed in 0..4 {
         let mut random = StdRng::from_seed([seed; 32]);
@@ -99,7 +99,7 @@ fn two_live_servers_of_45_are_found_within_75_seconds() {
 #[test]
 fn servers_that_failed_less_are_tried_first_and_an_onion_that_worked_before_others() {
     let mut random = StdRng::from_seed([1; 32]);
-    let mut record = Record::default();
+    let mut record = TrackRecord::default();
     let servers = listed();
     let [onion, clear] = [0, 5].map(|at| servers[at].clone());
     for server in &servers {
@@ -128,7 +128,7 @@ fn servers_that_are_known_to_answer_are_tried_before_others() {
     servers.iter_mut().for_each(|server| server.standing = Dead);
     servers[20].standing = Alive;
     let good = servers[40].clone();
-    let order = Record::default().order(&servers, |_| false, |one| *one == good, &mut random);
+    let order = TrackRecord::default().order(&servers, |_| false, |one| *one == good, &mut random);
     assert_eq!(order[..2], [good, servers[20].clone()]);
 }
 
@@ -136,7 +136,7 @@ fn servers_that_are_known_to_answer_are_tried_before_others() {
 #[test]
 fn onions_are_no_better_before_one_has_worked() {
     let mut random = StdRng::from_seed([2; 32]);
-    let record = Record::default();
+    let record = TrackRecord::default();
     let first = |random: &mut StdRng| {
         let order = record.order(&listed(), |_| false, |_| false, random);
         let first = order.iter().find(|server| server.operator == "a");
@@ -148,8 +148,8 @@ fn onions_are_no_better_before_one_has_worked() {
 
 #[test]
 fn limits_grow_with_failures_and_shrink_with_success() {
-    let (mut record, server) = (Record::default(), server("a"));
-    let limit = |record: &Record| record.limit(&server).as_secs();
+    let (mut record, server) = (TrackRecord::default(), server("a"));
+    let limit = |record: &TrackRecord| record.limit(&server).as_secs();
     assert_eq!(limit(&record), 15);
     for seconds in [30, 60, 60, 60] {
         record.failed(&server);
@@ -269,10 +269,10 @@ fn asked(hosts: &[Arc<Host>]) -> usize {
 }
 
 /// Lets the next look come at once, so many times.
-fn survey(world: &mut World, times: usize) {
+fn probe(world: &mut World, times: usize) {
     for _ in 0..times {
-        world.driver.next_survey = world.driver.next_survey.map(|_| Instant::now());
-        world.driver.survey();
+        world.driver.next_probe = world.driver.next_probe.map(|_| Instant::now());
+        world.driver.probe();
     }
 }
 
@@ -285,12 +285,12 @@ fn strangers_are_met_until_eight_are_trusted() {
     assert_eq!(opened(&hosts), 4);
     let before = asked(&hosts);
     let first = Instant::now();
-    survey(&mut world, 1);
+    probe(&mut world, 1);
     assert_eq!(opened(&hosts), 4, "the others have time");
-    assert!(world.driver.next_survey.unwrap() >= first + Duration::from_secs(120));
-    survey(&mut world, 6);
+    assert!(world.driver.next_probe.unwrap() >= first + Duration::from_secs(120));
+    probe(&mut world, 6);
     assert_eq!(opened(&hosts), 16, "two connections to each");
-    survey(&mut world, 10);
+    probe(&mut world, 10);
     assert_eq!(opened(&hosts), 16);
     assert_eq!(asked(&hosts), before, "nothing is fetched from the others");
 }
@@ -304,11 +304,11 @@ fn an_operator_that_is_missing_is_looked_for() {
     hosts[1].is_down.store(true, SeqCst);
     let mut world = World::new(&hosts);
     world.driver.record.worked(&hosts[0].server);
-    survey(&mut world, 1);
+    probe(&mut world, 1);
     let soon = Instant::now() + Duration::from_secs(30);
-    assert!(world.driver.next_survey.unwrap() <= soon);
+    assert!(world.driver.next_probe.unwrap() <= soon);
     hosts[1].is_down.store(false, SeqCst);
-    survey(&mut world, 1);
+    probe(&mut world, 1);
     assert_eq!([hosts[0].opened(), hosts[1].opened()], [0, 2]);
 }
 
@@ -325,7 +325,7 @@ fn trust_that_was_never_exercised_is_not_enough() {
     hosts.extend(strangers(&["a", "b", "c"]));
     let mut world = World::new(&hosts);
     while !world.settle() {}
-    survey(&mut world, 11);
+    probe(&mut world, 11);
     assert!(hosts[9..].iter().all(|host| host.opened() >= 2));
 }
 
@@ -333,6 +333,6 @@ fn trust_that_was_never_exercised_is_not_enough() {
 fn there_is_a_pause_between_two_looks() {
     let hosts = strangers(&["a", "b", "c"]);
     let mut world = World::new(&hosts);
-    (0..5).for_each(|_| world.driver.survey());
+    (0..5).for_each(|_| world.driver.probe());
     assert_eq!(opened(&hosts), 2);
 }

@@ -24,7 +24,7 @@ fn world_with(listed: &[&str]) -> (World, Vec<Arc<Host>>, Arc<Host>) {
     (world, hosts, new)
 }
 
-fn stranger(chain: &[SealedHeader]) -> Arc<Host> {
+fn stranger(chain: &[FullHeader]) -> Arc<Host> {
     let mut server = server("new");
     server.address.host = "new.example.net".into();
     server.address.port = 50002;
@@ -218,7 +218,7 @@ fn who_names_nobody_has_not_failed() {
         assert!(world.settle());
         assert_eq!(asked(&a), 1);
         assert!(world.condemned().is_empty() && world.net.rested.lock().unwrap().is_empty());
-        assert!(world.driver.record.is_good(&a.server));
+        assert!(world.driver.record.worked_last(&a.server));
     }
 }
 

@@ -12,7 +12,7 @@ fn empty(needed: usize) -> Ledger {
     Ledger::new(headers, needed, clock)
 }
 
-fn limit(milliseconds: u64) -> Bounds {
+fn bounds(milliseconds: u64) -> Bounds {
     Bounds {
         due: Instant::now() + Duration::from_millis(milliseconds),
         deadline: Instant::now() + Duration::from_millis(milliseconds),
@@ -23,12 +23,12 @@ fn limit(milliseconds: u64) -> Bounds {
 #[test]
 fn obstacles_are_told_in_the_order_in_which_they_go() {
     let ledger = empty(2);
-    let obstacle = || ledger.settled().unwrap_err().to_string();
+    let obstacle = || ledger.usable_tip().unwrap_err().to_string();
     assert_eq!(
         obstacle(),
         "block headers are still being fetched (0 of a number that no server has told)"
     );
-    ledger.aim(300);
+    ledger.raise_target(300);
     assert_eq!(
         obstacle(),
         "block headers are still being fetched (0 of 300)"
@@ -45,9 +45,9 @@ fn obstacles_are_told_in_the_order_in_which_they_go() {
         "block headers are still being compared (1 of 2 operators answered)"
     );
     ledger.answered("a");
-    assert!(ledger.settled().is_err(), "twice the same is one");
+    assert!(ledger.usable_tip().is_err(), "twice the same is one");
     ledger.answered("b");
-    assert_eq!(ledger.settled(), Ok(99));
+    assert_eq!(ledger.usable_tip(), Ok(99));
     let status = ledger.status();
     assert_eq!((status.tip, status.target), (Some(99), 300));
     assert_eq!(status.operators, ["a", "b"]);
@@ -65,7 +65,7 @@ fn a_chain_that_lacks_headers_or_is_old_does_not_count() {
     headers.anchor(chain[60].header).unwrap();
     let ledger = Ledger::new(headers, 1, clock);
     ledger.answered("a");
-    let obstacle = ledger.settled().unwrap_err();
+    let obstacle = ledger.usable_tip().unwrap_err();
     assert!(matches!(obstacle, Obstacle::Fetching { tip: 60, .. }));
     let old = testing::mainnet(900_000, 0x1b00_b269, |height| height * 600);
     let ledger = Ledger::new(old, 1, clock);
@@ -77,7 +77,7 @@ fn a_chain_that_lacks_headers_or_is_old_does_not_count() {
             "no names could be found"
         );
     });
-    assert!(ledger.settled().is_err());
+    assert!(ledger.usable_tip().is_err());
 }
 
 /// Trouble with one server is not told once headers come from another.
@@ -92,7 +92,7 @@ fn progress_ends_trouble() {
     }
     let _ = ledger.adopt(&candidate);
     assert_eq!(ledger.status().trouble, None);
-    let obstacle = ledger.settled().unwrap_err();
+    let obstacle = ledger.usable_tip().unwrap_err();
     assert!(matches!(obstacle, Obstacle::Fetching { tip: 20, .. }));
 }
 
@@ -128,16 +128,16 @@ fn only_operators_drawn_anew_count() {
 #[test]
 fn waiting_ends_with_the_limit_or_with_the_obstacle() {
     let ledger = ledger_of(&trunk(10));
-    let failure = ledger.wait(&limit(30)).unwrap_err();
+    let failure = ledger.wait(&bounds(30)).unwrap_err();
     assert_eq!(failure.kind, FailureKind::NotReady);
     ledger.trouble("a.example: refused".to_owned());
-    let failure = ledger.wait(&limit(0)).unwrap_err();
+    let failure = ledger.wait(&bounds(0)).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unreachable);
-    let cancelled = limit(30_000);
+    let cancelled = bounds(30_000);
     cancelled.cancel.set();
     assert!(ledger.wait(&cancelled).is_err());
     thread::scope(|scope| {
-        let waiting = scope.spawn(|| ledger.wait(&limit(30_000)));
+        let waiting = scope.spawn(|| ledger.wait(&bounds(30_000)));
         ledger.answered("a");
         assert_eq!(waiting.join().unwrap().unwrap(), 10);
     });
@@ -168,14 +168,14 @@ fn one_goes_on_alone_once_all_were_tried_and_two_when_there_are_two() {
     let (mut world, [_, other]) = world(ElectrumOperators::Auto);
     other.is_down.store(true, SeqCst);
     assert!(!world.settle(), "the search goes on");
-    assert_eq!(world.ledger.settled(), Ok(30));
+    assert_eq!(world.ledger.usable_tip(), Ok(30));
     assert_eq!(world.net.compared.load(SeqCst), 1);
     assert!(world.was_told("it could hide a name or its newest value"));
     assert!(!world.settle());
     assert_eq!(warnings(&world), 1);
     other.is_down.store(false, SeqCst);
     assert!(world.settle());
-    assert_eq!(world.ledger.settled(), Ok(30));
+    assert_eq!(world.ledger.usable_tip(), Ok(30));
     assert_eq!(world.net.compared.load(SeqCst), 2);
     assert_eq!(world.ledger.status().operators, ["a", "b"]);
 }
@@ -188,13 +188,13 @@ fn a_lost_operator_counts_for_one_round_more() {
         assert!(world.settle());
         other.is_down.store(true, SeqCst);
         assert!(!world.settle());
-        assert_eq!(world.ledger.settled(), Ok(30));
+        assert_eq!(world.ledger.usable_tip(), Ok(30));
         assert_eq!(warnings(&world), 0);
         assert!(!world.settle());
         assert_eq!(warnings(&world), 1);
         assert_eq!(world.ledger.status().operators, ["a"]);
         let is_believed = wanted == ElectrumOperators::Auto;
-        assert_eq!(world.ledger.settled().is_ok(), is_believed);
+        assert_eq!(world.ledger.usable_tip().is_ok(), is_believed);
         // What comes and goes is no reason for another warning.
         for is_down in [false, true, true] {
             other.is_down.store(is_down, SeqCst);
@@ -209,12 +209,12 @@ fn where_two_are_wanted_one_is_not_enough_and_that_is_said() {
     let (mut world, [_, other]) = world(ElectrumOperators::Two);
     other.is_down.store(true, SeqCst);
     assert!(!world.settle());
-    let obstacle = world.ledger.settled().unwrap_err();
+    let obstacle = world.ledger.usable_tip().unwrap_err();
     assert_eq!(obstacle, Obstacle::Alone("a".to_owned()));
     assert_eq!(world.net.compared.load(SeqCst), 0);
     other.is_down.store(false, SeqCst);
     assert!(world.settle());
-    assert_eq!(world.ledger.settled(), Ok(30));
+    assert_eq!(world.ledger.usable_tip(), Ok(30));
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn where_one_is_wanted_no_other_is_tried() {
     world.ledger = Arc::new(Ledger::new(headers, 1, clock));
     world.driver.ledger = Arc::clone(&world.ledger);
     assert!(world.settle());
-    assert_eq!(world.ledger.settled(), Ok(30));
+    assert_eq!(world.ledger.usable_tip(), Ok(30));
     assert_eq!(world.ledger.status().operators.len(), 1);
 }
 
@@ -242,6 +242,6 @@ fn if_all_are_lost_nothing_changes() {
     for _ in 0..3 {
         assert!(!world.settle());
     }
-    assert_eq!(world.ledger.settled(), Ok(30));
+    assert_eq!(world.ledger.usable_tip(), Ok(30));
     assert_eq!(world.ledger.status().operators, ["a", "b"]);
 }

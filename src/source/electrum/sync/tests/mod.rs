@@ -17,14 +17,14 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::driver::Driver;
-use super::driver::Record;
 use super::driver::Sampling;
 use super::driver::Sessions;
+use super::driver::TrackRecord;
 use super::ledger::Ledger;
 use super::{Announced, Peer, PeerError, Peers};
 use crate::chain::headers::Headers;
 use crate::chain::network::{Checkpoint, Network};
-use crate::chain::proof_of_work::SealedHeader;
+use crate::chain::proof_of_work::FullHeader;
 use crate::chain::testing;
 use crate::config::settings::{ElectrumOperators, NodeAddress};
 use crate::log::{Level, Log};
@@ -39,8 +39,8 @@ fn clock() -> u64 {
 }
 
 /// A regtest chain of so many blocks on the genesis.
-fn trunk(count: usize) -> Vec<SealedHeader> {
-    let genesis = SealedHeader {
+fn trunk(count: usize) -> Vec<FullHeader> {
+    let genesis = FullHeader {
         header: testing::recorded()[0],
         auxpow: None,
     };
@@ -48,18 +48,18 @@ fn trunk(count: usize) -> Vec<SealedHeader> {
 }
 
 /// A chain with further blocks on it; `salt` tells branches apart.
-fn grown(chain: &[SealedHeader], count: usize, salt: u8) -> Vec<SealedHeader> {
+fn grown(chain: &[FullHeader], count: usize, salt: u8) -> Vec<FullHeader> {
     let parent = &chain.last().unwrap().header;
     let new = testing::branch(parent, count, salt);
     [chain, &new].concat()
 }
 
 /// A chain that goes another way after the block at `fork`.
-fn parted(chain: &[SealedHeader], fork: usize, count: usize, salt: u8) -> Vec<SealedHeader> {
+fn parted(chain: &[FullHeader], fork: usize, count: usize, salt: u8) -> Vec<FullHeader> {
     grown(&chain[..=fork], count, salt)
 }
 
-fn height(chain: &[SealedHeader]) -> u32 {
+fn height(chain: &[FullHeader]) -> u32 {
     u32::try_from(chain.len()).unwrap() - 1
 }
 
@@ -78,19 +78,19 @@ fn server(operator: &str) -> Server {
 
 /// What a request for headers gets, if not what it should: told are the
 /// session, the first height and the number.
-type Trick = dyn Fn(&[SealedHeader], usize, u32, u32) -> Option<Answer> + Send + Sync;
-type Answer = Result<Vec<SealedHeader>, PeerError>;
-type Prover = dyn Fn(&[SealedHeader], u32) -> Result<SealedHeader, PeerError> + Send + Sync;
+type Trick = dyn Fn(&[FullHeader], usize, u32, u32) -> Option<Answer> + Send + Sync;
+type Answer = Result<Vec<FullHeader>, PeerError>;
+type Prover = dyn Fn(&[FullHeader], u32) -> Result<FullHeader, PeerError> + Send + Sync;
 
 /// A server.
 struct Host {
     server: Server,
-    chain: Mutex<Vec<SealedHeader>>,
+    chain: Mutex<Vec<FullHeader>>,
     /// What it announces, if not its newest block.
     announced: Mutex<Option<Announced>>,
     trick: Mutex<Option<Box<Trick>>>,
     /// Whether it leaves AuxPoW out.
-    strips: AtomicBool,
+    omits_auxpow: AtomicBool,
     /// What a request for the proof at a height gets, if not what it should.
     prover: Mutex<Option<Box<Prover>>>,
     /// Session and heights of each request for proofs.
@@ -107,24 +107,24 @@ struct Host {
     /// How often it was asked for those.
     asked: AtomicUsize,
     /// What each header weighs on the connection.
-    octets: AtomicU64,
+    bytes: AtomicU64,
     opened: AtomicUsize,
     /// Session, first height and number of each request for headers.
     requests: Mutex<Vec<(usize, u32, u32)>>,
 }
 
 impl Host {
-    fn new(operator: &str, chain: &[SealedHeader]) -> Arc<Self> {
+    fn new(operator: &str, chain: &[FullHeader]) -> Arc<Self> {
         Self::at(server(operator), chain)
     }
 
-    fn at(server: Server, chain: &[SealedHeader]) -> Arc<Self> {
+    fn at(server: Server, chain: &[FullHeader]) -> Arc<Self> {
         Arc::new(Self {
             server,
             chain: Mutex::new(chain.to_vec()),
             announced: Mutex::default(),
             trick: Mutex::default(),
-            strips: AtomicBool::new(false),
+            omits_auxpow: AtomicBool::new(false),
             prover: Mutex::default(),
             proofs: Mutex::default(),
             is_down: AtomicBool::new(false),
@@ -133,17 +133,17 @@ impl Host {
             is_stranger: AtomicBool::new(false),
             names: Mutex::new(Ok(Vec::new())),
             asked: AtomicUsize::new(0),
-            octets: AtomicU64::new(200),
+            bytes: AtomicU64::new(200),
             opened: AtomicUsize::new(0),
             requests: Mutex::default(),
         })
     }
 
-    fn set(&self, chain: &[SealedHeader]) {
+    fn set(&self, chain: &[FullHeader]) {
         *self.chain.lock().unwrap() = chain.to_vec();
     }
 
-    fn chain(&self) -> MutexGuard<'_, Vec<SealedHeader>> {
+    fn chain(&self) -> MutexGuard<'_, Vec<FullHeader>> {
         self.chain.lock().unwrap()
     }
 
@@ -154,7 +154,7 @@ impl Host {
 
     fn play(
         &self,
-        trick: impl Fn(&[SealedHeader], usize, u32, u32) -> Option<Answer> + Send + Sync + 'static,
+        trick: impl Fn(&[FullHeader], usize, u32, u32) -> Option<Answer> + Send + Sync + 'static,
     ) {
         *self.trick.lock().unwrap() = Some(Box::new(trick));
     }
@@ -184,7 +184,7 @@ impl Host {
 }
 
 /// Headers as an honest server sends them.
-fn honest(chain: &[SealedHeader], start: u32, count: u32) -> Answer {
+fn honest(chain: &[FullHeader], start: u32, count: u32) -> Answer {
     let from = (start as usize).min(chain.len());
     let to = (from + count as usize).min(chain.len());
     match &chain[from..to] {
@@ -216,8 +216,8 @@ impl Peer for Connected {
         Ok(self.host.announced.lock().unwrap().unwrap_or(newest))
     }
 
-    fn sealed(&self, start: u32, count: u32, _: Instant) -> Answer {
-        assert!((1..=super::peer::MOST_HEADERS).contains(&count));
+    fn full_headers(&self, start: u32, count: u32, _: Instant) -> Answer {
+        assert!((1..=super::peer::MAX_BATCH).contains(&count));
         assert!(self.is_alive(), "nothing is asked on a closed connection");
         let mut requests = self.host.requests.lock().unwrap();
         requests.push((self.session, start, count));
@@ -228,12 +228,12 @@ impl Peer for Connected {
             .as_ref()
             .and_then(|trick| trick(&chain, self.session, start, count));
         let headers = played.unwrap_or_else(|| honest(&chain, start, count))?;
-        let octets = headers.len() as u64 * self.host.octets.load(SeqCst);
-        self.received.fetch_add(octets, SeqCst);
+        let bytes = headers.len() as u64 * self.host.bytes.load(SeqCst);
+        self.received.fetch_add(bytes, SeqCst);
         Ok(headers)
     }
 
-    fn stripped(
+    fn bare_headers(
         &self,
         start: u32,
         count: u32,
@@ -241,12 +241,12 @@ impl Peer for Connected {
         deadline: Instant,
     ) -> Result<Vec<Header>, PeerError> {
         assert!(below >= start + count - 1);
-        let sealed = self.sealed(start, count, deadline)?;
+        let sealed = self.full_headers(start, count, deadline)?;
         Ok(sealed.into_iter().map(|sealed| sealed.header).collect())
     }
 
-    fn strips(&self) -> bool {
-        self.host.strips.load(SeqCst)
+    fn omits_auxpow(&self) -> bool {
+        self.host.omits_auxpow.load(SeqCst)
     }
 
     fn proofs(&self, heights: &[u32], _: Instant) -> Answer {
@@ -320,11 +320,11 @@ impl Peers for Net {
         Ok(host.connect_as(server))
     }
 
-    fn condemn(&self, server: &Server) {
+    fn ban(&self, server: &Server) {
         self.condemned.lock().unwrap().push(server.clone());
     }
 
-    fn rest(&self, server: &Server) {
+    fn back_off(&self, server: &Server) {
         self.rested.lock().unwrap().push(server.clone());
     }
 
@@ -332,7 +332,7 @@ impl Peers for Net {
         self.compared.store(operators, SeqCst);
     }
 
-    fn rests(&self, _: &Server) -> bool {
+    fn is_backed_off(&self, _: &Server) -> bool {
         false
     }
 
@@ -399,8 +399,8 @@ impl World {
             }),
             random: StdRng::from_seed([7; 32]),
             sampling: Sampling::new(false),
-            next_survey: None,
-            record: Record::default(),
+            next_probe: None,
+            record: TrackRecord::default(),
             wanted: ElectrumOperators::Two,
             short_rounds: 0,
             is_warned: false,
@@ -423,7 +423,7 @@ impl World {
         self.driver.look(&mut self.sessions);
     }
 
-    fn is_at(&self, chain: &[SealedHeader]) -> bool {
+    fn is_at(&self, chain: &[FullHeader]) -> bool {
         let headers = self.ledger.headers();
         headers.tip() == Some((height(chain), &chain.last().unwrap().header))
     }
@@ -439,7 +439,7 @@ impl World {
 }
 
 /// A ledger that has a chain.
-fn ledger_of(chain: &[SealedHeader]) -> Ledger {
+fn ledger_of(chain: &[FullHeader]) -> Ledger {
     let mut headers = testing::regtest(1);
     let new: Vec<Header> = chain[1..].iter().map(|sealed| sealed.header).collect();
     testing::extend(&mut headers, &new);

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 
-fn pair(chain: &[SealedHeader]) -> [Arc<Host>; 2] {
+fn pair(chain: &[FullHeader]) -> [Arc<Host>; 2] {
     ["a", "b"].map(|name| Host::new(name, chain))
 }
 
@@ -19,7 +19,7 @@ fn the_first_synchronisation_is_spread_over_sessions() {
     let mut world = World::new(&hosts);
     assert!(world.settle());
     assert!(world.is_at(&chain));
-    assert_eq!(world.ledger.settled(), Ok(5000));
+    assert_eq!(world.ledger.usable_tip(), Ok(5000));
     let mut headers = 0;
     for host in &hosts {
         assert_eq!(host.opened(), 2);
@@ -85,7 +85,7 @@ fn sessions_that_brought_much_are_replaced() {
     let hosts = pair(&chain);
     for host in &hosts {
         // The limit is reached with the second request.
-        host.octets.store(40_000, SeqCst);
+        host.bytes.store(40_000, SeqCst);
     }
     let mut world = World::new(&hosts);
     assert!(world.settle());
@@ -180,7 +180,7 @@ fn lookups_cause_no_request() {
         let root = world.ledger.merkle_root(height);
         assert_eq!(root.is_some(), height <= 300);
     }
-    assert_eq!(world.ledger.settled(), Ok(300));
+    assert_eq!(world.ledger.usable_tip(), Ok(300));
     world.look();
     assert_eq!(asked(), before);
 }
@@ -193,14 +193,14 @@ fn two_operators_are_needed_if_there_are_two() {
     let mut world = World::new(&hosts);
     assert!(!world.settle());
     assert!(world.is_at(&chain));
-    assert!(world.ledger.settled().is_err());
+    assert!(world.ledger.usable_tip().is_err());
     hosts[1].is_down.store(false, SeqCst);
     assert!(world.settle());
-    assert_eq!(world.ledger.settled(), Ok(30));
+    assert_eq!(world.ledger.usable_tip(), Ok(30));
 
     let mut alone = World::new(&[Host::new("a", &chain)]);
     assert!(alone.settle());
-    assert_eq!(alone.ledger.settled(), Ok(30));
+    assert_eq!(alone.ledger.usable_tip(), Ok(30));
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn operators_are_drawn_anew_when_the_day_is_over() {
         // The day is over at once.
         world.driver.follow(&mut world.sessions, 2, now());
         world.driver.change(&mut world.sessions);
-        assert!(world.ledger.settled().is_ok());
+        assert!(world.ledger.usable_tip().is_ok());
     }
     assert!(drawn.len() >= 3);
     let opened: usize = hosts.iter().map(|host| host.opened()).sum();
@@ -268,7 +268,7 @@ fn the_old_operators_stay_until_new_ones_have_been_compared() {
     }
     world.driver.change(&mut world.sessions);
     assert_eq!(world.sessions.operators(), heard);
-    assert!(world.ledger.settled().is_ok());
+    assert!(world.ledger.usable_tip().is_ok());
     let longer = grown(&chain, 2, 0);
     hosts.iter().for_each(|host| host.set(&longer));
     world.look();
