@@ -11,11 +11,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rand::{Rng, RngExt};
 
-use super::state_dir::StateDir;
+use super::state_dir::{MAX_SERVER_KEY, StateDir, is_server_key, lock, server_key};
 use crate::config::settings::NodeAddress;
 
 /// The file in the state directory, and its first line.
@@ -25,9 +25,8 @@ const VERSION: &str = "ncprop279 servers 1";
 /// The most that is read of the file, in bytes.
 const MAX_FILE: usize = 1 << 18;
 
-/// Servers that are remembered, and the longest host and port, in bytes.
+/// Servers that are remembered.
 const MAX_SERVERS: usize = 500;
-const MAX_SERVER: usize = 300;
 
 /// How long a server rests after its first failure, in seconds. The time
 /// doubles with each failure, up to the longest, and is then drawn between half
@@ -79,7 +78,9 @@ impl Availability {
             |record: &Record| record.failures == 0 && record.answered.saturating_add(MAX_AGE) > now;
         let answered_before = records.iter().filter(|(_, record)| is_fresh(record));
         let availability = Self {
-            answered_before: Mutex::new(answered_before.map(|(title, _)| title.clone()).collect()),
+            answered_before: Mutex::new(
+                answered_before.map(|(server, _)| server.clone()).collect(),
+            ),
             records: Mutex::new(records),
             state: state.filter(|state| state.is_writable()),
             trouble: Mutex::new(None),
@@ -90,13 +91,13 @@ impl Availability {
     /// Whether a server answered in an earlier run. That counts until it is
     /// tried in this one: the later changes of operators are at random.
     pub fn answered_before(&self, server: &NodeAddress) -> bool {
-        lock(&self.answered_before).contains(&title(server))
+        lock(&self.answered_before).contains(&server_key(server))
     }
 
     /// Whether a server is to be left alone for now, if there are others.
     pub fn is_backed_off(&self, server: &NodeAddress, now: u64) -> bool {
         lock(&self.records)
-            .get(&title(server))
+            .get(&server_key(server))
             .is_some_and(|record| {
                 // A clock that was ahead must not let it rest for ever.
                 let longest = now.saturating_add(LONGEST_BACK_OFF * 3 / 2);
@@ -126,17 +127,17 @@ impl Availability {
     }
 
     fn note(&self, server: &NodeAddress, change: impl FnOnce(&mut Record)) {
-        let title = title(server);
-        lock(&self.answered_before).remove(&title);
+        let server = server_key(server);
+        lock(&self.answered_before).remove(&server);
         let mut records = lock(&self.records);
-        let known = records.get(&title).copied();
-        if title.len() > MAX_SERVER {
+        let known = records.get(&server).copied();
+        if server.len() > MAX_SERVER_KEY {
             return;
         }
         if known.is_none() && records.len() >= MAX_SERVERS {
             // Servers that are discovered come and go.
             let oldest = records.iter().min_by_key(|(_, record)| record.answered);
-            if let Some(oldest) = oldest.map(|(title, _)| title.clone()) {
+            if let Some(oldest) = oldest.map(|(server, _)| server.clone()) {
                 records.remove(&oldest);
             }
         }
@@ -145,7 +146,7 @@ impl Availability {
         if known == Some(record) {
             return;
         }
-        records.insert(title, record);
+        records.insert(server, record);
         let Some(state) = &self.state else {
             return;
         };
@@ -157,16 +158,6 @@ impl Availability {
     pub fn trouble(&self) -> Option<String> {
         lock(&self.trouble).take()
     }
-}
-
-/// What is behind these locks is whole at every moment.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Host and port as they are in the file.
-fn title(server: &NodeAddress) -> String {
-    server.to_string().to_ascii_lowercase()
 }
 
 fn load(state: &StateDir) -> Result<BTreeMap<String, Record>, String> {
@@ -192,31 +183,26 @@ fn parse(bytes: &[u8]) -> Option<BTreeMap<String, Record>> {
 
 fn parse_line(line: &str) -> Option<(String, Record)> {
     let mut words = line.split(' ');
-    let title = words.next()?;
-    let (host, port) = title.rsplit_once(':')?;
-    let is_title = title.len() <= MAX_SERVER
-        && title.bytes().all(|byte| byte.is_ascii_graphic())
-        && !host.is_empty()
-        && port.parse::<u16>().is_ok();
+    let server = words.next()?;
     let record = Record {
         answered: words.next()?.parse().ok()?,
         failures: words.next()?.parse().ok()?,
         rests_until: words.next()?.parse().ok()?,
     };
-    (is_title && words.next().is_none()).then(|| (title.to_owned(), record))
+    (is_server_key(server) && words.next().is_none()).then(|| (server.to_owned(), record))
 }
 
 /// The file's contents.
 fn text(records: &BTreeMap<String, Record>) -> String {
     let mut text = format!("{VERSION}\n");
-    for (title, record) in records {
+    for (server, record) in records {
         let Record {
             answered,
             failures,
             rests_until,
         } = record;
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{title} {answered} {failures} {rests_until}");
+        let _ = writeln!(text, "{server} {answered} {failures} {rests_until}");
     }
     text
 }
@@ -229,22 +215,12 @@ mod tests {
     use rand::rngs::StdRng;
 
     use super::*;
+    use crate::source::electrum::testing::{address as server, state_dir};
 
     const NOW: u64 = 1_790_000_000;
 
-    fn server(host: &str) -> NodeAddress {
-        NodeAddress {
-            host: host.to_owned(),
-            port: 50002,
-        }
-    }
-
-    fn state(directory: &Path) -> Option<Arc<StateDir>> {
-        Some(Arc::new(StateDir::open(directory).unwrap()))
-    }
-
     fn open(directory: &Path, now: u64) -> Availability {
-        let (availability, warning) = Availability::open(state(directory), now);
+        let (availability, warning) = Availability::open(state_dir(directory), now);
         assert_eq!(warning, None);
         availability
     }
@@ -337,12 +313,12 @@ mod tests {
             format!("{VERSION}\ngood.example:70000 1 0 0\n"),
             format!("{VERSION}\ngood.example:50002 -1 0 0\n"),
             format!("{VERSION}\ngood.example:50002 1 4294967296 0\n"),
-            format!("{VERSION}\n{}:1 1 0 0\n", "x".repeat(MAX_SERVER)),
+            format!("{VERSION}\n{}:1 1 0 0\n", "x".repeat(MAX_SERVER_KEY)),
             "x".repeat(MAX_FILE + 1),
         ] {
             let directory = tempfile::tempdir().unwrap();
             std::fs::write(directory.path().join(FILE), &text).unwrap();
-            let (availability, warning) = Availability::open(state(directory.path()), 2);
+            let (availability, warning) = Availability::open(state_dir(directory.path()), 2);
             assert!(warning.unwrap().contains("the file servers"), "{text}");
             assert!(!availability.answered_before(&server("good.example")));
             availability.answered(&server("new.example"), NOW);

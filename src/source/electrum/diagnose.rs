@@ -7,7 +7,7 @@ use super::Shared;
 use super::discovery::DISCOVERED;
 use super::servers::Server;
 use super::state_dir::SET_STATE_DIRECTORY;
-use super::sync::{Held, Ledger, NEWEST, Obstacle, Status};
+use super::sync::{Ledger, NEWEST, Obstacle, Status, UnprovenHeaders};
 use crate::chain::network::{Checkpoint, RETARGET_INTERVAL};
 use crate::chain::sample::SAMPLE_SIZE;
 use crate::isolation::IsolationId;
@@ -321,26 +321,28 @@ const SEALED: u64 = 4_000;
 pub(super) fn progress(ledger: &Ledger, bytes: u64) -> Option<Progress> {
     let status = ledger.status();
     status.obstacle.as_ref()?;
-    let held = ledger.gauge.get();
-    let headers = Headers::of(ledger, status.target, held);
-    let (stage, done, total) = match held {
-        Held::Drawn { proven, drawn } => (Stage::Proving, number(proven), number(drawn)),
-        Held::Nothing if status.target == 0 => (
+    let unproven = ledger.unproven();
+    let headers = Headers::of(ledger, status.target, unproven);
+    let (stage, done, total) = match unproven {
+        UnprovenHeaders::Sampled { proven, drawn } => {
+            (Stage::Proving, number(proven), number(drawn))
+        }
+        UnprovenHeaders::None if status.target == 0 => (
             Stage::Searching,
             number(status.met.len().min(status.needed)),
             number(status.needed),
         ),
-        Held::Nothing if headers.are_all() => (
+        UnprovenHeaders::None if headers.are_all() => (
             Stage::Comparing,
             number(status.operators.len().min(status.needed)),
             number(status.needed),
         ),
         _ => (Stage::Fetching, headers.there, headers.needed),
     };
-    let later = match held {
-        Held::Nothing => 0,
-        Held::Linked { .. } => number(SAMPLE_SIZE).saturating_add(NEWEST.into()),
-        Held::Drawn { .. } => NEWEST.into(),
+    let later = match unproven {
+        UnprovenHeaders::None => 0,
+        UnprovenHeaders::Fetched { .. } => number(SAMPLE_SIZE).saturating_add(NEWEST.into()),
+        UnprovenHeaders::Sampled { .. } => NEWEST.into(),
     };
     Some(Progress {
         stage,
@@ -358,15 +360,15 @@ struct Headers {
 }
 
 impl Headers {
-    fn of(ledger: &Ledger, target: u32, held: Held) -> Self {
+    fn of(ledger: &Ledger, target: u32, unproven: UnprovenHeaders) -> Self {
         let chain = ledger.headers();
         let checkpoint = chain.checkpoint().height;
         let (lowest, tip) = match (chain.lowest(), chain.tip()) {
             (Some(lowest), Some((tip, _))) => (lowest, tip),
             _ => (checkpoint.saturating_add(1), checkpoint),
         };
-        let tip = match held {
-            Held::Linked { tip: linked } => tip.max(linked),
+        let tip = match unproven {
+            UnprovenHeaders::Fetched { tip: linked } => tip.max(linked),
             _ => tip,
         };
         let target = target.max(tip);
@@ -453,14 +455,14 @@ mod tests {
         ledger.raise_target(5000);
         assert_eq!(told(20), Some((Stage::Fetching, 0, 5001, 0)));
         let (sample, newest) = (500 * SEALED, 144 * SEALED);
-        ledger.gauge.set(Held::Linked { tip: 400 });
+        ledger.set_unproven(UnprovenHeaders::Fetched { tip: 400 });
         let expected = (Stage::Fetching, 400, 5001, sample + newest);
         assert_eq!(told(30), Some(expected));
         let (proven, drawn) = (25, 487);
-        ledger.gauge.set(Held::Drawn { proven, drawn });
+        ledger.set_unproven(UnprovenHeaders::Sampled { proven, drawn });
         assert_eq!(told(40), Some((Stage::Proving, 25, 487, newest)));
         // Somebody's chain is longer than anybody has said.
-        ledger.gauge.set(Held::Linked { tip: u32::MAX });
+        ledger.set_unproven(UnprovenHeaders::Fetched { tip: u32::MAX });
         let all = u64::from(u32::MAX);
         let expected = (Stage::Fetching, all, all + 1, sample + newest);
         assert_eq!(told(50), Some(expected));

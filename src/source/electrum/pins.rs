@@ -9,11 +9,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use data_encoding::HEXLOWER;
 
-use super::state_dir::StateDir;
+use super::state_dir::{MAX_SERVER_KEY, StateDir, is_server_key, lock, server_key};
 use super::wire::KeyHash;
 use crate::config::settings::NodeAddress;
 
@@ -25,9 +25,6 @@ const MAX_SERVERS: usize = 1000;
 
 /// Servers beside those whose keys are remembered in this process only.
 const MAX_PASSING: usize = 300;
-
-/// The longest host and port that is kept, in bytes.
-const MAX_SERVER: usize = 300;
 
 /// The most that is read of the file, in bytes.
 const MAX_FILE: usize = 1 << 20;
@@ -78,7 +75,7 @@ impl Pins {
     /// The key that a server must show, if it is known well enough.
     pub fn confirmed(&self, server: &NodeAddress) -> Option<KeyHash> {
         lock(&self.known)
-            .get(&title(server))
+            .get(&server_key(server))
             .filter(|pin| pin.sightings >= CONFIRMED)
             .map(|pin| pin.key)
     }
@@ -86,7 +83,7 @@ impl Pins {
     /// Whether a server can prove who it is: by its pin, or because an authority
     /// vouched for it in this process.
     pub fn is_known(&self, server: &NodeAddress) -> bool {
-        self.confirmed(server).is_some() || lock(&self.vouched).contains(&title(server))
+        self.confirmed(server).is_some() || lock(&self.vouched).contains(&server_key(server))
     }
 
     /// Takes note that an authority vouched for the certificate that a header
@@ -95,7 +92,7 @@ impl Pins {
     pub fn vouch(&self, server: &NodeAddress) {
         let mut vouched = lock(&self.vouched);
         if vouched.len() < MAX_SERVERS {
-            vouched.insert(title(server));
+            vouched.insert(server_key(server));
         }
     }
 
@@ -106,27 +103,27 @@ impl Pins {
     /// are discovered come and go, and must not fill the file.
     pub fn sight(&self, server: &NodeAddress, key: KeyHash, is_kept: bool) {
         let mut known = lock(&self.known);
-        let title = title(server);
-        let sightings = match known.get(&title) {
+        let server = server_key(server);
+        let sightings = match known.get(&server) {
             Some(pin) if pin.sightings >= CONFIRMED => return,
             Some(pin) if pin.key == key => pin.sightings.saturating_add(1),
             Some(_) => 1,
             None => {
                 let same = known.values().filter(|pin| pin.is_kept == is_kept);
                 let most = if is_kept { MAX_SERVERS } else { MAX_PASSING };
-                if same.count() >= most || title.len() > MAX_SERVER {
+                if same.count() >= most || server.len() > MAX_SERVER_KEY {
                     return;
                 }
                 1
             }
         };
-        let is_kept = is_kept || known.get(&title).is_some_and(|pin| pin.is_kept);
+        let is_kept = is_kept || known.get(&server).is_some_and(|pin| pin.is_kept);
         let pin = Pin {
             key,
             sightings,
             is_kept,
         };
-        known.insert(title, pin);
+        known.insert(server, pin);
         let Some(state) = self.state.as_ref().filter(|_| is_kept) else {
             return;
         };
@@ -141,16 +138,6 @@ impl Pins {
     }
 }
 
-/// What is behind these locks is whole at every moment.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Host and port as they stand in the file.
-fn title(server: &NodeAddress) -> String {
-    server.to_string().to_ascii_lowercase()
-}
-
 fn load(state: &StateDir, warnings: &mut Vec<String>) -> BTreeMap<String, Pin> {
     let mut known = BTreeMap::new();
     let text = match state.read(FILE, MAX_FILE) {
@@ -163,8 +150,8 @@ fn load(state: &StateDir, warnings: &mut Vec<String>) -> BTreeMap<String, Pin> {
     let mut skipped = 0_usize;
     for line in text.split(|byte| *byte == b'\n') {
         match parse(line) {
-            Some((title, pin)) if known.len() < MAX_SERVERS => {
-                known.insert(title, pin);
+            Some((server, pin)) if known.len() < MAX_SERVERS => {
+                known.insert(server, pin);
             }
             None if line.is_empty() => {}
             _ => skipped += 1,
@@ -181,12 +168,7 @@ fn load(state: &StateDir, warnings: &mut Vec<String>) -> BTreeMap<String, Pin> {
 fn parse(line: &[u8]) -> Option<(String, Pin)> {
     let line = str::from_utf8(line).ok()?;
     let mut words = line.split(' ');
-    let (title, key, sightings) = (words.next()?, words.next()?, words.next()?);
-    let (host, port) = title.rsplit_once(':')?;
-    let is_title = title.len() <= MAX_SERVER
-        && title.bytes().all(|byte| byte.is_ascii_graphic())
-        && !host.is_empty()
-        && port.parse::<u16>().is_ok();
+    let (server, key, sightings) = (words.next()?, words.next()?, words.next()?);
     let key = HEXLOWER.decode(key.as_bytes()).ok()?.try_into().ok()?;
     let sightings = sightings.parse().ok().filter(|count| *count > 0)?;
     let pin = Pin {
@@ -194,16 +176,16 @@ fn parse(line: &[u8]) -> Option<(String, Pin)> {
         sightings,
         is_kept: true,
     };
-    (is_title && words.next().is_none()).then(|| (title.to_owned(), pin))
+    (is_server_key(server) && words.next().is_none()).then(|| (server.to_owned(), pin))
 }
 
 /// The file's contents.
 fn text(known: &BTreeMap<String, Pin>) -> String {
     let mut text = String::new();
-    for (title, pin) in known.iter().filter(|(_, pin)| pin.is_kept) {
+    for (server, pin) in known.iter().filter(|(_, pin)| pin.is_kept) {
         let Pin { key, sightings, .. } = pin;
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{title} {} {sightings}", HEXLOWER.encode(key));
+        let _ = writeln!(text, "{server} {} {sightings}", HEXLOWER.encode(key));
     }
     text
 }
@@ -213,24 +195,14 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::source::electrum::testing::{address as server, state_dir};
 
     const A: KeyHash = [0xaa; 32];
     const B: KeyHash = [0xbb; 32];
 
-    fn server(host: &str) -> NodeAddress {
-        NodeAddress {
-            host: host.to_owned(),
-            port: 50002,
-        }
-    }
-
-    fn state(directory: &Path) -> Option<Arc<StateDir>> {
-        Some(Arc::new(StateDir::open(directory).unwrap()))
-    }
-
     /// The pins of a directory that no other process has.
     fn open(directory: &Path) -> Pins {
-        let (pins, warnings) = Pins::open(state(directory));
+        let (pins, warnings) = Pins::open(state_dir(directory));
         assert_eq!(warnings, [""; 0]);
         pins
     }
@@ -318,7 +290,7 @@ mod tests {
         ];
         let file = directory.path().join("pins");
         std::fs::write(&file, lines.join("\n")).unwrap();
-        let (pins, warnings) = Pins::open(state(directory.path()));
+        let (pins, warnings) = Pins::open(state_dir(directory.path()));
         assert_eq!(
             warnings,
             ["13 lines of the file pins are no pins and were skipped"]
@@ -333,7 +305,7 @@ mod tests {
         for number in 0..2 * MAX_SERVERS {
             pins.sight(&server(&format!("s{number}.example")), A, true);
         }
-        pins.sight(&server(&"x".repeat(MAX_SERVER)), A, true);
+        pins.sight(&server(&"x".repeat(MAX_SERVER_KEY)), A, true);
         assert_eq!(lock(&pins.known).len(), MAX_SERVERS);
         // Those that are there go on.
         pins.sight(&server("s0.example"), A, true);

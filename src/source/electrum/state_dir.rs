@@ -7,9 +7,11 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Error, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use thiserror::Error as ThisError;
 
+use crate::config::settings::NodeAddress;
 use crate::platform;
 
 /// What to do where the directory is of no use.
@@ -18,6 +20,29 @@ pub(super) const SET_STATE_DIRECTORY: &str =
 
 /// The file that is locked. It stays empty.
 const LOCK: &str = "lock";
+
+/// The longest host and port that a file names a server by, in bytes.
+pub(super) const MAX_SERVER_KEY: usize = 300;
+
+/// Host and port, as the files in the directory name a server.
+pub(super) fn server_key(server: &NodeAddress) -> String {
+    server.to_string().to_ascii_lowercase()
+}
+
+/// Whether a word of such a file can be a server's host and port.
+pub(super) fn is_server_key(word: &str) -> bool {
+    word.len() <= MAX_SERVER_KEY
+        && word.bytes().all(|byte| byte.is_ascii_graphic())
+        && word
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+/// Locks a mutex whose contents are consistent at every moment, so that a panic
+/// elsewhere does not matter.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The state directory, and the right to write to it if no other process has
 /// it.
@@ -49,7 +74,7 @@ impl StateDir {
         platform::create_private_directory(directory)?;
         Ok(Self {
             directory: directory.to_owned(),
-            lock: lock(&directory.join(LOCK)),
+            lock: lock_file(&directory.join(LOCK)),
         })
     }
 
@@ -133,7 +158,7 @@ impl StateDir {
     }
 }
 
-fn lock(path: &Path) -> Result<File, LockError> {
+fn lock_file(path: &Path) -> Result<File, LockError> {
     let mut options = OpenOptions::new();
     let (file, _) = platform::open_regular(path, options.create(true).truncate(false).write(true))?;
     match file.try_lock() {

@@ -1,7 +1,8 @@
 //! What ElectrumX 1.15.0 and 2.0b1 said of a regtest chain, and what Namecoin
 //! Core says of it, for tests.
 
-use std::sync::LazyLock;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
 
 use bitcoin::TxMerkleNode;
 use bitcoin::block::Header;
@@ -12,6 +13,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::reply;
+use super::servers::{Server, Standing};
+use super::state_dir::StateDir;
+use crate::config::settings::NodeAddress;
 
 const CHAIN: &str = include_str!("../../../tests/data/electrum/evidence_chain.json");
 const REPLIES: &str = include_str!("../../../tests/data/electrum/evidence_replies.json");
@@ -102,4 +106,28 @@ pub fn root_at(height: u32) -> Option<TxMerkleNode> {
             .collect()
     });
     ROOTS.get(usize::try_from(height).unwrap()).copied()
+}
+
+/// A server's address, at the usual port.
+pub fn address(host: &str) -> NodeAddress {
+    NodeAddress {
+        host: host.to_owned(),
+        port: 50002,
+    }
+}
+
+/// The state directory at a path.
+pub fn state_dir(path: &Path) -> Option<Arc<StateDir>> {
+    Some(Arc::new(StateDir::open(path).unwrap()))
+}
+
+/// A server that is listed as alive and speaks TLS.
+pub fn server(operator: &str, host: &str) -> Server {
+    Server {
+        address: address(host),
+        is_tls: true,
+        operator: operator.to_owned(),
+        standing: Standing::Alive,
+        identity: None,
+    }
 }

@@ -4,22 +4,9 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::*;
-use crate::config::settings::NodeAddress;
+use crate::source::electrum::testing::server;
 
 const ONION: &str = "6cbn4rskfdr647otej7gpqlmpqcmj723vg2eoeuu7ljbwu6cpdebozyd.onion";
-
-fn server(operator: &str, host: &str) -> Server {
-    Server {
-        address: NodeAddress {
-            host: host.to_owned(),
-            port: 50002,
-        },
-        is_tls: true,
-        operator: operator.to_owned(),
-        standing: Standing::Alive,
-        identity: None,
-    }
-}
 
 /// Three listed operators, of which one has two servers.
 fn listed() -> Vec<Server> {

@@ -103,24 +103,11 @@ impl<P: Peers> Driver<P> {
     /// server still has another, which shows whether it is of use.
     fn open_further(&mut self, servers: &[Server], sessions: &mut Sessions<P::Peer>) {
         let (peers, cancel) = (&self.peers, &self.cancel);
-        let opened: Vec<_> = thread::scope(|scope| {
-            let opening: Vec<_> = servers
-                .iter()
-                .map(|server| {
-                    let deadline = Instant::now() + self.record.limit(server);
-                    platform::thread("reach")
-                        .spawn_scoped(scope, move || peers.open(server, deadline, cancel))
-                })
-                .collect();
-            let ended = opening.into_iter().map(|thread| match thread {
-                Ok(thread) => thread
-                    .join()
-                    .unwrap_or_else(|_| Err(PeerError::Broken("a thread failed".into()))),
-                Err(_) => Err(PeerError::Broken("no thread could be started".into())),
-            });
-            ended.collect()
+        let jobs = servers.iter().map(|server| {
+            let deadline = Instant::now() + self.record.limit(server);
+            (server, move || peers.open(server, deadline, cancel))
         });
-        for (server, peer) in servers.iter().zip(opened) {
+        for (server, peer) in side_by_side("reach", jobs.collect()) {
             match peer {
                 Ok(peer) => sessions.open.push(Session::new(peer)),
                 Err(error @ PeerError::Lied(_)) => self.blame(&mut sessions.liars, server, &error),
@@ -193,7 +180,7 @@ pub(super) fn fetch_ranges<P: Peer>(
     let from = tip(ledger)?;
     let mut faults = Vec::new();
     let mut added = 0;
-    for (at, start, count, fetched) in fetch(lanes, from, batch) {
+    for ((at, start, count), fetched) in fetch(lanes, from, batch) {
         let Some(lane) = lanes.get_mut(at) else {
             continue;
         };
@@ -221,43 +208,56 @@ pub(super) fn fetch_ranges<P: Peer>(
     Ok((added, faults))
 }
 
-type Fetched = Result<Vec<FullHeader>, PeerError>;
-
 fn number(headers: &[FullHeader]) -> u32 {
     u32::try_from(headers.len()).unwrap_or(u32::MAX)
 }
 
-/// Fetches contiguous ranges after `from`, of `batch` headers at most, each
-/// from another lane.
-fn fetch<P: Peer>(lanes: &[Lane<'_, P>], from: u32, batch: u32) -> Vec<(usize, u32, u32, Fetched)> {
+/// Fetches contiguous ranges after `from`, of at most `batch` headers, each on
+/// another lane. Returns them with the lane's index, the first height and the
+/// number asked for.
+fn fetch<P: Peer>(
+    lanes: &[Lane<'_, P>],
+    from: u32,
+    batch: u32,
+) -> Vec<((usize, u32, u32), Result<Vec<FullHeader>, PeerError>)> {
     let deadline = Instant::now() + REQUEST_TIMEOUT;
     let mut next = from.saturating_add(1);
-    thread::scope(|scope| {
-        let mut ranges = Vec::new();
-        for (at, lane) in lanes.iter().enumerate() {
-            if lane.is_out || lane.target < next {
-                continue;
-            }
-            let start = next;
-            let count = batch.min(lane.target - start + 1);
-            next = start.saturating_add(count);
-            let peer = lane.peer;
-            let fetching = platform::thread("range")
-                .spawn_scoped(scope, move || peer.full_headers(start, count, deadline));
-            ranges.push((at, start, count, fetching));
+    let mut jobs = Vec::new();
+    for (at, lane) in lanes.iter().enumerate() {
+        if lane.is_out || lane.target < next {
+            continue;
         }
-        ranges
-            .into_iter()
-            .map(|(at, start, count, fetching)| {
-                let fetched = match fetching {
-                    Ok(fetching) => fetching
-                        .join()
-                        .unwrap_or_else(|_| Err(PeerError::Broken("a thread failed".into()))),
-                    Err(_) => Err(PeerError::Broken("no thread could be started".into())),
-                };
-                (at, start, count, fetched)
-            })
-            .collect()
+        let start = next;
+        let count = batch.min(lane.target - start + 1);
+        next = start.saturating_add(count);
+        let peer = lane.peer;
+        let fetch = move || peer.full_headers(start, count, deadline);
+        jobs.push(((at, start, count), fetch));
+    }
+    side_by_side("range", jobs)
+}
+
+/// Runs all jobs at once, each on a thread of its own, and returns each one's
+/// result beside its key.
+pub(super) fn side_by_side<K, T: Send>(
+    thread_name: &str,
+    jobs: Vec<(K, impl FnOnce() -> Result<T, PeerError> + Send)>,
+) -> Vec<(K, Result<T, PeerError>)> {
+    thread::scope(|scope| {
+        let mut running = Vec::with_capacity(jobs.len());
+        for (key, job) in jobs {
+            running.push((key, platform::thread(thread_name).spawn_scoped(scope, job)));
+        }
+        let ended = running.into_iter().map(|(key, thread)| {
+            let result = match thread {
+                Ok(thread) => thread
+                    .join()
+                    .unwrap_or_else(|_| Err(PeerError::Broken("a thread failed".into()))),
+                Err(_) => Err(PeerError::Broken("no thread could be started".into())),
+            };
+            (key, result)
+        });
+        ended.collect()
     })
 }
 

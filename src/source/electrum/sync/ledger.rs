@@ -31,8 +31,6 @@ pub struct Ledger {
     /// Operators that must have answered before the chain counts.
     needed: usize,
     clock: fn() -> u64,
-    /// Headers that are not here yet.
-    pub gauge: Gauge,
     /// Whether some headers were verified by a sample of their proofs of work.
     is_sampled: AtomicBool,
 }
@@ -55,6 +53,8 @@ struct SyncState {
     is_overcome: bool,
     /// The operator that alone answers, though every server was tried.
     alone: Option<Alone>,
+    /// Only for those who show progress.
+    unproven: UnprovenHeaders,
 }
 
 impl SyncState {
@@ -73,6 +73,27 @@ struct Alone {
     operator: String,
     /// Whether its word is enough.
     is_believed: bool,
+}
+
+/// Headers that have been fetched but are no part of the ledger until a sample
+/// of their proofs of work is verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UnprovenHeaders {
+    /// There are none.
+    #[default]
+    None,
+    /// Headers up to this height.
+    Fetched {
+        /// The height of the newest.
+        tip: u32,
+    },
+    /// All have been fetched, and their sample is being verified.
+    Sampled {
+        /// Proofs that are verified.
+        proven: usize,
+        /// Proofs that were drawn.
+        drawn: usize,
+    },
 }
 
 /// How far synchronisation has come.
@@ -143,7 +164,6 @@ impl Ledger {
             changed: Condvar::new(),
             needed,
             clock,
-            gauge: Gauge::default(),
             is_sampled: AtomicBool::new(false),
         }
     }
@@ -157,6 +177,16 @@ impl Ledger {
     /// Whether some headers were verified by a sample of their proofs of work.
     pub fn is_sampled(&self) -> bool {
         self.is_sampled.load(Ordering::Relaxed)
+    }
+
+    /// Notes how far headers are that wait for the verification of a sample.
+    pub fn set_unproven(&self, unproven: UnprovenHeaders) {
+        self.state().unproven = unproven;
+    }
+
+    /// How far those headers are.
+    pub fn unproven(&self) -> UnprovenHeaders {
+        self.state().unproven
     }
 
     /// The headers, to be looked at for a short time.
@@ -374,47 +404,5 @@ impl Ledger {
         // Taken, so that nobody misses the call between looking and waiting.
         drop(self.state());
         self.changed.notify_all();
-    }
-}
-
-/// Headers that are kept beside the ledger until a sample of their proofs of
-/// work is verified.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Held {
-    /// There are none.
-    #[default]
-    Nothing,
-    /// They have been fetched up to a height.
-    Linked {
-        /// That height.
-        tip: u32,
-    },
-    /// All are there, and their sample is being verified.
-    Drawn {
-        /// Proofs that are verified.
-        proven: usize,
-        /// Proofs that were drawn.
-        drawn: usize,
-    },
-}
-
-/// What is held now. The header thread sets it, and whoever shows progress
-/// reads it; nothing depends on it.
-#[derive(Debug, Default)]
-pub struct Gauge(Mutex<Held>);
-
-impl Gauge {
-    /// Notes what is held.
-    pub fn set(&self, held: Held) {
-        *self.lock() = held;
-    }
-
-    /// What is held.
-    pub fn get(&self) -> Held {
-        *self.lock()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

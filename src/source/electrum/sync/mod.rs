@@ -19,7 +19,7 @@ mod tests;
 pub(super) use driver::Sampling;
 pub(super) use driver::TrackRecord;
 pub(super) use driver::{Driver, needed};
-pub(super) use ledger::Held;
+pub(super) use ledger::UnprovenHeaders;
 pub(super) use ledger::{Ledger, Obstacle, Status};
 pub(super) use peer::{Announced, Peer, PeerError, Peers};
 pub(super) use sampling::NEWEST;

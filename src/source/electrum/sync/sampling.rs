@@ -6,22 +6,21 @@
 //! connections, until it is proven or the chain is given up.
 
 use std::collections::BTreeSet;
-use std::thread;
 use std::time::Instant;
 
 use bitcoin::block::Header;
 use rand::seq::SliceRandom;
 
 use super::super::servers::Server;
+use super::bulk::side_by_side;
 use super::catch_up::{REQUEST_TIMEOUT, adopt, is_too_slow, refused, tip};
 use super::driver::{Drawn, Driver, Pending, RateLimit};
 use super::driver::{Session, Sessions};
-use super::ledger::Held;
 use super::ledger::Ledger;
+use super::ledger::UnprovenHeaders;
 use super::peer::{Peer, PeerError, Peers};
 use crate::chain::proof_of_work::FullHeader;
 use crate::chain::sample::{LinkedHeaders, ProofError, Sample};
-use crate::platform;
 
 /// The newest headers of a server's chain, which are always verified in full.
 pub const NEWEST: u32 = 144;
@@ -52,15 +51,15 @@ enum Step {
     Refused(PeerError),
 }
 
-impl From<&Step> for Held {
+impl From<&Step> for UnprovenHeaders {
     fn from(step: &Step) -> Self {
         match step {
-            Step::Continue(Pending::Linked(linked)) => Self::Linked { tip: linked.tip() },
-            Step::Continue(Pending::Drawn(drawn)) => Self::Drawn {
+            Step::Continue(Pending::Linked(linked)) => Self::Fetched { tip: linked.tip() },
+            Step::Continue(Pending::Drawn(drawn)) => Self::Sampled {
                 proven: drawn.count.saturating_sub(drawn.sampled.open().count()),
                 drawn: drawn.count,
             },
-            _ => Self::Nothing,
+            _ => Self::None,
         }
     }
 }
@@ -104,7 +103,7 @@ impl<P: Peers> Driver<P> {
                 }
                 _ => begin(&self.ledger),
             };
-            self.ledger.gauge.set(Held::from(&step));
+            self.ledger.set_unproven(UnprovenHeaders::from(&step));
             match step {
                 Step::Continue(pending) => {
                     self.sampling
@@ -234,10 +233,15 @@ impl<P: Peers> Driver<P> {
         }
         let mut heights: Vec<u32> = drawn.sampled.open().collect();
         heights.shuffle(&mut rand::rng());
-        for (peer, heights, fetched) in proofs(&asked, &heights) {
+        let deadline = Instant::now() + REQUEST_TIMEOUT;
+        // Each connection is asked for other heights.
+        let jobs = asked.iter().zip(heights.chunks(PROOF_BATCH));
+        let jobs =
+            jobs.map(|(&peer, heights)| ((peer, heights), move || peer.proofs(heights, deadline)));
+        for ((peer, heights), fetched) in side_by_side("range", jobs.collect()) {
             let server = peer.server();
             let is_own = server.operator == provider.operator;
-            match fetched.and_then(|sealed| check(&mut drawn.sampled, &heights, &sealed)) {
+            match fetched.and_then(|sealed| check(&mut drawn.sampled, heights, &sealed)) {
                 Ok(true) => {}
                 Ok(false) if is_own => {
                     return Step::Refused(PeerError::Lied("another chain than before".into()));
@@ -346,47 +350,5 @@ fn ranges<'a, P: Peer>(
         next = start.saturating_add(count);
         jobs.push((peer, move || peer.bare_headers(start, count, end, deadline)));
     }
-    side_by_side(jobs)
-}
-
-/// A connection, the heights that it was asked for, and what came.
-type Proofs<'a, P> = (&'a P, Vec<u32>, Result<Vec<FullHeader>, PeerError>);
-
-/// Fetches the headers at some of these heights, from each connection others.
-fn proofs<'a, P: Peer>(peers: &[&'a P], heights: &[u32]) -> Vec<Proofs<'a, P>> {
-    let deadline = Instant::now() + REQUEST_TIMEOUT;
-    let jobs = peers.iter().zip(heights.chunks(PROOF_BATCH));
-    let jobs = jobs.map(|(&peer, heights)| {
-        let ask = move || Ok((heights.to_vec(), peer.proofs(heights, deadline)));
-        (peer, ask)
-    });
-    side_by_side(jobs.collect())
-        .into_iter()
-        .map(|(peer, asked)| match asked {
-            Ok((heights, fetched)) => (peer, heights, fetched),
-            Err(error) => (peer, Vec::new(), Err(error)),
-        })
-        .collect()
-}
-
-/// Does all jobs at once, each on a thread of its own.
-fn side_by_side<P: Peer, T: Send>(
-    jobs: Vec<(&P, impl FnOnce() -> Result<T, PeerError> + Send)>,
-) -> Vec<(&P, Result<T, PeerError>)> {
-    thread::scope(|scope| {
-        let mut running = Vec::with_capacity(jobs.len());
-        for (peer, job) in jobs {
-            running.push((peer, platform::thread("range").spawn_scoped(scope, job)));
-        }
-        let ended = running.into_iter().map(|(peer, thread)| {
-            let result = match thread {
-                Ok(thread) => thread
-                    .join()
-                    .unwrap_or_else(|_| Err(PeerError::Broken("a thread failed".into()))),
-                Err(_) => Err(PeerError::Broken("no thread could be started".into())),
-            };
-            (peer, result)
-        });
-        ended.collect()
-    })
+    side_by_side("range", jobs)
 }

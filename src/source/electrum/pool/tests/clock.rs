@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::*;
 use crate::source::electrum::pool::plan::READY;
+use crate::source::electrum::servers::Standing;
 
 /// The ticks of two hours, with `disturb` called between them.
 fn ticks(seed: u8, mut disturb: impl FnMut(&mut World, usize)) -> Vec<Duration> {

@@ -13,8 +13,7 @@ use std::time::{Duration, Instant};
 use super::plan::Plan;
 use super::slot::{SlotReply, Task};
 use super::*;
-use crate::config::settings::NodeAddress;
-use crate::source::electrum::servers::Standing;
+use crate::source::electrum::testing;
 
 /// A connection that is none.
 #[derive(Debug)]
@@ -69,16 +68,7 @@ impl Link for Wire {
 }
 
 fn server(operator: &str, number: usize, top: &str) -> Server {
-    Server {
-        address: NodeAddress {
-            host: format!("{operator}{number}.{top}"),
-            port: 50002,
-        },
-        is_tls: true,
-        operator: operator.to_owned(),
-        standing: Standing::Alive,
-        identity: None,
-    }
+    testing::server(operator, &format!("{operator}{number}.{top}"))
 }
 
 /// So many servers of each operator.
