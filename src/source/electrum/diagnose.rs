@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::Shared;
 use super::discovery::DISCOVERED;
+use super::fetch::Backend;
 use super::servers::Server;
 use super::state_dir::SET_STATE_DIRECTORY;
+use super::state_dir::Storage;
 use super::sync::{Ledger, NEWEST, Obstacle, Status, UnprovenHeaders};
 use crate::chain::network::{Checkpoint, RETARGET_INTERVAL};
 use crate::chain::sample::SAMPLE_SIZE;
+use crate::config::settings::NodeAddress;
 use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure};
 use crate::source::Bounds;
@@ -21,19 +23,25 @@ use crate::text::Age;
 pub(super) const SILENCE: Duration = Duration::from_secs(60);
 
 /// Waits until lookups would work, or the time is up, and says how things are.
-pub(super) fn check(shared: &Shared, servers: &[Server], bounds: &Bounds) -> Vec<Finding> {
+pub(super) fn check(
+    backend: &Backend,
+    storage: &Storage,
+    proxy: Option<&NodeAddress>,
+    servers: &[Server],
+    bounds: &Bounds,
+) -> Vec<Finding> {
     // What keeps it from working is found below.
-    let works = settle(&shared.ledger, bounds, SILENCE).is_ok();
-    let status = shared.ledger.status();
-    let operators = operators(&status, servers, works, shared.proxy.is_some());
+    let works = settle(&backend.ledger, bounds, SILENCE).is_ok();
+    let status = backend.ledger.status();
+    let operators = operators(&status, servers, works, proxy.is_some());
     let headers = headers(&status, operators.health == Health::Fail);
-    let mut found = vec![operators, headers, state(shared)];
+    let mut found = vec![operators, headers, state(storage)];
     let mut result = None;
     if works {
-        match links(shared, bounds) {
+        match links(backend, bounds) {
             Ok(links) => {
                 found.push(can_ask(&links));
-                result = Some(how(&links, age(&shared.ledger)));
+                result = Some(how(&links, age(&backend.ledger)));
             }
             Err(failure) => found.push(Finding::fail(
                 "lookups",
@@ -42,7 +50,7 @@ pub(super) fn check(shared: &Shared, servers: &[Server], bounds: &Bounds) -> Vec
             )),
         }
     }
-    found.push(match &shared.proxy {
+    found.push(match proxy {
         Some(proxy) if !is_heard(&status) => Finding::warn(
             "proxy",
             format!("{proxy}: nothing has come through it yet"),
@@ -191,15 +199,15 @@ fn headers(status: &Status, is_short: bool) -> Finding {
 
 /// Opens the connections that an isolation id would have, asks nothing on
 /// them, and gives the servers at their other ends.
-fn links(shared: &Shared, bounds: &Bounds) -> Result<Vec<Server>, FetchFailure> {
+fn links(backend: &Backend, bounds: &Bounds) -> Result<Vec<Server>, FetchFailure> {
     let isolation = IsolationId::shared();
-    let servers = (0..shared.pool.slots())
+    let servers = (0..backend.pool.slots())
         .map(|index| {
-            let link = shared.pool.slot(&isolation, index, bounds)?;
+            let link = backend.pool.slot(&isolation, index, bounds)?;
             Ok(link.server().clone())
         })
         .collect();
-    shared.pool.forget(&isolation);
+    backend.pool.forget(&isolation);
     servers
 }
 
@@ -239,41 +247,28 @@ fn age(ledger: &Ledger) -> Age {
     }
 }
 
-fn state(shared: &Shared) -> Finding {
-    match &shared.kept {
-        Kept::Directory(path) => {
+fn state(storage: &Storage) -> Finding {
+    match storage {
+        Storage::Directory(path) => {
             Finding::ok("state", format!("headers are kept in {}", path.display()))
         }
-        Kept::Shared(path, why) => Finding::warn(
+        Storage::InUse(path, why) => Finding::warn(
             "state",
             format!("nothing is written to {}: {why}", path.display()),
             "nothing has to be done if that process is the plugin",
         ),
-        Kept::ReadOnly(path, why) => Finding::warn(
+        Storage::ReadOnly(path, why) => Finding::warn(
             "state",
             format!("nothing is written to {}: {why}", path.display()),
             "block headers are not kept: let this user write there, or set state-directory to \
              another directory",
         ),
-        Kept::Nowhere(why) => Finding::warn(
+        Storage::Memory(why) => Finding::warn(
             "state",
             format!("headers are not kept: {why}"),
             SET_STATE_DIRECTORY,
         ),
     }
-}
-
-/// Where headers and pins are kept.
-#[derive(Debug)]
-pub(super) enum Kept {
-    /// In this directory.
-    Directory(std::path::PathBuf),
-    /// This directory was read; another process writes it.
-    Shared(std::path::PathBuf, String),
-    /// This directory was read; something keeps it from being written.
-    ReadOnly(std::path::PathBuf, String),
-    /// In memory only, and why.
-    Nowhere(String),
 }
 
 /// How many blocks are on top of it: two weeks of work.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::Shared;
+use super::connections::LookupDialer;
 use super::lookup::{Lookup, LookupError};
-use super::pool::Fault;
-use super::sync::Obstacle;
+use super::pool::{Fault, Pool};
+use super::sync::{Ledger, Obstacle};
 use super::verdict::{NameStatus, judge};
 use super::wire::Connection;
+use crate::chain::network::Network;
 use crate::isolation::IsolationId;
 use crate::platform;
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
@@ -29,6 +30,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a value may be kept that servers of one operator alone have given:
 /// it may be an old one, which that operator shows in place of the newest.
 const KEEP_ALONE: Duration = Duration::from_secs(60);
+
+/// What all lookups share. Nothing in it depends on a name.
+pub(super) struct Backend {
+    pub network: Network,
+    pub confirmations: u32,
+    pub ledger: Arc<Ledger>,
+    pub pool: Arc<Pool<LookupDialer>>,
+}
 
 /// What is known of a name.
 type Answer = Result<NameStatus, FetchFailure>;
@@ -58,7 +67,7 @@ impl From<&Outcome> for SourceReply {
 
 /// Asks both of an isolation id's servers, and settles on an answer.
 pub(super) fn fetch(
-    shared: &Arc<Shared>,
+    backend: &Arc<Backend>,
     isolation: &IsolationId,
     key: &NameKey,
     bounds: &Bounds,
@@ -74,10 +83,10 @@ pub(super) fn fetch(
         ..bounds.clone()
     };
     let _guard = CancelOnDrop(own.cancel.clone());
-    let slots = shared.pool.slots();
+    let slots = backend.pool.slots();
     for slot in 0..slots {
-        let (shared, isolation, key, own) = (
-            Arc::clone(shared),
+        let (backend, isolation, key, own) = (
+            Arc::clone(backend),
             isolation.clone(),
             key.clone(),
             own.clone(),
@@ -91,7 +100,7 @@ pub(super) fn fetch(
                     bounds: &own,
                     overdue: &overdue,
                 };
-                let said = ask(&shared, &isolation, slot, &key, &asking);
+                let said = ask(&backend, &isolation, slot, &key, &asking);
                 drop(sender.send(said));
             })
             .map_err(|error| {
@@ -122,7 +131,7 @@ pub(super) fn fetch(
                     alone,
                     is_of_one,
                 })
-                .map_err(|failure| explained(shared, failure));
+                .map_err(|failure| explained(backend, failure));
         }
         if bounds.cancel.is_set() {
             return Err(too_late());
@@ -265,8 +274,8 @@ impl Tally {
 }
 
 /// That one operator is missing explains more than what comes of it.
-fn explained(shared: &Shared, failure: FetchFailure) -> FetchFailure {
-    match shared.ledger.usable_tip() {
+fn explained(backend: &Backend, failure: FetchFailure) -> FetchFailure {
+    match backend.ledger.usable_tip() {
         Err(obstacle @ Obstacle::Alone(_)) => {
             FetchFailure::new(FailureKind::NotReady, obstacle.to_string())
         }
@@ -300,7 +309,7 @@ pub(super) struct Asking<'a> {
 
 /// Asks the server in one of the seats; another one if that fails.
 pub(super) fn ask(
-    shared: &Shared,
+    backend: &Backend,
     isolation: &IsolationId,
     slot: usize,
     key: &NameKey,
@@ -309,9 +318,9 @@ pub(super) fn ask(
     let (bounds, times) = (asking.bounds, asking.times);
     let lookup = Lookup {
         key,
-        network: shared.network,
-        confirmations: shared.confirmations,
-        ledger: &shared.ledger,
+        network: backend.network,
+        confirmations: backend.confirmations,
+        ledger: &backend.ledger,
         bounds,
         patience: times.headers,
     };
@@ -320,7 +329,7 @@ pub(super) fn ask(
         if last.is_some() && (Instant::now() >= bounds.deadline || bounds.cancel.is_set()) {
             break;
         }
-        let connection = shared.pool.slot(isolation, slot, bounds)?;
+        let connection = backend.pool.slot(isolation, slot, bounds)?;
         let (kind, fault, error) = match lookup.ask(&connection) {
             Ok(status) => return Ok((status, connection.server().operator.clone())),
             Err(LookupError::NotReady(failure)) => return Err(failure),
@@ -346,7 +355,7 @@ pub(super) fn ask(
         };
         last = Some(failure(kind, &connection, &error));
         if let Some(fault) = fault {
-            shared.pool.failed(isolation, &connection, fault);
+            backend.pool.failed(isolation, &connection, fault);
         }
     }
     Err(last.unwrap_or_else(too_late))

@@ -29,32 +29,28 @@ mod verdict;
 mod wire;
 
 use std::fmt;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use self::availability::Availability;
-use self::connections::HeaderPeers;
-use self::connections::LookupDialer;
-use self::diagnose::Kept;
+use self::connections::{HeaderPeers, LookupDialer, unix_time};
 use self::discovery::Discovery;
+use self::fetch::Backend;
 use self::header_file::HeaderFile;
 use self::pins::Pins;
 use self::pool::Pool;
-use self::second_operator::{First, Waiting};
+use self::second_operator::{SecondOpinions, SingleAnswer};
 use self::servers::{Server, servers};
-use self::state_dir::{LockError, SET_STATE_DIRECTORY, StateDir};
+use self::state_dir::{StateDir, Storage};
 use self::sync::{Driver, Ledger, Sampling, TrackRecord, needed};
 use self::wire::Dialer;
 use super::diagnosis::{Diagnose, Finding, Milestone, MilestoneError, Progress, proxy_trouble};
 use super::{Bounds, Cancel, Learned, Source, SourceReply};
 use crate::chain::headers::Headers;
-use crate::chain::network::Network;
-use crate::config::settings::{ElectrumOperators, ElectrumSettings, NodeAddress};
+use crate::config::settings::{ElectrumOperators, ElectrumSettings};
 use crate::isolation::IsolationId;
 use crate::log::Log;
 use crate::platform;
@@ -67,23 +63,17 @@ pub struct ElectrumSource(Arc<Inner>);
 struct Inner {
     settings: ElectrumSettings,
     log: Log,
-    shared: OnceLock<Arc<Shared>>,
-    /// Values that one operator alone has given.
-    waiting: Waiting,
-    /// Whom to tell what a second operator says of them.
-    learned: OnceLock<Learned>,
+    started: OnceLock<Started>,
+    /// Asks again where one operator alone has answered.
+    second_opinions: Arc<SecondOpinions>,
     /// Set when the source is dropped: its threads end.
     cancel: Cancel,
 }
 
-/// What lookups share. Nothing in it depends on a name.
-struct Shared {
-    network: Network,
-    confirmations: u32,
-    proxy: Option<NodeAddress>,
-    kept: Kept,
-    ledger: Arc<Ledger>,
-    pool: Arc<Pool<LookupDialer>>,
+/// What exists once the source is in use.
+struct Started {
+    backend: Arc<Backend>,
+    storage: Storage,
     /// Bytes that came in on connections for headers.
     received: Arc<AtomicU64>,
 }
@@ -103,28 +93,26 @@ impl ElectrumSource {
         Self(Arc::new(Inner {
             settings: settings.clone(),
             log,
-            shared: OnceLock::new(),
-            waiting: Waiting::default(),
-            learned: OnceLock::new(),
+            started: OnceLock::new(),
+            second_opinions: Arc::default(),
             cancel: Cancel::new(),
         }))
     }
 }
 
 impl Inner {
-    /// What lookups share; the headers begin to be fetched when it is asked
-    /// for the first time.
-    fn shared(&self) -> &Arc<Shared> {
-        self.shared.get_or_init(|| Arc::new(self.begin()))
+    /// Starts fetching headers, if that has not begun yet.
+    fn started(&self) -> &Started {
+        self.started.get_or_init(|| self.begin())
     }
 
-    fn begin(&self) -> Shared {
+    fn begin(&self) -> Started {
         let settings = &self.settings;
         let servers = self.servers();
-        let (state, kept) = self.open_state();
+        let (state, storage) = Storage::open(settings.state.as_deref(), &self.log);
         let (pins, notes) = Pins::open(state.clone());
         notes.iter().for_each(|note| self.log.warn(note));
-        let (availability, note) = Availability::open(state.clone(), now());
+        let (availability, note) = Availability::open(state.clone(), unix_time());
         note.iter().for_each(|note| self.log.warn(note));
         let (discovery, note) = self.discovery(&servers, state.clone());
         note.iter().for_each(|note| self.log.warn(note));
@@ -143,7 +131,7 @@ impl Inner {
         }
         let needed = needed(&servers, settings.operators);
         pool.set_slots(needed);
-        let ledger = Arc::new(Ledger::new(headers, needed, now));
+        let ledger = Arc::new(Ledger::new(headers, needed, unix_time));
         if file.as_ref().is_some_and(HeaderFile::is_sampled) {
             ledger.note_sample();
         }
@@ -176,13 +164,15 @@ impl Inner {
         if let Err(error) = spawned {
             ledger.trouble(format!("no thread can be started: {error}"));
         }
-        Shared {
+        let backend = Backend {
             network: settings.network,
             confirmations: settings.confirmations,
-            proxy: settings.proxy.clone(),
-            kept,
             ledger,
             pool,
+        };
+        Started {
+            backend: Arc::new(backend),
+            storage,
             received,
         }
     }
@@ -205,51 +195,9 @@ impl Inner {
     ) -> (Discovery, Option<String>) {
         let settings = &self.settings;
         match settings.servers.is_empty() && settings.operators == ElectrumOperators::Auto {
-            true => Discovery::open(listed, settings.proxy.is_some(), state, now()),
+            true => Discovery::open(listed, settings.proxy.is_some(), state, unix_time()),
             false => (Discovery::off(), None),
         }
-    }
-
-    fn open_state(&self) -> (Option<Arc<StateDir>>, Kept) {
-        let Some(path) = &self.settings.state else {
-            let why = "the environment names no home directory".to_owned();
-            return (None, Kept::Nowhere(why));
-        };
-        match StateDir::open(path) {
-            Ok(state) if state.is_writable() => {
-                (Some(Arc::new(state)), Kept::Directory(path.clone()))
-            }
-            Ok(state) => {
-                let why = self.tell_read_only(path, &state);
-                let kept = match state.read_only() {
-                    Some(LockError::Busy) => Kept::Shared(path.clone(), why),
-                    _ => Kept::ReadOnly(path.clone(), why),
-                };
-                (Some(Arc::new(state)), kept)
-            }
-            Err(error) => {
-                self.log.warn(format_args!(
-                    "the state directory {path:?} cannot be used ({error}); block headers \
-                     will be fetched anew each time; {SET_STATE_DIRECTORY}"
-                ));
-                (None, Kept::Nowhere(format!("{path:?}: {error}")))
-            }
-        }
-    }
-
-    /// Tells why nothing is written, and returns it.
-    fn tell_read_only(&self, path: &Path, state: &StateDir) -> String {
-        let why = state.read_only();
-        let words = why.map(ToString::to_string).unwrap_or_default();
-        let text = format!("the state directory {path:?} is only read: {words}");
-        match why {
-            Some(LockError::Denied(_)) => {
-                self.log.warn(format_args!("{text}; {SET_STATE_DIRECTORY}"))
-            }
-            // That is nobody's mistake.
-            _ => self.log.info(text),
-        }
-        words
     }
 
     fn load_headers(&self, state: Option<Arc<StateDir>>) -> (Option<HeaderFile>, Headers) {
@@ -273,7 +221,7 @@ impl Inner {
 impl Drop for ElectrumSource {
     fn drop(&mut self) {
         self.0.cancel.set();
-        self.0.waiting.end();
+        self.0.second_opinions.end();
     }
 }
 
@@ -284,34 +232,35 @@ impl Source for ElectrumSource {
         key: &NameKey,
         bounds: &Bounds,
     ) -> Result<SourceReply, FetchFailure> {
-        let outcome = fetch::fetch(self.0.shared(), isolation, key, bounds)?;
+        let backend = &self.0.started().backend;
+        let outcome = fetch::fetch(backend, isolation, key, bounds)?;
         let reply = SourceReply::from(&outcome);
         if let Some(operator) = outcome.alone {
             let (key, status) = (key.clone(), outcome.status);
-            let first = First {
+            let first = SingleAnswer {
                 key,
                 status,
                 operator,
             };
-            second_operator::ask_later(&self.0, isolation, first);
+            self.0.second_opinions.ask(backend, isolation, first);
         }
         Ok(reply)
     }
 
     fn on_learned(&self, learned: Learned) {
-        let _ = self.0.learned.set(learned);
+        self.0.second_opinions.on_learned(learned);
     }
 
     fn start(&self) {
         // Reading what is kept takes a moment, for which nobody waits.
         let inner = Arc::clone(&self.0);
-        let _ = platform::thread("electrum").spawn(move || inner.shared().pool.start());
+        let _ = platform::thread("electrum").spawn(move || inner.started().backend.pool.start());
     }
 
     fn forget(&self, isolation: &IsolationId) {
-        self.0.waiting.forget(isolation);
-        if let Some(shared) = self.0.shared.get() {
-            shared.pool.forget(isolation);
+        self.0.second_opinions.forget(isolation);
+        if let Some(started) = self.0.started.get() {
+            started.backend.pool.forget(isolation);
         }
     }
 }
@@ -323,14 +272,18 @@ impl Diagnose for ElectrumSource {
         {
             return vec![obstacle];
         }
-        diagnose::check(self.0.shared(), &self.0.servers(), bounds)
+        let Started {
+            backend, storage, ..
+        } = self.0.started();
+        let proxy = self.0.settings.proxy.as_ref();
+        diagnose::check(backend, storage, proxy, &self.0.servers(), bounds)
     }
 
     fn progress(&self) -> Option<Progress> {
         // Whoever looks on begins nothing.
-        let shared = self.0.shared.get()?;
-        let received = shared.received.load(Ordering::Relaxed);
-        diagnose::progress(&shared.ledger, received)
+        let started = self.0.started.get()?;
+        let received = started.received.load(Ordering::Relaxed);
+        diagnose::progress(&started.backend.ledger, received)
     }
 
     fn milestone(&self, bounds: &Bounds) -> Result<Milestone, MilestoneError> {
@@ -343,13 +296,6 @@ impl Diagnose for ElectrumSource {
             );
             return Err(MilestoneError::Unreachable(failure));
         }
-        diagnose::milestone(&self.0.shared().ledger, bounds)
+        diagnose::milestone(&self.0.started().backend.ledger, bounds)
     }
-}
-
-/// The seconds of Unix time.
-fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| time.as_secs())
 }

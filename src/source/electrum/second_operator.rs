@@ -7,17 +7,16 @@
 //! comes of that takes the value's place in the cache, if it is still there.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::fetch::{Asking, Times, ask};
+use super::fetch::{Asking, Backend, Times, ask};
 use super::verdict::{NameStatus, judge};
-use super::{Inner, Shared};
 use crate::isolation::IsolationId;
 use crate::platform;
 use crate::snapshot::{Fetched, NameKey};
-use crate::source::{Bounds, Cancel};
+use crate::source::{Bounds, Cancel, Learned};
 
 /// How long a value is asked for again: no longer than it is kept.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -40,133 +39,149 @@ const MOST_IDS: usize = 32;
 
 /// A value that one operator alone has given.
 #[derive(Debug, Clone)]
-pub(super) struct First {
+pub(super) struct SingleAnswer {
     pub key: NameKey,
     pub status: NameStatus,
     pub operator: String,
 }
 
 /// The values for which a second operator is still to be asked.
-#[derive(Debug, Default)]
-pub(super) struct Waiting(Mutex<HashMap<IsolationId, Of>>);
+#[derive(Default)]
+pub(super) struct SecondOpinions {
+    ids: Mutex<HashMap<IsolationId, Queue>>,
+    /// Receives what the second operator says.
+    learned: OnceLock<Learned>,
+}
 
 /// Those of one isolation id.
 #[derive(Debug, Default)]
-struct Of {
+struct Queue {
     /// With the moment at which each is given up, in the order in which they
     /// are asked for.
-    names: Vec<(First, Instant)>,
+    names: Vec<(SingleAnswer, Instant)>,
     /// Ends the thread that asks.
     cancel: Cancel,
 }
 
-impl Waiting {
-    fn lock(&self) -> MutexGuard<'_, HashMap<IsolationId, Of>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl SecondOpinions {
+    /// Hands what second operators say to `learned`. Without it none is asked.
+    pub fn on_learned(&self, learned: Learned) {
+        let _ = self.learned.set(learned);
+    }
+
+    /// Asks a second operator in the background.
+    pub fn ask(
+        self: &Arc<Self>,
+        backend: &Arc<Backend>,
+        isolation: &IsolationId,
+        first: SingleAnswer,
+    ) {
+        if self.learned.get().is_none() {
+            return;
+        }
+        let Some(cancel) = self.add(isolation, first, Instant::now()) else {
+            return;
+        };
+        let (this, backend, id) = (Arc::clone(self), Arc::clone(backend), isolation.clone());
+        let spawned =
+            platform::thread("second").spawn(move || this.keep_asking(&backend, &id, &cancel));
+        if spawned.is_err() {
+            // The value soon leaves the cache anyway, and the next query asks both.
+            self.forget(isolation);
+        }
+    }
+
+    /// Asks until the isolation id's queue is empty.
+    fn keep_asking(&self, backend: &Backend, isolation: &IsolationId, cancel: &Cancel) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            sleep(pause.mul_f64(rand::random_range(0.5..1.5)), cancel);
+            if cancel.is_set() {
+                return;
+            }
+            let Some((first, until)) = self.next(isolation, Instant::now()) else {
+                return;
+            };
+            let Some(slot) = backend.pool.slot_beside(isolation, &first.operator) else {
+                // The id has lost its connections; none is opened for this.
+                self.forget(isolation);
+                return;
+            };
+            match attempt(backend, isolation, slot, &first, until, cancel) {
+                Some(status) => {
+                    self.done(isolation, &first.key);
+                    if let Some(learned) = self.learned.get() {
+                        learned(isolation, first.key, Fetched::from(status));
+                    }
+                    pause = FIRST_PAUSE;
+                }
+                None => pause *= 2,
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IsolationId, Queue>> {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a value, if there is room. The end of the thread that is to be
     /// started, if there is none yet for the isolation id.
-    fn add(&self, isolation: &IsolationId, first: First, now: Instant) -> Option<Cancel> {
+    fn add(&self, isolation: &IsolationId, first: SingleAnswer, now: Instant) -> Option<Cancel> {
         let mut ids = self.lock();
         let is_new = !ids.contains_key(isolation);
         if is_new && ids.len() >= MOST_IDS {
             return None;
         }
-        let of = ids.entry(isolation.clone()).or_default();
-        of.names.retain(|(other, _)| other.key != first.key);
-        if of.names.len() < MOST_NAMES {
-            of.names.push((first, now + PERIOD));
+        let queue = ids.entry(isolation.clone()).or_default();
+        queue.names.retain(|(other, _)| other.key != first.key);
+        if queue.names.len() < MOST_NAMES {
+            queue.names.push((first, now + PERIOD));
         }
-        is_new.then(|| of.cancel.clone())
+        is_new.then(|| queue.cancel.clone())
     }
 
     /// The value to be asked for next, which goes to the end of the line.
     /// Without one nothing is left of the isolation id.
-    fn next(&self, isolation: &IsolationId, now: Instant) -> Option<(First, Instant)> {
+    fn next(&self, isolation: &IsolationId, now: Instant) -> Option<(SingleAnswer, Instant)> {
         let mut ids = self.lock();
-        let of = ids.get_mut(isolation)?;
-        of.names.retain(|(_, until)| *until > now);
-        if of.names.is_empty() {
+        let queue = ids.get_mut(isolation)?;
+        queue.names.retain(|(_, until)| *until > now);
+        if queue.names.is_empty() {
             ids.remove(isolation);
             return None;
         }
-        of.names.rotate_left(1);
-        of.names.last().cloned()
+        queue.names.rotate_left(1);
+        queue.names.last().cloned()
     }
 
     /// A second operator has been heard.
     fn done(&self, isolation: &IsolationId, key: &NameKey) {
-        if let Some(of) = self.lock().get_mut(isolation) {
-            of.names.retain(|(first, _)| first.key != *key);
+        if let Some(queue) = self.lock().get_mut(isolation) {
+            queue.names.retain(|(first, _)| first.key != *key);
         }
     }
 
     /// Asks nothing more for an isolation id.
     pub fn forget(&self, isolation: &IsolationId) {
-        if let Some(of) = self.lock().remove(isolation) {
-            of.cancel.set();
+        if let Some(queue) = self.lock().remove(isolation) {
+            queue.cancel.set();
         }
     }
 
     /// Asks nothing more at all.
     pub fn end(&self) {
-        self.lock().drain().for_each(|(_, of)| of.cancel.set());
-    }
-}
-
-/// Has a second operator asked in the background, if anybody is to learn of it.
-pub(super) fn ask_later(inner: &Arc<Inner>, isolation: &IsolationId, first: First) {
-    if inner.learned.get().is_none() {
-        return;
-    }
-    let Some(cancel) = inner.waiting.add(isolation, first, Instant::now()) else {
-        return;
-    };
-    let (asker, id) = (Arc::clone(inner), isolation.clone());
-    let spawned = platform::thread("second").spawn(move || keep_asking(&asker, &id, &cancel));
-    if spawned.is_err() {
-        // The value ends soon all the same, and the next query asks both.
-        inner.waiting.forget(isolation);
-    }
-}
-
-/// Asks until nothing is left to be asked for.
-fn keep_asking(inner: &Inner, isolation: &IsolationId, cancel: &Cancel) {
-    let shared = inner.shared();
-    let mut pause = FIRST_PAUSE;
-    loop {
-        sleep(pause.mul_f64(rand::random_range(0.5..1.5)), cancel);
-        if cancel.is_set() {
-            return;
-        }
-        let Some((first, until)) = inner.waiting.next(isolation, Instant::now()) else {
-            return;
-        };
-        let Some(slot) = shared.pool.slot_beside(isolation, &first.operator) else {
-            // It has lost its connections, and gets none for this.
-            inner.waiting.forget(isolation);
-            return;
-        };
-        match attempt(shared, isolation, slot, &first, until, cancel) {
-            Some(status) => {
-                inner.waiting.done(isolation, &first.key);
-                if let Some(learned) = inner.learned.get() {
-                    learned(isolation, first.key, Fetched::from(status));
-                }
-                pause = FIRST_PAUSE;
-            }
-            None => pause *= 2,
-        }
+        self.lock()
+            .drain()
+            .for_each(|(_, queue)| queue.cancel.set());
     }
 }
 
 /// What two operators have said, once the second has.
 fn attempt(
-    shared: &Shared,
+    backend: &Backend,
     isolation: &IsolationId,
     slot: usize,
-    first: &First,
+    first: &SingleAnswer,
     until: Instant,
     cancel: &Cancel,
 ) -> Option<NameStatus> {
@@ -184,7 +199,7 @@ fn attempt(
         bounds: &bounds,
         overdue: &Cancel::new(),
     };
-    let said = ask(shared, isolation, slot, &first.key, &asking);
+    let said = ask(backend, isolation, slot, &first.key, &asking);
     let (second, operator) = said.ok()?;
     (operator != first.operator).then(|| judge(first.status.clone(), second))
 }
@@ -205,8 +220,8 @@ fn sleep(time: Duration, cancel: &Cancel) {
 mod tests {
     use super::*;
 
-    fn first(name: &str) -> First {
-        First {
+    fn first(name: &str) -> SingleAnswer {
+        SingleAnswer {
             key: NameKey::new(name).unwrap(),
             status: NameStatus::NeverRegistered,
             operator: "a".to_owned(),
@@ -219,7 +234,7 @@ mod tests {
 
     #[test]
     fn there_is_one_thread_for_an_id_and_a_bound_on_both() {
-        let (waiting, now) = (Waiting::default(), Instant::now());
+        let (waiting, now) = (SecondOpinions::default(), Instant::now());
         let is_new = |isolation: &str, name: &str| {
             let cancel = waiting.add(&id(isolation), first(name), now);
             cancel.is_some()
@@ -228,7 +243,7 @@ mod tests {
         for name in 0..2 * MOST_NAMES {
             assert!(!is_new("0", &format!("d/{name}")));
         }
-        let names = || waiting.lock().get(&id("0")).map(|of| of.names.len());
+        let names = || waiting.lock().get(&id("0")).map(|queue| queue.names.len());
         assert_eq!(names(), Some(MOST_NAMES));
         for isolation in 1..MOST_IDS {
             assert!(is_new(&isolation.to_string(), "d/0"));
@@ -242,7 +257,7 @@ mod tests {
 
     #[test]
     fn names_are_asked_for_in_turn_until_they_are_answered_or_over() {
-        let (waiting, now) = (Waiting::default(), Instant::now());
+        let (waiting, now) = (SecondOpinions::default(), Instant::now());
         let cancel = waiting.add(&id("x"), first("d/a"), now).unwrap();
         let later = now + PERIOD / 2;
         waiting.add(&id("x"), first("d/b"), later);

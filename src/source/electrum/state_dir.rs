@@ -7,11 +7,12 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Error, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use thiserror::Error as ThisError;
 
 use crate::config::settings::NodeAddress;
+use crate::log::Log;
 use crate::platform;
 
 /// What to do where the directory is of no use.
@@ -62,6 +63,58 @@ pub(super) enum LockError {
     /// The lock could not be taken.
     #[error("it cannot be locked ({0})")]
     Denied(#[from] io::Error),
+}
+
+/// Where headers and pins are kept.
+#[derive(Debug)]
+pub(super) enum Storage {
+    /// In this directory.
+    Directory(PathBuf),
+    /// This directory was read; another process writes to it. With the reason.
+    InUse(PathBuf, String),
+    /// This directory was read; it cannot be written to. With the reason.
+    ReadOnly(PathBuf, String),
+    /// In memory only, and why.
+    Memory(String),
+}
+
+impl Storage {
+    /// Opens the state directory, and logs why it cannot be used or written to.
+    pub fn open(directory: Option<&Path>, log: &Log) -> (Option<Arc<StateDir>>, Self) {
+        let Some(path) = directory else {
+            let why = "the environment names no home directory".to_owned();
+            return (None, Self::Memory(why));
+        };
+        let state = match StateDir::open(path) {
+            Ok(state) => state,
+            Err(error) => {
+                log.warn(format_args!(
+                    "the state directory {path:?} cannot be used ({error}); block headers \
+                     will be fetched anew each time; {SET_STATE_DIRECTORY}"
+                ));
+                return (None, Self::Memory(format!("{path:?}: {error}")));
+            }
+        };
+        let path = path.to_owned();
+        let storage = match state.read_only() {
+            None => Self::Directory(path),
+            Some(why) => {
+                let text = format!("the state directory {path:?} is only read: {why}");
+                match why {
+                    // Nobody made a mistake.
+                    LockError::Busy => {
+                        log.info(text);
+                        Self::InUse(path, why.to_string())
+                    }
+                    LockError::Denied(_) => {
+                        log.warn(format_args!("{text}; {SET_STATE_DIRECTORY}"));
+                        Self::ReadOnly(path, why.to_string())
+                    }
+                }
+            }
+        };
+        (Some(Arc::new(state)), storage)
+    }
 }
 
 impl StateDir {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bitcoin::BlockHash;
 use bitcoin::block::Header;
@@ -12,7 +12,6 @@ use rand::RngExt;
 use serde_json::value::RawValue;
 
 use super::availability::Availability;
-use super::now;
 use super::pins::Pins;
 use super::pool::{Dial, Link, Pool};
 use super::protocol::Protocol;
@@ -64,7 +63,7 @@ impl HeaderPeers {
     /// Notes that a server is of no use for now.
     fn failed(&self, server: &Server) {
         self.availability
-            .failed(&server.address, now(), &mut rand::rng());
+            .failed(&server.address, unix_time(), &mut rand::rng());
     }
 }
 
@@ -96,7 +95,7 @@ impl Peers for HeaderPeers {
         match &peer {
             Ok(_) => {
                 self.pool.met(server);
-                self.availability.answered(&server.address, now());
+                self.availability.answered(&server.address, unix_time());
             }
             // What is not wanted any more has not failed.
             Err(_) if cancel.is_set() => {}
@@ -129,7 +128,10 @@ impl Peers for HeaderPeers {
     }
 
     fn is_backed_off(&self, server: &Server) -> bool {
-        self.pool.is_backed_off(server) || self.availability.is_backed_off(&server.address, now())
+        self.pool.is_backed_off(server)
+            || self
+                .availability
+                .is_backed_off(&server.address, unix_time())
     }
 
     fn answered_before(&self, server: &Server) -> bool {
@@ -442,6 +444,13 @@ impl Link for Connection {
     fn close(&self) {
         self.close();
     }
+}
+
+/// The time, in seconds of Unix time.
+pub(super) fn unix_time() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs())
 }
 
 #[cfg(test)]
