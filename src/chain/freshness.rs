@@ -1,9 +1,8 @@
-//! Whether the chain is current: that it is not withheld from us, nor a
-//! private one that cost little.
+//! Whether the chain is fresh: neither withheld from us nor a cheap private one.
 //!
-//! A server can hide the newest blocks, and a Bitcoin pool can mine a branch
-//! of its own on the side. Either shows in the ages of the newest blocks and
-//! in the work that they carry, unless it is paid for.
+//! A server can hide the newest blocks, and a Bitcoin pool can mine a branch of its
+//! own on the side. Unless the attacker pays for it, either shows in the ages of
+//! the newest blocks and in their work.
 
 use thiserror::Error;
 

@@ -1,4 +1,4 @@
-//! The way from a leaf of a merkle tree to its root.
+//! The way from a leaf of a Merkle tree to its root.
 
 use bitcoin::Transaction;
 use bitcoin::consensus::deserialize;

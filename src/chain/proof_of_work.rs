@@ -1,11 +1,11 @@
-//! Merged mining: work that was done for another chain and counts for this one.
+//! A header with its proof of work, which is usually that of another chain.
 //!
-//! A miner of the *parent* chain (Bitcoin) puts the root of a small merkle
-//! tree into the script of its coinbase transaction; the leaves are blocks of
-//! other chains, each in a slot of its own. An AuxPoW is the way from such a
-//! block to the parent's header: through the *chain branch* to that root,
-//! through the coinbase to its transaction id, and through the *coinbase
-//! branch* to the merkle root in the parent's header, whose hash is the work.
+//! In merged mining, a miner of the *parent* chain (Bitcoin) puts the root of a
+//! small Merkle tree into the script of its coinbase transaction. The leaves are
+//! blocks of other chains, each in a slot of its own. An AuxPoW leads from such a
+//! block to the parent's header: through the *chain branch* to that root, through
+//! the coinbase to its transaction id, and through the *coinbase branch* to the
+//! Merkle root in the parent's header, whose hash is the work.
 
 use bitcoin::block::Header;
 use bitcoin::consensus::{deserialize, deserialize_partial};

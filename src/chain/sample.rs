@@ -1,11 +1,10 @@
-//! Believing many headers because of the proofs of work of some.
+//! Verifying many headers by the proofs of work of a few.
 //!
-//! The AuxPoW of a header takes some twenty times the room of the header.
-//! [`LinkedHeaders`] headers come without; [`Sample`] ones are fixed, and a random
-//! few of them are to be proven. Only when all of those are does a
-//! [`Candidate`] come out. Nobody can tell beforehand which will be drawn, so
-//! that who has forged a share f of the work gets through a sample of k with
-//! the probability (1 − f)^k.
+//! A header's AuxPoW takes some twenty times the room of the header.
+//! [`LinkedHeaders`] come without it. A [`Sample`] fixes them and draws a few at
+//! random, whose work must be proven. Only when all of those are proven is there a
+//! [`Candidate`]. Nobody can tell in advance which headers are drawn, so that
+//! forging a share f of the work passes a sample of k with probability (1 − f)^k.
 
 use std::collections::BTreeSet;
 

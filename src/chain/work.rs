@@ -1,5 +1,5 @@
-//! The arithmetic on 256-bit work that the `bitcoin` crate leaves out: sums
-//! that saturate instead of wrapping, and products that are wider.
+//! Arithmetic on 256-bit work that the `bitcoin` crate lacks: sums that saturate
+//! instead of wrapping, and wider products.
 
 use bitcoin::Work;
 use bitcoin::block::Header;

@@ -1,4 +1,5 @@
-//! The chain of headers that we believe in.
+//! The chain of headers that we believe in, and branches that may take the place of
+//! its newest part.
 
 use bitcoin::block::Header;
 use bitcoin::{BlockHash, Work};

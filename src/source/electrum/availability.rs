@@ -1,13 +1,13 @@
-//! Which servers have answered on connections for headers, and which have not.
+//! Which servers answered on connections for headers, and which did not.
 //!
-//! Most public servers are dead, so a start that forgot everything would try
-//! them all again. Only connections for headers are noted: the file says
-//! nothing of which servers were asked about names.
+//! Most public servers are dead, and a start that remembers nothing would try them
+//! all again. Only connections for headers count: the file does not show which
+//! servers were asked about names.
 //!
-//! The file `servers` begins with a line that names its version. Each other
-//! line has a server's host and port, when it last answered (the hour, in
-//! seconds of Unix time, or 0), how often it has failed since then, and until
-//! when it rests.
+//! The first line of the file `servers` names its version. Each other line has a
+//! server's host and port, when it last answered (the hour, in seconds of Unix
+//! time, or 0), how often it has failed since then, and until when it is not
+//! tried.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

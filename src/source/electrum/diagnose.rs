@@ -1,4 +1,5 @@
-//! Trying the Electrum source out.
+//! What the source reports about itself: `check`, the progress of the first
+//! synchronisation, and a new checkpoint.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ use crate::text::Age;
 
 /// How long it may take until anything comes from any server. Who asked for
 /// the time of a first synchronisation does not wait for it where nothing does.
-pub(super) const SILENCE: Duration = Duration::from_secs(60);
+pub(super) const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Waits until lookups would work, or the time is up, and says how things are.
 pub(super) fn check(
@@ -31,17 +32,17 @@ pub(super) fn check(
     bounds: &Bounds,
 ) -> Vec<Finding> {
     // What keeps it from working is found below.
-    let works = settle(&backend.ledger, bounds, SILENCE).is_ok();
+    let works = wait_until_usable(&backend.ledger, bounds, SILENCE_TIMEOUT).is_ok();
     let status = backend.ledger.status();
     let operators = operators(&status, servers, works, proxy.is_some());
     let headers = headers(&status, operators.health == Health::Fail);
     let mut found = vec![operators, headers, state(storage)];
     let mut result = None;
     if works {
-        match links(backend, bounds) {
-            Ok(links) => {
-                found.push(can_ask(&links));
-                result = Some(how(&links, age(&backend.ledger)));
+        match connect(backend, bounds) {
+            Ok(connect) => {
+                found.push(can_ask(&connect));
+                result = Some(summary(&connect, age(&backend.ledger)));
             }
             Err(failure) => found.push(Finding::fail(
                 "lookups",
@@ -51,7 +52,7 @@ pub(super) fn check(
         }
     }
     found.push(match proxy {
-        Some(proxy) if !is_heard(&status) => Finding::warn(
+        Some(proxy) if !has_heard(&status) => Finding::warn(
             "proxy",
             format!("{proxy}: nothing has come through it yet"),
             "see above whether it is the proxy or the servers",
@@ -72,7 +73,7 @@ pub(super) fn check(
 
 /// Waits until lookups may rely on the headers; returns the newest height. If
 /// no server has told anything after `silence`, the rest is not waited for.
-pub(super) fn settle(
+pub(super) fn wait_until_usable(
     ledger: &Ledger,
     bounds: &Bounds,
     silence: Duration,
@@ -82,13 +83,13 @@ pub(super) fn settle(
         ..bounds.clone()
     };
     match ledger.wait(&first) {
-        Err(_) if is_heard(&ledger.status()) => ledger.wait(bounds),
+        Err(_) if has_heard(&ledger.status()) => ledger.wait(bounds),
         settled => settled,
     }
 }
 
 /// Whether any server has told anything of its chain.
-fn is_heard(status: &Status) -> bool {
+fn has_heard(status: &Status) -> bool {
     status.target > 0 || !status.operators.is_empty()
 }
 
@@ -105,7 +106,7 @@ fn operators(status: &Status, servers: &[Server], works: bool, is_proxied: bool)
         );
     }
     match (status.operators.len(), known.len()) {
-        (0, _) if status.trouble.is_none() && is_heard(status) => Finding::ok(
+        (0, _) if status.trouble.is_none() && has_heard(status) => Finding::ok(
             "servers",
             "block headers are arriving; chains are compared at the end",
         ),
@@ -185,7 +186,7 @@ fn headers(status: &Status, is_short: bool) -> Finding {
         Some(Obstacle::Trouble(_)) => {
             Finding::fail("headers", "none can be fetched", "see the servers above")
         }
-        Some(obstacle) if is_short || !is_heard(status) => {
+        Some(obstacle) if is_short || !has_heard(status) => {
             Finding::fail("headers", obstacle.to_string(), "see the servers above")
         }
         Some(obstacle) => Finding::fail(
@@ -199,7 +200,7 @@ fn headers(status: &Status, is_short: bool) -> Finding {
 
 /// Opens the connections that an isolation id would have, asks nothing on
 /// them, and gives the servers at their other ends.
-fn links(backend: &Backend, bounds: &Bounds) -> Result<Vec<Server>, FetchFailure> {
+fn connect(backend: &Backend, bounds: &Bounds) -> Result<Vec<Server>, FetchFailure> {
     let isolation = IsolationId::shared();
     let servers = (0..backend.pool.slots())
         .map(|index| {
@@ -218,7 +219,7 @@ fn can_ask(servers: &[Server]) -> Finding {
 }
 
 /// How names are looked up at these servers, the newest block being so old.
-fn how(servers: &[Server], age: Age) -> Finding {
+fn summary(servers: &[Server], age: Age) -> Finding {
     let operators: BTreeSet<_> = servers.iter().map(|one| one.operator.as_str()).collect();
     let operators: Vec<_> = operators.into_iter().collect();
     Finding::result(match operators.as_slice() {
@@ -272,12 +273,12 @@ fn state(storage: &Storage) -> Finding {
 }
 
 /// How many blocks are on top of it: two weeks of work.
-const DEPTH: u32 = RETARGET_INTERVAL;
+const CHECKPOINT_DEPTH: u32 = RETARGET_INTERVAL;
 
 /// Waits until lookups could rely on the chain, and takes the newest block that
 /// is deep enough.
 pub(super) fn milestone(ledger: &Ledger, bounds: &Bounds) -> Result<Milestone, MilestoneError> {
-    settle(ledger, bounds, SILENCE).map_err(|failure| match failure.kind {
+    wait_until_usable(ledger, bounds, SILENCE_TIMEOUT).map_err(|failure| match failure.kind {
         FailureKind::NotReady => MilestoneError::NotReady(failure),
         _ => MilestoneError::Unreachable(failure),
     })?;
@@ -286,7 +287,7 @@ pub(super) fn milestone(ledger: &Ledger, bounds: &Bounds) -> Result<Milestone, M
     let headers = ledger.headers();
     let start = headers.checkpoint().height;
     let tip = headers.tip().map_or(start, |(tip, _)| tip);
-    let found = tip.checked_sub(DEPTH).and_then(|height| {
+    let found = tip.checked_sub(CHECKPOINT_DEPTH).and_then(|height| {
         let since = headers.work_up_to(height)?;
         let total = headers.total_work_up_to(height);
         Some(Milestone {
@@ -304,12 +305,12 @@ pub(super) fn milestone(ledger: &Ledger, bounds: &Bounds) -> Result<Milestone, M
     found.ok_or(MilestoneError::TooShallow {
         tip,
         checkpoint: start,
-        depth: DEPTH,
+        depth: CHECKPOINT_DEPTH,
     })
 }
 
 /// About what a header with its AuxPoW takes in a reply, in bytes.
-const SEALED: u64 = 4_000;
+const FULL_HEADER_SIZE: u64 = 4_000;
 
 /// How far it is; `None` once lookups can rely on the headers. `bytes` have
 /// come in so far.
@@ -344,7 +345,7 @@ pub(super) fn progress(ledger: &Ledger, bytes: u64) -> Option<Progress> {
         done,
         total,
         bytes,
-        later: later.saturating_mul(SEALED),
+        later: later.saturating_mul(FULL_HEADER_SIZE),
     })
 }
 
@@ -411,7 +412,9 @@ mod tests {
         let ledger = Ledger::new(headers, 1, || 0);
         let (bounds, (done, ended)) = (hour(), mpsc::channel());
         thread::scope(|scope| {
-            scope.spawn(|| done.send(settle(&ledger, &bounds, Duration::from_millis(10)).is_ok()));
+            scope.spawn(|| {
+                done.send(wait_until_usable(&ledger, &bounds, Duration::from_millis(10)).is_ok())
+            });
             let ended = ended.recv_timeout(Duration::from_secs(20));
             bounds.cancel.set();
             assert_eq!(ended, Ok(false));
@@ -420,7 +423,7 @@ mod tests {
         ledger.raise_target(300);
         let bounds = hour();
         thread::scope(|scope| {
-            scope.spawn(|| done.send(settle(&ledger, &bounds, Duration::ZERO).is_ok()));
+            scope.spawn(|| done.send(wait_until_usable(&ledger, &bounds, Duration::ZERO).is_ok()));
             assert!(ended.recv_timeout(Duration::from_millis(300)).is_err());
             bounds.cancel.set();
             assert_eq!(ended.recv_timeout(Duration::from_secs(20)), Ok(false));
@@ -449,7 +452,7 @@ mod tests {
         // The genesis is not there yet.
         ledger.raise_target(5000);
         assert_eq!(told(20), Some((Stage::Fetching, 0, 5001, 0)));
-        let (sample, newest) = (500 * SEALED, 144 * SEALED);
+        let (sample, newest) = (500 * FULL_HEADER_SIZE, 144 * FULL_HEADER_SIZE);
         ledger.set_unproven(UnprovenHeaders::Fetched { tip: 400 });
         let expected = (Stage::Fetching, 400, 5001, sample + newest);
         assert_eq!(told(30), Some(expected));

@@ -18,14 +18,14 @@ use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
 use crate::source::{Bounds, Cancel, SourceReply};
 
 /// How often the waiting thread looks whether anybody still wants the answer.
-const GLANCE: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Servers that are tried for one of the two answers.
 const ATTEMPTS: usize = 3;
 
 /// The least time that a second server has to answer in, once a first has
 /// proven a value.
-const PATIENCE: Duration = Duration::from_secs(2);
+const MIN_WAIT: Duration = Duration::from_secs(2);
 
 /// How long a value may be kept that servers of one operator alone have given:
 /// it may be an old one, which that operator shows in place of the newest.
@@ -43,7 +43,7 @@ pub(super) struct Backend {
 type Answer = Result<NameStatus, FetchFailure>;
 
 /// What one server said, and its operator.
-pub(super) type Said = Result<(NameStatus, String), FetchFailure>;
+pub(super) type ServerAnswer = Result<(NameStatus, String), FetchFailure>;
 
 /// What servers have said of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,7 +136,7 @@ pub(super) fn fetch(
         if bounds.cancel.is_set() {
             return Err(too_late());
         }
-        match answers.recv_timeout(GLANCE) {
+        match answers.recv_timeout(POLL_INTERVAL) {
             Ok(said) => tally.add(said),
             Err(RecvTimeoutError::Timeout) => {}
             // A thread panicked; its answer will not come.
@@ -170,7 +170,7 @@ impl Times {
     /// twice the time that it took.
     fn stands(&self, now: Instant) -> Instant {
         let took = now.saturating_duration_since(self.begun);
-        (self.begun + (took * 2).max(PATIENCE)).min(self.half)
+        (self.begun + (took * 2).max(MIN_WAIT)).min(self.half)
     }
 }
 
@@ -206,7 +206,7 @@ impl Tally {
         }
     }
 
-    fn add(&mut self, said: Said) {
+    fn add(&mut self, said: ServerAnswer) {
         self.awaited = self.awaited.saturating_sub(1);
         let (status, operator) = match said {
             Ok(said) => said,
@@ -314,7 +314,7 @@ pub(super) fn ask(
     slot: usize,
     key: &NameKey,
     asking: &Asking<'_>,
-) -> Said {
+) -> ServerAnswer {
     let (bounds, times) = (asking.bounds, asking.times);
     let lookup = Lookup {
         key,
@@ -322,7 +322,7 @@ pub(super) fn ask(
         confirmations: backend.confirmations,
         ledger: &backend.ledger,
         bounds,
-        patience: times.headers,
+        headers_deadline: times.headers,
     };
     let mut last = None;
     for _ in 0..asking.attempts {
@@ -390,11 +390,14 @@ mod tests {
         outcomes_of(slots, said.map(|(answer, operator)| by(operator, answer)))
     }
 
-    fn by(operator: &str, answer: Answer) -> Said {
+    fn by(operator: &str, answer: Answer) -> ServerAnswer {
         answer.map(|status| (status, operator.to_owned()))
     }
 
-    fn outcomes_of(slots: usize, said: impl IntoIterator<Item = Said>) -> [Option<Answer>; 3] {
+    fn outcomes_of(
+        slots: usize,
+        said: impl IntoIterator<Item = ServerAnswer>,
+    ) -> [Option<Answer>; 3] {
         let mut tally = Tally::new(slots);
         said.into_iter().for_each(|said| tally.add(said));
         [(false, false), (true, false), (true, true)]
@@ -473,7 +476,7 @@ mod tests {
 
     #[test]
     fn what_one_operator_alone_says_is_kept_for_a_minute() {
-        let heard = |slots: usize, said: &[Said]| {
+        let heard = |slots: usize, said: &[ServerAnswer]| {
             let mut tally = Tally::new(slots);
             said.iter().for_each(|said| tally.add(said.clone()));
             let status = tally.outcome(true, true).unwrap().unwrap();

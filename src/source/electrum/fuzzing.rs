@@ -132,11 +132,11 @@ pub fn newest_protocol(result: &str) -> Result<String, String> {
 /// The reply names none.
 pub fn peers(result: &str) -> Result<Vec<(String, u16, bool)>, String> {
     let named = reply::peers(result).map_err(words)?;
-    let places = named
+    let endpoints = named
         .iter()
-        .filter_map(|named| discovery::place(named, true));
-    Ok(places
-        .map(|place| (place.host, place.port, place.is_tls))
+        .filter_map(|named| discovery::endpoint(named, true));
+    Ok(endpoints
+        .map(|endpoint| (endpoint.host, endpoint.port, endpoint.is_tls))
         .collect())
 }
 

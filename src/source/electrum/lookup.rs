@@ -112,7 +112,7 @@ pub(super) struct Lookup<'a> {
     pub ledger: &'a Ledger,
     pub bounds: &'a Bounds,
     /// How long headers are waited for.
-    pub patience: Instant,
+    pub headers_deadline: Instant,
 }
 
 impl Lookup<'_> {
@@ -278,7 +278,7 @@ impl Lookup<'_> {
     /// The terms by which operations count, once there is a chain to judge by.
     fn terms(&self) -> Result<Terms, LookupError> {
         let bounds = Bounds {
-            deadline: self.patience.min(self.bounds.deadline),
+            deadline: self.headers_deadline.min(self.bounds.deadline),
             ..self.bounds.clone()
         };
         Ok(Terms {

@@ -1,9 +1,30 @@
 //! Values from public Electrum servers, verified by proof of work.
 //!
-//! A name is asked of two servers of different operators, over connections
-//! that belong to the isolation id alone (`pool`), and each server's answer
-//! must be proven (`evidence`) by a block header that was verified before
-//! anybody asked for the name (`sync`). See `spec/electrum.md`.
+//! Electrum servers index Namecoin's transactions by name. Nobody has to trust
+//! them: a server proves with a Merkle branch that an operation on a name is in a
+//! block, and the block's header proves itself by its work. What no server can
+//! prove is that there is no newer operation, so two operators are asked.
+//!
+//! 1. A thread (`sync`) downloads block headers, verifies them by the rules of
+//!    [`crate::chain`], and keeps the chain with the most work in a `Ledger`. It
+//!    follows a clock of its own, so that its traffic says nothing about lookups.
+//! 2. A lookup (`fetch`) asks two servers of different operators at once, over
+//!    connections that belong to its isolation id alone (`pool`).
+//! 3. `lookup` asks one server: `reply` parses what it sends, `verdict` chooses
+//!    the newest operation that counts, and `evidence` proves it against the
+//!    header in the ledger.
+//! 4. The newest proven operation wins. If one operator alone has answered in
+//!    time, `second_operator` asks another in the background.
+//!
+//! `servers` is the bundled list of servers, and `discovery` finds others.
+//! `availability`, `pins` and `header_file` remember across runs which servers
+//! answer, which keys they have, and the headers, all in the `state_dir`. `wire`
+//! speaks the protocol, and `connections` shows its connections to `pool` and
+//! `sync` the way each needs them. `diagnose` is what `check`, `checkpoint` and
+//! the progress display report.
+//!
+//! Start reading with `verdict`, `evidence`, `lookup` and `fetch`, then `pool`,
+//! then `sync`. `spec/electrum.md` is normative.
 
 mod availability;
 mod connections;
@@ -156,7 +177,7 @@ impl Inner {
             sampling: Sampling::new(settings.verifies_all),
             next_probe: None,
             record: TrackRecord::default(),
-            wanted: settings.operators,
+            operators: settings.operators,
             short_rounds: 0,
             is_warned: false,
         };

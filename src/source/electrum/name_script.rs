@@ -1,5 +1,5 @@
-//! The scripts that carry names: the one that a server's index knows a name
-//! by, and those that operations on names have as outputs.
+//! The scripts that carry names: the one by which servers index a name, and the
+//! outputs of operations on names.
 
 use bitcoin::hashes::{Hash, sha256};
 use bitcoin::opcodes::all::{OP_2DROP, OP_DROP, OP_PUSHNUM_2, OP_PUSHNUM_3};

@@ -1,11 +1,12 @@
-//! The public keys of servers whose certificates no authority signed.
+//! The public keys of servers whose certificates no authority has signed.
 //!
-//! A key is pinned after two connections saw it, each on a circuit of its own:
-//! somebody in between would have to be in both places. Only header connections
-//! learn, so that the file never tells which servers were asked about names.
+//! A key is pinned once two connections saw it, each on a circuit of its own: an
+//! attacker in between would have to be in both places. Only connections for
+//! headers learn keys, so that the file does not show which servers were asked
+//! about names.
 //!
-//! The file `pins` has one line for each server: host and port, the SHA-256 of
-//! the SubjectPublicKeyInfo in hexadecimal, and how often it was seen.
+//! The file `pins` has one line for each server: host and port, the SHA-256 of the
+//! SubjectPublicKeyInfo in hexadecimal, and how often it was seen.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

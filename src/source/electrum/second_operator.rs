@@ -1,10 +1,10 @@
-//! A second operator's word, when one alone was heard in time
+//! Asking a second operator, when only one has answered in time
 //! (`spec/electrum.md`, 4.10).
 //!
-//! A value that one operator alone has given is kept for a minute. Meanwhile
-//! the other seat of the same isolation id is asked again in the background,
-//! a few times at growing intervals, until another operator has answered. What
-//! comes of that takes the value's place in the cache, if it is still there.
+//! A value that one operator alone has given is kept for a minute. Meanwhile the
+//! isolation id's other slot is asked again in the background, a few times at
+//! growing intervals, until another operator has answered. The result replaces the
+//! value in the cache, if it is still there.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -19,23 +19,23 @@ use crate::snapshot::{Fetched, NameKey};
 use crate::source::{Bounds, Cancel, Learned};
 
 /// How long a value is asked for again: no longer than it is kept.
-const PERIOD: Duration = Duration::from_secs(60);
+const RETRY_PERIOD: Duration = Duration::from_secs(60);
 
 /// The pause before the first attempt, in the mean; it doubles with each that
 /// fails. Long enough for the first operator's value to be in the cache.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long one attempt may take.
-const ATTEMPT: Duration = Duration::from_secs(20);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How often it is looked whether anything is still wanted.
-const GLANCE: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Names of one isolation id that are asked for again at a time.
-const MOST_NAMES: usize = 8;
+const MAX_NAMES: usize = 8;
 
 /// Isolation ids for which names are asked for again: one thread each.
-const MOST_IDS: usize = 32;
+const MAX_IDS: usize = 32;
 
 /// A value that one operator alone has given.
 #[derive(Debug, Clone)]
@@ -129,13 +129,13 @@ impl SecondOpinions {
     fn add(&self, isolation: &IsolationId, first: SingleAnswer, now: Instant) -> Option<Cancel> {
         let mut ids = self.lock();
         let is_new = !ids.contains_key(isolation);
-        if is_new && ids.len() >= MOST_IDS {
+        if is_new && ids.len() >= MAX_IDS {
             return None;
         }
         let queue = ids.entry(isolation.clone()).or_default();
         queue.names.retain(|(other, _)| other.key != first.key);
-        if queue.names.len() < MOST_NAMES {
-            queue.names.push((first, now + PERIOD));
+        if queue.names.len() < MAX_NAMES {
+            queue.names.push((first, now + RETRY_PERIOD));
         }
         is_new.then(|| queue.cancel.clone())
     }
@@ -186,7 +186,7 @@ fn attempt(
     cancel: &Cancel,
 ) -> Option<NameStatus> {
     let now = Instant::now();
-    let deadline = until.min(now + ATTEMPT);
+    let deadline = until.min(now + ATTEMPT_TIMEOUT);
     let bounds = Bounds {
         due: deadline,
         deadline,
@@ -212,7 +212,7 @@ fn sleep(time: Duration, cancel: &Cancel) {
         if left.is_zero() {
             return;
         }
-        thread::sleep(left.min(GLANCE));
+        thread::sleep(left.min(POLL_INTERVAL));
     }
 }
 
@@ -240,12 +240,12 @@ mod tests {
             cancel.is_some()
         };
         assert!(is_new("0", "d/0"));
-        for name in 0..2 * MOST_NAMES {
+        for name in 0..2 * MAX_NAMES {
             assert!(!is_new("0", &format!("d/{name}")));
         }
         let names = || waiting.lock().get(&id("0")).map(|queue| queue.names.len());
-        assert_eq!(names(), Some(MOST_NAMES));
-        for isolation in 1..MOST_IDS {
+        assert_eq!(names(), Some(MAX_NAMES));
+        for isolation in 1..MAX_IDS {
             assert!(is_new(&isolation.to_string(), "d/0"));
         }
         assert!(!is_new("more", "d/0"));
@@ -259,7 +259,7 @@ mod tests {
     fn names_are_asked_for_in_turn_until_they_are_answered_or_over() {
         let (waiting, now) = (SecondOpinions::default(), Instant::now());
         let cancel = waiting.add(&id("x"), first("d/a"), now).unwrap();
-        let later = now + PERIOD / 2;
+        let later = now + RETRY_PERIOD / 2;
         waiting.add(&id("x"), first("d/b"), later);
         let next = |now| {
             let next = waiting.next(&id("x"), now);
@@ -267,9 +267,9 @@ mod tests {
         };
         let names = [(); 3].map(|()| next(later).unwrap());
         assert_eq!(names, ["d/a", "d/b", "d/a"]);
-        assert_eq!(next(now + PERIOD).as_deref(), Some("d/b"));
+        assert_eq!(next(now + RETRY_PERIOD).as_deref(), Some("d/b"));
         waiting.done(&id("x"), &NameKey::new("d/b").unwrap());
-        assert_eq!(next(now + PERIOD), None);
+        assert_eq!(next(now + RETRY_PERIOD), None);
         assert!(waiting.lock().is_empty() && !cancel.is_set());
         let cancel = waiting.add(&id("x"), first("d/a"), now).unwrap();
         waiting.forget(&id("x"));

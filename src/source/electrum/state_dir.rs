@@ -1,8 +1,8 @@
-//! The directory in which the source keeps what it need not fetch again.
+//! The directory that keeps what need not be fetched again.
 //!
-//! It belongs to one process at a time, which holds a lock on a file in it.
-//! The operating system gives the lock back when that process ends, however
-//! it ends.
+//! One process at a time may write to it: the one that holds a lock on a file in
+//! it. The operating system releases the lock when that process ends, however it
+//! ends.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Error, ErrorKind, Read, Seek, SeekFrom, Write};

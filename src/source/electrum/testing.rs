@@ -1,5 +1,5 @@
-//! What ElectrumX 1.15.0 and 2.0b1 said of a regtest chain, and what Namecoin
-//! Core says of it, for tests.
+//! Fixtures for tests: what ElectrumX 1.15.0 and 2.0b1 said about a regtest chain,
+//! what Namecoin Core says about it, and servers that are made up.
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};

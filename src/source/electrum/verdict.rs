@@ -1,9 +1,9 @@
 //! From what servers list and prove to what is known of a name.
 //!
-//! The newest operation counts that has enough confirmations and is not
-//! expired. A newer one that is not yet deep enough hides nothing: the name
-//! keeps its older value until then. No server can prove that there is no
-//! newer operation, which is why two are asked and the newest proven one wins.
+//! The newest operation counts that has enough confirmations and has not expired. A
+//! newer one with too few confirmations hides nothing: until then the name keeps
+//! its older value. No server can prove that there is no newer operation, which is
+//! why two are asked and the newest proven one wins.
 
 use thiserror::Error;
 

@@ -1,4 +1,8 @@
-//! Headers over a connection to an Electrum server.
+//! The connections of `wire`, as `pool` and `sync` need them.
+//!
+//! [`LookupDialer`] opens connections for lookups. [`HeaderPeers`] opens those for
+//! headers, tells the pool and `availability` what it learns about servers, and
+//! [`HeaderPeer`] fetches headers on them.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +19,7 @@ use super::availability::Availability;
 use super::pins::Pins;
 use super::pool::{Dial, Link, Pool};
 use super::protocol::Protocol;
-use super::reply::{self, Named, ReplyError};
+use super::reply::{self, NamedServer, ReplyError};
 use super::servers::{Server, Standing};
 use super::sync::{Announced, Peer, PeerError, Peers};
 use super::wire::{
@@ -123,7 +127,7 @@ impl Peers for HeaderPeers {
         self.pool.back_off(server);
     }
 
-    fn compare(&self, operators: usize) {
+    fn set_operators(&self, operators: usize) {
         self.pool.set_slots(operators);
     }
 
@@ -302,7 +306,7 @@ impl Peer for HeaderPeer {
         replies.collect()
     }
 
-    fn peers(&self, deadline: Instant) -> Result<Vec<Named>, PeerError> {
+    fn peers(&self, deadline: Instant) -> Result<Vec<NamedServer>, PeerError> {
         let request = Request::new("server.peers.subscribe", "[]");
         let text = call(&self.connection, request, deadline, &self.cancel)?;
         reply::peers(text.get()).map_err(lied)

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::super::reply::Named;
+use super::super::reply::NamedServer;
 use crate::address::{host_name, is_public};
 use crate::config::settings::NodeAddress;
 use crate::onion::OnionAddress;
@@ -31,7 +31,7 @@ const DEFAULT_PLAIN: u16 = 50001;
 
 /// Where a server can be reached.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct Endpoint {
     /// An IP address, a host name or an onion service, in its usual form.
     pub host: String,
     /// The port, not 0.
@@ -40,7 +40,7 @@ pub struct Place {
     pub is_tls: bool,
 }
 
-impl Place {
+impl Endpoint {
     /// Host and port.
     pub fn address(&self) -> NodeAddress {
         NodeAddress {
@@ -52,7 +52,7 @@ impl Place {
 
 /// The place of a server that was named; `None` if it may not be tried. What
 /// the features say of protocols and limits is not believed, and so not read.
-pub fn place(named: &Named, is_proxied: bool) -> Option<Place> {
+pub fn endpoint(named: &NamedServer, is_proxied: bool) -> Option<Endpoint> {
     let host = host(&named.host, is_proxied)?;
     // The address may be the host once more. Another one shows whom the naming
     // server means, and a private one is no public server.
@@ -76,22 +76,22 @@ pub fn place(named: &Named, is_proxied: bool) -> Option<Place> {
         // Anything else would show names to an exit of Tor.
         false => tls(),
     }?;
-    Some(Place { host, port, is_tls })
+    Some(Endpoint { host, port, is_tls })
 }
 
 /// The place that was kept in a file; `None` if it may not be tried.
-pub(super) fn kept(address: &str, is_tls: bool, is_proxied: bool) -> Option<Place> {
+pub(super) fn stored(address: &str, is_tls: bool, is_proxied: bool) -> Option<Endpoint> {
     let (text, digits) = address.rsplit_once(':')?;
     let bare = text
         .strip_prefix('[')
         .and_then(|text| text.strip_suffix(']'));
     let host = host(bare.unwrap_or(text), is_proxied)?;
-    let place = Place {
+    let endpoint = Endpoint {
         port: port(digits)?,
         is_tls,
         host,
     };
-    (is_tls || is_onion(&place.host)).then_some(place)
+    (is_tls || is_onion(&endpoint.host)).then_some(endpoint)
 }
 
 fn is_onion(host: &str) -> bool {
@@ -164,8 +164,8 @@ mod tests {
 
     const ONION: &str = "6cbn4rskfdr647otej7gpqlmpqcmj723vg2eoeuu7ljbwu6cpdebozyd.onion";
 
-    fn named(ip: &str, host: &str, features: &[&str]) -> Named {
-        Named {
+    fn named(ip: &str, host: &str, features: &[&str]) -> NamedServer {
+        NamedServer {
             ip: ip.to_owned(),
             host: host.to_owned(),
             features: features.iter().map(|&text| text.to_owned()).collect(),
@@ -173,7 +173,7 @@ mod tests {
     }
 
     fn of(host: &str) -> Option<String> {
-        place(&named(host, host, &["s50002"]), true).map(|place| place.host)
+        endpoint(&named(host, host, &["s50002"]), true).map(|endpoint| endpoint.host)
     }
 
     #[test]
@@ -275,15 +275,16 @@ mod tests {
             ("192.168.1.1", false),
             ("::1", false),
         ] {
-            let place = place(&named(ip, "a.example.net", &["s443"]), true);
-            assert_eq!(place.is_some(), fits, "{ip}");
+            let endpoint = endpoint(&named(ip, "a.example.net", &["s443"]), true);
+            assert_eq!(endpoint.is_some(), fits, "{ip}");
         }
     }
 
     #[test]
     fn ports_are_those_that_tor_can_be_asked_for() {
         let port = |host: &str, features: &[&str]| {
-            place(&named("", host, features), true).map(|place| (place.port, place.is_tls))
+            endpoint(&named("", host, features), true)
+                .map(|endpoint| (endpoint.port, endpoint.is_tls))
         };
         for (features, plain, onion) in [
             (
@@ -314,14 +315,15 @@ mod tests {
     #[test]
     fn without_a_proxy_only_addresses_are_tried() {
         for (host, fits) in [("9.9.9.9", true), ("a.example.net", false), (ONION, false)] {
-            let place = place(&named(host, host, &["s443"]), false);
-            assert_eq!(place.is_some(), fits, "{host}");
+            let endpoint = endpoint(&named(host, host, &["s443"]), false);
+            assert_eq!(endpoint.is_some(), fits, "{host}");
         }
     }
 
     #[test]
     fn what_was_kept_is_judged_again() {
-        let read = |text: &str, is_tls| kept(text, is_tls, true).map(|place| place.address());
+        let read =
+            |text: &str, is_tls| stored(text, is_tls, true).map(|endpoint| endpoint.address());
         for text in ["a.example.net:443", "9.9.9.9:50002", "[2a00::1]:50002"] {
             assert_eq!(read(text, true).unwrap().to_string(), text);
             assert_eq!(read(text, false), None, "{text} shows names to an exit");

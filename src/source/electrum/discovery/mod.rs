@@ -1,16 +1,15 @@
 //! Servers that are in no list, but that listed ones name.
 //!
-//! Anybody can have ElectrumX servers name a server, so that being named says
-//! little. Only servers that two listed operators name are used: one operator
-//! alone could name a server to one user alone, and so know that user again, and
-//! which isolation ids are one user's. All of them together count as *one*
-//! operator: two of them may be one person's. Only listed servers are asked, so
-//! that nobody gets further by naming others who name others.
+//! Anybody can make ElectrumX servers name a server, so being named means little.
+//! A server is used only if two listed operators name it: one operator alone could
+//! name a server to one user alone, recognise that user there, and learn which
+//! isolation ids belong together. All discovered servers count as *one* operator,
+//! because one person may run several. Only listed servers are asked, so that
+//! nobody gains anything by naming servers that name others.
 //!
-//! The file `discovered` begins with a line that names its version. Each other
-//! line has a server's host and port, `s` with TLS or `t` without, and the
-//! operators that name it, each with the day on which it last did (days of Unix
-//! time).
+//! The first line of the file `discovered` names its version. Each other line has a
+//! server's host and port, `s` with TLS or `t` without, and the operators that name
+//! it, each with the day on which it last did (days of Unix time).
 
 mod filter;
 
@@ -21,8 +20,8 @@ use std::sync::Arc;
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-pub(super) use self::filter::{Place, place};
-use super::reply::Named;
+pub(super) use self::filter::{Endpoint, endpoint};
+use super::reply::NamedServer;
 use super::servers::{Server, Standing};
 use super::state_dir::StateDir;
 
@@ -36,7 +35,7 @@ const MAX_FILE: usize = 1 << 18;
 
 /// Servers that one operator may name. Others are passed over, so that none can
 /// crowd out what another names.
-const MOST: usize = 24;
+const MAX_NAMED: usize = 24;
 
 /// The operator of all discovered servers.
 pub(super) const DISCOVERED: &str = "a discovered server";
@@ -45,7 +44,7 @@ pub(super) const DISCOVERED: &str = "a discovered server";
 const WITNESSES: usize = 2;
 
 /// Days for which it counts that a server was named.
-const FRESH: u64 = 30;
+const MAX_AGE_DAYS: u64 = 30;
 
 /// The seconds of a day.
 const DAY: u64 = 24 * 3600;
@@ -59,7 +58,7 @@ pub(super) struct Discovery {
     /// `None` if servers are not discovered.
     rules: Option<Rules>,
     /// Also those that one operator alone names.
-    found: BTreeMap<Place, Witnesses>,
+    found: BTreeMap<Endpoint, Witnesses>,
     /// Those that may be used.
     servers: Vec<Server>,
     /// Where changes are written; `None` to keep them in memory.
@@ -141,14 +140,14 @@ impl Discovery {
         let is_named = |by: &Witnesses| {
             let fresh = by
                 .values()
-                .filter(|&&last| last.saturating_add(FRESH) >= day);
+                .filter(|&&last| last.saturating_add(MAX_AGE_DAYS) >= day);
             fresh.count() >= WITNESSES
         };
         let found = self.found.iter().filter(|(_, by)| is_named(by));
         let servers: Vec<Server> = found
-            .map(|(place, _)| Server {
-                address: place.address(),
-                is_tls: place.is_tls,
+            .map(|(endpoint, _)| Server {
+                address: endpoint.address(),
+                is_tls: endpoint.is_tls,
                 operator: DISCOVERED.to_owned(),
                 standing: Standing::Discovered,
                 identity: None,
@@ -165,40 +164,42 @@ impl Discovery {
     pub fn learn(
         &mut self,
         by: &Server,
-        named: &[Named],
+        named: &[NamedServer],
         now: u64,
         random: &mut impl Rng,
     ) -> Option<String> {
         let rules = self.rules.as_ref().filter(|_| self.asks(by))?;
-        let mut places: Vec<Place> = named
+        let mut endpoints: Vec<Endpoint> = named
             .iter()
-            .filter_map(|named| filter::place(named, rules.is_proxied))
-            .filter(|place| !rules.lists(place))
+            .filter_map(|named| filter::endpoint(named, rules.is_proxied))
+            .filter(|endpoint| !rules.lists(endpoint))
             .collect();
-        places.shuffle(random);
+        endpoints.shuffle(random);
         let mut hosts = BTreeSet::new();
-        places.retain(|place| hosts.len() < MOST && hosts.insert(place.host.clone()));
+        endpoints.retain(|endpoint| hosts.len() < MAX_NAMED && hosts.insert(endpoint.host.clone()));
         let before = self.found.clone();
         // Each operator has one port for a host.
-        for (place, witnesses) in &mut self.found {
-            if hosts.contains(&place.host) {
+        for (endpoint, witnesses) in &mut self.found {
+            if hosts.contains(&endpoint.host) {
                 witnesses.remove(&by.operator);
             }
         }
-        let mut others: Vec<(u64, Place)> = self
+        let mut others: Vec<(u64, Endpoint)> = self
             .found
             .iter()
-            .filter_map(|(place, witnesses)| Some((*witnesses.get(&by.operator)?, place.clone())))
+            .filter_map(|(endpoint, witnesses)| {
+                Some((*witnesses.get(&by.operator)?, endpoint.clone()))
+            })
             .collect();
         others.sort();
-        let excess = (places.len() + others.len()).saturating_sub(MOST);
-        for (_, place) in others.iter().take(excess) {
-            if let Some(witnesses) = self.found.get_mut(place) {
+        let excess = (endpoints.len() + others.len()).saturating_sub(MAX_NAMED);
+        for (_, endpoint) in others.iter().take(excess) {
+            if let Some(witnesses) = self.found.get_mut(endpoint) {
                 witnesses.remove(&by.operator);
             }
         }
-        for place in places {
-            let witnesses = self.found.entry(place).or_default();
+        for endpoint in endpoints {
+            let witnesses = self.found.entry(endpoint).or_default();
             witnesses.insert(by.operator.clone(), now / DAY);
         }
         self.found.retain(|_, witnesses| !witnesses.is_empty());
@@ -213,17 +214,17 @@ impl Discovery {
 impl Rules {
     /// Whether a server is a listed one, or by its domain or its network most
     /// likely of a listed operator.
-    fn lists(&self, place: &Place) -> bool {
-        let own = family(&place.host);
+    fn lists(&self, endpoint: &Endpoint) -> bool {
+        let own = family(&endpoint.host);
         let same = |host: &str| own.is_some() && family(host) == own;
         self.listed.iter().any(|server| {
             let host = server.address.host.trim_end_matches('.');
-            host.eq_ignore_ascii_case(&place.host) || same(host) || same(&server.operator)
+            host.eq_ignore_ascii_case(&endpoint.host) || same(host) || same(&server.operator)
         })
     }
 
     /// What of a file may be used.
-    fn accept(&self, lines: Vec<Line>, today: u64) -> BTreeMap<Place, Witnesses> {
+    fn accept(&self, lines: Vec<Line>, today: u64) -> BTreeMap<Endpoint, Witnesses> {
         let listed: BTreeSet<&str> = self
             .listed
             .iter()
@@ -232,8 +233,8 @@ impl Rules {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         let mut found = BTreeMap::new();
         for line in lines {
-            let Some(place) = filter::kept(&line.address, line.is_tls, self.is_proxied)
-                .filter(|place| !self.lists(place))
+            let Some(endpoint) = filter::stored(&line.address, line.is_tls, self.is_proxied)
+                .filter(|endpoint| !self.lists(endpoint))
             else {
                 continue;
             };
@@ -243,10 +244,10 @@ impl Rules {
                 *day = today.min(*day);
                 let count = counts.entry(operator.clone()).or_default();
                 *count += 1;
-                listed.contains(operator.as_str()) && *count <= MOST
+                listed.contains(operator.as_str()) && *count <= MAX_NAMED
             });
             if !witnesses.is_empty() {
-                found.insert(place, witnesses);
+                found.insert(endpoint, witnesses);
             }
         }
         found
@@ -323,14 +324,14 @@ fn parse_line(line: &str) -> Option<Line> {
 }
 
 /// The file's contents.
-fn text(found: &BTreeMap<Place, Witnesses>) -> String {
-    let lines = found.iter().map(|(place, witnesses)| {
-        let letter = if place.is_tls { 's' } else { 't' };
+fn text(found: &BTreeMap<Endpoint, Witnesses>) -> String {
+    let lines = found.iter().map(|(endpoint, witnesses)| {
+        let letter = if endpoint.is_tls { 's' } else { 't' };
         let witnesses = witnesses.iter();
         let witnesses: Vec<_> = witnesses
             .map(|(operator, day)| format!("{operator}={day}"))
             .collect();
-        format!("{} {letter} {}\n", place.address(), witnesses.join(","))
+        format!("{} {letter} {}\n", endpoint.address(), witnesses.join(","))
     });
     format!("{VERSION}\n{}", lines.collect::<String>())
 }

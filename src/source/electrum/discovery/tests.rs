@@ -29,8 +29,8 @@ fn open(state: Option<&Path>) -> Discovery {
     discovery
 }
 
-fn named(hosts: impl IntoIterator<Item = impl Into<String>>) -> Vec<Named> {
-    let named = hosts.into_iter().map(|host| Named {
+fn named(hosts: impl IntoIterator<Item = impl Into<String>>) -> Vec<NamedServer> {
+    let named = hosts.into_iter().map(|host| NamedServer {
         ip: String::new(),
         host: host.into(),
         features: vec!["s50002".to_owned()],
@@ -38,18 +38,18 @@ fn named(hosts: impl IntoIterator<Item = impl Into<String>>) -> Vec<Named> {
     named.collect()
 }
 
-fn many(prefix: &str, count: usize) -> Vec<Named> {
+fn many(prefix: &str, count: usize) -> Vec<NamedServer> {
     named((0..count).map(|number| format!("{prefix}{number}.example.net")))
 }
 
 /// What the listed server at this place in the list names; whether that changes
 /// which servers are used.
-fn learn(discovery: &mut Discovery, by: usize, named: &[Named]) -> bool {
+fn learn(discovery: &mut Discovery, by: usize, named: &[NamedServer]) -> bool {
     learn_later(discovery, by, named, 0)
 }
 
 /// The same, so many days later.
-fn learn_later(discovery: &mut Discovery, by: usize, named: &[Named], days: u64) -> bool {
+fn learn_later(discovery: &mut Discovery, by: usize, named: &[NamedServer], days: u64) -> bool {
     let mut random = StdRng::from_seed([by as u8; 32]);
     let now = NOW + days * DAY;
     let trouble = discovery.learn(&listed()[by], named, now, &mut random);
@@ -73,7 +73,7 @@ fn hosts(discovery: &Discovery) -> Vec<&str> {
 fn named_by(discovery: &Discovery, operator: &str) -> BTreeSet<String> {
     let found = discovery.found.iter();
     let its = found.filter(|(_, witnesses)| witnesses.contains_key(operator));
-    its.map(|(place, _)| place.host.clone()).collect()
+    its.map(|(endpoint, _)| endpoint.host.clone()).collect()
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_server_is_used_when_two_listed_operators_name_it() {
 fn that_a_server_was_named_counts_for_a_month() {
     let mut discovery = open(None);
     learn(&mut discovery, 0, &named(["new.example.net"]));
-    let late = FRESH;
+    let late = MAX_AGE_DAYS;
     assert!(learn_later(
         &mut discovery,
         2,
@@ -120,9 +120,9 @@ fn of_each_operator_those_are_kept_that_it_named_last() {
     let mut discovery = open(None);
     learn(&mut discovery, 0, &many("x", 1_000));
     let first = named_by(&discovery, "a.example");
-    assert_eq!(first.len(), MOST);
+    assert_eq!(first.len(), MAX_NAMED);
     // The order in which a server names others is not theirs to choose.
-    let front: BTreeSet<String> = (0..MOST)
+    let front: BTreeSet<String> = (0..MAX_NAMED)
         .map(|number| format!("x{number}.example.net"))
         .collect();
     assert_ne!(first, front);
@@ -133,23 +133,26 @@ fn of_each_operator_those_are_kept_that_it_named_last() {
     let now = named_by(&discovery, "a.example");
     assert_eq!(
         (now.len(), now.intersection(&first).count()),
-        (MOST, MOST - 3)
+        (MAX_NAMED, MAX_NAMED - 3)
     );
-    learn_later(&mut discovery, 0, &many("z", MOST - 3), 2);
+    learn_later(&mut discovery, 0, &many("z", MAX_NAMED - 3), 2);
     let now = named_by(&discovery, "a.example");
-    assert_eq!((now.len(), now.intersection(&first).count()), (MOST, 0));
+    assert_eq!(
+        (now.len(), now.intersection(&first).count()),
+        (MAX_NAMED, 0)
+    );
     assert_eq!(discovery.servers().len(), 3);
 }
 
 #[test]
 fn one_host_has_one_port_for_each_who_names_it() {
     let mut discovery = open(None);
-    let at = |port: u16| Named {
+    let at = |port: u16| NamedServer {
         ip: String::new(),
         host: "h.example.net".to_owned(),
         features: vec![format!("s{port}")],
     };
-    let ports: Vec<Named> = (2_000..3_000).map(at).collect();
+    let ports: Vec<NamedServer> = (2_000..3_000).map(at).collect();
     learn(&mut discovery, 0, &ports);
     learn(&mut discovery, 0, &[at(4_000)]);
     assert_eq!(discovery.found.len(), 1);
@@ -249,11 +252,11 @@ fn what_a_file_says_is_judged_as_what_servers_say() {
     std::fs::write(&file, lines.join("\n")).unwrap();
     let mut discovery = open(Some(directory.path()));
     assert!(hosts(&discovery).contains(&"ahead.example.net"));
-    assert_eq!(named_by(&discovery, "b.example").len(), MOST);
+    assert_eq!(named_by(&discovery, "b.example").len(), MAX_NAMED);
     // Two of them by one operator alone, or too long ago.
-    assert_eq!(hosts(&discovery).len(), MOST - 2, "{discovery:?}");
+    assert_eq!(hosts(&discovery).len(), MAX_NAMED - 2, "{discovery:?}");
     // A clock that was ahead does not make it count for longer.
-    discovery.refresh(NOW + (FRESH + 1) * DAY);
+    discovery.refresh(NOW + (MAX_AGE_DAYS + 1) * DAY);
     assert_eq!(discovery.servers(), []);
 }
 

@@ -1,9 +1,9 @@
 //! The proof that an operation on a name is in the chain.
 //!
-//! A server claims that a transaction stands at a place in a block. The claim
-//! holds if the transaction leads through its branch to the merkle root of the
-//! header at that height, which was verified beforehand, and if it is about
-//! the name that was asked for. Nothing else that a server says counts.
+//! A server claims that a transaction has a place in a block. The claim holds if
+//! the transaction leads through its Merkle branch to the root in the header at
+//! that height, which was verified beforehand, and if it is about the name that was
+//! asked for. Nothing else that a server says counts.
 
 use std::slice;
 use std::sync::Arc;

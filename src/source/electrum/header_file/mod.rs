@@ -1,16 +1,16 @@
-//! The file in which headers are kept.
+//! The file that keeps block headers.
 //!
-//! A line that names format, network and checkpoint, and says `sampled` if not
-//! all headers were verified with their proof of work; then records of 84
-//! bytes: the height (little-endian) and the header. The records are a log.
-//! The checkpoint's own comes first; one below the checkpoint stands under
-//! the lowest before it; one above it takes the place of the header at its
-//! height and of all that followed.
+//! Its first line names format, network and checkpoint, and ends in `sampled` if
+//! not all headers were verified with their proof of work. Records of 84 bytes
+//! follow: the height (little-endian) and the header. They are a log. The
+//! checkpoint's own header comes first. A record below the checkpoint is one lower
+//! than the lowest before it; one above the checkpoint replaces the header at its
+//! height and all that followed.
 //!
-//! Whatever a record says is believed only if its hash links it to others, so
-//! that damage costs no more than fetching headers again. What it cannot show
-//! is that the newest are those that were verified; hence the last
-//! [`UNTRUSTED`] are always fetched again with their proof of work.
+//! A record counts only if its hash links it to others, so that damage costs no
+//! more than fetching headers again. The file cannot show that its newest headers
+//! were verified, so the last [`UNTRUSTED`] are always fetched again with their
+//! proof of work.
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -41,12 +41,12 @@ pub(super) struct HeaderFile {
     /// Whether the preamble says that not all headers were verified.
     is_sampled: bool,
     /// `None` if the file is to be written anew.
-    held: Option<Held>,
+    contents: Option<Contents>,
 }
 
 /// What a sound file holds.
 #[derive(Debug)]
-struct Held {
+struct Contents {
     /// Bytes up to the end of the last whole record.
     length: usize,
     /// The height of the lowest header.
@@ -84,7 +84,7 @@ impl HeaderFile {
             name: format!("headers-{}", network.as_str()),
             preamble: preamble(network, checkpoint),
             is_sampled: false,
-            held: None,
+            contents: None,
         };
         let mut replay = Replay::new(network, checkpoint);
         let mut loaded = Loaded::default();
@@ -104,7 +104,7 @@ impl HeaderFile {
                 file.name
             ));
         } else if let Some(lowest) = replayed.headers.lowest() {
-            file.held = Some(Held {
+            file.contents = Some(Contents {
                 length: file.preamble.len() + records.len() * RECORD,
                 lowest,
                 above: replayed.above,
@@ -128,7 +128,7 @@ impl HeaderFile {
         if !self.is_sampled {
             self.is_sampled = true;
             self.preamble = sampled(&self.preamble);
-            self.held = None;
+            self.contents = None;
         }
     }
 
@@ -150,13 +150,13 @@ impl HeaderFile {
             .lowest()
             .unwrap_or(tip)
             .max(headers.lowest_needed(tip));
-        let Some(held) = &mut self.held else {
+        let Some(contents) = &mut self.contents else {
             return self.rewrite(headers, lowest).map(|()| 0);
         };
-        let fork = held.fork(headers);
-        let replaced = held.replaced(headers, fork);
+        let fork = contents.fork(headers);
+        let replaced = contents.replaced(headers, fork);
         let mut records = Vec::new();
-        for height in (lowest..held.lowest).rev() {
+        for height in (lowest..contents.lowest).rev() {
             write_record(&mut records, headers, height);
         }
         // What was loaded but not fetched again yet stays in the file.
@@ -166,17 +166,17 @@ impl HeaderFile {
         if records.is_empty() {
             return Ok(replaced);
         }
-        let length = held.length + records.len();
+        let length = contents.length + records.len();
         let needed = index(tip - lowest).saturating_add(1);
         if length / RECORD > needed.saturating_mul(2) {
             return self.rewrite(headers, lowest).map(|()| replaced);
         }
-        let end = u64::try_from(held.length).unwrap_or(u64::MAX);
+        let end = u64::try_from(contents.length).unwrap_or(u64::MAX);
         match self.state.append(&self.name, end, &records) {
             Ok(()) => {
-                held.length = length;
-                held.lowest = held.lowest.min(lowest);
-                held.extend(headers, fork);
+                contents.length = length;
+                contents.lowest = contents.lowest.min(lowest);
+                contents.extend(headers, fork);
                 Ok(replaced)
             }
             // Somebody removed or shortened it.
@@ -235,7 +235,7 @@ impl HeaderFile {
             write_record(&mut bytes, headers, height);
         }
         self.state.replace(&self.name, &bytes)?;
-        self.held = Some(Held {
+        self.contents = Some(Contents {
             length: bytes.len(),
             lowest,
             above: headers_from(headers, checkpoint),
@@ -244,7 +244,7 @@ impl HeaderFile {
     }
 }
 
-impl Held {
+impl Contents {
     /// The height of the newest header that the file and `headers` have in
     /// common; it is at least the checkpoint's.
     fn fork(&self, headers: &Headers) -> u32 {
@@ -254,8 +254,8 @@ impl Held {
         (checkpoint..=tip)
             .rev()
             .find(|height| {
-                let held = self.above.get(index(height - checkpoint));
-                held.is_some() && held == headers.get(*height)
+                let contents = self.above.get(index(height - checkpoint));
+                contents.is_some() && contents == headers.get(*height)
             })
             .unwrap_or(checkpoint)
     }

@@ -1,4 +1,4 @@
-//! Finding the connection for an isolation id's seat.
+//! How a lookup gets its connection.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread;
@@ -11,10 +11,10 @@ use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure};
 use crate::source::Bounds;
 
-/// Servers that are tried for one seat by one lookup.
+/// The most servers that one lookup tries for one slot.
 const TRIES: usize = 5;
 
-/// The least time worth giving a server if it can be had.
+/// The least time that a server gets, if the query has that much left.
 const SHORTEST: Duration = Duration::from_secs(5);
 
 /// The pause after an attempt to open a connection for an isolation id has
@@ -23,7 +23,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
 impl<D: Dial> Pool<D> {
-    /// The connection of one of an isolation id's seats: the one it has, a
+    /// The connection of one of an isolation id's slots: the one it has, a
     /// ready one, or a new one.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl<D: Dial> Pool<D> {
     }
 }
 
-/// When so many tenths of the time that a query has left are over.
+/// When so many tenths of the query's remaining time will have passed.
 fn part(bounds: &Bounds, tenths: u32) -> Instant {
     let now = Instant::now();
     now + bounds.due.saturating_duration_since(now) * tenths / 10
@@ -68,12 +68,11 @@ struct Search<'a, D: Dial> {
     isolation: &'a IsolationId,
     index: usize,
     bounds: &'a Bounds,
-    /// When servers are tried of which it is not known whether they work:
-    /// connections for headers try many at once, and find those that do
-    /// sooner.
+    /// From when on servers are tried that may be dead: connections for headers
+    /// try many at once, and usually find those that work sooner.
     tries_unknown_from: Instant,
-    /// When it is said that no server is trusted yet: a little before the
-    /// query's end, so that the user is told why.
+    /// From when on it is reported that no server is trusted yet: a little
+    /// before the query's end, so that the user sees the reason.
     reports_untrusted_from: Instant,
     /// Servers that may still be tried.
     tries: usize,
@@ -83,7 +82,7 @@ struct Search<'a, D: Dial> {
 }
 
 impl<D: Dial> Search<'_, D> {
-    /// Does what is to be done next; the connection, if that has brought it.
+    /// Takes the next step; returns the connection once there is one.
     fn step(&mut self) -> Result<Option<Arc<D::Link>>, FetchFailure> {
         let now = Instant::now();
         let mut plan = self.shared.plan();
@@ -122,8 +121,8 @@ impl<D: Dial> Search<'_, D> {
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Opens a connection. If the id was forgotten meanwhile, its last lookup
-    /// ends on the connection that it opened itself.
+    /// Opens a connection. If the id was forgotten in the meantime, this lookup
+    /// still uses the connection that it opened.
     fn dial(&mut self, permit: &DialPermit) -> Result<Option<Arc<D::Link>>, FetchFailure> {
         let opening = Opening {
             shared: self.shared,
@@ -154,8 +153,8 @@ impl<D: Dial> Search<'_, D> {
         Ok(None)
     }
 
-    /// Until when one server may take: half of what the query has left, so
-    /// that another can be tried.
+    /// The deadline for one server: half of the query's remaining time, so that
+    /// another can be tried.
     fn share(&self) -> Instant {
         let now = Instant::now();
         let wanted = self.bounds.due.saturating_duration_since(now);
@@ -163,7 +162,7 @@ impl<D: Dial> Search<'_, D> {
     }
 }
 
-/// A seat that is being filled. Whatever happens, it does not stay so.
+/// A slot that is being filled. Dropping it frees the slot, whatever happened.
 struct Opening<'a, D: Dial> {
     shared: &'a Arc<Shared<D>>,
     isolation: &'a IsolationId,

@@ -1,9 +1,18 @@
-//! Connections for lookups: a few that are ready, and those that isolation ids
-//! have taken (`spec/electrum.md`, section 2).
+//! Connections for lookups (`spec/electrum.md`, section 2).
 //!
-//! An id's connections are its own from the first lookup to their end. The
-//! clock that opens new ones knows nothing of ids, so that its connections
-//! tell an observer nothing about lookups.
+//! The pool keeps a few connections ready. When an isolation id needs one, it
+//! takes a ready one or opens its own. From then on the connection belongs to that
+//! id until it closes: no other id ever uses it.
+//!
+//! The thread that opens ready connections follows a clock of its own, which knows
+//! nothing of isolation ids, so that its connections tell an observer nothing
+//! about lookups.
+//!
+//! `plan` decides everything: which connections exist, whose they are, what is to
+//! be opened, pinged and closed. It does no I/O, and time is an argument, so that
+//! tests can run it through days. `roster` knows the servers and draws one at
+//! random; `slot` has the types. This file has the threads that do what the plan
+//! says, and `acquire` is how a lookup gets its connection.
 
 mod acquire;
 mod plan;
@@ -28,13 +37,13 @@ use crate::platform;
 use crate::snapshot::FetchFailure;
 use crate::source::Cancel;
 
-/// The time for opening a connection that nobody waits for.
+/// How long opening a ready connection may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The longest time between two looks at what is due.
 const CLOCK_POLL: Duration = Duration::from_millis(500);
 
-/// How often somebody who waits for a connection looks whether it is still
+/// How often a lookup that waits for a connection checks whether it is still
 /// wanted.
 const WAITER_POLL: Duration = Duration::from_millis(50);
 
@@ -62,7 +71,7 @@ pub(super) struct Pool<D: Dial>(Arc<Shared<D>>);
 struct Shared<D: Dial> {
     dial: D,
     plan: Mutex<Plan<D::Link>>,
-    /// A seat was taken or given up, or the pool is to end.
+    /// Signalled when a slot changes or the pool ends.
     changed: Condvar,
     cancel: Cancel,
 }
@@ -90,7 +99,7 @@ impl<D: Dial> Pool<D> {
         }))
     }
 
-    /// A server is likely to work, though nobody has tried it in this process.
+    /// A server is likely to work, though this process has not tried it yet.
     pub fn expect(&self, server: &Server) {
         self.0.plan().expect(server);
     }
@@ -115,21 +124,21 @@ impl<D: Dial> Pool<D> {
         self.0.plan().slots()
     }
 
-    /// The seat of an isolation id that is not this operator's; `None` if the id
-    /// has no seats.
+    /// The slot of an isolation id that is not this operator's; `None` if the
+    /// id has no slots.
     pub fn slot_beside(&self, isolation: &IsolationId, operator: &str) -> Option<usize> {
         self.0.plan().slot_beside(isolation, operator)
     }
 
-    /// A connection was of no use to an isolation id.
+    /// A connection failed an isolation id.
     pub fn failed(&self, isolation: &IsolationId, link: &Arc<D::Link>, fault: Fault) {
         self.0.plan().failed(isolation, link, fault, Instant::now());
         link.close();
         self.0.changed.notify_all();
     }
 
-    /// A connection for headers has come about; its server may be one now that
-    /// can be asked about names.
+    /// A connection for headers was opened: its server may now be one that can
+    /// be asked about names.
     pub fn met(&self, server: &Server) {
         if self.0.dial.trusts(server) {
             self.0.plan().meet(server, Instant::now());
@@ -137,8 +146,8 @@ impl<D: Dial> Pool<D> {
         }
     }
 
-    /// A discovered server gives our chain: it may be asked about names once it
-    /// can prove who it is.
+    /// A discovered server has our chain: it may be asked about names once it
+    /// can prove its identity.
     pub fn admit(&self, server: &Server) {
         self.0.plan().take_in(server);
         self.met(server);
@@ -150,23 +159,23 @@ impl<D: Dial> Pool<D> {
         gone.iter().for_each(|link| link.close());
     }
 
-    /// A connection for headers found a server to be lying.
+    /// A connection for headers caught a server lying.
     pub fn ban(&self, server: &Server) {
         let gone = self.0.plan().ban(server, Instant::now());
         gone.iter().for_each(|link| link.close());
     }
 
-    /// A connection for headers was of no use: its server rests for everybody.
+    /// A connection for headers failed: nobody uses its server for a while.
     pub fn back_off(&self, server: &Server) {
         self.0.plan().back_off(server, Instant::now());
     }
 
-    /// Whether a server rests for everybody.
+    /// Whether nobody is to use a server for now.
     pub fn is_backed_off(&self, server: &Server) -> bool {
         self.0.plan().is_backed_off(server, Instant::now())
     }
 
-    /// Takes an isolation id's connections away.
+    /// Removes an isolation id's connections.
     pub fn forget(&self, isolation: &IsolationId) {
         let overflow = {
             let mut plan = self.0.plan();
@@ -215,14 +224,14 @@ fn keep<D: Dial>(shared: &Arc<Shared<D>>) {
     }
 }
 
-/// What is done to a connection.
+/// Something to do on a connection.
 enum Job<L> {
     Ping(Arc<L>),
     Close(Arc<L>),
 }
 
-/// A thread that pings and closes, so that an isolation id's server which does
-/// not read cannot hold up the clock. It ends when nobody sends any more.
+/// A thread that pings and closes, so that a server that does not read cannot
+/// hold up the clock. It ends when the sender is dropped.
 fn spawn_worker<L: Link>() -> mpsc::Sender<Job<L>> {
     let (sender, jobs) = mpsc::channel::<Job<L>>();
     let _ = platform::thread("ping").spawn(move || {
@@ -248,8 +257,8 @@ fn open<D: Dial>(shared: &Arc<Shared<D>>, server: Server) {
     let _ = platform::thread("fill").spawn(move || dialling.dial());
 }
 
-/// A connection for the pool that is being opened. Whatever happens, the pool
-/// learns what came of it.
+/// A connection for the pool that is being opened. Dropping it reports the
+/// outcome to the plan, whatever happened.
 struct PoolDial<D: Dial> {
     shared: Arc<Shared<D>>,
     server: Server,

@@ -1,5 +1,5 @@
-//! Which connections there are, whose they are, and what is to be done with
-//! them: no threads, no I/O, and time is an argument.
+//! Which connections exist, whose they are, and what is to be done with them. No
+//! threads and no I/O; time is an argument.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,8 +21,8 @@ pub(super) const READY: usize = 6;
 /// Ready connections that one operator may have, if there are others.
 const MAX_READY_OF_ONE: usize = READY / 2;
 
-/// The first ticks come more quickly, so that the pool is ready soon: this many
-/// that were seen, whatever they bring.
+/// So many ticks come quickly at first, whatever comes of them, so that
+/// connections are ready soon.
 const QUICK_TICKS: u32 = 12;
 
 /// Mean gaps between ticks, in seconds: at the start, and later. A burst would
@@ -30,8 +30,8 @@ const QUICK_TICKS: u32 = 12;
 const QUICK_GAP: f64 = 1.5;
 const GAP: f64 = 15.0;
 
-/// How long no tick comes, in seconds, after a connection for headers has shown
-/// that a server works: it would follow that connection too closely.
+/// The pause, in seconds, after a connection for headers has shown that a
+/// server works. A tick at once would follow that connection too closely.
 const PAUSE_AFTER_HEADERS: std::ops::Range<f64> = 2.0..6.0;
 
 /// How long a ready connection waits to be taken, in seconds.
@@ -40,30 +40,30 @@ const SHELF_LIFE: std::ops::Range<u64> = 300..900;
 /// The time between pings on a connection, in milliseconds.
 const PING: std::ops::Range<u64> = 30_000..150_000;
 
-/// An isolation id that has not asked for so long loses its connections.
+/// An isolation id that has not asked for this long loses its connections.
 const IDLE: Duration = Duration::from_secs(600);
 
 /// The delay before the connections of an isolation id close, in
 /// milliseconds.
 const LINGER: std::ops::Range<u64> = 0..60_000;
 
-/// Isolation ids that keep connections. With those that are to close, the
-/// pool's and those for headers, it is fewer than 256, the smallest usual limit
-/// of open files.
+/// The most isolation ids that keep connections. Together with connections that
+/// are to close, ready ones and those for headers, fewer than 256 files are
+/// open, the smallest usual limit.
 pub(super) const MAX_IDS: std::num::NonZeroUsize = std::num::NonZeroUsize::new(90).unwrap();
 
-/// Connections that are to close after a while.
+/// The most connections that wait to be closed.
 const MAX_CLOSING: usize = 20;
 
-/// How long servers rest, in seconds: those that failed a proof, and those
-/// that could not be reached or broke off.
+/// How long a server is not used, in seconds: after a bad proof, and after it
+/// could not be reached or a connection broke.
 const BAN: std::ops::Range<u64> = 600..3600;
 const BACK_OFF: std::ops::Range<u64> = 60..180;
 
 /// The state of the pool.
 pub(super) struct Plan<L> {
     roster: Roster,
-    /// IdSlots of each isolation id: fewer than [`SLOTS`] if there are fewer
+    /// Slots of each isolation id: fewer than [`SLOTS`] if there are fewer
     /// operators.
     slots: usize,
     /// The clock's own randomness: nothing else draws from it, so that no
@@ -76,7 +76,7 @@ pub(super) struct Plan<L> {
     /// Servers that the pool is connecting to.
     opening: Vec<Server>,
     ids: LruCache<IsolationId, IdSlots<L>>,
-    /// How often leave was given to open a connection for a seat.
+    /// Permits given so far to open a connection for a slot.
     permits: u64,
     /// Oldest first.
     closing: Vec<(Instant, Arc<L>)>,
@@ -85,8 +85,8 @@ pub(super) struct Plan<L> {
 }
 
 impl<L: Link> Plan<L> {
-    /// A pool with nothing in it, whose clock stands still, and which trusts
-    /// no server yet. `seed` decides all draws.
+    /// An empty pool that trusts no server yet and whose clock has not been
+    /// started. `seed` decides all draws.
     pub fn new(servers: Vec<Server>, seed: [u8; 32]) -> Self {
         let roster = Roster::new(servers);
         let mut random = StdRng::from_seed(seed);
@@ -137,9 +137,9 @@ impl<L: Link> Plan<L> {
         self.next_tick
     }
 
-    /// When something is due next: a tick, a ping or an end. To be looked at
-    /// then and not at a beat, which connections of different ids would have
-    /// in common.
+    /// When something is due next: a tick, a ping or a close. The thread wakes
+    /// up then and not at fixed intervals, which connections of different ids
+    /// would have in common.
     pub fn next_due(&self) -> Option<Instant> {
         let ready = self.ready.iter().flat_map(|kept| [kept.closes, kept.pings]);
         let closing = self.closing.iter().map(|(closes, _)| *closes);
@@ -168,8 +168,8 @@ impl<L: Link> Plan<L> {
         gone.map(|kept| kept.link).collect()
     }
 
-    /// A server can prove who it is, as far as is known: isolation ids may ask
-    /// it about names. Whether it is alive nobody has seen.
+    /// A server can prove its identity: isolation ids may ask it about names.
+    /// Nobody has seen yet whether it is alive.
     pub fn trust(&mut self, server: &Server) {
         self.roster.trust(server);
     }
@@ -180,9 +180,9 @@ impl<L: Link> Plan<L> {
         self.roster.expect(server);
     }
 
-    /// A server works and can prove who it is, as a connection for headers
-    /// found: it may be asked about names. The clock ticks quickly again for a
-    /// while, as the ticks so far may have found nobody to connect to.
+    /// A connection for headers found that a server works and can prove its
+    /// identity: it may be asked about names. The clock ticks quickly again for
+    /// a while, because earlier ticks may have found no server to connect to.
     pub fn meet(&mut self, server: &Server, now: Instant) {
         self.roster.trust(server);
         if !self.roster.works(server) {
@@ -205,7 +205,7 @@ impl<L: Link> Plan<L> {
         Duration::from_secs_f64(mean * exponential(&mut self.clock))
     }
 
-    /// What is to be done by now.
+    /// What is due.
     pub fn due(&mut self, now: Instant) -> Vec<Task<L>> {
         let mut tasks = Vec::new();
         self.age(now, &mut tasks);
@@ -216,8 +216,8 @@ impl<L: Link> Plan<L> {
         tasks
     }
 
-    /// Whether the clock has ticked since it was looked at last. Ticks that
-    /// nobody looked at, as while the machine slept, are not made up for.
+    /// Whether the clock has ticked since the last call. Ticks missed while the
+    /// machine slept are not made up for.
     fn has_ticked(&mut self, now: Instant) -> bool {
         let mut has_ticked = false;
         while let Some(tick) = self.next_tick.filter(|&tick| tick <= now) {
@@ -257,7 +257,7 @@ impl<L: Link> Plan<L> {
         Some(Task::Open(server))
     }
 
-    /// Closes what is over.
+    /// Closes what has expired or broken.
     fn age(&mut self, now: Instant, tasks: &mut Vec<Task<L>>) {
         self.backed_off.tidy(now);
         self.ready.retain(|kept| {
@@ -305,7 +305,8 @@ impl<L: Link> Plan<L> {
         }
     }
 
-    /// What came of [`Task::Open`]. Returns a connection that is not wanted.
+    /// The outcome of [`Task::Open`]. Returns the connection if it is not
+    /// wanted.
     pub fn opened(
         &mut self,
         server: &Server,
@@ -331,7 +332,7 @@ impl<L: Link> Plan<L> {
         None
     }
 
-    /// A time after now, drawn from a range of so many milliseconds.
+    /// A time after `now`, drawn from a range in units of so many milliseconds.
     fn after(&mut self, range: std::ops::Range<u64>, unit: u64, now: Instant) -> Instant {
         let range = range.start * unit..range.end * unit;
         now + Duration::from_millis(self.random.random_range(range))
@@ -342,14 +343,14 @@ impl<L: Link> Plan<L> {
         self.backed_off.put(server, until);
     }
 
-    /// A server could not be reached, or was of no use.
+    /// A server could not be reached, or its connection broke.
     pub fn back_off(&mut self, server: &Server, now: Instant) {
         self.roster.fails(server);
         self.back_off_for(server, BACK_OFF, now);
     }
 
-    /// A connection for headers found a server to be lying: nobody uses it for
-    /// a while. Returns connections to be closed.
+    /// A connection for headers caught a server lying: nobody uses it for a
+    /// while. Returns connections to be closed.
     pub fn ban(&mut self, server: &Server, now: Instant) -> Vec<Arc<L>> {
         self.back_off_for(server, BAN, now);
         let (gone, stay) = std::mem::take(&mut self.ready)
@@ -360,15 +361,15 @@ impl<L: Link> Plan<L> {
         gone.into_iter().map(|kept| kept.link).collect()
     }
 
-    /// Whether a server rests for everybody.
+    /// Whether nobody is to use a server for now.
     pub fn is_backed_off(&self, server: &Server, now: Instant) -> bool {
         self.backed_off.until(server, now).is_some()
     }
 
-    /// An isolation id asks for the connection of one of its seats. The one
-    /// that it has, one from the pool, or leave to open one. No tick of the
-    /// clock changes because of it. A server that may well be dead is opened
-    /// only for those who `dare`.
+    /// The connection of one of an isolation id's slots: the one it has, a
+    /// ready one, or a permit to open one. This changes no tick of the clock. A
+    /// permit for a server that may well be dead is given only if
+    /// `tries_unknown`.
     pub fn slot(
         &mut self,
         isolation: &IsolationId,
@@ -435,8 +436,9 @@ impl<L: Link> Plan<L> {
         SlotReply::Dial(DialPermit { server, number })
     }
 
-    /// The seat of an isolation id that is not this operator's; `None` if the id
-    /// has no seats. To ask is no use of them.
+    /// The slot of an isolation id that another operator's server has or will
+    /// have; `None` if the id has no slots. Asking does not count as using
+    /// them.
     pub fn slot_beside(&self, isolation: &IsolationId, operator: &str) -> Option<usize> {
         let slots = &self.ids.peek(isolation)?.slots;
         let taken = |slot: &Slot<L>| slot.server().is_some_and(|one| one.operator == operator);
@@ -492,8 +494,8 @@ impl<L: Link> Plan<L> {
         }
     }
 
-    /// A connection was of no use to an isolation id: it gets another, of
-    /// another server if there is one. Nobody else learns of it.
+    /// A connection failed an isolation id: it gets another one, to another
+    /// server if there is one. No other id is affected.
     pub fn failed(&mut self, isolation: &IsolationId, link: &Arc<L>, fault: Fault, now: Instant) {
         let range = match fault {
             Fault::Proof => BAN,
@@ -511,8 +513,8 @@ impl<L: Link> Plan<L> {
         }
     }
 
-    /// Takes an isolation id's connections away. Each closes after a time of
-    /// its own.
+    /// Removes an isolation id's connections. Each closes after a random delay
+    /// of its own.
     pub fn forget(&mut self, isolation: &IsolationId, now: Instant) {
         let Some(slots) = self.ids.pop(isolation) else {
             return;
@@ -524,12 +526,12 @@ impl<L: Link> Plan<L> {
         }
     }
 
-    /// Connections to be closed at once, as too many wait for their end.
+    /// Connections to be closed at once, because too many wait to be closed.
     pub fn take_overflow(&mut self) -> Vec<Arc<L>> {
         std::mem::take(&mut self.overflow)
     }
 
-    /// Has a connection closed after a while.
+    /// Closes a connection after a random delay.
     fn linger(&mut self, link: Arc<L>, now: Instant) {
         if self.closing.len() >= MAX_CLOSING {
             let (_, oldest) = self.closing.remove(0);

@@ -1,4 +1,4 @@
-//! Drawing servers at random.
+//! The servers that lookups may use, and drawing one at random.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
@@ -8,23 +8,24 @@ use rand::{Rng, RngExt};
 
 use super::super::servers::{Server, Standing};
 
-/// Servers that are not to be used for a while.
+/// Servers that are not to be used for a while, and until when.
 #[derive(Debug, Clone, Default)]
 pub(super) struct BackOff(HashMap<Server, Instant>);
 
 impl BackOff {
-    /// Lets a server rest until then, or longer if it rests for longer.
+    /// Keeps a server from being used until then, or longer if that was decided
+    /// before.
     pub fn put(&mut self, server: &Server, until: Instant) {
         let entry = self.0.entry(server.clone()).or_insert(until);
         *entry = until.max(*entry);
     }
 
-    /// Until when a server rests, if it does.
+    /// Until when a server is not to be used, if so.
     pub fn until(&self, server: &Server, now: Instant) -> Option<Instant> {
         self.0.get(server).copied().filter(|&until| until > now)
     }
 
-    /// Drops servers that do not rest any more.
+    /// Forgets servers that may be used again.
     pub fn tidy(&mut self, now: Instant) {
         self.0.retain(|_, until| *until > now);
     }
@@ -94,7 +95,7 @@ impl Roster {
         self.trusted.contains(server) && self.working.insert(server.clone())
     }
 
-    /// A server has failed everybody.
+    /// A server has failed for everybody.
     pub fn fails(&mut self, server: &Server) {
         self.working.remove(server);
         self.expected.remove(server);
@@ -106,8 +107,8 @@ impl Roster {
         all.len()
     }
 
-    /// Whether another operator than that of this server has servers whose keys
-    /// may still become known.
+    /// Whether an operator other than this server's has servers whose keys may
+    /// still become known.
     pub fn has_untrusted(&self, taken: Option<&Server>) -> bool {
         self.servers
             .iter()
@@ -128,9 +129,9 @@ impl Roster {
     }
 }
 
-/// Draws a trusted server that works for the pool: of an operator with fewer than `most`
-/// of those that are there already, not one of them if another can be had, and
-/// an onion service if one can be had.
+/// Draws a trusted, working server for a ready connection: of an operator with
+/// fewer than `most` of those already there, if possible not one of them, and
+/// if possible an onion service.
 pub(super) fn for_pool<'a>(
     roster: &'a Roster,
     there: &[&Server],
@@ -189,7 +190,7 @@ pub(super) fn for_id<'a>(
     fit.choose(random).copied()
 }
 
-/// Whether a server may have a seat beside one that is taken.
+/// Whether a server may have a slot beside one that is taken.
 pub(super) fn fits(server: &Server, taken: Option<&Server>) -> bool {
     taken.is_none_or(|taken| server.counts_beside(taken))
 }
@@ -199,11 +200,11 @@ fn is_listed(server: &Server) -> bool {
     server.standing != Standing::Discovered
 }
 
-/// A number that is exponentially distributed, with the mean 1.
+/// An exponentially distributed number with mean 1.
 ///
-/// By von Neumann's comparisons: a first draw counts if the draws after it fall
-/// an even number of times before one does not; each that does not count adds
-/// a whole. Unlike a logarithm that takes no mathematical library.
+/// Von Neumann's method: a first draw counts if the draws after it fall an even
+/// number of times before one does not; each that does not count adds 1. Unlike
+/// a logarithm, it needs no mathematical library.
 pub(super) fn exponential(random: &mut impl Rng) -> f64 {
     let mut whole = 0.0;
     loop {
@@ -225,7 +226,7 @@ pub(super) fn exponential(random: &mut impl Rng) -> f64 {
     }
 }
 
-/// Keeps those that are better, if there are any.
+/// Keeps only the better ones, if there are any.
 fn prefer(servers: &mut Vec<&Server>, is_better: impl Fn(&Server) -> bool) {
     if servers.iter().any(|server| is_better(server)) {
         servers.retain(|server| is_better(server));

@@ -1,4 +1,4 @@
-//! The connections of the pool, and the seats of isolation ids that they take.
+//! The connections of the pool, and the slots of isolation ids that they fill.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,7 +14,7 @@ pub trait Link: Send + Sync + 'static {
     /// The server at its other end.
     fn server(&self) -> &Server;
 
-    /// Whether it still stands, as far as is known.
+    /// Whether it is still open, as far as is known.
     fn is_alive(&self) -> bool;
 
     /// Sends a ping without waiting, and reads what has come.
@@ -27,7 +27,7 @@ pub trait Link: Send + Sync + 'static {
 /// What was wrong with a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Its server sent a proof that is none.
+    /// Its server sent an invalid proof.
     Proof,
     /// It broke, or its server did not answer.
     Broken,
@@ -36,7 +36,7 @@ pub enum Fault {
 /// Something to be done by the threads.
 #[derive(Debug)]
 pub enum Task<L> {
-    /// Open a connection for the pool, and tell [`Plan::opened`].
+    /// Open a connection for the pool, and report it to `Plan::opened`.
     Open(Server),
     /// Keep a connection from being closed as idle, and read what has come.
     Ping(Arc<L>),
@@ -44,34 +44,34 @@ pub enum Task<L> {
     Close(Arc<L>),
 }
 
-/// What becomes of an isolation id that asks for a connection.
+/// What an isolation id gets that asks for a connection.
 #[derive(Debug)]
 pub enum SlotReply<L> {
     /// It has this one.
     Open(Arc<L>),
-    /// It is to open one, and tell [`Plan::seated`].
+    /// It may open one, and reports to `Plan::dialled`.
     Dial(DialPermit),
     /// Another lookup of the same id is opening it.
     Wait,
-    /// It is not known yet of any server that it could ask who it is.
+    /// No server that it could ask has proven its identity yet.
     NoneTrusted,
-    /// It is not known yet of any server that it could ask whether it works.
+    /// It is not known yet whether any server works that it could ask.
     NoneKnownToWork,
     /// There is no server that it could ask.
     NoServer,
 }
 
-/// DialPermit to open a connection for a seat.
+/// DialPermit to open a connection for a slot.
 #[derive(Debug)]
 pub struct DialPermit {
     /// The server to connect to.
     pub server: Server,
-    /// Tells it from others for the same seat: an id can be forgotten and come
-    /// back while its connection is being opened.
+    /// Distinguishes it from other permits for the same slot: an id can be
+    /// forgotten and come back while its connection is being opened.
     pub number: u64,
 }
 
-/// A connection with its times.
+/// A ready connection, when it closes and when it is pinged next.
 pub struct ReadyConnection<L> {
     pub link: Arc<L>,
     pub closes: Instant,

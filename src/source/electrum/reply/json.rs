@@ -1,4 +1,4 @@
-//! Shapes of JSON that serde does not hold to by itself.
+//! JSON shapes that serde does not enforce by itself.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -1,9 +1,9 @@
-//! What servers answer, taken apart.
+//! Parsing what servers answer.
 //!
-//! Each function takes the JSON text of a `result` and gives back what it
-//! says, or an error if the method never answers so. Nothing is believed here
-//! beyond its form. Members that nobody asks for are passed over without
-//! recursion; how long a reply may be, its connection has seen to.
+//! Each function takes the JSON text of a `result` and returns what it says, or an
+//! error if no honest server answers this method like that. Only the form is
+//! checked here. Members that nobody asks for are skipped without recursion; the
+//! connection has already bounded the length of a reply.
 
 mod json;
 
@@ -413,7 +413,7 @@ const MAX_FEATURES: usize = 16;
 
 /// A server that another one names, in the words of that one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
+pub struct NamedServer {
     /// Its IP address as far as the other knows, or its host once more.
     pub ip: String,
     /// A host name, an onion service or an IP address.
@@ -427,7 +427,7 @@ pub struct Named {
 ///
 /// # Errors
 /// The reply is no list, or longer than it can honestly be.
-pub fn peers(result: &str) -> Result<Vec<Named>, ReplyError> {
+pub fn peers(result: &str) -> Result<Vec<NamedServer>, ReplyError> {
     if result.len() > MAX_LENGTH {
         return Err(ReplyError::TooLong);
     }
@@ -435,10 +435,10 @@ pub fn peers(result: &str) -> Result<Vec<Named>, ReplyError> {
     Ok(entries.into_iter().filter_map(named).collect())
 }
 
-fn named(entry: &RawValue) -> Option<Named> {
+fn named(entry: &RawValue) -> Option<NamedServer> {
     type Entry = (String, String, Bounded<String, MAX_FEATURES>);
     let (ip, host, features) = serde_json::from_str::<Entry>(entry.get()).ok()?;
-    Some(Named {
+    Some(NamedServer {
         ip,
         host,
         features: features.whole().ok()?,

@@ -1,5 +1,6 @@
-//! Fetching a long way: strides over several connections to each server, which
-//! are replaced before their servers slow them down.
+//! Downloading many headers with their AuxPoW: consecutive ranges over several
+//! connections to each server, verified in order. Connections are replaced before
+//! their servers slow them down.
 
 use std::collections::HashMap;
 use std::iter::repeat_n;
@@ -14,17 +15,17 @@ use crate::chain::proof_of_work::FullHeader;
 use crate::platform;
 use crate::source::electrum::servers::Server;
 
-/// A connection that has brought this much is replaced. Servers slow a session
-/// down as it goes on, and end it after about 50 MB.
+/// A connection that has brought this many bytes is replaced. Servers slow down
+/// a session that goes on for long, and end it after about 50 MB.
 const MAX_SESSION_BYTES: u64 = 24 << 20;
 
 impl<P: Peers> Driver<P> {
-    /// Fetches a long way in strides over many sessions.
+    /// Downloads a long stretch over many sessions.
     pub(super) fn fetch_many(&mut self, sessions: &mut Sessions<P::Peer>) {
         let mut rate = RateLimit::new();
         loop {
             self.renew(sessions);
-            self.aim(sessions);
+            self.update_target(sessions);
             let mut lanes = Vec::new();
             for session in sessions.open.iter().filter(|one| one.peer.is_alive()) {
                 if let Ok(newest) = session.peer.newest() {
@@ -32,7 +33,8 @@ impl<P: Peers> Driver<P> {
                 }
             }
             let mut worn = false;
-            // The last stretch is each server's own, where branches are.
+            // The last stretch is left to `compare`, because servers may differ
+            // there.
             while !worn && !self.cancel.is_set() && is_far(&self.ledger, &lanes) {
                 let begun = Instant::now();
                 let Ok((added, faults)) = fetch_ranges(&self.ledger, &mut lanes, sessions.batch)
@@ -49,12 +51,12 @@ impl<P: Peers> Driver<P> {
                         self.blame(&mut sessions.liars, lane.peer.server(), &error);
                     }
                 }
-                self.aim(sessions);
+                self.update_target(sessions);
                 if added > 0 {
                     self.save();
                 }
                 if rate.is_due() {
-                    self.tell();
+                    self.log_status();
                 }
                 worn = lanes.iter().any(|lane| is_worn(lane.peer));
             }
@@ -122,7 +124,7 @@ fn is_worn(peer: &impl Peer) -> bool {
     peer.received() > MAX_SESSION_BYTES
 }
 
-/// How many headers to ask for at once after so many took so long.
+/// How many headers to request at once, after `batch` took this long.
 fn adapted(batch: u32, time: Duration, is_slow: bool) -> u32 {
     if is_slow {
         fewer(batch)
@@ -133,7 +135,7 @@ fn adapted(batch: u32, time: Duration, is_slow: bool) -> u32 {
     }
 }
 
-/// How many headers to ask for at once after so many came too slowly.
+/// How many headers to request at once, after `batch` came too slowly.
 pub(super) fn fewer(batch: u32) -> u32 {
     (batch / 4).max(MIN_BATCH)
 }
@@ -147,7 +149,7 @@ fn is_far<P: Peer>(ledger: &Ledger, lanes: &[Lane<'_, P>]) -> bool {
         .any(|lane| lane.target.saturating_sub(tip) > MAX_BATCH)
 }
 
-/// A connection in a stride.
+/// A connection that takes part in a parallel download.
 pub(super) struct Lane<'a, P> {
     pub peer: &'a P,
     /// The height up to which its server has headers.

@@ -1,4 +1,8 @@
-//! Bringing the chain up to what one server has, wherever the two part.
+//! Following one server's chain: from the fork with ours to its newest block, and
+//! from the checkpoint downwards.
+//!
+//! Headers above the checkpoint are verified with their work. Below it hashes are
+//! proof enough, as each header commits to the one before it.
 
 use std::time::{Duration, Instant};
 
@@ -11,8 +15,8 @@ use crate::chain::proof_of_work::FullHeader;
 use crate::chain::rules::HeaderError;
 use crate::source::Cancel;
 
-/// How long one request for headers may take. Two megabytes come through a
-/// slow circuit.
+/// How long one request for headers may take: two megabytes over a slow
+/// circuit.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The fewest headers a second that a branch beside our own chain may come at,
@@ -22,15 +26,15 @@ pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const MIN_HEADERS_PER_SECOND: u64 = 5;
 const GRACE_SECONDS: u64 = 300;
 
-/// A change of the chain that goes deeper is told to the user.
+/// The user is warned of a reorganisation that goes deeper.
 pub(super) const DEEP_REORG: u32 = 100;
 
-/// What came of comparing chains.
+/// The outcome of comparing chains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Caught {
-    /// How many of our blocks were given up.
+    /// How many of our blocks were replaced.
     pub depth: u32,
-    /// How many blocks came.
+    /// How many blocks were added.
     pub count: u32,
     /// Whether headers were asked for, and none of them was of use.
     pub was_useless: bool,
@@ -38,9 +42,9 @@ pub(super) struct Caught {
     pub newest: Announced,
 }
 
-/// Compares our chain with that of a server, and goes over to the one with
-/// the most work; at most `batch` headers are asked for at once. When it
-/// returns without an error the operator was heard.
+/// Compares our chain with a server's, and adopts the one with more work; at
+/// most `batch` headers are requested at once. If it succeeds, the operator
+/// counts as heard.
 pub(super) fn catch_up(
     ledger: &Ledger,
     peer: &impl Peer,
@@ -184,7 +188,7 @@ pub(super) fn push(
     Ok(())
 }
 
-/// What it means that the header at this place in a reply is refused.
+/// The error if the header at this index of a reply is refused.
 pub(super) fn refused(index: usize, error: HeaderError) -> PeerError {
     match error {
         // Between two replies even an honest server's chain can change.
@@ -205,8 +209,8 @@ pub(super) fn lie(error: HeaderError) -> PeerError {
     }
 }
 
-/// Takes a candidate over; returns how deep the change goes and how many
-/// blocks came.
+/// Adopts a candidate. Returns how many blocks were replaced and how many were
+/// added.
 pub(super) fn adopt(ledger: &Ledger, candidate: &Candidate) -> (u32, u32) {
     match ledger.adopt(candidate) {
         Adoption::Kept | Adoption::Stale => (0, 0),

@@ -1,4 +1,6 @@
-//! Finding servers that give headers: several are tried at once.
+//! Connecting to servers: enough for the headers, several attempts at a time
+//! (`spec/electrum.md`, section 3.9), and now and then one more, to learn whether it
+//! works and which key it has, so that lookups have more servers to choose from.
 
 // MERGEDOC //! Which servers are tried for headers, and when: no threads, no I/O, and time
 // MERGEDOC //! is an argument (`spec/electrum.md`, section 3.9).
@@ -19,8 +21,8 @@ use crate::platform;
 use crate::source::Cancel;
 use crate::source::electrum::servers::{Server, Standing};
 
-/// Connections that are opened at the same time. Most of the public servers
-/// are dead, and dead ones hang until their time is up.
+/// The most connections opened at the same time. Most public servers are dead,
+/// and an attempt to reach a dead one hangs until it times out.
 const MAX_DIALS: usize = 12;
 
 /// The time between two attempts while none has ended.
@@ -61,7 +63,7 @@ impl DialSchedule {
         self.next = now;
     }
 
-    /// Servers that are not tried after all, as others of them are not needed.
+    /// Removes servers that are no longer needed.
     pub fn skip(&mut self, is_needless: impl Fn(&Server) -> bool) {
         self.waiting.retain(|server| !is_needless(server));
     }
@@ -78,21 +80,21 @@ impl DialSchedule {
     }
 }
 
-/// How often it is looked whether servers are still wanted.
-const GLANCE: Duration = Duration::from_millis(100);
+/// How often the thread checks whether servers are still wanted.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Discovered servers that are tried in one round.
+/// The most discovered servers tried in one round.
 const MOST_DISCOVERED: usize = 6;
 
-/// What came of an attempt to reach a server.
+/// The outcome of an attempt to reach a server.
 type Reached<P> = (Server, Result<P, PeerError>);
 
 impl<P: Peers> Driver<P> {
-    /// Opens connections until enough listed operators are there, each server of
-    /// the others at most once: `tried` holds those that were tried already. When
-    /// all have been tried and one operator is there, a discovered server may
-    /// be the second. Whether any came about.
-    pub(super) fn gather(
+    /// Opens connections until enough listed operators are connected, trying
+    /// each server at most once: `tried` holds those already tried. If all have
+    /// been tried and one operator is connected, a discovered server may be the
+    /// second. Returns whether any was opened.
+    pub(super) fn connect_enough(
         &mut self,
         sessions: &mut Sessions<P::Peer>,
         tried: &mut HashSet<Server>,
@@ -104,8 +106,8 @@ impl<P: Peers> Driver<P> {
         let before = sessions.open.len();
         let left = self.servers.iter().cloned();
         let left = left.filter(|server| sessions.needs(server) && !tried.contains(server));
-        // Those that lied are the last resort: they might be quicker than all
-        // others.
+        // Servers that lied are the last resort; otherwise their being quick
+        // could win.
         let (lied, others): (Vec<Server>, Vec<Server>) =
             left.partition(|server| sessions.liars.contains(server));
         for servers in [others, lied] {
@@ -178,8 +180,8 @@ impl<P: Peers> Driver<P> {
                     }
                 }
                 let now = Instant::now();
-                let wait = schedule.next_start().map_or(GLANCE, |next| {
-                    next.saturating_duration_since(now).min(GLANCE)
+                let wait = schedule.next_start().map_or(POLL_INTERVAL, |next| {
+                    next.saturating_duration_since(now).min(POLL_INTERVAL)
                 });
                 match reached.recv_timeout(wait) {
                     Ok((server, peer)) => {
@@ -193,16 +195,17 @@ impl<P: Peers> Driver<P> {
             }
             enough.set();
         });
-        // What was cut short may still be needed, if another cannot be compared.
+        // Attempts that were cut short count as not made: the server may still
+        // be needed.
         tried.retain(|server| !running.contains(server));
-        // Those that came about at the last moment are not needed.
+        // Connections opened at the last moment are not needed.
         for peer in reached.try_iter().filter_map(|(_, peer)| peer.ok()) {
             peer.close();
         }
     }
 
-    /// Takes note of what came of an attempt. Of each operator one connection
-    /// is kept.
+    /// Notes the outcome of an attempt. One connection to each operator is
+    /// kept.
     pub(super) fn reached(
         &mut self,
         server: &Server,
@@ -233,18 +236,18 @@ impl<P: Peers> Driver<P> {
     }
 }
 
-/// Trusted servers that are enough: those that worked the last time. An onion
-/// service needs no certificate, but it may be dead.
+/// With this many trusted servers that worked the last time no more are probed.
+/// An onion service needs no certificate, but it may be dead.
 const ENOUGH_TRUSTED: usize = 8;
 
-/// The time between two looks, in seconds, drawn at random: while lookups are
+/// The time between two probes, in seconds, drawn at random: while lookups are
 /// short of operators, and later.
 const PROBE_SOON: std::ops::Range<u64> = 5..30;
 const PROBE_LATER: std::ops::Range<u64> = 120..600;
 
 impl<P: Peers> Driver<P> {
-    /// Looks at a server that is not trusted yet, if it is time to. Times and
-    /// draws are the header thread's own: no lookup moves them.
+    /// Probes a server that is not trusted yet, if it is time to. Times and
+    /// draws are the header thread's own: no lookup affects them.
     pub(super) fn probe(&mut self) {
         let now = Instant::now();
         if self.next_probe.is_some_and(|next| now < next) {

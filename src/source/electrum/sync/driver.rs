@@ -1,4 +1,5 @@
-//! The thread that keeps the headers.
+//! The header thread's state: its connections, what it knows of servers, and what
+//! all of its parts use.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -32,10 +33,10 @@ pub fn needed(servers: &[Server], wanted: ElectrumOperators) -> usize {
     }
 }
 
-/// How often progress is told.
+/// How often progress is logged.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Lets progress be told at once, and then now and again.
+/// Lets progress be logged at once, and then at intervals.
 pub(super) struct RateLimit(Option<Instant>);
 
 impl RateLimit {
@@ -56,7 +57,7 @@ impl RateLimit {
 /// show whether a server has the same key for everybody.
 pub(super) const SESSIONS: usize = 2;
 
-/// Keeps the headers of a [`Ledger`] the newest, until it is cancelled.
+/// Keeps the headers of a [`Ledger`] up to date until it is cancelled.
 pub struct Driver<P: Peers> {
     pub peers: Arc<P>,
     pub servers: Vec<Server>,
@@ -68,15 +69,15 @@ pub struct Driver<P: Peers> {
     pub log: Log,
     /// A source of randomness for draws and pauses.
     pub random: StdRng,
-    /// Chains that are believed by a sample of their proofs of work.
+    /// Chains that are accepted by a sample of their proofs of work.
     pub sampling: Sampling,
-    /// When another server is looked at that is not trusted yet.
+    /// When the next server is probed that is not trusted yet.
     pub next_probe: Option<Instant>,
     /// How servers have fared.
     pub record: TrackRecord,
-    /// How many operators the user wants to be heard.
-    pub wanted: ElectrumOperators,
-    /// Rounds in which too few operators answered, since enough did.
+    /// How many operators the user wants.
+    pub operators: ElectrumOperators,
+    /// Rounds since enough operators answered.
     pub short_rounds: u32,
     /// Whether the user was warned that one operator answers alone.
     pub is_warned: bool,
@@ -85,12 +86,12 @@ pub struct Driver<P: Peers> {
 impl<P: Peers> Driver<P> {
     /// How many operators must be heard.
     pub(super) fn needed(&self) -> usize {
-        needed(&self.servers, self.wanted)
+        needed(&self.servers, self.operators)
     }
 
-    /// Takes for the target what the servers say that are there: one that is gone
-    /// may have lied.
-    pub(super) fn aim(&self, sessions: &Sessions<P::Peer>) {
+    /// Sets the target to the greatest height that a connected server
+    /// announces: one that is gone may have lied.
+    pub(super) fn update_target(&self, sessions: &Sessions<P::Peer>) {
         let open = sessions.open.iter().filter(|one| one.peer.is_alive());
         let heights = open.filter_map(|one| Some(one.peer.newest().ok()?.height));
         if let Some(greatest) = heights.max() {
@@ -98,7 +99,8 @@ impl<P: Peers> Driver<P> {
         }
     }
 
-    /// Says what a server did, and has it rest. A lie is every user's business.
+    /// Logs what a server did, and keeps it from being used for a while. The
+    /// user is warned of a lie.
     pub(super) fn blame(
         &mut self,
         liars: &mut HashSet<Server>,
@@ -124,8 +126,8 @@ impl<P: Peers> Driver<P> {
         self.ledger.trouble(text);
     }
 
-    /// Writes what is new to the file. Returns how many headers that it held
-    /// gave way to others.
+    /// Writes new headers to the file. Returns how many that it held were
+    /// replaced.
     pub(super) fn save(&mut self) -> u32 {
         let Some(file) = &mut self.file else { return 0 };
         file.save(&self.ledger.headers()).unwrap_or_else(|error| {
@@ -137,7 +139,7 @@ impl<P: Peers> Driver<P> {
         })
     }
 
-    pub(super) fn tell(&self) {
+    pub(super) fn log_status(&self) {
         let status = self.ledger.status();
         match status.obstacle {
             Some(obstacle) => self.log.info(obstacle),
@@ -160,9 +162,9 @@ impl<P: Peers> Driver<P> {
     }
 }
 
-/// How long a server's news is left alone after a comparison that brought
-/// nothing: at first, and at most. A branch with less work than ours can grow
-/// for as long as somebody likes.
+/// How long a server's announcements are ignored after a comparison that
+/// brought nothing: at first, and at most. Somebody may extend a branch with
+/// less work than ours for as long as they like.
 const SHORTEST_QUIET: Duration = Duration::from_secs(2);
 
 const LONGEST_QUIET: Duration = Duration::from_secs(600);
@@ -173,7 +175,7 @@ pub(super) struct Session<P> {
     /// The newest block of its server's chain when that was last compared with
     /// ours.
     compared: Option<Announced>,
-    /// Its news is left alone until then.
+    /// Its announcements are ignored until then.
     quiet_until: Instant,
     quiet: Duration,
     /// Whether its server was asked which others it knows.
@@ -207,7 +209,7 @@ impl<P: Peer> Session<P> {
         }
     }
 
-    /// Whether the server has told of a block that was not looked at.
+    /// Whether the server has announced a block that was not compared yet.
     pub fn has_news(&self, ledger: &Ledger) -> bool {
         let now = Instant::now();
         match self.peer.newest() {
@@ -221,13 +223,12 @@ impl<P: Peer> Session<P> {
     }
 }
 
-/// The open connections for headers, and what was learnt on them.
+/// The open connections for headers, and what was learned on them.
 pub(super) struct Sessions<P> {
     pub open: Vec<Session<P>>,
-    /// Servers that told lies: they are asked again only if nobody else is
-    /// left.
+    /// Servers that lied: they are asked again only if no other is left.
     pub liars: HashSet<Server>,
-    /// How many headers are asked for at once. Fewer, if they come slowly.
+    /// How many headers are requested at once: fewer if they come slowly.
     pub batch: u32,
 }
 
@@ -240,7 +241,7 @@ impl<P: Peer> Sessions<P> {
         }
     }
 
-    /// The operators to whose servers there is a connection.
+    /// The operators of connected servers.
     pub fn operators(&self) -> BTreeSet<String> {
         self.open
             .iter()
@@ -255,8 +256,7 @@ impl<P: Peer> Sessions<P> {
         operators
     }
 
-    /// Whether a server's word counts beside those to which there is a
-    /// connection.
+    /// Whether a server's word counts beside the connected ones.
     pub fn needs(&self, server: &Server) -> bool {
         let mut open = self.open.iter();
         open.all(|session| server.counts_beside(session.peer.server()))
@@ -279,7 +279,7 @@ impl<P: Peer> Sessions<P> {
         same.count()
     }
 
-    /// Drops what has ended, and all connections to servers that told lies.
+    /// Drops connections that have ended, and closes all to servers that lied.
     pub fn drop_lost(&mut self) {
         let liars = &self.liars;
         self.open.retain(|session| {
@@ -291,7 +291,7 @@ impl<P: Peer> Sessions<P> {
     }
 
     /// Closes all but one connection to each server.
-    pub fn thin_out(&mut self) {
+    pub fn keep_one_per_server(&mut self) {
         let mut kept = HashSet::new();
         self.keep(|server| kept.insert(server.clone()));
     }
@@ -309,26 +309,26 @@ const FIRST_LIMIT: Duration = Duration::from_secs(15);
 
 const LONGEST_LIMIT: Duration = Duration::from_secs(60);
 
-/// How servers have fared on connections for headers.
+/// How attempts to connect to servers for headers have gone.
 #[derive(Debug, Default)]
 pub struct TrackRecord(HashMap<Server, LastOutcome>);
 
-/// How one server has fared.
+/// The last outcome with one server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LastOutcome {
     /// It worked the last time.
     Worked,
-    /// It has failed so many times since it worked.
+    /// It has failed this many times since it worked.
     Failed(u32),
 }
 
 impl TrackRecord {
-    /// A connection to a server came about, and brought headers.
+    /// A connection to a server was opened and brought headers.
     pub fn worked(&mut self, server: &Server) {
         self.0.insert(server.clone(), LastOutcome::Worked);
     }
 
-    /// A server could not be reached, or was of no use.
+    /// A server could not be reached, or its connection failed.
     pub fn failed(&mut self, server: &Server) {
         let failures = self.failures(server).saturating_add(1);
         self.0.insert(server.clone(), LastOutcome::Failed(failures));
@@ -394,12 +394,12 @@ impl TrackRecord {
     }
 }
 
-/// What is known of the operators whose chains are believed by a sample.
+/// The operators' chains that are accepted by a sample.
 #[derive(Debug, Default)]
 pub struct Sampling {
     /// Every header is verified.
     pub is_off: bool,
-    /// How far the chain of each operator has been taken in.
+    /// How far each operator's chain has been fetched.
     pub pending: BTreeMap<String, Pending>,
     /// Operators whose headers are all verified: a sample of theirs has
     /// failed.
@@ -413,13 +413,13 @@ pub enum Pending {
     Drawn(Drawn),
 }
 
-/// A chain that does not change any more, and who has been asked about it.
+/// A chain that does not change any more, and its sample.
 #[derive(Debug)]
 pub struct Drawn {
     pub sampled: Sample,
     /// How many headers were drawn.
     pub count: usize,
-    /// Other operators that are of no help with it.
+    /// Other operators that cannot prove it.
     pub unhelpful: BTreeSet<String>,
     /// Connections of its own operator that failed to prove it.
     pub withheld: u32,

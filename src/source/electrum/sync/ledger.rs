@@ -1,5 +1,5 @@
 //! The verified headers, shared between the thread that fetches them and the
-//! lookups that rest on them.
+//! lookups that rely on them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,13 +13,13 @@ use crate::chain::headers::{Adoption, Candidate, Headers};
 use crate::snapshot::{FailureKind, FetchFailure};
 use crate::source::Bounds;
 
-/// How long an operator's answer counts. Two are drawn every day.
+/// How long an operator's answer counts. Operators are drawn anew every day.
 const ANSWER_LIFETIME: Duration = Duration::from_secs(30 * 3600);
 
-/// After so long an operator that has not answered is said not to.
+/// After this long an operator that has not answered is reported as silent.
 const SILENT_AFTER: Duration = Duration::from_secs(10);
 
-/// How often a waiting lookup looks whether anybody still wants it.
+/// How often a waiting lookup checks whether it is still wanted.
 const WAITER_POLL: Duration = Duration::from_millis(100);
 
 /// The chain of headers, and how far it can be relied on.
@@ -286,19 +286,19 @@ impl Ledger {
         self.state().alone.take().is_some()
     }
 
-    /// A server says that its chain has this height.
+    /// A server announces that its chain has this height.
     pub fn raise_target(&self, target: u32) {
         let mut state = self.state();
         state.target = state.target.max(target);
     }
 
-    /// No server that is there says that its chain is higher.
+    /// No connected server announces a greater height.
     pub fn set_target(&self, target: u32) {
         self.state().target = target;
     }
 
-    /// Something went wrong; it is told to lookups until enough operators
-    /// have answered.
+    /// Something went wrong; lookups report it until enough operators have
+    /// answered.
     pub fn trouble(&self, what: String) {
         let mut state = self.state();
         state.trouble = Some(what);
@@ -365,8 +365,8 @@ impl Ledger {
                 return Err(FetchFailure::new(kind, obstacle.to_string()));
             }
             let state = self.state();
-            // Waking is a matter of speed only: what is waited for is looked
-            // at anew each time.
+            // Waking only makes it faster: the condition is checked again each
+            // time.
             drop(self.changed.wait_timeout(state, left.min(WAITER_POLL)));
         }
     }
@@ -401,7 +401,8 @@ impl Ledger {
     }
 
     fn notify(&self) {
-        // Taken, so that nobody misses the call between looking and waiting.
+        // Locked, so that no waiter misses the call between checking and
+        // waiting.
         drop(self.state());
         self.changed.notify_all();
     }

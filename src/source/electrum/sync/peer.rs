@@ -1,10 +1,10 @@
-//! What synchronisation asks of a server.
+//! What the header thread needs of a server.
 
 use std::time::Instant;
 
 use thiserror::Error;
 
-use super::super::reply::Named;
+use super::super::reply::NamedServer;
 use super::super::servers::Server;
 use crate::chain::proof_of_work::FullHeader;
 use crate::source::Cancel;
@@ -18,13 +18,13 @@ pub const MAX_BATCH: u32 = 500;
 /// worth having.
 pub(super) const MIN_BATCH: u32 = 25;
 
-/// Why a server's headers are of no use.
+/// Why a request to a server failed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PeerError {
-    /// The connection broke or never came about.
+    /// The connection broke or could not be opened.
     #[error("{0}")]
     Broken(String),
-    /// Nothing came in time, though the connection stands.
+    /// Nothing came in time, though the connection is open.
     #[error("it did not answer in time")]
     TimedOut,
     /// It sent what no honest server sends.
@@ -32,7 +32,7 @@ pub enum PeerError {
     Lied(String),
 }
 
-/// A header and its height, as a server tells of its newest block.
+/// A server's newest block, as it announced it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Announced {
     /// The height that the server gives the block.
@@ -46,8 +46,7 @@ pub trait Peer: Send + Sync {
     /// The server at its other end.
     fn server(&self) -> &Server;
 
-    /// The newest block that the server has told of. It tells by itself, and
-    /// this only looks.
+    /// The newest block that the server has announced. This sends no request.
     fn newest(&self) -> Result<Announced, PeerError>;
 
     /// At most `count` headers from `start` on, with their AuxPoW. At least
@@ -79,14 +78,14 @@ pub trait Peer: Send + Sync {
     fn proofs(&self, heights: &[u32], deadline: Instant) -> Result<Vec<FullHeader>, PeerError>;
 
     /// The other servers that the server names. That it does not is no fault.
-    fn peers(&self, _deadline: Instant) -> Result<Vec<Named>, PeerError> {
+    fn peers(&self, _deadline: Instant) -> Result<Vec<NamedServer>, PeerError> {
         Ok(Vec::new())
     }
 
     /// Bytes that came in on the connection.
     fn received(&self) -> u64;
 
-    /// Whether the connection still stands, as far as is known.
+    /// Whether the connection is still open, as far as is known.
     fn is_alive(&self) -> bool;
 
     /// Reads what has come without waiting, and keeps the connection from
@@ -119,17 +118,17 @@ pub trait Peers: Send + Sync {
     /// Discovered servers that are not among these are not used any more.
     fn keep_discovered(&self, _servers: &[Server]) {}
 
-    /// A server told a lie: nobody is to use it for a while.
+    /// A server lied: nobody is to use it for a while.
     fn ban(&self, server: &Server);
 
-    /// A server could not be reached, or was of no use: others are to be used
-    /// for a while.
+    /// A server could not be reached, or its connection failed: others are to
+    /// be used for a while.
     fn back_off(&self, server: &Server);
 
     /// Lookups compare the answers of so many operators from now on.
-    fn compare(&self, operators: usize);
+    fn set_operators(&self, operators: usize);
 
-    /// Whether a server is to be left alone for a while, if there are others.
+    /// Whether other servers are to be preferred for now.
     fn is_backed_off(&self, server: &Server) -> bool;
 
     /// Whether a server answered in an earlier run, and was not tried in this

@@ -1,4 +1,5 @@
-//! The rounds of the header thread.
+//! The header thread's main loop: connect to enough operators, fetch, compare, wait
+//! for new blocks.
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant};
@@ -14,30 +15,30 @@ use crate::log::Log;
 use crate::source::electrum::discovery::DISCOVERED;
 use crate::source::electrum::servers::Standing;
 
-/// Rounds without a second operator after which the first goes on alone,
-/// though two had answered before.
+/// After this many rounds without a second operator the first one counts alone,
+/// even if two had answered before.
 const SHORT_ROUNDS: u32 = 2;
 
 /// How long a server may take to name others.
 const PEERS_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often connections are looked at for news.
-const GLANCE: Duration = Duration::from_secs(1);
+/// How often connections are checked for new blocks.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Operators are drawn anew after a day, more or less.
+/// Operators are drawn anew after about a day, in seconds.
 const REDRAW_INTERVAL: std::ops::Range<u64> = 20 * 3600..28 * 3600;
 
-/// The time between attempts to reach a server, in seconds, drawn at random.
-/// It grows while attempts fail, or operators are lost soon.
-const SHORTEST_BREAK: u64 = 2;
+/// The pause between rounds, in seconds: drawn at random up to a maximum that
+/// grows while attempts fail or operators are soon lost.
+const SHORTEST_PAUSE: u64 = 2;
 
-const LONGEST_BREAK: u64 = 60;
+const LONGEST_PAUSE: u64 = 60;
 
-/// The same while some operator is there, and only another is missing.
-const LONGEST_SEARCH_BREAK: u64 = 600;
+/// The same while one operator is connected and only a second is missing.
+const LONGEST_SEARCH_PAUSE: u64 = 600;
 
-/// Tells how far the headers below the checkpoint are there.
-fn tell_depth(log: &Log) -> impl FnMut(u32, u32) {
+/// Logs how far the headers below the checkpoint have been fetched.
+fn depth_logger(log: &Log) -> impl FnMut(u32, u32) {
     let mut rate = RateLimit::new();
     move |lowest, needed| {
         if rate.is_due() {
@@ -50,13 +51,13 @@ fn tell_depth(log: &Log) -> impl FnMut(u32, u32) {
 }
 
 impl<P: Peers> Driver<P> {
-    /// Goes on until cancelled.
+    /// Runs until cancelled.
     pub fn run(mut self) {
         let mut sessions = Sessions::new();
         while !self.cancel.is_set() {
             let until = Instant::now() + self.day();
-            self.spend(&mut sessions, until);
-            self.change(&mut sessions);
+            self.run_until(&mut sessions, until);
+            self.redraw(&mut sessions);
         }
         sessions.close_all();
     }
@@ -64,9 +65,9 @@ impl<P: Peers> Driver<P> {
     /// Draws operators anew, over new circuits. The old ones stay until the
     /// new ones' chains have been compared, so that new blocks are never
     /// without somebody who reports them.
-    pub(super) fn change(&mut self, sessions: &mut Sessions<P::Peer>) {
+    pub(super) fn redraw(&mut self, sessions: &mut Sessions<P::Peer>) {
         let old = std::mem::take(&mut sessions.open);
-        let is_enough = self.settle(sessions) && self.has_listed(sessions);
+        let is_enough = self.connect_and_compare(sessions) && self.has_listed(sessions);
         for session in old {
             let server = session.peer.server();
             if is_enough || !sessions.needs(server) || !self.discovery.permits(server) {
@@ -77,54 +78,54 @@ impl<P: Peers> Driver<P> {
         }
     }
 
-    /// Goes on until then, with the operators that are drawn first as long as
+    /// Runs until then, with the operators that were drawn first as long as
     /// they can be reached.
-    fn spend(&mut self, sessions: &mut Sessions<P::Peer>, until: Instant) {
+    fn run_until(&mut self, sessions: &mut Sessions<P::Peer>, until: Instant) {
         sessions.batch = MAX_BATCH;
-        let mut pause = SHORTEST_BREAK;
+        let mut pause = SHORTEST_PAUSE;
         while !self.cancel.is_set() && Instant::now() < until {
-            let is_enough = self.settle(sessions);
+            let is_enough = self.connect_and_compare(sessions);
             if is_enough && self.has_listed(sessions) {
                 let begun = Instant::now();
                 self.follow(sessions, self.needed(), until);
-                if begun.elapsed() >= Duration::from_secs(LONGEST_BREAK) {
-                    pause = SHORTEST_BREAK;
+                if begun.elapsed() >= Duration::from_secs(LONGEST_PAUSE) {
+                    pause = SHORTEST_PAUSE;
                 }
             }
             let begun = Instant::now();
             let end = begun + Duration::from_secs(self.random.random_range(1..=pause));
-            let soon = begun + Duration::from_secs(LONGEST_BREAK);
-            // Those that are left are not left alone meanwhile. If they are
-            // lost too, the long break ends; at once, if they were enough.
+            let soon = begun + Duration::from_secs(LONGEST_PAUSE);
+            // Connections that are left are still followed. If they are lost
+            // too, the long pause ends; at once, if there were enough.
             let there = sessions.operators().len();
             let least = if is_enough { there } else { 0 };
             self.follow(sessions, least, soon.min(end).min(until));
             self.follow(sessions, there, end.min(until));
             // Where one operator works, the others are most likely dead.
             let longest = match sessions.listed().is_empty() {
-                true => LONGEST_BREAK,
-                false => LONGEST_SEARCH_BREAK,
+                true => LONGEST_PAUSE,
+                false => LONGEST_SEARCH_PAUSE,
             };
             pause = (pause * 2).min(longest);
         }
     }
 
-    /// Opens connections to enough operators, and compares our chain with
-    /// theirs. One whose chain cannot be compared is replaced at once, as long
-    /// as there are servers that were not tried. Whether enough were heard.
-    pub(super) fn settle(&mut self, sessions: &mut Sessions<P::Peer>) -> bool {
+    /// Connects to enough operators and compares our chain with theirs. A
+    /// server whose chain cannot be compared is replaced at once, as long as
+    /// others have not been tried. Returns whether enough operators answered.
+    pub(super) fn connect_and_compare(&mut self, sessions: &mut Sessions<P::Peer>) -> bool {
         let mut tried = HashSet::new();
-        self.gather(sessions, &mut tried);
+        self.connect_enough(sessions, &mut tried);
         loop {
             self.synchronise(sessions);
-            self.dismiss(sessions);
+            self.drop_needless_discovered(sessions);
             let heard = sessions.operators();
             if heard.len() >= self.needed() {
                 self.ledger.keep_only(&heard);
                 self.short_rounds = 0;
                 self.warn_of_discovered(&heard);
                 if self.ledger.clear_single() {
-                    self.peers.compare(self.needed());
+                    self.peers.set_operators(self.needed());
                     self.log
                         .info(format_args!("enough Electrum operators answer again"));
                 }
@@ -135,21 +136,21 @@ impl<P: Peers> Driver<P> {
                 return false;
             }
             self.discover(sessions);
-            if !self.gather(sessions, &mut tried) {
-                self.fall_short(&heard);
+            if !self.connect_enough(sessions, &mut tried) {
+                self.note_shortfall(&heard);
                 return false;
             }
         }
     }
 
-    /// Whether enough operators of the list are there.
+    /// Whether enough listed operators are connected.
     fn has_listed(&self, sessions: &Sessions<P::Peer>) -> bool {
         sessions.listed().len() >= self.needed()
     }
 
     /// A discovered server counts beside one listed operator: not beside two, and
     /// not by itself. Where it does not count, lookups do not use any.
-    fn dismiss(&self, sessions: &mut Sessions<P::Peer>) {
+    fn drop_needless_discovered(&self, sessions: &mut Sessions<P::Peer>) {
         if sessions.listed().is_empty() || self.has_listed(sessions) {
             sessions.keep(|server| server.standing != Standing::Discovered);
         }
@@ -168,8 +169,8 @@ impl<P: Peers> Driver<P> {
         }
     }
 
-    /// Asks servers whose chains have been compared which others they know, each
-    /// once on a connection.
+    /// Asks servers whose chains have been compared which others they know,
+    /// once on each connection.
     fn discover(&mut self, sessions: &mut Sessions<P::Peer>) {
         let now = self.ledger.now();
         for session in &mut sessions.open {
@@ -205,9 +206,9 @@ impl<P: Peers> Driver<P> {
         }
     }
 
-    /// Every server was tried, and servers of these operators alone answer:
-    /// fewer than needed.
-    fn fall_short(&mut self, heard: &BTreeSet<String>) {
+    /// Every server was tried, and only these operators answer: fewer than
+    /// needed.
+    fn note_shortfall(&mut self, heard: &BTreeSet<String>) {
         self.short_rounds = self.short_rounds.saturating_add(1);
         let Some(operator) = heard.first() else {
             // What was compared may hold for as long as it is current.
@@ -216,11 +217,11 @@ impl<P: Peers> Driver<P> {
         if self.ledger.has_enough() && self.short_rounds < SHORT_ROUNDS {
             return;
         }
-        let is_believed = self.wanted == ElectrumOperators::Auto;
+        let is_believed = self.operators == ElectrumOperators::Auto;
         self.ledger.keep_only(heard);
         let is_news = self.ledger.set_single(operator, is_believed);
         if is_believed {
-            self.peers.compare(1);
+            self.peers.set_operators(1);
         }
         if is_news {
             let text = match is_believed {
@@ -246,20 +247,20 @@ impl<P: Peers> Driver<P> {
 
     /// Brings the headers up to what the sessions' servers have.
     fn synchronise(&mut self, sessions: &mut Sessions<P::Peer>) {
-        if !self.begin(sessions) {
+        if !self.fetch_base(sessions) {
             return;
         }
         self.fetch_sampled(sessions);
         self.fetch_many(sessions);
         self.compare(sessions);
-        self.complete(sessions);
+        self.fetch_below_checkpoint(sessions);
     }
 
     /// Fetches the checkpoint's own header and what is needed below it to
-    /// verify those above; whether they are there.
-    fn begin(&mut self, sessions: &mut Sessions<P::Peer>) -> bool {
+    /// verify those above. Returns whether that succeeded.
+    fn fetch_base(&mut self, sessions: &mut Sessions<P::Peer>) -> bool {
         while let Some(session) = sessions.open.first() {
-            let (ledger, batch, tell) = (&self.ledger, sessions.batch, tell_depth(&self.log));
+            let (ledger, batch, tell) = (&self.ledger, sessions.batch, depth_logger(&self.log));
             match fetch_checkpoint(ledger, &session.peer, batch, &self.cancel, tell) {
                 Ok(()) => {
                     self.save();
@@ -315,15 +316,15 @@ impl<P: Peers> Driver<P> {
             }
         }
         sessions.drop_lost();
-        self.aim(sessions);
+        self.update_target(sessions);
         // One session for each server is enough from here on.
-        sessions.thin_out();
+        sessions.keep_one_per_server();
     }
 
     /// Fetches what is still missing below the checkpoint.
-    fn complete(&mut self, sessions: &mut Sessions<P::Peer>) {
+    fn fetch_below_checkpoint(&mut self, sessions: &mut Sessions<P::Peer>) {
         let log = self.log.clone();
-        let mut tell = tell_depth(&log);
+        let mut tell = depth_logger(&log);
         for session in &sessions.open {
             if self.ledger.headers().is_complete() {
                 break;
@@ -338,11 +339,11 @@ impl<P: Peers> Driver<P> {
         }
         self.save();
         sessions.drop_lost();
-        self.tell();
+        self.log_status();
     }
 
-    /// Waits for new blocks until fewer than `needed` operators are left or the
-    /// time is over.
+    /// Follows new blocks until fewer than `needed` operators are left or the
+    /// time is up.
     pub(super) fn follow(
         &mut self,
         sessions: &mut Sessions<P::Peer>,
@@ -350,8 +351,8 @@ impl<P: Peers> Driver<P> {
         until: Instant,
     ) {
         while !self.cancel.is_set() && Instant::now() < until {
-            self.wait((Instant::now() + GLANCE).min(until));
-            self.look(sessions);
+            self.wait((Instant::now() + POLL_INTERVAL).min(until));
+            self.poll(sessions);
             if sessions.operators().len() < needed {
                 return;
             }
@@ -360,19 +361,19 @@ impl<P: Peers> Driver<P> {
     }
 
     /// Looks for new blocks.
-    pub(super) fn look(&mut self, sessions: &mut Sessions<P::Peer>) {
+    pub(super) fn poll(&mut self, sessions: &mut Sessions<P::Peer>) {
         for session in &sessions.open {
             session.peer.keep_alive();
         }
         sessions.drop_lost();
-        self.aim(sessions);
+        self.update_target(sessions);
         let mut open = sessions.open.iter();
         if open.any(|session| session.has_news(&self.ledger)) {
             self.compare(sessions);
             // A branch with more work may have fewer blocks, and so need more
             // of those below the checkpoint.
             if !self.ledger.headers().is_complete() {
-                self.complete(sessions);
+                self.fetch_below_checkpoint(sessions);
             }
         }
     }

@@ -1,9 +1,9 @@
-//! Fetching a long way as headers of 80 bytes, and believing it once a random
-//! sample of their proofs of work has been verified.
+//! Downloading many headers without AuxPoW, and accepting them once the work of a
+//! random sample has been verified.
 //!
-//! Until then the headers are kept here, and not in the ledger: nothing relies
-//! on them. What is drawn for an operator's chain stays drawn, over all
-//! connections, until it is proven or the chain is given up.
+//! Until then the headers stay here, and nothing relies on them. What was drawn for
+//! an operator's chain stays drawn, on all connections, until it is proven or the
+//! chain is given up.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -28,8 +28,8 @@ pub const NEWEST: u32 = 144;
 /// The fewest headers below those for which a sample is drawn.
 pub(super) const FEWEST: u32 = 1008;
 
-/// Headers of 80 bytes in one request. As text, with what comes along, they
-/// take just less than the 64 KiB to which servers pad.
+/// Headers of 80 bytes in one request. As text they take just less than the 64
+/// KiB to which servers pad.
 const BARE_BATCH: u32 = 400;
 
 /// Headers of a sample that are asked for at once on a connection.
@@ -39,7 +39,7 @@ const PROOF_BATCH: usize = 25;
 /// After that all of its headers are verified.
 const MAX_WITHHELD: u32 = 3;
 
-/// What became of a step with an operator's chain.
+/// The outcome of a step with an operator's chain.
 enum Step {
     /// There is more to do.
     Continue(Pending),
@@ -47,7 +47,7 @@ enum Step {
     Proven(Sample),
     /// The chain is of no use for sampling; its server may still be.
     Skipped,
-    /// The operator gave headers that it cannot prove.
+    /// The operator sent headers that it cannot prove.
     Refused(PeerError),
 }
 
@@ -110,7 +110,7 @@ impl<P: Peers> Driver<P> {
                         .pending
                         .insert(provider.operator.clone(), pending);
                 }
-                Step::Proven(sampled) => self.believe(&provider, &sampled),
+                Step::Proven(sampled) => self.adopt_sampled(&provider, &sampled),
                 Step::Skipped => {
                     left.insert(provider.operator.clone());
                 }
@@ -159,7 +159,7 @@ impl<P: Peers> Driver<P> {
             .unzip();
         let end = ends.into_iter().min().unwrap_or(0);
         if linked.tip() >= end {
-            // The system's randomness, and only now that nothing can change.
+            // The system's randomness, and only once nothing can change.
             let sampled = linked.sample(&mut rand::rng());
             return Step::Continue(Pending::Drawn(Drawn {
                 count: sampled.open().count(),
@@ -273,8 +273,8 @@ impl<P: Peers> Driver<P> {
         }
     }
 
-    /// Takes over headers of which all that were drawn are proven.
-    fn believe(&mut self, provider: &Server, sampled: &Sample) {
+    /// Adopts headers once all that were drawn are proven.
+    fn adopt_sampled(&mut self, provider: &Server, sampled: &Sample) {
         let Some(branch) = sampled.proven() else {
             return;
         };

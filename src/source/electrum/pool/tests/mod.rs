@@ -178,7 +178,7 @@ impl World {
         }
     }
 
-    /// The connection of a seat, opened if need be.
+    /// The connection of a slot, opened if need be.
     fn slot(&mut self, isolation: &IsolationId, index: usize) -> Arc<Wire> {
         match self.plan.slot(isolation, index, false, self.now) {
             SlotReply::Open(link) => link,

@@ -18,7 +18,7 @@ struct Model {
     links: Vec<Arc<Wire>>,
     /// Connections for the pool that are being opened.
     fills: Vec<Server>,
-    /// Connections for seats that are being opened.
+    /// Connections for slots that are being opened.
     dials: Vec<(usize, usize, DialPermit)>,
     /// The id that ever had a connection.
     owners: HashMap<*const Wire, usize>,
@@ -87,7 +87,7 @@ impl Model {
         }
     }
 
-    /// A connection is seen in a seat.
+    /// A connection is seen in a slot.
     fn own(&mut self, one: usize, index: usize, link: Arc<Wire>) {
         assert_eq!(*self.owners.entry(Arc::as_ptr(&link)).or_insert(one), one);
         self.slots[one][index] = Some(link);

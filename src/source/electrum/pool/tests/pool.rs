@@ -116,7 +116,7 @@ fn bounds(time: Duration) -> Bounds {
 
 #[test]
 fn lookups_of_one_id_share_its_two_connections() {
-    // The first of either seat takes until all have asked.
+    // The first of either slot takes until all have asked.
     let barrier = Arc::new(Barrier::new(16));
     let slow = Arc::clone(&barrier);
     let (pool, calls) = pool(servers(&[("a", 9), ("b", 9)]), move |_, server, _| {

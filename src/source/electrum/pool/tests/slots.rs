@@ -59,8 +59,8 @@ fn an_id_takes_ready_ones_and_keeps_them_to_itself() {
     );
 }
 
-/// While one lookup of an id opens the connection of a seat the others wait,
-/// and the other seat is another operator's.
+/// While one lookup of an id opens the connection of a slot the others wait,
+/// and the other slot is another operator's.
 #[test]
 fn a_seat_that_is_being_filled_is_waited_for() {
     let mut world = World::new(servers(&[("a", 3), ("b", 3)]), 3);
@@ -183,7 +183,7 @@ fn a_connection_that_comes_when_its_id_is_forgotten_closes_like_the_others() {
 }
 
 /// What was begun before an id was forgotten is not mistaken for what was begun
-/// after it came back: it might be of the other seat's operator.
+/// after it came back: it might be of the other slot's operator.
 #[test]
 fn an_id_that_comes_back_does_not_get_what_was_begun_for_it_before() {
     for seed in 0..20 {
@@ -238,7 +238,7 @@ fn what_an_id_has_is_pinged_at_times_of_its_own() {
     assert_ne!(times[0], times[1]);
 }
 
-/// An id whose seat 0 was given up because of `fault`, and the server.
+/// An id whose slot 0 was given up because of `fault`, and the server.
 fn failed(fault: Fault, seed: u8) -> (World, Server) {
     let mut world = World::new(servers(&[("a", 2), ("b", 2), ("c", 2)]), seed);
     world.plan.start(world.now);
@@ -332,7 +332,7 @@ fn if_all_rest_it_is_the_one_whose_rest_ends_first() {
         world.plan.failed(&id(1), &link, Fault::Broken, world.now);
         world.now += seconds(20);
     }
-    // Rest or not, an operator has one of the seats at most.
+    // Rest or not, an operator has one of the slots at most.
     let mut world = World::new(servers(&[("a", 1), ("b", 1)]), 5);
     for _ in 0..5 {
         let [one, two] = world.pair(&id(1));

@@ -79,7 +79,7 @@ fn another_operator_is_asked_for_the_sample_over_several_connections() {
     let chain = chain(|_| false);
     let hosts = [stripping("a", &chain), stripping("b", &chain)];
     let mut world = World::new(&hosts);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     assert!(world.is_at(&chain));
     let asked = hosts.iter().filter(|host| !host.drawn().is_empty());
     let asked: Vec<_> = asked.collect();
@@ -110,7 +110,7 @@ fn forged_work_refuses_the_chain_and_the_server() {
         let forger = stripping("a", &chain(|height| height % every == 0));
         let other = Host::new("b", &honest);
         let mut world = World::new(&[Arc::clone(&forger), Arc::clone(&other)]);
-        world.settle();
+        world.connect_and_compare();
         assert!(world.is_at(&honest), "one in {every}");
         assert_eq!(world.condemned(), std::slice::from_ref(&forger.server));
         assert!(!forger.drawn().is_empty());
@@ -123,11 +123,11 @@ fn forged_work_refuses_the_chain_and_the_server() {
 fn a_forger_alone_is_not_given_another_draw() {
     let forger = stripping("a", &chain(|height| height % 10 == 0));
     let mut world = World::new(&[Arc::clone(&forger)]);
-    assert!(!world.settle());
+    assert!(!world.connect_and_compare());
     let drawn = forger.drawn();
     assert!(!drawn.is_empty() && drawn.len() <= SAMPLE_SIZE);
     for _ in 0..3 {
-        assert!(!world.settle());
+        assert!(!world.connect_and_compare());
     }
     assert_eq!(forger.drawn(), drawn, "all of its headers are verified now");
     let headers = world.ledger.headers();
@@ -147,7 +147,7 @@ fn what_was_drawn_stays_drawn_over_connections() {
         Ok(chain[height as usize].clone())
     });
     let mut world = World::new(&[Arc::clone(&host)]);
-    while !world.settle() {
+    while !world.connect_and_compare() {
         assert!(host.opened() < 10);
     }
     assert!(world.is_at(&chain));
@@ -166,9 +166,9 @@ fn a_chain_whose_proofs_are_withheld_is_not_believed() {
     let host = stripping("a", &chain);
     refuses(&host);
     let mut world = World::new(&[Arc::clone(&host)]);
-    assert!(!world.settle());
+    assert!(!world.connect_and_compare());
     assert_eq!(world.ledger.headers().tip().unwrap().0, 0);
-    while !world.settle() {
+    while !world.connect_and_compare() {
         assert!(host.opened() < 10);
     }
     assert!(world.is_at(&chain));
@@ -198,7 +198,7 @@ fn what_one_operator_withholds_is_asked_of_the_giver() {
         let other = Host::new("b", &chain);
         play(&other);
         let mut world = World::new(&[Arc::clone(&provider), Arc::clone(&other)]);
-        world.settle();
+        world.connect_and_compare();
         assert!(world.is_at(&chain));
         assert!(!other.drawn().is_empty());
         let drawn = provider.drawn();
@@ -217,7 +217,7 @@ fn proofs_of_another_chain_than_it_gave_are_a_lie() {
     let host = stripping("a", &chain);
     host.proves(|chain, height| Ok(chain[height as usize - 1].clone()));
     let mut world = World::new(&[Arc::clone(&host)]);
-    assert!(!world.settle());
+    assert!(!world.connect_and_compare());
     assert_eq!(world.condemned(), std::slice::from_ref(&host.server));
     assert_eq!(world.ledger.headers().tip().unwrap().0, 0);
 }
@@ -236,7 +236,7 @@ fn headers_that_break_a_rule_are_a_lie_before_anything_is_drawn() {
     let forged = grown(&forged, LENGTH - height, 1);
     let host = stripping("a", &forged);
     let mut world = World::new(&[Arc::clone(&host)]);
-    assert!(!world.settle());
+    assert!(!world.connect_and_compare());
     assert_eq!(world.condemned(), std::slice::from_ref(&host.server));
     assert!(host.drawn().is_empty());
     assert_eq!(world.ledger.headers().tip().unwrap().0, 0);
@@ -254,7 +254,7 @@ fn servers_that_do_not_leave_auxpow_out_are_verified_in_full() {
     });
     for host in [never, hardly] {
         let mut world = World::new(&[Arc::clone(&host)]);
-        assert!(world.settle());
+        assert!(world.connect_and_compare());
         assert!(world.is_at(&chain));
         assert!(host.drawn().is_empty());
     }
@@ -268,7 +268,7 @@ fn all_are_verified_if_few_are_new_or_the_user_wants_it() {
         let host = stripping("a", chain);
         let mut world = World::new(&[Arc::clone(&host)]);
         world.driver.sampling = Sampling::new(is_off);
-        assert!(world.settle());
+        assert!(world.connect_and_compare());
         assert!(world.is_at(chain));
         assert!(host.drawn().is_empty());
     }

@@ -173,7 +173,7 @@ fn a_world_with_a_checkpoint_in_the_middle_is_synchronised() {
     let chain = trunk(300);
     let hosts = ["a", "b"].map(|name| Host::new(name, &chain));
     let mut world = World::from(&hosts, checkpoint(&chain, 100));
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     assert!(world.is_at(&chain));
     assert_eq!(world.ledger.usable_tip(), Ok(300));
     assert_eq!(world.ledger.headers().lowest(), Some(0));
@@ -242,7 +242,7 @@ fn a_height_that_is_never_reached_ends_the_connection() {
     for announced in [u32::MAX, u32::MAX - 1, 601, 5000] {
         let (mut world, [_, liar], chain) = world();
         liar.announce(announced, chain[5].header);
-        assert!(!world.settle());
+        assert!(!world.connect_and_compare());
         assert!(world.is_at(&chain));
         assert_eq!(world.sessions.operators().len(), 1);
         assert!(liar.requests().len() < 10, "{:?}", liar.requests());
@@ -254,7 +254,7 @@ fn a_newest_block_that_is_not_in_the_chain_does_not_count_as_heard() {
     let (mut world, [_, liar], chain) = world();
     let other = parted(&chain, 590, 10, 3);
     liar.announce(600, other[600].header);
-    assert!(!world.settle());
+    assert!(!world.connect_and_compare());
     assert_eq!(world.ledger.status().operators, ["honest"]);
 }
 
@@ -265,12 +265,12 @@ fn a_branch_with_less_work_does_not_cause_endless_work() {
     let (mut world, [_, liar], chain) = world();
     let mut branch = parted(&chain, 100, 300, 3);
     liar.set(&branch);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     let before = liar.requests().len();
     for _ in 0..100 {
         branch = grown(&branch, 1, 3);
         liar.set(&branch);
-        world.look();
+        world.poll();
     }
     assert_eq!(world.sessions.operators().len(), 2);
     assert!(liar.requests().len() - before < 20);
@@ -282,12 +282,12 @@ fn a_branch_with_less_work_does_not_cause_endless_work() {
 #[test]
 fn garbage_in_announcements_ends_the_connection() {
     let (mut world, [_, liar], chain) = world();
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     let before = liar.requests().len();
     for salt in 1..100 {
         let block = testing::branch(&chain[599].header, 1, salt)[0].header;
         liar.announce(600, block);
-        world.look();
+        world.poll();
     }
     assert_eq!(world.sessions.operators().len(), 1);
     assert!(liar.requests().len() - before < 5);
@@ -297,7 +297,7 @@ fn garbage_in_announcements_ends_the_connection() {
 fn headers_one_at_a_time_are_not_waited_for() {
     let (mut world, [_, liar], chain) = world();
     liar.play(|chain, _, start, _| Some(honest(chain, start, 1)));
-    world.settle();
+    world.connect_and_compare();
     assert!(world.is_at(&chain));
     assert!(liar.requests().len() < 10);
 }
@@ -309,7 +309,7 @@ fn servers_that_send_fewer_than_asked_for_will_do() {
     for host in &hosts {
         host.play(|chain, _, start, count| Some(honest(chain, start, count.min(100))));
     }
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     assert!(world.is_at(&chain));
 }
 
@@ -331,7 +331,7 @@ fn a_liar_is_the_last_to_be_asked_again() {
     let [one, two] = liars;
     let good = [Host::new("a", &chain), Host::new("b", &chain)];
     let mut world = World::new(&[one, two, Arc::clone(&good[0]), Arc::clone(&good[1])]);
-    while !world.settle() {}
+    while !world.connect_and_compare() {}
     assert!(world.is_at(&chain));
     let heard: Vec<String> = world.sessions.operators().into_iter().collect();
     assert_eq!(heard, ["a", "b"]);
@@ -353,7 +353,7 @@ fn all_connections_to_a_liar_end() {
         })
     });
     let mut world = World::new(&hosts);
-    assert!(!world.settle());
+    assert!(!world.connect_and_compare());
     assert!(world.is_at(&chain));
     assert_eq!(world.condemned(), [server("liar")]);
     assert_eq!(world.ledger.status().operators, ["honest"]);
@@ -362,14 +362,14 @@ fn all_connections_to_a_liar_end() {
 #[test]
 fn connections_that_ended_are_not_counted_but_replaced() {
     let (mut world, hosts, _) = world();
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     for session in &world.sessions.open {
         session.peer.close();
     }
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     for host in &hosts {
         host.is_down.store(true, SeqCst);
     }
-    assert!(!world.settle());
+    assert!(!world.connect_and_compare());
     assert!(world.sessions.operators().is_empty());
 }

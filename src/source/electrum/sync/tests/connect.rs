@@ -175,7 +175,7 @@ fn those_that_hang_do_not_hold_up_the_others() {
         world.driver.record.failed(&host.server);
     }
     let begun = Instant::now();
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     assert!(begun.elapsed() < Duration::from_secs(12));
     assert_eq!(world.ledger.status().operators, ["o0", "o1"]);
     assert!(world.net.rested.lock().unwrap().is_empty(), "nobody failed");
@@ -193,7 +193,7 @@ fn servers_whose_chain_cannot_be_compared_are_replaced() {
         host.play(|_, _, _, _| Some(Err(PeerError::TimedOut)));
     }
     let mut world = World::new(&hosts);
-    assert!(world.settle(), "at the first attempt");
+    assert!(world.connect_and_compare(), "at the first attempt");
     assert_eq!(world.ledger.status().operators, ["e", "f"]);
     let rested: BTreeSet<_> = {
         let rested = world.net.rested.lock().unwrap();
@@ -219,7 +219,7 @@ fn several_servers_of_an_operator_are_tried() {
         host.is_down.store(true, SeqCst);
     }
     let mut world = World::new(&hosts);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     assert_eq!(world.ledger.status().operators, ["a", "b"]);
 }
 
@@ -244,7 +244,7 @@ fn a_slow_honest_server_is_found_behind_a_quick_liar() {
         }
         slow.hangs.store(false, SeqCst);
     });
-    assert!(world.settle(), "at the first attempt");
+    assert!(world.connect_and_compare(), "at the first attempt");
     waiting.join().unwrap();
     assert_eq!(world.ledger.status().operators, ["a", "slow"]);
     assert!(hosts[1].opened() <= 2);
@@ -281,7 +281,7 @@ fn strangers_are_met_until_eight_are_trusted() {
     let hosts = strangers(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]);
     let mut world = World::new(&hosts);
     // What gives the headers becomes trusted by that.
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     assert_eq!(opened(&hosts), 4);
     let before = asked(&hosts);
     let first = Instant::now();
@@ -324,7 +324,7 @@ fn trust_that_was_never_exercised_is_not_enough() {
     }
     hosts.extend(strangers(&["a", "b", "c"]));
     let mut world = World::new(&hosts);
-    while !world.settle() {}
+    while !world.connect_and_compare() {}
     probe(&mut world, 11);
     assert!(hosts[9..].iter().all(|host| host.opened() >= 2));
 }

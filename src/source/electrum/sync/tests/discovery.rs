@@ -34,7 +34,7 @@ fn stranger(chain: &[FullHeader]) -> Arc<Host> {
 }
 
 fn names(host: &Host, hosts: &[&Host]) {
-    let named = hosts.iter().map(|host| Named {
+    let named = hosts.iter().map(|host| NamedServer {
         ip: String::new(),
         host: host.server.address.host.clone(),
         features: vec![format!("s{}", host.server.address.port)],
@@ -55,10 +55,10 @@ fn a_server_that_two_operators_name_is_a_second_operator() {
     let (mut world, [a, b], new) = world();
     names(&a, &[&new]);
     names(&b, &[&new]);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     assert_eq!((asked(&a), asked(&b), new.opened()), (1, 1, 0));
     b.is_down.store(true, SeqCst);
-    assert!(world.settle(), "the new one takes its place");
+    assert!(world.connect_and_compare(), "the new one takes its place");
     assert_eq!(operators(&world), ["a", DISCOVERED]);
     assert_eq!(world.ledger.status().operators, ["a", DISCOVERED]);
     let admitted = world.net.admitted.lock().unwrap().pop().unwrap();
@@ -74,13 +74,13 @@ fn a_server_that_one_operator_names_is_never_tried() {
     names(&a, &[&new]);
     for _ in 0..5 {
         world.sessions.close_all();
-        assert!(world.settle());
+        assert!(world.connect_and_compare());
     }
     assert_eq!(asked(&a), 5, "once on each connection");
     b.is_down.store(true, SeqCst);
-    assert!(!world.settle());
+    assert!(!world.connect_and_compare());
     a.is_down.store(true, SeqCst);
-    assert!(!world.settle());
+    assert!(!world.connect_and_compare());
     assert_eq!(new.opened(), 0);
 }
 
@@ -88,17 +88,17 @@ fn a_server_that_one_operator_names_is_never_tried() {
 #[test]
 fn a_discovered_server_does_not_count_by_itself() {
     let (mut world, [a, b], new) = world();
-    world.driver.wanted = ElectrumOperators::Auto;
+    world.driver.operators = ElectrumOperators::Auto;
     names(&a, &[&new]);
     names(&b, &[&new]);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     b.is_down.store(true, SeqCst);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     let before = new.opened();
     assert!(before > 0);
     a.is_down.store(true, SeqCst);
     for _ in 0..3 {
-        assert!(!world.settle());
+        assert!(!world.connect_and_compare());
         assert_eq!(operators(&world), [] as [&str; 0]);
     }
     assert_eq!(new.opened(), before);
@@ -110,10 +110,10 @@ fn a_listed_operator_takes_the_place_of_a_discovered_server() {
     let (mut world, [a, b], new) = world();
     names(&a, &[&new]);
     names(&b, &[&new]);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     b.is_down.store(true, SeqCst);
     for _ in 0..3 {
-        assert!(world.settle());
+        assert!(world.connect_and_compare());
         assert_eq!(operators(&world), ["a", DISCOVERED]);
     }
     let warnings = world.told.lock().unwrap().clone();
@@ -125,10 +125,10 @@ fn a_listed_operator_takes_the_place_of_a_discovered_server() {
     b.is_down.store(false, SeqCst);
     b.play(|_, _, _, _| Some(Err(PeerError::Broken("x".into()))));
     b.set(&parted(&trunk(30), 20, 30, 9));
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     assert_eq!(operators(&world), ["a", DISCOVERED]);
     *b.trick.lock().unwrap() = None;
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     assert_eq!(operators(&world), ["a", "b"]);
     assert_eq!(world.ledger.status().operators, ["a", "b"]);
     assert!(
@@ -143,11 +143,11 @@ fn a_listed_operator_is_not_given_up_for_a_discovered_server() {
     let (mut world, [a, b], new) = world();
     names(&a, &[&new]);
     names(&b, &[&new]);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     b.refuses.store(true, SeqCst);
-    world.driver.change(&mut world.sessions);
+    world.driver.redraw(&mut world.sessions);
     assert_eq!(operators(&world), ["a", DISCOVERED, "b"]);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     assert_eq!(operators(&world), ["a", "b"]);
 }
 
@@ -173,9 +173,9 @@ fn few_discovered_servers_are_tried_in_one_round() {
     let named: Vec<&Host> = many.iter().map(|host| &**host).collect();
     names(&a, &named);
     names(&b, &named);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     b.is_down.store(true, SeqCst);
-    assert!(!world.settle());
+    assert!(!world.connect_and_compare());
     let rested = world.net.rested.lock().unwrap().clone();
     let tried = rested
         .iter()
@@ -192,16 +192,16 @@ fn discovered_servers_are_tried_when_all_listed_ones_were() {
     for host in &hosts[2..] {
         host.is_down.store(true, SeqCst);
     }
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     b.is_down.store(true, SeqCst);
     hosts[3].is_down.store(false, SeqCst);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     assert_eq!(
         (operators(&world).join(" "), new.opened()),
         ("a d".into(), 0)
     );
     hosts[3].is_down.store(true, SeqCst);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     assert_eq!(operators(&world), ["a", DISCOVERED]);
     assert!(new.opened() > 0);
 }
@@ -215,7 +215,7 @@ fn who_names_nobody_has_not_failed() {
     ] {
         let (mut world, [a, _], _) = world();
         *a.names.lock().unwrap() = Err(error);
-        assert!(world.settle());
+        assert!(world.connect_and_compare());
         assert_eq!(asked(&a), 1);
         assert!(world.condemned().is_empty() && world.net.rested.lock().unwrap().is_empty());
         assert!(world.driver.record.worked_last(&a.server));
@@ -230,7 +230,7 @@ fn a_server_that_lies_is_not_asked() {
     liar.play(|_, _, start, count| {
         (start > 0 && count > 1).then(|| Err(PeerError::Lied("x".into())))
     });
-    assert!(!world.settle());
+    assert!(!world.connect_and_compare());
     assert_eq!(asked(&liar), 0);
     assert_eq!(
         world.condemned().as_slice(),
@@ -246,9 +246,9 @@ fn a_discovered_server_with_another_chain_is_not_admitted() {
     new.play(|_, _, _, _| Some(Err(PeerError::Lied("a header that is refused".into()))));
     let other = parted(&trunk(30), 20, 30, 9);
     new.set(&other);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     b.is_down.store(true, SeqCst);
-    assert!(!world.settle());
+    assert!(!world.connect_and_compare());
     assert_eq!(operators(&world), ["a"]);
     assert!(world.net.admitted.lock().unwrap().is_empty());
     let condemned = world.condemned();
@@ -266,9 +266,9 @@ fn a_server_that_is_not_named_any_more_is_left() {
     let (mut world, [a, b], new) = world();
     names(&a, &[&new]);
     names(&b, &[&new]);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     b.is_down.store(true, SeqCst);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     assert_eq!(operators(&world), ["a", DISCOVERED]);
     let kept = world.net.kept.lock().unwrap().clone();
     assert_eq!(kept.len(), 1);
@@ -286,7 +286,7 @@ fn a_server_that_is_not_named_any_more_is_left() {
         .open
         .iter_mut()
         .for_each(|one| one.is_asked = false);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     assert_eq!(operators(&world), ["a"]);
     assert!(world.net.kept.lock().unwrap().is_empty());
 }

@@ -147,7 +147,7 @@ fn world(wanted: ElectrumOperators) -> (World, [Arc<Host>; 2]) {
     let chain = trunk(30);
     let hosts = ["a", "b"].map(|name| Host::new(name, &chain));
     let mut world = World::new(&hosts);
-    world.driver.wanted = wanted;
+    world.driver.operators = wanted;
     (world, hosts)
 }
 
@@ -167,14 +167,14 @@ fn warnings(world: &World) -> usize {
 fn one_goes_on_alone_once_all_were_tried_and_two_when_there_are_two() {
     let (mut world, [_, other]) = world(ElectrumOperators::Auto);
     other.is_down.store(true, SeqCst);
-    assert!(!world.settle(), "the search goes on");
+    assert!(!world.connect_and_compare(), "the search goes on");
     assert_eq!(world.ledger.usable_tip(), Ok(30));
     assert_eq!(world.net.compared.load(SeqCst), 1);
     assert!(world.was_told("it could hide a name or its newest value"));
-    assert!(!world.settle());
+    assert!(!world.connect_and_compare());
     assert_eq!(warnings(&world), 1);
     other.is_down.store(false, SeqCst);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     assert_eq!(world.ledger.usable_tip(), Ok(30));
     assert_eq!(world.net.compared.load(SeqCst), 2);
     assert_eq!(world.ledger.status().operators, ["a", "b"]);
@@ -185,12 +185,12 @@ fn one_goes_on_alone_once_all_were_tried_and_two_when_there_are_two() {
 fn a_lost_operator_counts_for_one_round_more() {
     for wanted in [ElectrumOperators::Auto, ElectrumOperators::Two] {
         let (mut world, [_, other]) = world(wanted);
-        assert!(world.settle());
+        assert!(world.connect_and_compare());
         other.is_down.store(true, SeqCst);
-        assert!(!world.settle());
+        assert!(!world.connect_and_compare());
         assert_eq!(world.ledger.usable_tip(), Ok(30));
         assert_eq!(warnings(&world), 0);
-        assert!(!world.settle());
+        assert!(!world.connect_and_compare());
         assert_eq!(warnings(&world), 1);
         assert_eq!(world.ledger.status().operators, ["a"]);
         let is_believed = wanted == ElectrumOperators::Auto;
@@ -198,7 +198,7 @@ fn a_lost_operator_counts_for_one_round_more() {
         // What comes and goes is no reason for another warning.
         for is_down in [false, true, true] {
             other.is_down.store(is_down, SeqCst);
-            assert_eq!(world.settle(), !is_down);
+            assert_eq!(world.connect_and_compare(), !is_down);
         }
         assert_eq!(warnings(&world), 1);
     }
@@ -208,12 +208,12 @@ fn a_lost_operator_counts_for_one_round_more() {
 fn where_two_are_wanted_one_is_not_enough_and_that_is_said() {
     let (mut world, [_, other]) = world(ElectrumOperators::Two);
     other.is_down.store(true, SeqCst);
-    assert!(!world.settle());
+    assert!(!world.connect_and_compare());
     let obstacle = world.ledger.usable_tip().unwrap_err();
     assert_eq!(obstacle, Obstacle::Alone("a".to_owned()));
     assert_eq!(world.net.compared.load(SeqCst), 0);
     other.is_down.store(false, SeqCst);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     assert_eq!(world.ledger.usable_tip(), Ok(30));
 }
 
@@ -223,10 +223,10 @@ fn where_one_is_wanted_no_other_is_tried() {
     let hosts = ["a", "b"].map(|name| Host::new(name, &chain));
     let headers = Headers::new(Network::Regtest, Network::Regtest.checkpoint());
     let mut world = World::new(&hosts);
-    world.driver.wanted = ElectrumOperators::One;
+    world.driver.operators = ElectrumOperators::One;
     world.ledger = Arc::new(Ledger::new(headers, 1, clock));
     world.driver.ledger = Arc::clone(&world.ledger);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     assert_eq!(world.ledger.usable_tip(), Ok(30));
     assert_eq!(world.ledger.status().operators.len(), 1);
 }
@@ -235,12 +235,12 @@ fn where_one_is_wanted_no_other_is_tried() {
 #[test]
 fn if_all_are_lost_nothing_changes() {
     let (mut world, hosts) = world(ElectrumOperators::Auto);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     hosts
         .iter()
         .for_each(|host| host.is_down.store(true, SeqCst));
     for _ in 0..3 {
-        assert!(!world.settle());
+        assert!(!world.connect_and_compare());
     }
     assert_eq!(world.ledger.usable_tip(), Ok(30));
     assert_eq!(world.ledger.status().operators, ["a", "b"]);

@@ -30,7 +30,7 @@ use crate::config::settings::{ElectrumOperators, NodeAddress};
 use crate::log::{Level, Log};
 use crate::source::Cancel;
 use crate::source::electrum::discovery::Discovery;
-use crate::source::electrum::reply::Named;
+use crate::source::electrum::reply::NamedServer;
 use crate::source::electrum::servers::{Server, Standing};
 
 /// Late enough for every header.
@@ -103,7 +103,7 @@ struct Host {
     /// Whether it is trusted after two connections only.
     is_stranger: AtomicBool,
     /// The servers that it names.
-    names: Mutex<Result<Vec<Named>, PeerError>>,
+    names: Mutex<Result<Vec<NamedServer>, PeerError>>,
     /// How often it was asked for those.
     asked: AtomicUsize,
     /// What each header weighs on the connection.
@@ -265,7 +265,7 @@ impl Peer for Connected {
             .collect()
     }
 
-    fn peers(&self, _: Instant) -> Result<Vec<Named>, PeerError> {
+    fn peers(&self, _: Instant) -> Result<Vec<NamedServer>, PeerError> {
         assert!(self.is_alive(), "nothing is asked on a closed connection");
         self.host.asked.fetch_add(1, SeqCst);
         self.host.names.lock().unwrap().clone()
@@ -328,7 +328,7 @@ impl Peers for Net {
         self.rested.lock().unwrap().push(server.clone());
     }
 
-    fn compare(&self, operators: usize) {
+    fn set_operators(&self, operators: usize) {
         self.compared.store(operators, SeqCst);
     }
 
@@ -401,7 +401,7 @@ impl World {
             sampling: Sampling::new(false),
             next_probe: None,
             record: TrackRecord::default(),
-            wanted: ElectrumOperators::Two,
+            operators: ElectrumOperators::Two,
             short_rounds: 0,
             is_warned: false,
         };
@@ -415,12 +415,12 @@ impl World {
     }
 
     /// Gathers operators and synchronises, once.
-    fn settle(&mut self) -> bool {
-        self.driver.settle(&mut self.sessions)
+    fn connect_and_compare(&mut self) -> bool {
+        self.driver.connect_and_compare(&mut self.sessions)
     }
 
-    fn look(&mut self) {
-        self.driver.look(&mut self.sessions);
+    fn poll(&mut self) {
+        self.driver.poll(&mut self.sessions);
     }
 
     fn is_at(&self, chain: &[FullHeader]) -> bool {

@@ -17,7 +17,7 @@ fn the_first_synchronisation_is_spread_over_sessions() {
     let chain = trunk(5000);
     let hosts = pair(&chain);
     let mut world = World::new(&hosts);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     assert!(world.is_at(&chain));
     assert_eq!(world.ledger.usable_tip(), Ok(5000));
     let mut headers = 0;
@@ -46,7 +46,7 @@ fn a_short_way_takes_a_second_connection_only_if_a_key_is_to_be_seen_twice() {
     let hosts = pair(&chain);
     hosts[1].is_stranger.store(true, SeqCst);
     let mut world = World::new(&hosts);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     assert!(world.is_at(&chain));
     assert_eq!(hosts.each_ref().map(|host| host.opened()), [1, 2]);
 }
@@ -69,7 +69,7 @@ fn what_is_kept_of_a_server_that_breaks_or_lies_is_what_was_right() {
             })
         });
         let mut world = World::new(&hosts);
-        while !world.settle() {}
+        while !world.connect_and_compare() {}
         assert!(world.is_at(&chain));
         let condemned = world.condemned();
         assert!(condemned.iter().all(|server| *server == hosts[0].server));
@@ -88,7 +88,7 @@ fn sessions_that_brought_much_are_replaced() {
         host.bytes.store(40_000, SeqCst);
     }
     let mut world = World::new(&hosts);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     assert!(world.is_at(&chain));
     for host in &hosts {
         assert!(host.opened() >= 3, "{}", host.opened());
@@ -110,7 +110,7 @@ fn slow_servers_are_asked_for_less() {
         host.play(|_, _, _, count| (count > 100).then_some(Err(PeerError::TimedOut)));
     }
     let mut world = World::new(&hosts);
-    let rounds = (1..10).find(|_| world.settle());
+    let rounds = (1..10).find(|_| world.connect_and_compare());
     assert!(rounds.is_some(), "never");
     assert!(world.is_at(&chain));
 }
@@ -121,16 +121,16 @@ fn the_branch_with_more_work_wins_and_a_deep_change_is_told() {
     for (depth, is_told) in [(1, false), (100, false), (101, true), (150, true)] {
         let hosts = pair(&chain);
         let mut world = World::new(&hosts);
-        assert!(world.settle());
+        assert!(world.connect_and_compare());
         let other = parted(&chain, 600 - depth, depth + 1, 9);
         hosts[1].set(&other);
-        world.look();
+        world.poll();
         assert!(world.is_at(&other));
         let told = format!("warning: {depth} blocks of the chain were replaced");
         assert_eq!(world.was_told(&told), is_told, "{depth}");
         // The other server's chain is not compared for ever.
         let requests = hosts[0].requests().len();
-        (0..10).for_each(|_| world.look());
+        (0..10).for_each(|_| world.poll());
         assert_eq!(hosts[0].requests().len(), requests);
     }
 }
@@ -143,7 +143,7 @@ fn servers_on_different_branches_agree_on_that_with_the_most_work() {
     for chains in [[&long, &short], [&short, &long]] {
         let hosts = [Host::new("a", chains[0]), Host::new("b", chains[1])];
         let mut world = World::new(&hosts);
-        while !world.settle() {}
+        while !world.connect_and_compare() {}
         assert!(world.is_at(&long));
         assert!(world.condemned().is_empty(), "nobody lied");
         assert_eq!(world.ledger.status().operators, ["a", "b"]);
@@ -155,15 +155,15 @@ fn a_new_block_is_compared_when_it_is_told_of() {
     let chain = trunk(30);
     let hosts = pair(&chain);
     let mut world = World::new(&hosts);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     let longer = grown(&chain, 3, 0);
     hosts[0].set(&longer);
-    world.look();
+    world.poll();
     assert!(world.is_at(&longer));
     // The second tells of what is known already.
     let requests = hosts[1].requests().len();
     hosts[1].set(&longer);
-    world.look();
+    world.poll();
     assert_eq!(hosts[1].requests().len(), requests);
 }
 
@@ -173,7 +173,7 @@ fn lookups_cause_no_request() {
     let chain = trunk(300);
     let hosts = pair(&chain);
     let mut world = World::new(&hosts);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     let asked = || hosts.each_ref().map(|host| host.requests().len());
     let before = asked();
     for height in [0, 5, 269, 270, 300, 301, u32::MAX] {
@@ -181,7 +181,7 @@ fn lookups_cause_no_request() {
         assert_eq!(root.is_some(), height <= 300);
     }
     assert_eq!(world.ledger.usable_tip(), Ok(300));
-    world.look();
+    world.poll();
     assert_eq!(asked(), before);
 }
 
@@ -191,15 +191,15 @@ fn two_operators_are_needed_if_there_are_two() {
     let hosts = pair(&chain);
     hosts[1].is_down.store(true, SeqCst);
     let mut world = World::new(&hosts);
-    assert!(!world.settle());
+    assert!(!world.connect_and_compare());
     assert!(world.is_at(&chain));
     assert!(world.ledger.usable_tip().is_err());
     hosts[1].is_down.store(false, SeqCst);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     assert_eq!(world.ledger.usable_tip(), Ok(30));
 
     let mut alone = World::new(&[Host::new("a", &chain)]);
-    assert!(alone.settle());
+    assert!(alone.connect_and_compare());
     assert_eq!(alone.ledger.usable_tip(), Ok(30));
 }
 
@@ -208,17 +208,17 @@ fn a_lost_operator_is_replaced_and_the_others_keep_their_connections() {
     let chain = trunk(30);
     let hosts = ["a", "b", "c"].map(|name| Host::new(name, &chain));
     let mut world = World::new(&hosts);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     let drawn = world.sessions.operators();
     let lost = hosts
         .iter()
         .find(|host| drawn.contains(&host.server.operator));
     let lost = lost.unwrap();
     lost.is_down.store(true, SeqCst);
-    world.look();
+    world.poll();
     assert_eq!(world.sessions.operators().len(), 1);
     let kept = world.sessions.open[0].peer.session;
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     assert_eq!(world.sessions.operators().len(), 2);
     let stays = &world.sessions.open[0].peer;
     assert_eq!((stays.session, stays.is_alive()), (kept, true));
@@ -239,7 +239,7 @@ fn operators_are_drawn_anew_when_the_day_is_over() {
     let mut world = World::new(&hosts);
     let mut drawn = std::collections::BTreeSet::new();
     for _ in 0..12 {
-        assert!(world.settle());
+        assert!(world.connect_and_compare());
         let heard = world.sessions.operators();
         assert_eq!(heard.len(), 2);
         let counted = world.ledger.status().operators;
@@ -247,7 +247,7 @@ fn operators_are_drawn_anew_when_the_day_is_over() {
         drawn.insert(heard);
         // The day is over at once.
         world.driver.follow(&mut world.sessions, 2, now());
-        world.driver.change(&mut world.sessions);
+        world.driver.redraw(&mut world.sessions);
         assert!(world.ledger.usable_tip().is_ok());
     }
     assert!(drawn.len() >= 3);
@@ -261,17 +261,17 @@ fn the_old_operators_stay_until_new_ones_have_been_compared() {
     let chain = trunk(30);
     let hosts = ["a", "b", "c", "d"].map(|name| Host::new(name, &chain));
     let mut world = World::new(&hosts);
-    assert!(world.settle());
+    assert!(world.connect_and_compare());
     let heard = world.sessions.operators();
     for host in &hosts {
         host.refuses.store(true, SeqCst);
     }
-    world.driver.change(&mut world.sessions);
+    world.driver.redraw(&mut world.sessions);
     assert_eq!(world.sessions.operators(), heard);
     assert!(world.ledger.usable_tip().is_ok());
     let longer = grown(&chain, 2, 0);
     hosts.iter().for_each(|host| host.set(&longer));
-    world.look();
+    world.poll();
     assert!(world.is_at(&longer));
     // One of them can be replaced, and the other stays.
     let drawn: Vec<_> = hosts
@@ -280,7 +280,7 @@ fn the_old_operators_stay_until_new_ones_have_been_compared() {
         .collect();
     drawn[0].refuses.store(false, SeqCst);
     let before = drawn[0].opened();
-    world.driver.change(&mut world.sessions);
+    world.driver.redraw(&mut world.sessions);
     assert_eq!(world.sessions.operators(), heard);
     assert!(drawn[0].opened() > before);
     assert_eq!(world.sessions.open.len(), 2);
@@ -332,6 +332,6 @@ fn the_height_that_a_liar_told_is_forgotten() {
     let (honest, liar) = (Host::new("a", &chain), Host::new("b", &chain));
     liar.announce(4_000_000, parted(&chain, 20, 30, 9).last().unwrap().header);
     let mut world = World::new(&[honest, Arc::clone(&liar)]);
-    assert!(!world.settle());
+    assert!(!world.connect_and_compare());
     assert_eq!(world.ledger.status().target, 30);
 }
