@@ -19,11 +19,11 @@ use crate::source::Bounds;
 use crate::source::diagnosis::{Finding, Health, Milestone, MilestoneError, Progress, Stage};
 use crate::text::Age;
 
-/// How long it may take until anything comes from any server. Who asked for
-/// the time of a first synchronisation does not wait for it where nothing does.
+/// How long to wait for the first sign of any server. Where none comes, nobody
+/// waits as long as a first synchronisation may take.
 pub(super) const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Waits until lookups would work, or the time is up, and says how things are.
+/// Waits until lookups would work or the time is up, and reports.
 pub(super) fn check(
     backend: &Backend,
     storage: &Storage,
@@ -31,7 +31,7 @@ pub(super) fn check(
     servers: &[Server],
     bounds: &Bounds,
 ) -> Vec<Finding> {
-    // What keeps it from working is found below.
+    // The reason for a failure is found below.
     let works = wait_until_usable(&backend.ledger, bounds, SILENCE_TIMEOUT).is_ok();
     let status = backend.ledger.status();
     let operators = operators(&status, servers, works, proxy.is_some());
@@ -71,8 +71,8 @@ pub(super) fn check(
     found
 }
 
-/// Waits until lookups may rely on the headers; returns the newest height. If
-/// no server has told anything after `silence`, the rest is not waited for.
+/// Waits until lookups may rely on the headers; returns the newest height.
+/// Gives up if no server has sent anything after `silence`.
 pub(super) fn wait_until_usable(
     ledger: &Ledger,
     bounds: &Bounds,
@@ -88,7 +88,7 @@ pub(super) fn wait_until_usable(
     }
 }
 
-/// Whether any server has told anything of its chain.
+/// Whether any server has sent anything about its chain.
 fn has_heard(status: &Status) -> bool {
     status.target > 0 || !status.operators.is_empty()
 }
@@ -178,7 +178,7 @@ fn missing(status: &Status) -> Option<String> {
     })
 }
 
-/// `is_short` if it was said already which servers are missing.
+/// `is_short` if missing servers have already been reported.
 fn headers(status: &Status, is_short: bool) -> Finding {
     let tip = status.tip.unwrap_or_default();
     match &status.obstacle {
@@ -198,8 +198,8 @@ fn headers(status: &Status, is_short: bool) -> Finding {
     }
 }
 
-/// Opens the connections that an isolation id would have, asks nothing on
-/// them, and gives the servers at their other ends.
+/// Opens the connections that an isolation id would have, asks nothing on them,
+/// and returns their servers.
 fn connect(backend: &Backend, bounds: &Bounds) -> Result<Vec<Server>, FetchFailure> {
     let isolation = IsolationId::shared();
     let servers = (0..backend.pool.slots())
@@ -218,7 +218,7 @@ fn can_ask(servers: &[Server]) -> Finding {
     Finding::ok("lookups", text)
 }
 
-/// How names are looked up at these servers, the newest block being so old.
+/// How names are looked up at these servers, and how old the newest block is.
 fn summary(servers: &[Server], age: Age) -> Finding {
     let operators: BTreeSet<_> = servers.iter().map(|one| one.operator.as_str()).collect();
     let operators: Vec<_> = operators.into_iter().collect();
@@ -272,7 +272,7 @@ fn state(storage: &Storage) -> Finding {
     }
 }
 
-/// How many blocks are on top of it: two weeks of work.
+/// How many blocks a new checkpoint has on top of it: two weeks of work.
 const CHECKPOINT_DEPTH: u32 = RETARGET_INTERVAL;
 
 /// Waits until lookups could rely on the chain, and takes the newest block that
@@ -309,11 +309,11 @@ pub(super) fn milestone(ledger: &Ledger, bounds: &Bounds) -> Result<Milestone, M
     })
 }
 
-/// About what a header with its AuxPoW takes in a reply, in bytes.
+/// The approximate size of a header with its AuxPoW in a reply, in bytes.
 const FULL_HEADER_SIZE: u64 = 4_000;
 
-/// How far it is; `None` once lookups can rely on the headers. `bytes` have
-/// come in so far.
+/// The progress of the first synchronisation; `None` once lookups can rely on
+/// the headers. `bytes` have been received so far.
 pub(super) fn progress(ledger: &Ledger, bytes: u64) -> Option<Progress> {
     let status = ledger.status();
     status.obstacle.as_ref()?;

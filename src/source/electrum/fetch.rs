@@ -1,4 +1,4 @@
-//! One name, asked of two servers of different operators at once.
+//! One lookup: a name, asked of two servers of different operators at once.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,18 +17,18 @@ use crate::platform;
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
 use crate::source::{Bounds, Cancel, SourceReply};
 
-/// How often the waiting thread looks whether anybody still wants the answer.
+/// How often the waiting thread checks whether the answer is still wanted.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Servers that are tried for one of the two answers.
+/// The most servers that are tried for one of the two answers.
 const ATTEMPTS: usize = 3;
 
-/// The least time that a second server has to answer in, once a first has
-/// proven a value.
+/// The least time that the second server gets, counted from the start, once the
+/// first has proven a value.
 const MIN_WAIT: Duration = Duration::from_secs(2);
 
-/// How long a value may be kept that servers of one operator alone have given:
-/// it may be an old one, which that operator shows in place of the newest.
+/// How long a value may be kept that one operator alone has given: that
+/// operator may be hiding a newer one.
 const KEEP_ALONE: Duration = Duration::from_secs(60);
 
 /// What all lookups share. Nothing in it depends on a name.
@@ -42,17 +42,17 @@ pub(super) struct Backend {
 /// What is known of a name.
 type Answer = Result<NameStatus, FetchFailure>;
 
-/// What one server said, and its operator.
+/// What one server answered, and its operator.
 pub(super) type ServerAnswer = Result<(NameStatus, String), FetchFailure>;
 
-/// What servers have said of a name.
+/// What servers have answered about a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Outcome {
     /// What is known.
     pub status: NameStatus,
-    /// The operator that alone has said so, though there are others.
+    /// The only operator that has answered, if there are others.
     pub alone: Option<String>,
-    /// Whether no second operator has said it.
+    /// Whether no second operator has answered.
     pub is_of_one: bool,
 }
 
@@ -65,7 +65,7 @@ impl From<&Outcome> for SourceReply {
     }
 }
 
-/// Asks both of an isolation id's servers, and settles on an answer.
+/// Asks both of an isolation id's servers, and decides on an answer.
 pub(super) fn fetch(
     backend: &Arc<Backend>,
     isolation: &IsolationId,
@@ -75,9 +75,10 @@ pub(super) fn fetch(
     let begun = Instant::now();
     let times = Times::new(begun, bounds);
     let (sender, answers) = mpsc::channel();
-    // Set when a value stands without the other server.
+    // Set when a value is accepted without the other server.
     let overdue = Cancel::new();
-    // Set when this returns: a server that is still silent is not waited for.
+    // Set when this function returns: nobody waits for a server that is still
+    // silent.
     let own = Bounds {
         cancel: Cancel::new(),
         ..bounds.clone()
@@ -112,7 +113,7 @@ pub(super) fn fetch(
     }
     drop(sender);
     let mut tally = Tally::new(slots);
-    // When a value stands though the other server is still silent.
+    // From when on a value is accepted though the other server is silent.
     let mut stands = None;
     loop {
         let now = Instant::now();
@@ -145,14 +146,14 @@ pub(super) fn fetch(
     }
 }
 
-/// Moments of a fetch.
+/// Points in time of a fetch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
     begun: Instant,
-    /// When a value that one server has proven stands by itself at the latest.
+    /// The latest time from which one server's value is accepted alone.
     half: Instant,
-    /// When headers are not waited for any more: shortly before the query's
-    /// end, so that the user is told what is missing.
+    /// Until when to wait for headers: shortly before the query's end, so that
+    /// the user sees what is missing.
     headers: Instant,
 }
 
@@ -166,7 +167,7 @@ impl Times {
         }
     }
 
-    /// When a value stands by itself that one server has proven now: after
+    /// When a value that one server has proven now is accepted alone: after
     /// twice the time that it took.
     fn stands(&self, now: Instant) -> Instant {
         let took = now.saturating_duration_since(self.begun);
@@ -184,13 +185,13 @@ impl Drop for CancelOnDrop {
 
 /// The answers so far.
 struct Tally {
-    /// Answers asked for: one, if all servers are of one operator.
+    /// Answers asked for: one if all servers belong to one operator.
     slots: usize,
     /// Answers still to come.
     awaited: usize,
     /// Operators that have answered.
     heard: HashSet<String>,
-    /// What the answers amount to.
+    /// The result of the answers so far.
     status: Option<NameStatus>,
     failure: Option<FetchFailure>,
 }
@@ -215,8 +216,8 @@ impl Tally {
                 return;
             }
         };
-        // An id that loses its seats meanwhile can be given the operator of
-        // one for the other.
+        // An id that loses its slots in the meantime can get the same operator
+        // for both.
         if !self.heard.insert(operator) {
             self.failure = Some(one_operator());
         }
@@ -230,12 +231,12 @@ impl Tally {
         matches!(self.status, Some(NameStatus::Value(_)))
     }
 
-    /// Whether one operator alone was heard.
+    /// Whether only one operator has answered.
     fn is_of_one(&self) -> bool {
         self.heard.len() == 1
     }
 
-    /// The operator that is the only one heard, if there are others.
+    /// The only operator that has answered, if there are others.
     fn alone(&self) -> Option<String> {
         let mut heard = self.heard.iter();
         match (heard.next(), heard.next()) {
@@ -254,9 +255,9 @@ impl Tally {
         }
     }
 
-    /// What is settled: a proven value stands by itself once the other server
-    /// is overdue, or nothing else can come. That there is no value must be
-    /// said by both, and by two operators.
+    /// The result, once it is decided. A proven value counts alone once the
+    /// other server is overdue or cannot answer any more. That there is no
+    /// value must be confirmed by both, and by two operators.
     fn outcome(&self, is_due: bool, is_over: bool) -> Option<Answer> {
         match &self.status {
             Some(value @ NameStatus::Value(_)) if self.awaited == 0 || is_due => {
@@ -273,7 +274,8 @@ impl Tally {
     }
 }
 
-/// That one operator is missing explains more than what comes of it.
+/// Reports that an operator is missing, if so: that is the cause of the
+/// failure.
 fn explained(backend: &Backend, failure: FetchFailure) -> FetchFailure {
     match backend.ledger.usable_tip() {
         Err(obstacle @ Obstacle::Alone(_)) => {
@@ -297,17 +299,18 @@ fn one_operator() -> FetchFailure {
     )
 }
 
-/// How a server is asked.
+/// How to ask a server.
 pub(super) struct Asking<'a> {
     /// Servers that may be tried.
     pub attempts: usize,
     pub times: Times,
     pub bounds: &'a Bounds,
-    /// Set if the server is not waited for any longer because it is too slow.
+    /// Set when the server has been too slow and nobody waits for it any
+    /// longer.
     pub overdue: &'a Cancel,
 }
 
-/// Asks the server in one of the seats; another one if that fails.
+/// Asks the server in one of the slots, and another one if that fails.
 pub(super) fn ask(
     backend: &Backend,
     isolation: &IsolationId,
@@ -342,7 +345,7 @@ pub(super) fn ask(
                     && !asking.overdue.is_set()
                     && Instant::now() < times.half =>
             {
-                // Nobody waits any more; that is no fault.
+                // Nobody waits any more. That is not the server's fault.
                 (FailureKind::TimedOut, None, error)
             }
             Err(error @ LookupError::TimedOut) => {

@@ -1,4 +1,5 @@
-//! One name, asked of one server, with the proof.
+//! One lookup at one server: the request, the proof, and what the server got
+//! wrong.
 
 use std::time::Instant;
 
@@ -26,28 +27,28 @@ const NO_SUCH_METHOD: i64 = -32601;
 /// it, such as one for the proof of a transaction that is in no block.
 const BAD_REQUEST: i64 = 1;
 
-/// The most entries of a name's history that a lookup passes over because they
-/// are no operations on the name. Each costs two requests.
+/// The most entries of a name's history that a lookup skips because they are no
+/// operations on the name. Each costs two requests.
 const MAX_PASSED_OVER: usize = 8;
 
-/// Sent behind a request whose reply a server might hold back for a second to
-/// send it with another: the reply to this one is large enough to be sent at
-/// once. It is the same for every name.
+/// Sent after a request whose reply the server might hold back for a second to
+/// send it together with another one. The reply to this one is so large that it
+/// is sent at once. It is the same for every name.
 fn filler() -> Request {
     Request::new("blockchain.block.headers", "[0,30,0]")
 }
 
-/// Why a server's answer to a lookup is of no use.
+/// Why a lookup at a server failed.
 #[derive(Debug, Error)]
 pub(super) enum LookupError {
     /// The server sent what no honest server sends.
     #[error("{0}")]
     Lied(String),
-    /// The answer is larger than any that is taken. A name's owner can bring
-    /// that about, so the server is not blamed.
+    /// The answer is too large. A name's owner can cause that, so the server is
+    /// not blamed.
     #[error("{0}")]
     Unusable(String),
-    /// The connection is of no use any more.
+    /// The connection cannot be used any more.
     #[error("{0}")]
     Broken(String),
     /// Our chain changed while the answer was on its way.
@@ -86,9 +87,9 @@ impl From<CallError> for LookupError {
     }
 }
 
-/// What an entry of a name's history has turned out to be. Of honest servers
-/// only those whose index kept something of a block that was replaced list what
-/// is no operation (`spec/electrum.md`, 4.8).
+/// What an entry of a name's history has turned out to be. An honest server
+/// lists something other than an operation only if its index kept part of a
+/// block that was replaced (`spec/electrum.md`, 4.8).
 enum Entry {
     /// An operation on the name, proven.
     Operation(Operation),
@@ -104,14 +105,14 @@ fn is_retraction(error: &ServerError) -> bool {
     error.code == BAD_REQUEST && error.message.contains("not in block")
 }
 
-/// What a lookup is about, and what it rests on.
+/// What a lookup asks for, and what it relies on.
 pub(super) struct Lookup<'a> {
     pub key: &'a NameKey,
     pub network: Network,
     pub confirmations: u32,
     pub ledger: &'a Ledger,
     pub bounds: &'a Bounds,
-    /// How long headers are waited for.
+    /// Until when to wait for headers.
     pub headers_deadline: Instant,
 }
 
@@ -128,7 +129,8 @@ impl Lookup<'_> {
         self.by_history(server, &hash)
     }
 
-    /// In one round trip. `None` if the server cannot do it.
+    /// Asks with `get_value_proof`, in one round trip. `None` if the server
+    /// does not support it.
     fn by_value_proof(
         &self,
         server: &Connection,
@@ -163,12 +165,13 @@ impl Lookup<'_> {
                 operations.push(operation);
             }
         }
-        // If there is none the list may have ended too soon.
+        // If none is proven, the list may have ended too soon.
         Ok(newest(operations).map(NameStatus::Value))
     }
 
-    /// In two round trips: which operations there are, then the newest; in one
-    /// more for each entry that is none.
+    /// Asks with `get_history`, in two round trips: first for all operations,
+    /// then for the newest. Each entry that is no operation costs another round
+    /// trip.
     fn by_history(&self, server: &Connection, hash: &str) -> Result<NameStatus, LookupError> {
         let params = format!("[\"{hash}\"]");
         let request = Request::new("blockchain.scripthash.get_history", params);
@@ -220,7 +223,7 @@ impl Lookup<'_> {
         );
         let transaction = Request::new("blockchain.transaction.get", format!("[\"{id}\"]"));
         let (merkle, transaction) = if server.pads() {
-            // Held back unless each has its own filler.
+            // The server would hold a reply back without a filler of its own.
             (self.call(server, merkle)?, self.call(server, transaction)?)
         } else {
             self.call_both(server, [merkle, transaction])?
@@ -242,7 +245,7 @@ impl Lookup<'_> {
         self.prove(&claim, terms)
     }
 
-    /// Sends two requests in one go and waits for both replies.
+    /// Sends two requests at once and waits for both replies.
     fn call_both(
         &self,
         server: &Connection,
@@ -275,7 +278,7 @@ impl Lookup<'_> {
         }
     }
 
-    /// The terms by which operations count, once there is a chain to judge by.
+    /// Which operations count, once there is a chain to decide it by.
     fn terms(&self) -> Result<Terms, LookupError> {
         let bounds = Bounds {
             deadline: self.headers_deadline.min(self.bounds.deadline),
@@ -301,7 +304,7 @@ impl Lookup<'_> {
     }
 }
 
-/// The result of a reply; an error's words may hold the script hash.
+/// The result of a reply. An error's text may contain the script hash.
 fn succeed(reply: Reply) -> Result<Box<RawValue>, LookupError> {
     reply
         .result()

@@ -18,23 +18,23 @@ use crate::platform;
 use crate::snapshot::{Fetched, NameKey};
 use crate::source::{Bounds, Cancel, Learned};
 
-/// How long a value is asked for again: no longer than it is kept.
+/// How long to keep asking: no longer than the value is kept.
 const RETRY_PERIOD: Duration = Duration::from_secs(60);
 
-/// The pause before the first attempt, in the mean; it doubles with each that
-/// fails. Long enough for the first operator's value to be in the cache.
+/// The mean pause before the first attempt; it doubles after each failure. By
+/// then the first operator's value is in the cache.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long one attempt may take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How often it is looked whether anything is still wanted.
+/// How often a thread checks whether it is still wanted.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Names of one isolation id that are asked for again at a time.
+/// The most names of one isolation id that are asked for at a time.
 const MAX_NAMES: usize = 8;
 
-/// Isolation ids for which names are asked for again: one thread each.
+/// The most isolation ids with such names: each has a thread.
 const MAX_IDS: usize = 32;
 
 /// A value that one operator alone has given.
@@ -53,11 +53,11 @@ pub(super) struct SecondOpinions {
     learned: OnceLock<Learned>,
 }
 
-/// Those of one isolation id.
+/// The values of one isolation id.
 #[derive(Debug, Default)]
 struct Queue {
-    /// With the moment at which each is given up, in the order in which they
-    /// are asked for.
+    /// With the time at which each is given up, in the order in which they are
+    /// asked for.
     names: Vec<(SingleAnswer, Instant)>,
     /// Ends the thread that asks.
     cancel: Cancel,
@@ -124,8 +124,8 @@ impl SecondOpinions {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a value, if there is room. The end of the thread that is to be
-    /// started, if there is none yet for the isolation id.
+    /// Adds a value, if there is room. If the isolation id has no thread yet,
+    /// returns the handle that cancels the one to be started.
     fn add(&self, isolation: &IsolationId, first: SingleAnswer, now: Instant) -> Option<Cancel> {
         let mut ids = self.lock();
         let is_new = !ids.contains_key(isolation);
@@ -140,8 +140,8 @@ impl SecondOpinions {
         is_new.then(|| queue.cancel.clone())
     }
 
-    /// The value to be asked for next, which goes to the end of the line.
-    /// Without one nothing is left of the isolation id.
+    /// The value to be asked for next, which moves to the end of the queue. If
+    /// there is none, removes the isolation id.
     fn next(&self, isolation: &IsolationId, now: Instant) -> Option<(SingleAnswer, Instant)> {
         let mut ids = self.lock();
         let queue = ids.get_mut(isolation)?;
@@ -154,21 +154,21 @@ impl SecondOpinions {
         queue.names.last().cloned()
     }
 
-    /// A second operator has been heard.
+    /// A second operator has answered.
     fn done(&self, isolation: &IsolationId, key: &NameKey) {
         if let Some(queue) = self.lock().get_mut(isolation) {
             queue.names.retain(|(first, _)| first.key != *key);
         }
     }
 
-    /// Asks nothing more for an isolation id.
+    /// Stops asking for an isolation id.
     pub fn forget(&self, isolation: &IsolationId) {
         if let Some(queue) = self.lock().remove(isolation) {
             queue.cancel.set();
         }
     }
 
-    /// Asks nothing more at all.
+    /// Stops asking for all isolation ids.
     pub fn end(&self) {
         self.lock()
             .drain()
@@ -176,7 +176,7 @@ impl SecondOpinions {
     }
 }
 
-/// What two operators have said, once the second has.
+/// Asks once. The result of both operators' answers, if the second answers.
 fn attempt(
     backend: &Backend,
     isolation: &IsolationId,
@@ -204,7 +204,7 @@ fn attempt(
     (operator != first.operator).then(|| judge(first.status.clone(), second))
 }
 
-/// Lets time pass until it is cancelled.
+/// Sleeps until the time is over or it is cancelled.
 fn sleep(time: Duration, cancel: &Cancel) {
     let until = Instant::now() + time;
     while !cancel.is_set() {

@@ -19,7 +19,7 @@ pub(super) const MAX_OPERATIONS_OF_A_BLOCK: usize = 4;
 /// are usual. Above that, honest servers' chains may differ for a while.
 pub(super) const USUAL_DEPTH: u32 = 11;
 
-/// The step in which heights are told to servers.
+/// Heights in requests are multiples of this, so that they say little about us.
 const STEP: u32 = 144;
 
 /// Which operations count.
@@ -34,7 +34,7 @@ pub(super) struct Terms {
     pub expiry: u32,
 }
 
-/// In which state an operation is.
+/// Whether an operation counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OperationStatus {
     Usable,
@@ -76,7 +76,7 @@ impl AtHeight for ValueProof<'_> {
     }
 }
 
-/// What one server's reply amounts to, after proof.
+/// What is known of a name, after proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NameStatus {
     /// The newest usable operation, proven.

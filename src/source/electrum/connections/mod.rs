@@ -43,14 +43,14 @@ pub(super) struct HeaderPeers {
     pub pool: Arc<Pool<LookupDialer>>,
     /// The first block of our chain.
     pub genesis: BlockHash,
-    /// Servers of whose changed keys the user has been told.
+    /// Servers whose changed keys were already reported.
     pub changed: Mutex<BTreeSet<String>>,
-    /// Ends what is waited for on the connections.
+    /// Cancels waiting on the connections.
     pub cancel: Cancel,
 }
 
 impl HeaderPeers {
-    /// Tells the user of a changed key, once for each server.
+    /// Warns of a changed key, once for each server.
     fn warn(&self, server: &Server, error: &DialError) {
         let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
         let is_changed = matches!(
@@ -64,7 +64,7 @@ impl HeaderPeers {
 }
 
 impl HeaderPeers {
-    /// Notes that a server is of no use for now.
+    /// Notes that a server has failed.
     fn failed(&self, server: &Server) {
         self.availability
             .failed(&server.address, unix_time(), &mut rand::rng());
@@ -93,7 +93,7 @@ impl Peers for HeaderPeers {
         if let Some(trouble) = self.pins.trouble() {
             self.log.warn(trouble);
         }
-        // Others are known to serve our chain.
+        // Listed servers are known to serve our chain.
         let genesis = (server.standing == Standing::Discovered).then_some(self.genesis);
         let peer = HeaderPeer::new(connection, genesis, self.cancel.clone(), deadline, cancel);
         match &peer {
@@ -101,7 +101,7 @@ impl Peers for HeaderPeers {
                 self.pool.met(server);
                 self.availability.answered(&server.address, unix_time());
             }
-            // What is not wanted any more has not failed.
+            // An attempt that is not wanted any more has not failed.
             Err(_) if cancel.is_set() => {}
             Err(_) => self.failed(server),
         }
@@ -152,17 +152,17 @@ pub(super) struct HeaderPeer {
     connection: Connection,
     cancel: Cancel,
     newest: Mutex<Announced>,
-    /// Whether the server leaves AuxPoW out in the right places.
+    /// Whether the server omits AuxPoW where it should.
     omits_auxpow: AtomicBool,
     next_ping: Mutex<Instant>,
 }
 
 impl HeaderPeer {
-    /// Learns what the server can do and what its newest block is, and has it
-    /// send that block's header as it will have to send others: one that does
-    /// not is found out before anything waits for it. `opening` cancels this,
-    /// and `cancel` what comes later. A server that says of its chain that it
-    /// begins with another block than `genesis` is of no use.
+    /// Asks what the server supports and for its newest block, and fetches that
+    /// block's header the way later ones are fetched: a server that does not
+    /// send it is found out before anything depends on it. `opening` cancels
+    /// this, `cancel` everything later. A server whose chain begins with a
+    /// block other than `genesis` is refused.
     fn new(
         connection: Connection,
         genesis: Option<BlockHash>,
@@ -193,7 +193,7 @@ impl HeaderPeer {
         })
     }
 
-    /// The bytes of `count` headers from `start` on, one behind the other.
+    /// The bytes of `count` consecutive headers from `start` on.
     fn bytes(
         &self,
         start: u32,
@@ -210,7 +210,7 @@ impl HeaderPeer {
         Ok(reply::headers(text.get(), count).map_err(lied)?.bytes)
     }
 
-    /// One header, cut off before its AuxPoW; every server does this right.
+    /// One header without its AuxPoW. This works on every server.
     fn single(&self, height: u32, deadline: Instant) -> Result<Header, PeerError> {
         let request = Request::new("blockchain.block.header", format!("[{height}]"));
         let text = call(&self.connection, request, deadline, &self.cancel)?;
@@ -218,7 +218,7 @@ impl HeaderPeer {
     }
 }
 
-/// How many of so many are still to come, if any.
+/// How many of `count` are still missing, if any.
 fn left(count: u32, came: usize) -> Option<u32> {
     let came = u32::try_from(came).unwrap_or(u32::MAX);
     count.checked_sub(came).filter(|&left| left > 0)
@@ -342,7 +342,7 @@ fn next_ping() -> Instant {
     Instant::now() + Duration::from_secs(rand::rng().random_range(PINGS))
 }
 
-/// Headers of 80 bytes each that link; `None` if they do not.
+/// `count` headers of 80 bytes that link to each other; `None` if they are not.
 fn linked(bytes: &[u8], count: u32) -> Option<Vec<Header>> {
     let headers: Vec<Header> = bytes
         .chunks(Header::SIZE)

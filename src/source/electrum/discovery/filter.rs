@@ -7,8 +7,8 @@ use crate::address::{host_name, is_public};
 use crate::config::settings::NodeAddress;
 use crate::onion::OnionAddress;
 
-/// Names in these domains are of no public server: they belong to networks at
-/// home, to tests or to documents.
+/// No public server has a name in these domains: they are for home networks,
+/// tests or documentation.
 const PRIVATE: [&str; 8] = [
     ".lan",
     ".internal",
@@ -20,12 +20,12 @@ const PRIVATE: [&str; 8] = [
     ".local",
 ];
 
-/// The lowest port that may be tried besides that of HTTPS: what listens below
-/// is some other service.
+/// The lowest port that may be tried, apart from HTTPS: lower ones belong to
+/// other services.
 const LOWEST_PORT: u16 = 1024;
 const HTTPS: u16 = 443;
 
-/// The ports of features that are letters alone.
+/// The ports that `s` and `t` without a number stand for.
 const DEFAULT_TLS: u16 = 50002;
 const DEFAULT_PLAIN: u16 = 50001;
 
@@ -50,12 +50,12 @@ impl Endpoint {
     }
 }
 
-/// The place of a server that was named; `None` if it may not be tried. What
-/// the features say of protocols and limits is not believed, and so not read.
+/// The endpoint of a server that was named; `None` if it may not be tried. What
+/// the features say about protocols and limits is ignored.
 pub fn endpoint(named: &NamedServer, is_proxied: bool) -> Option<Endpoint> {
     let host = host(&named.host, is_proxied)?;
-    // The address may be the host once more. Another one shows whom the naming
-    // server means, and a private one is no public server.
+    // The address may repeat the host. If it is another one, it shows which
+    // machine the naming server means, and a private one is no public server.
     if let Ok(ip) = named.ip.parse::<IpAddr>() {
         is_reachable(ip).then_some(())?;
     }
@@ -79,7 +79,7 @@ pub fn endpoint(named: &NamedServer, is_proxied: bool) -> Option<Endpoint> {
     Some(Endpoint { host, port, is_tls })
 }
 
-/// The place that was kept in a file; `None` if it may not be tried.
+/// An endpoint from the file; `None` if it may not be tried.
 pub(super) fn stored(address: &str, is_tls: bool, is_proxied: bool) -> Option<Endpoint> {
     let (text, digits) = address.rsplit_once(':')?;
     let bare = text

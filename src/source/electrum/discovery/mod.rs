@@ -33,17 +33,17 @@ const OLD_VERSION: &str = "ncprop279 discovered 1";
 /// The most that is read of the file, in bytes.
 const MAX_FILE: usize = 1 << 18;
 
-/// Servers that one operator may name. Others are passed over, so that none can
-/// crowd out what another names.
+/// The most servers that one operator may name, so that none can crowd out what
+/// another names.
 const MAX_NAMED: usize = 24;
 
 /// The operator of all discovered servers.
 pub(super) const DISCOVERED: &str = "a discovered server";
 
-/// AtHeight operators that must name a server before it is used.
+/// Listed operators that must name a server before it is used.
 const WITNESSES: usize = 2;
 
-/// Days for which it counts that a server was named.
+/// How long it counts that a server was named, in days.
 const MAX_AGE_DAYS: u64 = 30;
 
 /// The seconds of a day.
@@ -67,7 +67,7 @@ pub(super) struct Discovery {
     pub has_warned: bool,
 }
 
-/// What servers are judged by.
+/// Which servers are accepted.
 #[derive(Debug)]
 struct Rules {
     listed: Vec<Server>,
@@ -133,8 +133,7 @@ impl Discovery {
         server.standing != Standing::Discovered || self.servers.contains(server)
     }
 
-    /// Finds out which servers may be used now, and whether they are others than
-    /// before.
+    /// Updates which servers may be used now. Returns whether that changed.
     pub fn refresh(&mut self, now: u64) -> bool {
         let day = now / DAY;
         let is_named = |by: &Witnesses| {
@@ -158,9 +157,9 @@ impl Discovery {
         is_news
     }
 
-    /// Takes note of the servers that a listed one names. If its operator then
-    /// has too many, those go that it named longest ago. Returns why the file
-    /// could not be written. [`Self::refresh`] says what comes of it.
+    /// Notes the servers that a listed one names. If its operator has too many
+    /// then, those are dropped that it named longest ago. Returns why the file
+    /// could not be written. [`Self::refresh`] applies the change.
     pub fn learn(
         &mut self,
         by: &Server,
@@ -212,8 +211,8 @@ impl Discovery {
 }
 
 impl Rules {
-    /// Whether a server is a listed one, or by its domain or its network most
-    /// likely of a listed operator.
+    /// Whether a server is listed, or most likely belongs to a listed operator,
+    /// by its domain or network.
     fn lists(&self, endpoint: &Endpoint) -> bool {
         let own = family(&endpoint.host);
         let same = |host: &str| own.is_some() && family(host) == own;
@@ -223,7 +222,7 @@ impl Rules {
         })
     }
 
-    /// What of a file may be used.
+    /// The entries of the file that may be used.
     fn accept(&self, lines: Vec<Line>, today: u64) -> BTreeMap<Endpoint, Witnesses> {
         let listed: BTreeSet<&str> = self
             .listed
@@ -254,8 +253,8 @@ impl Rules {
     }
 }
 
-/// What servers of one owner often have in common: the last two labels of their
-/// names, or the network of their addresses. None for onion services.
+/// What one owner's servers often have in common: the last two labels of their
+/// names, or the network of their addresses. `None` for onion services.
 fn family(host: &str) -> Option<String> {
     match host.parse() {
         Ok(IpAddr::V4(address)) => {

@@ -28,7 +28,7 @@ const INNER_NODE_LENGTH: usize = 64;
 /// An operation on a name, as a server claims it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Claim {
-    /// The transaction's id, if the server told it before the transaction.
+    /// The transaction's id, if the server sent it before the transaction.
     pub txid: Option<Txid>,
     /// The transaction, with or without witnesses.
     pub tx: Vec<u8>,
@@ -68,7 +68,7 @@ pub(super) enum ProofError {
     /// There are bytes behind the transaction.
     #[error("something follows the transaction")]
     Trailing,
-    /// The transaction hashes to another id than the server told.
+    /// The transaction has another id than the server said.
     #[error("the transaction is not the one in the history")]
     OtherTransaction,
     /// The transaction has no inputs, or the length of an inner node of the

@@ -29,7 +29,7 @@ pub(super) const UNTRUSTED: usize = 100;
 /// Bytes of a record: height and header.
 const RECORD: usize = 4 + Header::SIZE;
 
-/// Bytes that a file may have: the headers of thirty years.
+/// The longest file, in bytes: the headers of thirty years.
 const MAX_FILE: usize = 128 << 20;
 
 /// The file of a network's headers, and what it holds.
@@ -44,7 +44,7 @@ pub(super) struct HeaderFile {
     contents: Option<Contents>,
 }
 
-/// What a sound file holds.
+/// The contents of a file without damage.
 #[derive(Debug)]
 struct Contents {
     /// Bytes up to the end of the last whole record.
@@ -55,12 +55,12 @@ struct Contents {
     above: Vec<Header>,
 }
 
-/// What came out of loading.
+/// The outcome of loading.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Loaded {
     /// Headers that were taken; the [`UNTRUSTED`] newest are not.
     pub kept: usize,
-    /// Records that are damaged, or stand above or below damaged ones.
+    /// Records that are damaged or depend on damaged ones.
     pub dropped: usize,
     /// What the user may want to know.
     pub notes: Vec<String>,
@@ -72,7 +72,7 @@ impl HeaderFile {
     ///
     /// `verifies_all` refuses a file with headers that were not all verified.
     ///
-    /// Whatever is wrong with the file ends in fewer headers and in a note.
+    /// If anything is wrong with the file, there are fewer headers and a note.
     pub fn load(
         state: Arc<StateDir>,
         network: Network,
@@ -89,7 +89,7 @@ impl HeaderFile {
         let mut replay = Replay::new(network, checkpoint);
         let mut loaded = Loaded::default();
         let bytes = file.read(verifies_all, &mut loaded.notes);
-        // What is left of a record that was cut off is not counted.
+        // An incomplete last record does not count.
         let records = bytes.as_chunks::<RECORD>().0;
         for record in records {
             replay.take(record);
@@ -121,9 +121,9 @@ impl HeaderFile {
         self.is_sampled
     }
 
-    /// Notes that headers which come now were verified by a sample only. The
-    /// next call of [`save`](Self::save) writes the file anew if it does not
-    /// say so yet.
+    /// Notes that the headers added from now on were verified by a sample only.
+    /// The next [`save`](Self::save) rewrites the file if it does not say so
+    /// yet.
     pub fn note_sample(&mut self) {
         if !self.is_sampled {
             self.is_sampled = true;
@@ -132,15 +132,15 @@ impl HeaderFile {
         }
     }
 
-    /// Writes what the file does not hold yet; nothing if another process has
-    /// the state directory. Headers that are no longer needed, and branches
-    /// that were given up, go once they take as much room as the others.
+    /// Writes what the file does not hold yet, unless another process has the
+    /// state directory. Headers that are no longer needed and abandoned
+    /// branches are removed once they take as much room as the rest.
     ///
-    /// Returns how many headers of the chain that it held gave way to others:
-    /// also those that were loaded and not fetched again.
+    /// Returns how many headers in the file were replaced, including those that
+    /// were loaded and not fetched again.
     ///
     /// # Errors
-    /// The file cannot be written. What it held is there still, and the next
+    /// The file cannot be written. Its contents are unchanged, and the next
     /// call tries again.
     pub fn save(&mut self, headers: &Headers) -> io::Result<u32> {
         let Some((tip, _)) = headers.tip().filter(|_| self.state.is_writable()) else {
@@ -260,7 +260,7 @@ impl Contents {
             .unwrap_or(checkpoint)
     }
 
-    /// How many headers the file holds that others have taken the place of.
+    /// How many headers in the file were replaced.
     fn replaced(&self, headers: &Headers, fork: u32) -> u32 {
         let checkpoint = headers.checkpoint().height;
         if headers.get(fork.saturating_add(1)).is_none() {
@@ -334,7 +334,7 @@ fn read_record(record: &[u8; RECORD]) -> Option<(u32, Header)> {
     Some((u32::from_le_bytes(*height), deserialize(header).ok()?))
 }
 
-/// The chain that the records read so far make.
+/// Replays the log: the chain that the records so far make.
 pub(super) struct Replay {
     /// The checkpoint and what is below it.
     headers: Headers,
@@ -345,12 +345,12 @@ pub(super) struct Replay {
     dropped: usize,
 }
 
-/// What the log made.
+/// The outcome of replaying the log.
 pub(super) struct Replayed {
     pub headers: Headers,
     /// The headers from the checkpoint upwards.
     pub above: Vec<Header>,
-    /// Records that were of no use.
+    /// Records that were dropped.
     pub dropped: usize,
 }
 
@@ -404,8 +404,8 @@ impl Replay {
         Some(())
     }
 
-    /// Verifies what the log made, as far as it can be without the proofs of
-    /// work. What does not pass is dropped with all above it.
+    /// Verifies the chain as far as that is possible without the proofs of
+    /// work. A header that fails is dropped with all above it.
     pub fn finish(mut self) -> Replayed {
         let checkpoint = self.headers.checkpoint().height;
         let mut verified = 0;

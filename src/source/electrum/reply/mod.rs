@@ -38,17 +38,17 @@ pub(super) const MAX_HEADERS: usize = 2_016;
 /// at which servers cut their replies.
 pub(super) const MAX_HEADERS_LENGTH: usize = 5_000_000;
 
-/// Why a reply is no answer to what was asked. The text completes "the reply
-/// …" and holds nothing that the server chose.
+/// Why a reply does not answer the request. The text completes "the reply …"
+/// and contains nothing that the server chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(super) enum ReplyError {
-    /// It lacks a member, or one is of another type than it should be.
+    /// A member is missing or has the wrong type.
     #[error("has another form than the method's")]
     Form,
-    /// A list is longer than it can honestly be.
+    /// A list is longer than an honest one.
     #[error("has a list that is too long")]
     TooMany,
-    /// Bytes are more than they can honestly be.
+    /// There are more bytes than an honest server sends.
     #[error("has a transaction or headers that are too long")]
     TooLong,
     /// Bytes are not written in lower-case hexadecimal, or a hash is not one
@@ -73,7 +73,7 @@ pub(super) enum ReplyError {
     Protocol,
 }
 
-/// An operation on a name, on a server's word.
+/// An operation on a name, as a server claims it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct HistoryEntry {
     /// The operation's transaction.
@@ -193,8 +193,8 @@ impl ValueProof<'_> {
 /// The confirmed operations in a reply to `blockchain.name.get_value_proof`
 /// about `script_hash`, newest first.
 ///
-/// A header that comes with an operation is passed over: the root that it
-/// leads to is authenticated by nothing. Proofs of other names are too.
+/// Headers that come with an operation are ignored, because nothing
+/// authenticates the root they lead to. Proofs for other names are ignored too.
 ///
 /// # Errors
 /// The reply is none, is not about `script_hash`, or is longer than
@@ -231,7 +231,7 @@ pub(super) fn value_proofs<'a>(
     Ok(proofs)
 }
 
-/// Consecutive headers, not yet told apart.
+/// Consecutive headers, not yet split.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Headers {
     /// How many there are, on the server's word.
@@ -335,8 +335,8 @@ pub(super) fn tip_notification(params: &str) -> Result<Tip, ReplyError> {
     members.tip()
 }
 
-/// Reads JSON. What exactly is wrong with it is not told: serde's words quote
-/// the reply, and a reply may hold a name.
+/// Parses JSON. The error does not say what is wrong: serde's text quotes the
+/// reply, and a reply may contain a name.
 fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, ReplyError> {
     serde_json::from_str(json).map_err(|_| ReplyError::Form)
 }
@@ -411,10 +411,10 @@ const MAX_SERVERS: usize = 1_000;
 /// The most features of one server.
 const MAX_FEATURES: usize = 16;
 
-/// A server that another one names, in the words of that one.
+/// A server that another one names, as it describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedServer {
-    /// Its IP address as far as the other knows, or its host once more.
+    /// Its IP address if the other server knows it, or the host again.
     pub ip: String,
     /// A host name, an onion service or an IP address.
     pub host: String,
