@@ -16,18 +16,18 @@ const DAY: u64 = 24 * HOUR;
 /// The age, in seconds, that the newest header must not reach.
 const MAX_AGE: u64 = 6 * HOUR;
 
-/// Spans back from now, in seconds, and the headers that each must hold: a
-/// third of what one block every ten minutes makes.
+/// Spans back from now, in seconds, and how many headers each must contain: a
+/// third of what one block every ten minutes would give.
 const WINDOWS: [(u64, u64); 3] = [(12 * HOUR, 24), (3 * DAY, 144), (14 * DAY, 672)];
 
 /// Seconds that a block takes on average.
 const SPACING: u64 = 600;
 
-/// The divisor of the work that the time since the checkpoint should have
-/// brought at the checkpoint's target.
+/// The work since the checkpoint must be the expected work at the checkpoint's
+/// target divided by this.
 const WORK_DIVISOR: u64 = 3;
 
-/// Why the chain does not count as current. Spans are in seconds.
+/// Why the chain does not count as fresh. Spans are in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum FreshnessError {
     /// There is none.
@@ -56,11 +56,11 @@ pub enum FreshnessError {
 }
 
 impl Headers {
-    /// Whether the chain counts as current at `now`, in seconds of Unix time.
-    /// On a private network it does as soon as there is one.
+    /// Checks that the chain is fresh at `now`, in seconds of Unix time. On a
+    /// private network any chain is.
     ///
     /// # Errors
-    /// It does not: names cannot be answered for now.
+    /// It is not: names cannot be answered for now.
     pub fn check_freshness(&self, now: u64) -> Result<(), FreshnessError> {
         let (_, tip) = self.tip().ok_or(FreshnessError::Empty)?;
         if !self.network().keeps_time() {
@@ -88,9 +88,9 @@ impl Headers {
             .map_or(0, |header| now.saturating_sub(u64::from(header.time)))
     }
 
-    /// Counts the headers of the last `full` seconds. Before the checkpoint
-    /// there are none to count, so that a window that begins there is cut, and
-    /// holds as much less as it is shorter.
+    /// Counts the headers of the last `full` seconds. A window that begins
+    /// before the checkpoint is cut there, and must contain proportionally
+    /// fewer.
     fn check_window(
         &self,
         now: u64,
@@ -118,8 +118,8 @@ impl Headers {
         Ok(())
     }
 
-    /// Compares the work since the checkpoint with a third of what its target
-    /// and the time let expect.
+    /// Compares the work since the checkpoint with a third of what is expected
+    /// at its target in that time.
     fn check_total(&self, elapsed: u64) -> Result<(), FreshnessError> {
         let block = self
             .checkpoint_header()
@@ -134,7 +134,7 @@ impl Headers {
     }
 }
 
-/// A span of seconds in words, rounded down to what tells it.
+/// A span of seconds in words, rounded down.
 fn words(seconds: u64) -> String {
     match seconds {
         0..7200 => format!("{} min", seconds / 60),

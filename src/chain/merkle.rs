@@ -5,23 +5,23 @@ use bitcoin::consensus::deserialize;
 use bitcoin::hashes::{Hash, sha256d};
 use thiserror::Error;
 
-/// Why a branch leads nowhere.
+/// Why a branch is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum FoldError {
     /// The index has bits beyond the length of the branch.
     #[error("the index is too large for the branch")]
     Index,
-    /// An inner node is a transaction at the same time, so that the leaf may
-    /// stand below a transaction (CVE-2017-12842).
+    /// An inner node is also a transaction, so that the leaf may be below a
+    /// transaction (CVE-2017-12842).
     #[error("an inner node of the branch reads as a transaction")]
     InnerTransaction,
 }
 
 /// Folds a leaf through a branch to the root. Bit `n` of `index` says whether
-/// the `n`th sibling stands on the left. Hashes are in the order of memory.
+/// the `n`th sibling is on the left. Hashes are in memory order.
 ///
 /// # Errors
-/// The branch is none, or cannot be trusted.
+/// The branch is invalid or cannot be trusted.
 pub fn fold(leaf: [u8; 32], branch: &[[u8; 32]], index: u32) -> Result<[u8; 32], FoldError> {
     let levels = u32::try_from(branch.len()).unwrap_or(u32::MAX);
     if index.checked_shr(levels).unwrap_or(0) != 0 {
@@ -57,9 +57,9 @@ fn is_transaction(node: &[u8; 64]) -> bool {
         && deserialize::<Transaction>(node).is_ok_and(|transaction| !transaction.output.is_empty())
 }
 
-/// Whether a node has the one number of inputs with which a transaction can
-/// take 64 bytes, behind the version, or behind version, marker and flag: two
-/// inputs take 82 bytes by themselves. It spares most nodes being parsed.
+/// Whether a node has a 1 where a transaction has its number of inputs: after
+/// the version, or after version, marker and flag. A transaction of 64 bytes
+/// has one input, as two take 82 bytes. This saves parsing most nodes.
 fn has_one_input(node: &[u8; 64]) -> bool {
     matches!(node, [_, _, _, _, 1, ..] | [_, _, _, _, 0, 1, 1, ..])
 }

@@ -6,22 +6,22 @@ use std::str::FromStr;
 use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, CompactTarget, Target, Work};
 
-/// The chain id by which merged mining tells Namecoin from other chains.
+/// Namecoin's chain id in merged mining.
 pub const CHAIN_ID: u32 = 1;
 
-/// Blocks between two changes of the target.
+/// The number of blocks between two changes of the target.
 pub const RETARGET_INTERVAL: u32 = 2016;
 
 /// One of Namecoin's block chains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {
-    /// The one that names in use are on.
+    /// The real one.
     Mainnet,
-    /// A private one for tests, where work costs nothing.
+    /// A private one for tests, where work costs almost nothing.
     Regtest,
 }
 
-/// A block that is taken for granted, by its height and hash; in text
+/// A block that is trusted without proof, by its height and hash; in text
 /// `HEIGHT:HASH`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checkpoint {
@@ -135,11 +135,12 @@ impl Network {
         }
     }
 
-    /// The target that the bits of a header stand for, unless it is negative,
-    /// zero or easier than the network allows.
+    /// The target that a header's bits encode, unless it is negative, zero or
+    /// easier than the network allows.
     pub fn target(self, bits: CompactTarget) -> Option<Target> {
         const SIGN: u32 = 0x0080_0000;
-        // Bytes of the target; expanding more than there are would wrap.
+        // The size of the target in bytes; larger ones would wrap when they are
+        // expanded.
         let size = bits.to_consensus() >> 24;
         if size > 32 || bits.to_consensus() & SIGN != 0 {
             return None;
@@ -149,14 +150,14 @@ impl Network {
         is_allowed.then_some(target)
     }
 
-    /// Whether the target follows the time that blocks take, and whether the
-    /// age of the chain says that it is current.
+    /// Whether the target adapts to the time that blocks take, and the age of
+    /// the newest block says whether the chain is fresh.
     pub fn keeps_time(self) -> bool {
         self == Self::Mainnet
     }
 }
 
-// In the usual notation, which is the reverse of the order in memory.
+// In the usual notation, which reverses the order in memory.
 const GENESIS_MAINNET: &str = "000000000062b72c5e2ceb45fbc8587e807c155b0da735e6483dfba2f0a9c770";
 const GENESIS_REGTEST: &str = "0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206";
 

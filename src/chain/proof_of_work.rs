@@ -16,18 +16,18 @@ use thiserror::Error;
 use super::merkle::{FoldError, fold};
 use super::network::{CHAIN_ID, Network};
 
-/// Bytes of the parent's coinbase transaction: what fits into a block of
-/// Bitcoin.
+/// The longest coinbase transaction of the parent, in bytes: what fits into a
+/// block of Bitcoin.
 const MAX_COINBASE: usize = 1_000_000;
 
-/// Hashes of a chain branch, by Namecoin's rules. A coinbase branch has no
-/// limit there, but one of this length leads to a billion transactions.
+/// The most hashes of a chain branch by Namecoin's rules. They do not limit the
+/// coinbase branch, but one of this length suffices for a billion transactions.
 const MAX_BRANCH: usize = 30;
 
-/// What announces the root in the coinbase's script.
+/// The marker in front of the root in the coinbase's script.
 const MARKER: &[u8] = b"\xfa\xbemm";
 
-/// The greatest offset of a root that nothing announces.
+/// The greatest offset of a root without a marker.
 const MAX_BARE_OFFSET: usize = 20;
 
 /// The bit of a header's version that says that an AuxPoW follows.
@@ -102,11 +102,11 @@ pub enum AuxPowError {
     Slot,
 }
 
-/// A block's proof of work by way of a parent block.
+/// A block's proof of work through a parent block.
 ///
-/// Of what it was read from, two things could be changed without notice: the
-/// 32 bytes that nobody looks at, and the coinbase's witness, if it came with
-/// one. Neither is kept.
+/// Two parts of its serialisation could be changed without anybody noticing: 32
+/// bytes that no rule uses, and the coinbase's witness, if it has one. Neither
+/// is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuxPow {
     coinbase: Coinbase,
@@ -132,7 +132,7 @@ struct Branch {
     index: u32,
 }
 
-/// The version of a header, of which Namecoin uses the single bits.
+/// The version of a header as bits, which have a meaning in Namecoin.
 pub(super) fn version(header: &Header) -> u32 {
     header.version.to_consensus().cast_unsigned()
 }
@@ -160,10 +160,10 @@ impl AuxPow {
     /// Reads an AuxPoW from what follows a header, and returns the rest.
     ///
     /// # Errors
-    /// The bytes are none. No rule that takes hashing is looked at.
+    /// The bytes are no AuxPoW. No rule that takes hashing is checked.
     pub fn read(bytes: &[u8]) -> Result<(Self, &[u8]), HeaderParseError> {
         let (coinbase, rest) = Coinbase::read(bytes)?;
-        // Once the parent's hash, which nobody looks at.
+        // Originally the parent's hash, which no rule uses.
         let (_, rest) = rest.split_at_checked(32).ok_or(HeaderParseError::CutOff)?;
         let (coinbase_branch, rest) = Branch::read(rest, HeaderParseError::CoinbaseBranch)?;
         let (chain_branch, rest) = Branch::read(rest, HeaderParseError::ChainBranch)?;
@@ -180,8 +180,7 @@ impl AuxPow {
     /// Checks that this is work for `block`, and that it meets `target`.
     ///
     /// # Errors
-    /// The first rule found broken; what costs a server the most to meet is
-    /// looked at first.
+    /// The first rule found broken. What is hardest to fake is checked first.
     pub fn check(&self, block: BlockHash, target: Target) -> Result<(), AuxPowError> {
         self.check_parent(target)?;
         self.check_coinbase()?;
@@ -230,7 +229,7 @@ impl AuxPow {
         self.check_slot(behind)
     }
 
-    /// Checks size and nonce, which stand behind the root.
+    /// Checks size and nonce, which follow the root.
     fn check_slot(&self, behind: &[u8]) -> Result<(), AuxPowError> {
         let (size, behind) = behind.split_first_chunk().ok_or(AuxPowError::NoSize)?;
         let (nonce, _) = behind.split_first_chunk().ok_or(AuxPowError::NoSize)?;
@@ -246,9 +245,9 @@ impl AuxPow {
     }
 }
 
-/// Checks that nobody can find a second root in the script: a single marker
-/// stands directly before the first one, or there is no marker and the root
-/// stands at the beginning, as the first merged miners had it.
+/// Checks that the script has no second root: either a single marker is
+/// directly before the first one, or there is no marker and the root is near
+/// the beginning, as with the first merged miners.
 fn check_place(script: &[u8], before: &[u8]) -> Result<(), AuxPowError> {
     match split_once(script, MARKER) {
         Some((_, behind)) if split_once(behind, MARKER).is_some() => Err(AuxPowError::ManyMarkers),
@@ -258,14 +257,15 @@ fn check_place(script: &[u8], before: &[u8]) -> Result<(), AuxPowError> {
     }
 }
 
-/// The pseudo-random number from which this chain's slot follows, so that no
-/// two of its blocks fit into one tree.
+/// The pseudo-random number that decides this chain's slot, so that no two of
+/// its blocks fit into one tree.
 fn slot(nonce: u32) -> u32 {
     let step = |number: u32| number.wrapping_mul(1_103_515_245).wrapping_add(12_345);
     step(step(nonce).wrapping_add(CHAIN_ID))
 }
 
-/// What stands before and behind the first occurrence of something not empty.
+/// What is before and after the first occurrence of `needle`, which is not
+/// empty.
 fn split_once<'a>(bytes: &'a [u8], needle: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let at = bytes
         .windows(needle.len())
@@ -334,8 +334,8 @@ impl Branch {
 /// The version of blocks from before merged mining, which have no chain id.
 const LEGACY_VERSION: u32 = 1;
 
-/// A header as it comes over the wire: 80 bytes and, if its version says so,
-/// an AuxPoW behind them.
+/// A header as it is transmitted: 80 bytes and, if its version says so, an
+/// AuxPoW after them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FullHeader {
     /// The block's own header.
@@ -377,8 +377,7 @@ pub enum WorkError {
 }
 
 impl FullHeader {
-    /// Reads the first of headers that follow each other without a border, and
-    /// returns the rest.
+    /// Reads the first of several consecutive headers, and returns the rest.
     ///
     /// # Errors
     /// The bytes do not begin with a header.
@@ -393,8 +392,8 @@ impl FullHeader {
         Ok((Self { header, auxpow }, rest))
     }
 
-    /// Checks what a header of 80 bytes shows without its AuxPoW: that its
-    /// version is allowed at `height`, and its work if it is not merged mined.
+    /// Checks what is possible without the AuxPoW: that the version is allowed
+    /// at `height`, and the work of a header that is not merged mined.
     ///
     /// # Errors
     /// The rule that is broken.
@@ -419,7 +418,7 @@ impl FullHeader {
     /// mined, meets the target in its bits. The block at height 0 is known by
     /// its hash.
     ///
-    /// Whether the bits are those that the chain demands is another question.
+    /// This does not check whether the bits are those that the chain demands.
     ///
     /// # Errors
     /// The rule that is broken.

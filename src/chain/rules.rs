@@ -1,5 +1,5 @@
-//! What a header has to keep because of the headers before it: its link, its
-//! target, its time.
+//! What the headers before it demand of a header: its link, its target, its
+//! time.
 
 use bitcoin::CompactTarget;
 use bitcoin::block::Header;
@@ -15,10 +15,10 @@ pub const MAX_AHEAD: u64 = 2 * 3600;
 /// Headers over which the median of times is taken.
 pub const MEDIAN_SPAN: u32 = 11;
 
-/// What every header of the regtest has as bits.
+/// The bits of every header on the regtest.
 const REGTEST_BITS: u32 = 0x207f_ffff;
 
-/// Why a header is not taken.
+/// Why a header is refused.
 ///
 /// [`Missing`](Self::Missing), [`Stale`](Self::Stale) and
 /// [`TooLong`](Self::TooLong) say nothing against the header, and
@@ -56,10 +56,10 @@ pub enum HeaderError {
     /// A header that the check needs has not been fetched yet.
     #[error("header {0}, which the check needs, is missing")]
     Missing(u32),
-    /// The block after which the branch begins was given up meanwhile.
+    /// The block that the branch follows was replaced in the meantime.
     #[error("the block after which the headers follow is no longer part of the chain")]
     Stale,
-    /// The branch has as many headers as one may have.
+    /// The branch has the most headers that one may have.
     #[error("the headers are too many")]
     TooLong,
 }
@@ -101,8 +101,8 @@ pub(super) fn check_ahead(header: &Header, now: u64) -> Result<(), HeaderError> 
     Ok(())
 }
 
-/// Whether a header may have these bits at all: a positive target within the
-/// limit, in the one form that compact notation has for it.
+/// Whether any header may have these bits: a positive target within the limit,
+/// in its only compact form.
 pub(super) fn is_possible(network: Network, bits: CompactTarget) -> bool {
     if !network.keeps_time() {
         return bits.to_consensus() == REGTEST_BITS;
@@ -142,8 +142,8 @@ fn expected_bits<'a>(
         RETARGET_INTERVAL
     };
     let first = ancestor(height.saturating_sub(back))?;
-    // A period can end before it began. The crate clamps to a quarter of the
-    // wanted span from below, as the rule does with a negative one.
+    // A period can end before it began. The crate raises the span to at least a
+    // quarter of the wanted one, as the rule does with a negative one.
     let span = last.time.saturating_sub(first.time);
     Ok(CompactTarget::from_next_work_required(
         last.bits,

@@ -17,11 +17,11 @@ use super::proof_of_work::{FullHeader, WorkError};
 use super::rules::HeaderError;
 use super::work;
 
-/// Headers that are drawn. One that is drawn more than once is proven once.
+/// The number of draws. A header that is drawn more than once is proven once.
 pub const SAMPLE_SIZE: usize = 500;
 
-/// The bits that are kept of the greatest work. Less than 2⁻⁸⁰ of all work is
-/// in headers that are rounded to nothing, so that they count for nothing.
+/// The precision of works, in bits of the total. Less than 2⁻⁸⁰ of all work is
+/// in headers whose work is rounded to 0.
 const PRECISION: u32 = 100;
 
 /// Headers that follow a block of ours, by their links, versions, bits and
@@ -29,7 +29,7 @@ const PRECISION: u32 = 100;
 #[derive(Debug)]
 pub struct LinkedHeaders(Candidate);
 
-/// Headers that do not change any more, and those of them that are still to be
+/// Headers that do not change any more, and which of them are still to be
 /// proven.
 #[derive(Debug)]
 pub struct Sample {
@@ -38,7 +38,7 @@ pub struct Sample {
     open: BTreeSet<u32>,
 }
 
-/// Why what was sent does not prove a header.
+/// Why a header is not proven.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ProofError {
     /// It belongs to another header.

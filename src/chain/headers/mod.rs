@@ -11,17 +11,16 @@ use super::work;
 
 /// A chain of headers around a checkpoint.
 ///
-/// The checkpoint's block is taken for granted by its hash. Blocks below it
-/// are proven by it, as each header commits to the one before; they are added
-/// one at a time. Blocks above it carry their own proof and come as a
-/// [`Candidate`].
+/// The checkpoint's block is trusted by its hash. It proves the blocks below,
+/// as each header commits to the one before; they are added one at a time.
+/// Blocks above it have their own proof and come as a [`Candidate`].
 #[derive(Debug, Clone)]
 pub struct Headers {
     network: Network,
     checkpoint: Checkpoint,
-    /// From the block below the checkpoint downwards.
+    /// Headers from the block below the checkpoint downwards.
     below: Vec<Header>,
-    /// From the checkpoint upwards; empty until its header is known.
+    /// Headers from the checkpoint upwards; empty until its header is known.
     above: Vec<Header>,
     /// The hash of the newest header; that of the checkpoint while there is
     /// none.
@@ -29,25 +28,25 @@ pub struct Headers {
     work: Work,
 }
 
-/// What became of a branch that was offered.
+/// What happened to a branch that was offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Adoption {
     /// It has no more work than our own blocks, which we keep.
     Kept,
-    /// It continues our chain.
+    /// It extends our chain.
     Extended {
         /// Blocks that are new.
         count: u32,
     },
-    /// It has more work than some of our blocks and took their place.
+    /// It has more work than some of our blocks and replaced them.
     Replaced {
-        /// Blocks of ours that were given up.
+        /// Blocks of ours that were replaced.
         depth: u32,
         /// Blocks that are new.
         count: u32,
     },
-    /// The block that it follows is no longer ours; nothing was done.
+    /// The block that it follows is no longer in our chain; nothing changed.
     Stale,
 }
 
@@ -69,7 +68,7 @@ impl Headers {
         self.network
     }
 
-    /// The block that is taken for granted.
+    /// The block that is trusted without proof.
     pub fn checkpoint(&self) -> Checkpoint {
         self.checkpoint
     }
@@ -81,8 +80,8 @@ impl Headers {
         Some((self.checkpoint.height.checked_add(above)?, header))
     }
 
-    /// The lowest height of which the header is known. All from there to the
-    /// tip are.
+    /// The lowest height whose header is known. All from there to the tip are
+    /// known.
     pub fn lowest(&self) -> Option<u32> {
         if self.above.is_empty() {
             return None;
@@ -109,7 +108,7 @@ impl Headers {
             return Some(self.tip_hash);
         }
         self.get(height)?;
-        // The next block says it, and was checked to say it rightly.
+        // The next block has it, and was checked against it.
         Some(self.get(height.checked_add(1)?)?.prev_blockhash)
     }
 
@@ -168,8 +167,8 @@ impl Headers {
         }
     }
 
-    /// Takes the checkpoint's own header, which its hash proves. Once it is
-    /// known this does nothing.
+    /// Adds the checkpoint's own header, which its hash proves. Does nothing if
+    /// it is known.
     ///
     /// # Errors
     /// The header has another hash, or has bits that no header can have (the
@@ -186,7 +185,7 @@ impl Headers {
         Ok(())
     }
 
-    /// Takes the header just below the lowest, which commits to it.
+    /// Adds the header just below the lowest one, which commits to it.
     ///
     /// # Errors
     /// It is another header; or the lowest is the genesis; or the
@@ -212,9 +211,9 @@ impl Headers {
         Some(Candidate::new(self.network, fork, self.hash(fork)?))
     }
 
-    /// Takes a branch in the place of our blocks above its fork if it has
-    /// more work than they have, at any depth. Blocks that both have in
-    /// common count neither as given up nor as new.
+    /// Replaces our blocks above the fork by a branch that has more work, at
+    /// any depth. Blocks that both have in common count neither as replaced nor
+    /// as new.
     pub fn adopt(&mut self, candidate: &Candidate) -> Adoption {
         if self.hash(candidate.fork()) != Some(candidate.fork_hash()) {
             return Adoption::Stale;
@@ -238,8 +237,8 @@ impl Headers {
         }
     }
 
-    /// Gives up the newest headers, as many as asked for but never the
-    /// checkpoint's, so that they are fetched again with their proof.
+    /// Drops the newest `count` headers, but never the checkpoint's, so that
+    /// they are fetched again with their proof.
     pub fn give_up_newest(&mut self, count: usize) {
         let kept = self.above.len().saturating_sub(count).max(1);
         self.above.truncate(kept);
@@ -267,13 +266,13 @@ fn count(blocks: usize) -> u32 {
     u32::try_from(blocks).unwrap_or(u32::MAX)
 }
 
-/// Headers that one branch may have: those of twenty years, 80 MiB.
+/// The most headers in one branch: those of twenty years, 80 MiB.
 pub const MAX_LENGTH: usize = 1 << 20;
 
 /// Verified headers that follow a block of our chain.
 ///
-/// Each takes 80 bytes; what proved its work is not kept. Whether they take
-/// the place of our own is decided by [`Headers::adopt`].
+/// Each takes 80 bytes; the proof of its work is not kept. [`Headers::adopt`]
+/// decides whether they replace our own.
 #[derive(Debug, Clone)]
 pub struct Candidate {
     network: Network,
@@ -358,7 +357,7 @@ impl Candidate {
         Ok(())
     }
 
-    /// Adds a header of which everything was checked but the AuxPoW.
+    /// Adds a header after checking everything but the AuxPoW.
     ///
     /// # Errors
     /// The header breaks a rule, or cannot be judged; nothing was added.

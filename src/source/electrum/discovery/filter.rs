@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::super::reply::NamedServer;
 use crate::address::{host_name, is_public};
 use crate::config::settings::NodeAddress;
 use crate::onion::OnionAddress;
+use crate::source::electrum::reply::NamedServer;
 
 /// No public server has a name in these domains: they are for home networks,
 /// tests or documentation.

@@ -8,12 +8,12 @@ use lru::LruCache;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::super::servers::Server;
 use super::roster::{BackOff, Roster, exponential, fits, for_id, for_pool};
 use super::slot::{
     DialPermit, Fault, IdSlots, Link, ReadyConnection, SLOTS, Slot, SlotReply, Task,
 };
 use crate::isolation::IsolationId;
+use crate::source::electrum::servers::Server;
 
 /// Ready connections.
 pub(super) const READY: usize = 6;

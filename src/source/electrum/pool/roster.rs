@@ -6,7 +6,7 @@ use std::time::Instant;
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
 
-use super::super::servers::{Server, Standing};
+use crate::source::electrum::servers::{Server, Standing};
 
 /// Servers that are not to be used for a while, and until when.
 #[derive(Debug, Clone, Default)]

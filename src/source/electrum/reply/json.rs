@@ -1,4 +1,4 @@
-//! JSON shapes that serde does not enforce by itself.
+//! JSON shapes that serde does not enforce by itself, and why a reply is refused.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -7,7 +7,42 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::ReplyError;
+use thiserror::Error as ThisError;
+
+/// Why a reply does not answer the request. The text completes "the reply …"
+/// and contains nothing that the server chose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ThisError)]
+pub enum ReplyError {
+    /// A member is missing or has the wrong type.
+    #[error("has another form than the method's")]
+    Form,
+    /// A list is longer than an honest one.
+    #[error("has a list that is too long")]
+    TooMany,
+    /// There are more bytes than an honest server sends.
+    #[error("has a transaction or headers that are too long")]
+    TooLong,
+    /// Bytes are not written in lower-case hexadecimal, or a hash is not one
+    /// of 32 bytes.
+    #[error("has bytes that are not hexadecimal")]
+    Hex,
+    /// A height is beyond 2^32.
+    #[error("has a height that no block has")]
+    Height,
+    /// It is about another block than the one that was asked for.
+    #[error("is about another block")]
+    OtherBlock,
+    /// It says nothing about the script hash that was asked for.
+    #[error("is about another script hash")]
+    OtherScriptHash,
+    /// There are more headers than were asked for, or fewer bytes than the
+    /// headers must have.
+    #[error("has another number of headers than it can have")]
+    Count,
+    /// A protocol's version is not made of numbers.
+    #[error("has a protocol version that is none")]
+    Protocol,
+}
 
 /// An object. Without this, a list would be taken for the members of an
 /// object in their order.

@@ -14,8 +14,8 @@ use data_encoding::HEXLOWER;
 use serde::Deserialize;
 use serde::de::DeserializeSeed;
 use serde_json::value::RawValue;
-use thiserror::Error;
 
+pub(super) use self::json::ReplyError;
 use self::json::{Bounded, Member, Object};
 use super::evidence::Claim;
 use super::protocol::Protocol;
@@ -37,41 +37,6 @@ pub(super) const MAX_HEADERS: usize = 2_016;
 /// The most bytes of headers in one reply: in hexadecimal they fill the 10 MB
 /// at which servers cut their replies.
 pub(super) const MAX_HEADERS_LENGTH: usize = 5_000_000;
-
-/// Why a reply does not answer the request. The text completes "the reply …"
-/// and contains nothing that the server chose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub(super) enum ReplyError {
-    /// A member is missing or has the wrong type.
-    #[error("has another form than the method's")]
-    Form,
-    /// A list is longer than an honest one.
-    #[error("has a list that is too long")]
-    TooMany,
-    /// There are more bytes than an honest server sends.
-    #[error("has a transaction or headers that are too long")]
-    TooLong,
-    /// Bytes are not written in lower-case hexadecimal, or a hash is not one
-    /// of 32 bytes.
-    #[error("has bytes that are not hexadecimal")]
-    Hex,
-    /// A height is beyond 2^32.
-    #[error("has a height that no block has")]
-    Height,
-    /// It is about another block than the one that was asked for.
-    #[error("is about another block")]
-    OtherBlock,
-    /// It says nothing about the script hash that was asked for.
-    #[error("is about another script hash")]
-    OtherScriptHash,
-    /// There are more headers than were asked for, or fewer bytes than the
-    /// headers must have.
-    #[error("has another number of headers than it can have")]
-    Count,
-    /// A protocol's version is not made of numbers.
-    #[error("has a protocol version that is none")]
-    Protocol,
-}
 
 /// An operation on a name, as a server claims it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

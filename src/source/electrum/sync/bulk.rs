@@ -214,6 +214,8 @@ fn number(headers: &[FullHeader]) -> u32 {
     u32::try_from(headers.len()).unwrap_or(u32::MAX)
 }
 
+type Fetched = Result<Vec<FullHeader>, PeerError>;
+
 /// Fetches contiguous ranges after `from`, of at most `batch` headers, each on
 /// another lane. Returns them with the lane's index, the first height and the
 /// number asked for.
@@ -221,7 +223,7 @@ fn fetch<P: Peer>(
     lanes: &[Lane<'_, P>],
     from: u32,
     batch: u32,
-) -> Vec<((usize, u32, u32), Result<Vec<FullHeader>, PeerError>)> {
+) -> Vec<((usize, u32, u32), Fetched)> {
     let deadline = Instant::now() + REQUEST_TIMEOUT;
     let mut next = from.saturating_add(1);
     let mut jobs = Vec::new();

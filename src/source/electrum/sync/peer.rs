@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use thiserror::Error;
 
-use super::super::reply::NamedServer;
-use super::super::servers::Server;
 use crate::chain::proof_of_work::FullHeader;
 use crate::source::Cancel;
+use crate::source::electrum::reply::NamedServer;
+use crate::source::electrum::servers::Server;
 use bitcoin::block::Header;
 
 /// The most headers in one request. A mainnet header with its AuxPoW is about

@@ -11,7 +11,6 @@ use std::time::Instant;
 use bitcoin::block::Header;
 use rand::seq::SliceRandom;
 
-use super::super::servers::Server;
 use super::bulk::side_by_side;
 use super::catch_up::{REQUEST_TIMEOUT, adopt, is_too_slow, refused, tip};
 use super::driver::{Drawn, Driver, Pending, RateLimit};
@@ -21,6 +20,7 @@ use super::ledger::UnprovenHeaders;
 use super::peer::{Peer, PeerError, Peers};
 use crate::chain::proof_of_work::FullHeader;
 use crate::chain::sample::{LinkedHeaders, ProofError, Sample};
+use crate::source::electrum::servers::Server;
 
 /// The newest headers of a server's chain, which are always verified in full.
 pub const NEWEST: u32 = 144;
