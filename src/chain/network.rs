@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use bitcoin::hashes::Hash;
 use bitcoin::{BlockHash, CompactTarget, Target, Work};
+use thiserror::Error;
 
 /// Namecoin's chain id in merged mining.
 pub const CHAIN_ID: u32 = 1;
@@ -38,7 +39,8 @@ impl fmt::Display for Checkpoint {
 }
 
 /// A text is not `HEIGHT:HASH`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a checkpoint is HEIGHT:HASH")]
 pub struct CheckpointError;
 
 impl FromStr for Checkpoint {

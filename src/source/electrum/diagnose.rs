@@ -9,7 +9,7 @@ use super::fetch::Backend;
 use super::servers::Server;
 use super::state_dir::SET_STATE_DIRECTORY;
 use super::state_dir::Storage;
-use super::sync::{Ledger, NEWEST, Obstacle, Status, UnprovenHeaders};
+use super::sync::{Ledger, NEWEST, NotReadyError, Status, UnprovenHeaders};
 use crate::chain::network::{Checkpoint, RETARGET_INTERVAL};
 use crate::chain::sample::SAMPLE_SIZE;
 use crate::config::settings::NodeAddress;
@@ -183,7 +183,7 @@ fn headers(status: &Status, is_short: bool) -> Finding {
     let tip = status.tip.unwrap_or_default();
     match &status.obstacle {
         None => Finding::ok("headers", format!("verified up to block {tip}")),
-        Some(Obstacle::Trouble(_)) => {
+        Some(NotReadyError::Trouble(_)) => {
             Finding::fail("headers", "none can be fetched", "see the servers above")
         }
         Some(obstacle) if is_short || !has_heard(status) => {
@@ -395,15 +395,10 @@ mod tests {
     use crate::chain::headers::Headers;
     use crate::chain::network::Network;
     use crate::chain::testing;
-    use crate::source::Cancel;
+    use crate::source::electrum::testing::bounds;
 
     fn hour() -> Bounds {
-        let end = Instant::now() + Duration::from_secs(3600);
-        Bounds {
-            due: end,
-            deadline: end,
-            cancel: Cancel::new(),
-        }
+        bounds(Duration::from_secs(3600))
     }
 
     #[test]

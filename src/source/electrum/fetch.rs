@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::connections::LookupDialer;
 use super::lookup::{Lookup, LookupError};
 use super::pool::{Fault, Pool};
-use super::sync::{Ledger, Obstacle};
+use super::sync::{Ledger, NotReadyError};
 use super::verdict::{NameStatus, judge};
 use super::wire::Connection;
 use crate::chain::network::Network;
@@ -278,7 +278,7 @@ impl Tally {
 /// failure.
 fn explained(backend: &Backend, failure: FetchFailure) -> FetchFailure {
     match backend.ledger.usable_tip() {
-        Err(obstacle @ Obstacle::Alone(_)) => {
+        Err(obstacle @ NotReadyError::Alone(_)) => {
             FetchFailure::new(FailureKind::NotReady, obstacle.to_string())
         }
         _ => failure,

@@ -12,7 +12,7 @@ use super::protocol::Protocol;
 use super::reply::{self, HistoryEntry, ReplyError};
 use super::sync::Ledger;
 use super::verdict::{
-    NameStatus, Selection, Terms, TooManyOperations, USUAL_DEPTH, is_complete, newest, select,
+    NameStatus, Selection, Terms, TooManyOperationsError, USUAL_DEPTH, is_complete, newest, select,
     value_proof_height,
 };
 use super::wire::{CallError, Connection, Reply, Request, ServerError};
@@ -71,8 +71,8 @@ impl From<ReplyError> for LookupError {
     }
 }
 
-impl From<TooManyOperations> for LookupError {
-    fn from(error: TooManyOperations) -> Self {
+impl From<TooManyOperationsError> for LookupError {
+    fn from(error: TooManyOperationsError) -> Self {
         Self::Unusable(error.to_string())
     }
 }
@@ -152,7 +152,7 @@ impl Lookup<'_> {
         };
         let mut proofs = reply::value_proofs(text.get(), hash)?;
         let terms = self.terms()?;
-        let proofs = match select(&mut proofs, terms)? {
+        let proofs = match select(&mut proofs, |proof| proof.height, terms)? {
             Selection::Settled(_) if !is_complete(height, terms.tip, self.confirmations) => {
                 return Err(LookupError::Changed);
             }
@@ -180,7 +180,7 @@ impl Lookup<'_> {
         let terms = self.terms()?;
         let (mut passed_over, mut is_sure) = (0, true);
         loop {
-            let entries = match select(&mut history, terms)? {
+            let entries = match select(&mut history, |entry| entry.height, terms)? {
                 Selection::Settled(status) if is_sure => return Ok(status),
                 Selection::Settled(_) => {
                     return Err(LookupError::Broken("it cannot prove what it lists".into()));

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use bitcoin::TxMerkleNode;
 use bitcoin::block::Header;
@@ -16,6 +17,7 @@ use super::reply;
 use super::servers::{Server, Standing};
 use super::state_dir::StateDir;
 use crate::config::settings::NodeAddress;
+use crate::source::{Bounds, Cancel};
 
 const CHAIN: &str = include_str!("../../../tests/data/electrum/evidence_chain.json");
 const REPLIES: &str = include_str!("../../../tests/data/electrum/evidence_replies.json");
@@ -129,5 +131,15 @@ pub fn server(operator: &str, host: &str) -> Server {
         operator: operator.to_owned(),
         standing: Standing::Alive,
         identity: None,
+    }
+}
+
+/// Bounds of a fetch that may take this long.
+pub fn bounds(time: Duration) -> Bounds {
+    let end = Instant::now() + time;
+    Bounds {
+        due: end,
+        deadline: end,
+        cancel: Cancel::new(),
     }
 }

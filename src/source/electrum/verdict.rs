@@ -8,7 +8,6 @@
 use thiserror::Error;
 
 use super::evidence::Operation;
-use super::reply::{HistoryEntry, ValueProof};
 use crate::snapshot::{Absence, Fetched};
 
 /// The most operations on a name in one block that are looked at. Nodes relay
@@ -58,24 +57,6 @@ impl Terms {
     }
 }
 
-/// Something that a server lists at a height.
-pub(super) trait AtHeight {
-    /// The height of the block that it is in, on the server's word.
-    fn height(&self) -> u32;
-}
-
-impl AtHeight for HistoryEntry {
-    fn height(&self) -> u32 {
-        self.height
-    }
-}
-
-impl AtHeight for ValueProof<'_> {
-    fn height(&self) -> u32 {
-        self.height
-    }
-}
-
 /// What is known of a name, after proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NameStatus {
@@ -103,7 +84,7 @@ pub(super) enum Selection<T> {
 /// A list has too many operations in one block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the name has more than {MAX_OPERATIONS_OF_A_BLOCK} operations in one block")]
-pub(super) struct TooManyOperations;
+pub(super) struct TooManyOperationsError;
 
 /// Takes off a server's list what has to be proven: all operations at the
 /// greatest height that is usable. The order of the list does not matter. If
@@ -111,13 +92,14 @@ pub(super) struct TooManyOperations;
 ///
 /// # Errors
 /// There are more than [`MAX_OPERATIONS_OF_A_BLOCK`].
-pub(super) fn select<T: AtHeight>(
+pub(super) fn select<T>(
     list: &mut Vec<T>,
+    height_of: impl Fn(&T) -> u32,
     terms: Terms,
-) -> Result<Selection<T>, TooManyOperations> {
+) -> Result<Selection<T>, TooManyOperationsError> {
     let mut chosen = None;
     let mut otherwise = NameStatus::NeverRegistered;
-    for height in list.iter().map(T::height) {
+    for height in list.iter().map(&height_of) {
         match terms.status(height) {
             OperationStatus::Usable => chosen = chosen.max(Some(height)),
             OperationStatus::Unconfirmed => otherwise = NameStatus::Unconfirmed,
@@ -132,10 +114,10 @@ pub(super) fn select<T: AtHeight>(
     };
     let all = std::mem::take(list).into_iter();
     let (operations, rest): (Vec<T>, Vec<T>) =
-        all.partition(|operation| operation.height() == height);
+        all.partition(|operation| height_of(operation) == height);
     *list = rest;
     if operations.len() > MAX_OPERATIONS_OF_A_BLOCK {
-        return Err(TooManyOperations);
+        return Err(TooManyOperationsError);
     }
     Ok(Selection::Prove(operations))
 }
@@ -208,10 +190,9 @@ mod tests {
 
     use super::*;
 
-    impl AtHeight for u32 {
-        fn height(&self) -> u32 {
-            *self
-        }
+    /// A list of heights alone.
+    fn select(list: &mut Vec<u32>, terms: Terms) -> Result<Selection<u32>, TooManyOperationsError> {
+        super::select(list, |height| *height, terms)
     }
 
     const TERMS: Terms = Terms {
@@ -220,11 +201,11 @@ mod tests {
         expiry: 30,
     };
 
-    fn prove(heights: &[u32]) -> Result<Selection<u32>, TooManyOperations> {
+    fn prove(heights: &[u32]) -> Result<Selection<u32>, TooManyOperationsError> {
         Ok(Selection::Prove(heights.to_vec()))
     }
 
-    fn settled(status: NameStatus) -> Result<Selection<u32>, TooManyOperations> {
+    fn settled(status: NameStatus) -> Result<Selection<u32>, TooManyOperationsError> {
         Ok(Selection::Settled(status))
     }
 
@@ -255,7 +236,7 @@ mod tests {
             // Several in one block.
             (&[236, 230, 236, 250, 236], prove(&[236, 236, 236])),
             (&[236; 4], prove(&[236; 4])),
-            (&[236; 5], Err(TooManyOperations)),
+            (&[236; 5], Err(TooManyOperationsError)),
             (&[230, 230, 230, 230, 230, 236], prove(&[236])),
         ] {
             let mut rest = list.to_vec();

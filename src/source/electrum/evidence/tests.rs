@@ -82,7 +82,7 @@ fn lookups_by_history_give_the_recorded_values() {
                 continue;
             }
             let history = reply::history(exchange.result.get()).unwrap();
-            let entries = match select(&mut { history }, TERMS).unwrap() {
+            let entries = match select(&mut { history }, |entry| entry.height, TERMS).unwrap() {
                 Selection::Prove(entries) => entries,
                 Selection::Settled(status) => {
                     assert_eq!(
@@ -115,7 +115,7 @@ fn lookups_by_value_proof_give_the_recorded_values() {
                 continue;
             }
             let proofs = reply::value_proofs(exchange.result.get(), &hash).unwrap();
-            match select(&mut { proofs }, TERMS).unwrap() {
+            match select(&mut { proofs }, |proof| proof.height, TERMS).unwrap() {
                 Selection::Settled(status) => {
                     assert_eq!(
                         (name, status),

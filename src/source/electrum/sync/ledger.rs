@@ -114,12 +114,12 @@ pub struct Status {
     /// What went wrong last, if not enough operators have answered since.
     pub trouble: Option<String>,
     /// What keeps lookups from relying on the headers.
-    pub obstacle: Option<Obstacle>,
+    pub obstacle: Option<NotReadyError>,
 }
 
 /// What keeps lookups from relying on the headers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Obstacle {
+pub enum NotReadyError {
     /// Servers cannot be reached, or tell lies.
     #[error("no Electrum server gives block headers: {0}")]
     Trouble(String),
@@ -308,7 +308,7 @@ impl Ledger {
     }
 
     /// The height of the newest header, if lookups may rely on the chain now.
-    pub fn usable_tip(&self) -> Result<u32, Obstacle> {
+    pub fn usable_tip(&self) -> Result<u32, NotReadyError> {
         let (answered, target, trouble, alone) = {
             let mut state = self.state();
             state
@@ -324,25 +324,25 @@ impl Ledger {
         if answered < needed {
             return Err(match (tip, trouble) {
                 _ if answered > 0 && alone.is_some() => {
-                    Obstacle::Alone(alone.map(|alone| alone.operator).unwrap_or_default())
+                    NotReadyError::Alone(alone.map(|alone| alone.operator).unwrap_or_default())
                 }
-                (_, Some(what)) if answered == 0 => Obstacle::Trouble(what),
-                (tip, _) if answered == 0 => Obstacle::Fetching {
+                (_, Some(what)) if answered == 0 => NotReadyError::Trouble(what),
+                (tip, _) if answered == 0 => NotReadyError::Fetching {
                     tip: tip.unwrap_or_default(),
                     target,
                 },
-                _ => Obstacle::Comparing { answered, needed },
+                _ => NotReadyError::Comparing { answered, needed },
             });
         }
         let Some(tip) = tip.filter(|_| headers.is_complete()) else {
-            return Err(Obstacle::Fetching {
+            return Err(NotReadyError::Fetching {
                 tip: tip.unwrap_or_default(),
                 target,
             });
         };
         headers
             .check_freshness(self.now())
-            .map_err(Obstacle::NotFresh)?;
+            .map_err(NotReadyError::NotFresh)?;
         Ok(tip)
     }
 
@@ -359,7 +359,7 @@ impl Ledger {
             let left = bounds.deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || bounds.cancel.is_set() {
                 let kind = match obstacle {
-                    Obstacle::Trouble(_) => FailureKind::Unreachable,
+                    NotReadyError::Trouble(_) => FailureKind::Unreachable,
                     _ => FailureKind::NotReady,
                 };
                 return Err(FetchFailure::new(kind, obstacle.to_string()));

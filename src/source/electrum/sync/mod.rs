@@ -40,6 +40,6 @@ pub(super) use driver::Sampling;
 pub(super) use driver::TrackRecord;
 pub(super) use driver::{Driver, needed};
 pub(super) use ledger::UnprovenHeaders;
-pub(super) use ledger::{Ledger, Obstacle, Status};
+pub(super) use ledger::{Ledger, NotReadyError, Status};
 pub(super) use peer::{Announced, Peer, PeerError, Peers};
 pub(super) use sampling::NEWEST;

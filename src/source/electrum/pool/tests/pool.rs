@@ -5,6 +5,7 @@ use std::sync::Barrier;
 use super::*;
 use crate::snapshot::FailureKind;
 use crate::source::Bounds;
+use crate::source::electrum::testing::bounds;
 
 type Answer = dyn Fn(usize, &Server, Instant) -> Result<Wire, FetchFailure> + Send + Sync;
 
@@ -104,14 +105,6 @@ fn answers(server: &Server) -> Result<Wire, FetchFailure> {
 
 fn refuses() -> Result<Wire, FetchFailure> {
     Err(FetchFailure::new(FailureKind::Unreachable, "refused"))
-}
-
-fn bounds(time: Duration) -> Bounds {
-    Bounds {
-        due: Instant::now() + time,
-        deadline: Instant::now() + time,
-        cancel: Cancel::new(),
-    }
 }
 
 #[test]

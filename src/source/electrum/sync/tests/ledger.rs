@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::*;
 use crate::snapshot::FailureKind;
 use crate::source::Bounds;
-use crate::source::electrum::sync::ledger::Obstacle;
+use crate::source::electrum::sync::ledger::NotReadyError;
+use crate::source::electrum::testing as fixtures;
 
 fn empty(needed: usize) -> Ledger {
     let headers = Headers::new(Network::Regtest, Network::Regtest.checkpoint());
@@ -13,11 +14,7 @@ fn empty(needed: usize) -> Ledger {
 }
 
 fn bounds(milliseconds: u64) -> Bounds {
-    Bounds {
-        due: Instant::now() + Duration::from_millis(milliseconds),
-        deadline: Instant::now() + Duration::from_millis(milliseconds),
-        cancel: Cancel::new(),
-    }
+    fixtures::bounds(Duration::from_millis(milliseconds))
 }
 
 #[test]
@@ -66,7 +63,7 @@ fn a_chain_that_lacks_headers_or_is_old_does_not_count() {
     let ledger = Ledger::new(headers, 1, clock);
     ledger.answered("a");
     let obstacle = ledger.usable_tip().unwrap_err();
-    assert!(matches!(obstacle, Obstacle::Fetching { tip: 60, .. }));
+    assert!(matches!(obstacle, NotReadyError::Fetching { tip: 60, .. }));
     let old = testing::mainnet(900_000, 0x1b00_b269, |height| height * 600);
     let ledger = Ledger::new(old, 1, clock);
     ledger.answered("a");
@@ -93,7 +90,7 @@ fn progress_ends_trouble() {
     let _ = ledger.adopt(&candidate);
     assert_eq!(ledger.status().trouble, None);
     let obstacle = ledger.usable_tip().unwrap_err();
-    assert!(matches!(obstacle, Obstacle::Fetching { tip: 20, .. }));
+    assert!(matches!(obstacle, NotReadyError::Fetching { tip: 20, .. }));
 }
 
 /// Why there are not enough operators is known also after one has brought
@@ -210,7 +207,7 @@ fn where_two_are_wanted_one_is_not_enough_and_that_is_said() {
     other.is_down.store(true, SeqCst);
     assert!(!world.connect_and_compare());
     let obstacle = world.ledger.usable_tip().unwrap_err();
-    assert_eq!(obstacle, Obstacle::Alone("a".to_owned()));
+    assert_eq!(obstacle, NotReadyError::Alone("a".to_owned()));
     assert_eq!(world.net.compared.load(SeqCst), 0);
     other.is_down.store(false, SeqCst);
     assert!(world.connect_and_compare());

@@ -2,6 +2,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
+use crate::source::electrum::testing::bounds;
 
 fn pair(chain: &[FullHeader]) -> [Arc<Host>; 2] {
     ["a", "b"].map(|name| Host::new(name, chain))
@@ -293,11 +294,7 @@ fn it_follows_until_it_is_cancelled() {
     let World { driver, ledger, .. } = World::new(&hosts);
     let cancel = driver.cancel.clone();
     let running = thread::spawn(move || driver.run());
-    let limit = crate::source::Bounds {
-        due: now() + Duration::from_secs(20),
-        deadline: now() + Duration::from_secs(20),
-        cancel: Cancel::new(),
-    };
+    let limit = bounds(Duration::from_secs(20));
     assert_eq!(ledger.wait(&limit).unwrap(), 30);
     let cancelled = now();
     cancel.set();
@@ -314,11 +311,7 @@ fn it_ends_where_nobody_answers_too() {
     let World { driver, ledger, .. } = World::new(&hosts);
     let cancel = driver.cancel.clone();
     let running = thread::spawn(move || driver.run());
-    let limit = crate::source::Bounds {
-        due: now() + Duration::from_millis(200),
-        deadline: now() + Duration::from_millis(200),
-        cancel: Cancel::new(),
-    };
+    let limit = bounds(Duration::from_millis(200));
     assert!(ledger.wait(&limit).is_err());
     cancel.set();
     running.join().unwrap();
