@@ -110,11 +110,11 @@ impl Sample {
     ///
     /// # Errors
     /// It proves nothing; the header is still to be proven.
-    pub fn prove(&mut self, height: u32, sealed: &FullHeader) -> Result<(), ProofError> {
-        if self.branch.get(height) != Some(&sealed.header) {
+    pub fn prove(&mut self, height: u32, full: &FullHeader) -> Result<(), ProofError> {
+        if self.branch.get(height) != Some(&full.header) {
             return Err(ProofError::OtherHeader);
         }
-        sealed.check_work(self.branch.network(), height)?;
+        full.check_work(self.branch.network(), height)?;
         self.open.remove(&height);
         Ok(())
     }
@@ -180,21 +180,21 @@ mod tests {
     }
 
     /// The recorded headers with their proofs.
-    fn sealed() -> Vec<FullHeader> {
+    fn full() -> Vec<FullHeader> {
         let text = include_str!("../../tests/data/electrum/chain_regtest.hex");
         text.lines()
             .map(|line| {
                 let bytes = data_encoding::HEXLOWER.decode(line.as_bytes()).unwrap();
-                let (sealed, rest) = FullHeader::read(&bytes).unwrap();
+                let (full, rest) = FullHeader::read(&bytes).unwrap();
                 assert!(rest.is_empty());
-                sealed
+                full
             })
             .collect()
     }
 
     #[test]
     fn headers_are_believed_once_all_that_were_drawn_are_proven() {
-        let sealed = sealed();
+        let full = full();
         let (mut ours, linked) = linked();
         let mut sampled = linked.sample(&mut random(1));
         let drawn: Vec<u32> = sampled.open().collect();
@@ -203,9 +203,9 @@ mod tests {
         assert!(drawn.iter().all(|height| (1..=250).contains(height)));
         for height in drawn {
             assert!(sampled.proven().is_none());
-            let other = &sealed[height as usize - 1];
+            let other = &full[height as usize - 1];
             assert_eq!(sampled.prove(height, other), Err(ProofError::OtherHeader));
-            sampled.prove(height, &sealed[height as usize]).unwrap();
+            sampled.prove(height, &full[height as usize]).unwrap();
         }
         let adoption = ours.adopt(sampled.proven().unwrap());
         assert_eq!(
@@ -216,13 +216,13 @@ mod tests {
 
     #[test]
     fn a_wrong_proof_proves_nothing() {
-        let sealed = sealed();
+        let full = full();
         let (_, linked) = linked();
         let mut sampled = linked.sample(&mut random(1));
         let height = sampled.open().next().unwrap();
-        let header = sealed[height as usize].header;
+        let header = full[height as usize].header;
         // The right header with the proof of another one, and with none.
-        let mut wrong = sealed[height as usize + 1].clone();
+        let mut wrong = full[height as usize + 1].clone();
         wrong.header = header;
         assert_eq!(
             sampled.prove(height, &wrong),

@@ -81,9 +81,9 @@ pub(crate) fn branch(parent: &Header, count: usize, salt: u8) -> Vec<FullHeader>
         .map(|_| {
             let mut header = after(&parent, parent.time + 1);
             header.merkle_root = TxMerkleNode::from_byte_array([salt; 32]);
-            let sealed = mine(header, true);
-            parent = sealed.header;
-            sealed
+            let full = mine(header, true);
+            parent = full.header;
+            full
         })
         .collect()
 }

@@ -344,16 +344,11 @@ impl Candidate {
     ///
     /// # Errors
     /// The header breaks a rule, or cannot be judged; nothing was added.
-    pub fn push(
-        &mut self,
-        ours: &Headers,
-        sealed: &FullHeader,
-        now: u64,
-    ) -> Result<(), HeaderError> {
-        let height = self.check(ours, &sealed.header)?;
-        rules::check_ahead(&sealed.header, now)?;
-        sealed.check_work(self.network, height)?;
-        self.add(sealed.header);
+    pub fn push(&mut self, ours: &Headers, full: &FullHeader, now: u64) -> Result<(), HeaderError> {
+        let height = self.check(ours, &full.header)?;
+        rules::check_ahead(&full.header, now)?;
+        full.check_work(self.network, height)?;
+        self.add(full.header);
         Ok(())
     }
 

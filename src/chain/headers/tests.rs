@@ -9,10 +9,8 @@ use crate::chain::testing::*;
 /// Pushes every header of a branch with its proof of work.
 fn offer(headers: &Headers, fork: u32, count: usize, salt: u8) -> Candidate {
     let mut candidate = headers.candidate(fork).unwrap();
-    for sealed in branch(headers.get(fork).unwrap(), count, salt) {
-        candidate
-            .push(headers, &sealed, u64::from(u32::MAX))
-            .unwrap();
+    for full in branch(headers.get(fork).unwrap(), count, salt) {
+        candidate.push(headers, &full, u64::from(u32::MAX)).unwrap();
     }
     candidate
 }
@@ -191,9 +189,9 @@ fn blocks_in_common_are_neither_given_up_nor_new() {
     for header in &recorded[101..231] {
         candidate.push_recorded(&headers, *header).unwrap();
     }
-    for sealed in branch(&recorded[230], 21, 1) {
+    for full in branch(&recorded[230], 21, 1) {
         candidate
-            .push(&headers, &sealed, u64::from(u32::MAX))
+            .push(&headers, &full, u64::from(u32::MAX))
             .unwrap();
     }
     let (depth, count) = (20, 21);

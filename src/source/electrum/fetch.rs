@@ -51,7 +51,7 @@ pub(super) struct Outcome {
     /// What is known.
     pub status: NameStatus,
     /// The only operator that has answered, if there are others.
-    pub alone: Option<String>,
+    pub only_operator: Option<String>,
     /// Whether no second operator has answered.
     pub is_of_one: bool,
 }
@@ -125,11 +125,11 @@ pub(super) fn fetch(
             if outcome.is_ok() && tally.awaited > 0 {
                 overdue.set();
             }
-            let (alone, is_of_one) = (tally.alone(), tally.is_of_one());
+            let (only_operator, is_of_one) = (tally.only_operator(), tally.is_of_one());
             return outcome
                 .map(|status| Outcome {
                     status,
-                    alone,
+                    only_operator,
                     is_of_one,
                 })
                 .map_err(|failure| explained(backend, failure));
@@ -237,7 +237,7 @@ impl Tally {
     }
 
     /// The only operator that has answered, if there are others.
-    fn alone(&self) -> Option<String> {
+    fn only_operator(&self) -> Option<String> {
         let mut heard = self.heard.iter();
         match (heard.next(), heard.next()) {
             (Some(only), None) if self.slots > 1 => Some(only.clone()),
@@ -278,7 +278,7 @@ impl Tally {
 /// failure.
 fn explained(backend: &Backend, failure: FetchFailure) -> FetchFailure {
     match backend.ledger.usable_tip() {
-        Err(obstacle @ NotReadyError::Alone(_)) => {
+        Err(obstacle @ NotReadyError::SingleOperator(_)) => {
             FetchFailure::new(FailureKind::NotReady, obstacle.to_string())
         }
         _ => failure,
@@ -483,10 +483,10 @@ mod tests {
             let mut tally = Tally::new(slots);
             said.iter().for_each(|said| tally.add(said.clone()));
             let status = tally.outcome(true, true).unwrap().unwrap();
-            let (alone, is_of_one) = (tally.alone(), tally.is_of_one());
+            let (only_operator, is_of_one) = (tally.only_operator(), tally.is_of_one());
             let outcome = Outcome {
                 status,
-                alone,
+                only_operator,
                 is_of_one,
             };
             SourceReply::from(&outcome).keep_at_most

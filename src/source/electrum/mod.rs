@@ -256,7 +256,7 @@ impl Source for ElectrumSource {
         let backend = &self.0.started().backend;
         let outcome = fetch::fetch(backend, isolation, key, bounds)?;
         let reply = SourceReply::from(&outcome);
-        if let Some(operator) = outcome.alone {
+        if let Some(operator) = outcome.only_operator {
             let (key, status) = (key.clone(), outcome.status);
             let first = SingleAnswer {
                 key,

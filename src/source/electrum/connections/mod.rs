@@ -277,8 +277,8 @@ impl Peer for HeaderPeer {
         let mut headers = Vec::new();
         while let Some(left) = left(count, headers.len()) {
             let next = start.saturating_add(count.saturating_sub(left));
-            let sealed = self.full_headers(next, left, deadline)?;
-            headers.extend(sealed.into_iter().map(|sealed| sealed.header));
+            let full = self.full_headers(next, left, deadline)?;
+            headers.extend(full.into_iter().map(|full| full.header));
         }
         Ok(headers)
     }

@@ -161,7 +161,7 @@ fn a_change_of_branches_is_appended() {
         let start = headers.get(fork).unwrap();
         let new: Vec<_> = branch(start, count, salt)
             .iter()
-            .map(|sealed| sealed.header)
+            .map(|full| full.header)
             .collect();
         replace(&mut headers, fork, &new);
         file.save(&headers).unwrap();
@@ -177,7 +177,7 @@ fn a_change_of_branches_is_appended() {
     let start = loaded.get(255).unwrap();
     let new: Vec<_> = branch(start, 200, 9)
         .iter()
-        .map(|sealed| sealed.header)
+        .map(|full| full.header)
         .collect();
     replace(&mut loaded, 255, &new);
     file.save(&loaded).unwrap();
@@ -262,7 +262,7 @@ fn what_is_no_longer_needed_goes_once_it_is_half() {
     for salt in 1..8 {
         let new: Vec<_> = branch(headers.get(150).unwrap(), 100 + usize::from(salt), salt)
             .iter()
-            .map(|sealed| sealed.header)
+            .map(|full| full.header)
             .collect();
         replace(&mut headers, 150, &new);
         file.save(&headers).unwrap();

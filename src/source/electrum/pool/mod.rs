@@ -141,7 +141,7 @@ impl<D: Dial> Pool<D> {
     /// be asked about names.
     pub fn met(&self, server: &Server) {
         if self.0.dial.trusts(server) {
-            self.0.plan().meet(server, Instant::now());
+            self.0.plan().mark_working(server, Instant::now());
             self.0.changed.notify_all();
         }
     }

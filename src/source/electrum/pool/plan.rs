@@ -183,7 +183,7 @@ impl<L: Link> Plan<L> {
     /// A connection for headers found that a server works and can prove its
     /// identity: it may be asked about names. The clock ticks quickly again for
     /// a while, because earlier ticks may have found no server to connect to.
-    pub fn meet(&mut self, server: &Server, now: Instant) {
+    pub fn mark_working(&mut self, server: &Server, now: Instant) {
         self.roster.trust(server);
         if !self.roster.works(server) {
             return;

@@ -32,10 +32,10 @@ impl<P: Peers> Driver<P> {
                     lanes.push(Lane::new(&session.peer, newest.height));
                 }
             }
-            let mut worn = false;
+            let mut some_used_up = false;
             // The last stretch is left to `compare`, because servers may differ
             // there.
-            while !worn && !self.cancel.is_set() && is_far(&self.ledger, &lanes) {
+            while !some_used_up && !self.cancel.is_set() && is_far(&self.ledger, &lanes) {
                 let begun = Instant::now();
                 let Ok((added, faults)) = fetch_ranges(&self.ledger, &mut lanes, sessions.batch)
                 else {
@@ -58,10 +58,10 @@ impl<P: Peers> Driver<P> {
                 if rate.is_due() {
                     self.log_status();
                 }
-                worn = lanes.iter().any(|lane| is_worn(lane.peer));
+                some_used_up = lanes.iter().any(|lane| is_used_up(lane.peer));
             }
             sessions.drop_lost();
-            if !worn {
+            if !some_used_up {
                 return;
             }
         }
@@ -87,7 +87,7 @@ impl<P: Peers> Driver<P> {
                 (server.clone(), count)
             })
             .collect();
-        for session in sessions.open.iter().filter(|one| is_worn(&one.peer)) {
+        for session in sessions.open.iter().filter(|one| is_used_up(&one.peer)) {
             session.peer.close();
         }
         sessions.drop_lost();
@@ -120,7 +120,7 @@ impl<P: Peers> Driver<P> {
 }
 
 /// Whether a session has brought so much that its server may slow it down.
-fn is_worn(peer: &impl Peer) -> bool {
+fn is_used_up(peer: &impl Peer) -> bool {
     peer.received() > MAX_SESSION_BYTES
 }
 

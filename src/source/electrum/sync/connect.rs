@@ -254,7 +254,7 @@ impl<P: Peers> Driver<P> {
             return;
         }
         let is_first = self.next_probe.is_none();
-        let (trusted, strangers): (Vec<&Server>, Vec<&Server>) = self
+        let (trusted, untrusted): (Vec<&Server>, Vec<&Server>) = self
             .servers
             .iter()
             .partition(|server| self.record.worked_last(server) && self.peers.trusts(server));
@@ -263,7 +263,7 @@ impl<P: Peers> Driver<P> {
         let drawn = (trusted.len() < ENOUGH_TRUSTED)
             .then(|| {
                 draw(
-                    &strangers,
+                    &untrusted,
                     &operators,
                     is_short,
                     &self.record,
@@ -275,13 +275,13 @@ impl<P: Peers> Driver<P> {
         let gap = if is_short { PROBE_SOON } else { PROBE_LATER };
         self.next_probe = Some(now + Duration::from_secs(self.random.random_range(gap)));
         if let Some(server) = drawn.filter(|_| !is_first || is_short) {
-            self.meet(&server);
+            self.probe_server(&server);
         }
     }
 
     /// Opens connections over as many circuits as it takes for a key to count,
     /// one after the other.
-    fn meet(&mut self, server: &Server) {
+    fn probe_server(&mut self, server: &Server) {
         for _ in 0..SESSIONS {
             if self.cancel.is_set() {
                 return;
@@ -306,13 +306,13 @@ impl<P: Peers> Driver<P> {
 /// Draws a server of those that failed least; if operators are missing, one of
 /// another operator.
 fn draw<'a>(
-    strangers: &[&'a Server],
+    untrusted: &[&'a Server],
     operators: &HashSet<&str>,
     is_short: bool,
     record: &TrackRecord,
     random: &mut impl rand::Rng,
 ) -> Option<&'a Server> {
-    let mut fit: Vec<&Server> = strangers
+    let mut fit: Vec<&Server> = untrusted
         .iter()
         .copied()
         .filter(|server| !is_short || !operators.contains(server.operator.as_str()))

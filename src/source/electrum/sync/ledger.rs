@@ -50,9 +50,9 @@ struct SyncState {
     /// What went wrong last, if not enough operators have answered since.
     trouble: Option<String>,
     /// Whether headers have come since.
-    is_overcome: bool,
+    has_progressed: bool,
     /// The operator that alone answers, though every server was tried.
-    alone: Option<Alone>,
+    single_operator: Option<SingleOperator>,
     /// Only for those who show progress.
     unproven: UnprovenHeaders,
 }
@@ -62,14 +62,14 @@ impl SyncState {
     /// nobody's chain has been compared yet, it does not. If somebody's has, it
     /// says why others' have not.
     fn trouble(&self) -> Option<String> {
-        let matters = !self.is_overcome || !self.answered.is_empty();
+        let matters = !self.has_progressed || !self.answered.is_empty();
         self.trouble.clone().filter(|_| matters)
     }
 }
 
 /// An operator that alone answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Alone {
+struct SingleOperator {
     operator: String,
     /// Whether its word is enough.
     is_believed: bool,
@@ -141,7 +141,7 @@ pub enum NotReadyError {
     },
     /// Every server was tried, and two operators are wanted.
     #[error("only {0} of the known Electrum operators answers, and electrum-operators is 2")]
-    Alone(String),
+    SingleOperator(String),
     /// The chain ends too early, or is too thin, to be the newest.
     #[error("{0}")]
     NotFresh(FreshnessError),
@@ -215,7 +215,7 @@ impl Ledger {
             adoption,
             Adoption::Extended { .. } | Adoption::Replaced { .. }
         ) {
-            self.state().is_overcome = true;
+            self.state().has_progressed = true;
         }
         adoption
     }
@@ -269,13 +269,13 @@ impl Ledger {
     /// Every server was tried, and those of this operator alone answer; whether
     /// that is news.
     pub fn set_single(&self, operator: &str, is_believed: bool) -> bool {
-        let alone = Some(Alone {
+        let single_operator = Some(SingleOperator {
             operator: operator.to_owned(),
             is_believed,
         });
         let mut state = self.state();
-        let is_news = state.alone != alone;
-        state.alone = alone;
+        let is_news = state.single_operator != single_operator;
+        state.single_operator = single_operator;
         drop(state);
         self.notify();
         is_news
@@ -283,7 +283,7 @@ impl Ledger {
 
     /// Enough operators have answered; whether one was alone before.
     pub fn clear_single(&self) -> bool {
-        self.state().alone.take().is_some()
+        self.state().single_operator.take().is_some()
     }
 
     /// A server announces that its chain has this height.
@@ -302,30 +302,34 @@ impl Ledger {
     pub fn trouble(&self, what: String) {
         let mut state = self.state();
         state.trouble = Some(what);
-        state.is_overcome = false;
+        state.has_progressed = false;
         drop(state);
         self.notify();
     }
 
     /// The height of the newest header, if lookups may rely on the chain now.
     pub fn usable_tip(&self) -> Result<u32, NotReadyError> {
-        let (answered, target, trouble, alone) = {
+        let (answered, target, trouble, single_operator) = {
             let mut state = self.state();
             state
                 .answered
                 .retain(|_, at| at.elapsed() < ANSWER_LIFETIME);
-            let (trouble, alone) = (state.trouble(), state.alone.clone());
-            (state.answered.len(), state.target, trouble, alone)
+            let (trouble, single_operator) = (state.trouble(), state.single_operator.clone());
+            (state.answered.len(), state.target, trouble, single_operator)
         };
-        let is_believed = alone.as_ref().is_some_and(|alone| alone.is_believed);
+        let is_believed = single_operator
+            .as_ref()
+            .is_some_and(|single_operator| single_operator.is_believed);
         let needed = if is_believed { 1 } else { self.needed };
         let headers = self.headers();
         let tip = headers.tip().map(|(height, _)| height);
         if answered < needed {
             return Err(match (tip, trouble) {
-                _ if answered > 0 && alone.is_some() => {
-                    NotReadyError::Alone(alone.map(|alone| alone.operator).unwrap_or_default())
-                }
+                _ if answered > 0 && single_operator.is_some() => NotReadyError::SingleOperator(
+                    single_operator
+                        .map(|single_operator| single_operator.operator)
+                        .unwrap_or_default(),
+                ),
                 (_, Some(what)) if answered == 0 => NotReadyError::Trouble(what),
                 (tip, _) if answered == 0 => NotReadyError::Fetching {
                     tip: tip.unwrap_or_default(),

@@ -241,7 +241,7 @@ impl<P: Peers> Driver<P> {
         for ((peer, heights), fetched) in side_by_side("range", jobs.collect()) {
             let server = peer.server();
             let is_own = server.operator == provider.operator;
-            match fetched.and_then(|sealed| check(&mut drawn.sampled, heights, &sealed)) {
+            match fetched.and_then(|full| check(&mut drawn.sampled, heights, &full)) {
                 Ok(true) => {}
                 Ok(false) if is_own => {
                     return Step::Refused(PeerError::Lied("another chain than before".into()));
@@ -314,12 +314,12 @@ fn is_current(ledger: &Ledger, fork: u32) -> bool {
 }
 
 /// Takes proofs; whether all are of the chain that they were asked for.
-fn check(sampled: &mut Sample, heights: &[u32], sealed: &[FullHeader]) -> Result<bool, PeerError> {
-    if sealed.len() != heights.len() {
+fn check(sampled: &mut Sample, heights: &[u32], full: &[FullHeader]) -> Result<bool, PeerError> {
+    if full.len() != heights.len() {
         return Err(PeerError::Broken("it leaves headers out".into()));
     }
-    for (height, sealed) in heights.iter().zip(sealed) {
-        match sampled.prove(*height, sealed) {
+    for (height, full) in heights.iter().zip(full) {
+        match sampled.prove(*height, full) {
             Ok(()) => {}
             Err(ProofError::OtherHeader) => return Ok(false),
             Err(ProofError::Work(error)) => {

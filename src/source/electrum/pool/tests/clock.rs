@@ -81,7 +81,7 @@ fn the_first_ones_are_spread_and_apart_from_connections_for_headers() {
         world.run(seconds(5));
         let mut met = Vec::new();
         for server in &all {
-            world.plan.meet(server, world.now);
+            world.plan.mark_working(server, world.now);
             met.push(world.now);
             world.run(Duration::from_millis(500));
         }
@@ -251,7 +251,7 @@ fn late(seed: u8, time: Duration) -> (World, HashSet<Server>) {
     assert!(world.opened.is_empty());
     let trusted = [server("a", 0, "example"), server("b", 0, "example")];
     for server in &trusted {
-        world.plan.meet(server, world.now);
+        world.plan.mark_working(server, world.now);
     }
     (world, HashSet::from(trusted))
 }
@@ -287,7 +287,9 @@ fn an_id_is_told_of_strangers_only_if_one_could_become_its_server() {
     let mut world = World::wary(servers(&[("a", 1), ("b", 1)]), 1);
     let slot = |world: &mut World, index| world.plan.slot(&id(1), index, false, world.now);
     assert!(matches!(slot(&mut world, 0), SlotReply::NoneTrusted));
-    world.plan.meet(&server("a", 0, "example"), world.now);
+    world
+        .plan
+        .mark_working(&server("a", 0, "example"), world.now);
     assert_eq!(world.slot(&id(1), 0).operator(), "a");
     assert!(matches!(slot(&mut world, 1), SlotReply::NoneTrusted));
 
@@ -310,8 +312,12 @@ fn the_pool_fills_quickly_once_servers_are_trusted() {
 fn trust_moves_the_clock_once() {
     let mut world = World::filled(servers(&[("a", 3), ("b", 3)]), 4);
     let tick = world.plan.next_tick();
-    world.plan.meet(&server("a", 1, "example"), world.now);
-    world.plan.meet(&server("z", 1, "example"), world.now);
+    world
+        .plan
+        .mark_working(&server("a", 1, "example"), world.now);
+    world
+        .plan
+        .mark_working(&server("z", 1, "example"), world.now);
     assert_eq!(world.plan.next_tick(), tick);
 }
 
@@ -329,7 +335,7 @@ fn servers_that_work_are_drawn_before_onions_of_which_nothing_is_known() {
         assert!(world.opened.is_empty(), "the pool waits until one works");
         let working = [server("a", 0, "example"), server("b", 0, "example")];
         for server in &working {
-            world.plan.meet(server, world.now);
+            world.plan.mark_working(server, world.now);
         }
         world.run(seconds(60));
         assert_eq!(world.plan.ready().count(), READY);
@@ -362,7 +368,7 @@ fn discovered(operator: &str, number: usize) -> Server {
 /// Takes a discovered server in and says that it works.
 fn take_in(world: &mut World, server: &Server) {
     world.plan.take_in(server);
-    world.plan.meet(server, world.now);
+    world.plan.mark_working(server, world.now);
 }
 
 #[test]
@@ -370,19 +376,19 @@ fn a_discovered_server_is_used_where_no_listed_one_of_another_operator_works() {
     let listed = servers(&[("a", 2), ("b", 2)]);
     let mut world = World::wary(listed.clone(), 3);
     let new = discovered("d", 0);
-    world.plan.meet(&new, world.now);
+    world.plan.mark_working(&new, world.now);
     assert!(matches!(
         world.plan.slot(&id(0), 0, false, world.now),
         SlotReply::NoneTrusted
     ));
-    world.plan.meet(&listed[0], world.now);
+    world.plan.mark_working(&listed[0], world.now);
     take_in(&mut world, &new);
     for number in 0..20 {
         let of = world.pair(&id(number)).map(|link| link.server.clone());
         assert!(of.contains(&listed[0]) && of.contains(&new), "{of:?}");
     }
     // As long as there are enough listed ones it is left alone.
-    world.plan.meet(&listed[2], world.now);
+    world.plan.mark_working(&listed[2], world.now);
     for number in 20..40 {
         let of = world.pair(&id(number)).map(|link| link.server.clone());
         assert!(!of.contains(&new), "{of:?}");
@@ -393,7 +399,7 @@ fn a_discovered_server_is_used_where_no_listed_one_of_another_operator_works() {
 fn a_discovered_server_goes_when_it_is_not_named() {
     let listed = servers(&[("a", 1), ("b", 1)]);
     let mut world = World::wary(listed.clone(), 4);
-    world.plan.meet(&listed[0], world.now);
+    world.plan.mark_working(&listed[0], world.now);
     let (one, other) = (discovered("d", 0), discovered("d", 1));
     take_in(&mut world, &one);
     take_in(&mut world, &other);
@@ -421,7 +427,7 @@ fn a_discovered_server_goes_when_it_is_not_named() {
 fn a_discovered_server_at_the_host_of_another_gets_no_seat_beside_it() {
     let listed = servers(&[("a", 1)]);
     let mut world = World::wary(listed.clone(), 4);
-    world.plan.meet(&listed[0], world.now);
+    world.plan.mark_working(&listed[0], world.now);
     let mut twin = discovered("d", 0);
     twin.address.host = listed[0].address.host.to_uppercase();
     twin.address.port += 1;
@@ -461,7 +467,7 @@ fn an_id_waits_for_a_server_that_works_or_is_expected_to() {
             SlotReply::NoneKnownToWork
         ));
         let working = server("b", 1, "example");
-        world.plan.meet(&working, world.now);
+        world.plan.mark_working(&working, world.now);
         assert_eq!(world.slot(&id(1), 1).server, working);
 
         // What has failed since is as little known as the others.

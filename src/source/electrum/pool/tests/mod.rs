@@ -107,7 +107,7 @@ impl World {
     fn new(servers: Vec<Server>, seed: u8) -> Self {
         let mut world = Self::wary(servers.clone(), seed);
         for server in &servers {
-            world.plan.meet(server, world.now);
+            world.plan.mark_working(server, world.now);
         }
         world
     }
@@ -140,8 +140,8 @@ impl World {
         let end = self.now + time;
         while self.now < end {
             let due = self.plan.next_due().unwrap_or(end);
-            let glance = self.now + Duration::from_millis(500);
-            self.now = due.max(self.now).min(glance).min(end);
+            let poll = self.now + Duration::from_millis(500);
+            self.now = due.max(self.now).min(poll).min(end);
             self.look();
         }
     }

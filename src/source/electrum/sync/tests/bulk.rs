@@ -187,9 +187,9 @@ fn what_one_operator_withholds_is_asked_of_the_giver() {
         // Its proof is wrong, and that is its lie alone.
         |host| {
             host.proves(|chain, height| {
-                let mut sealed = chain[height as usize].clone();
-                sealed.header.nonce ^= 1;
-                Ok(sealed)
+                let mut full = chain[height as usize].clone();
+                full.header.nonce ^= 1;
+                Ok(full)
             });
         },
     ];

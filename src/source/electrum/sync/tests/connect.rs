@@ -251,7 +251,7 @@ fn a_slow_honest_server_is_found_behind_a_quick_liar() {
 }
 
 /// Hosts of these operators, of which none is trusted before it was met twice.
-fn strangers(names: &[&str]) -> Vec<Arc<Host>> {
+fn untrusted(names: &[&str]) -> Vec<Arc<Host>> {
     let chain = trunk(3);
     let hosts = names.iter().map(|name| Host::new(name, &chain));
     hosts
@@ -278,7 +278,7 @@ fn probe(world: &mut World, times: usize) {
 
 #[test]
 fn strangers_are_met_until_eight_are_trusted() {
-    let hosts = strangers(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]);
+    let hosts = untrusted(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]);
     let mut world = World::new(&hosts);
     // What gives the headers becomes trusted by that.
     assert!(world.connect_and_compare());
@@ -299,7 +299,7 @@ fn strangers_are_met_until_eight_are_trusted() {
 /// it cannot be reached.
 #[test]
 fn an_operator_that_is_missing_is_looked_for() {
-    let hosts = strangers(&["a", "b"]);
+    let hosts = untrusted(&["a", "b"]);
     hosts[0].is_stranger.store(false, SeqCst);
     hosts[1].is_down.store(true, SeqCst);
     let mut world = World::new(&hosts);
@@ -322,7 +322,7 @@ fn trust_that_was_never_exercised_is_not_enough() {
     for host in &hosts {
         host.is_down.store(true, SeqCst);
     }
-    hosts.extend(strangers(&["a", "b", "c"]));
+    hosts.extend(untrusted(&["a", "b", "c"]));
     let mut world = World::new(&hosts);
     while !world.connect_and_compare() {}
     probe(&mut world, 11);
@@ -331,7 +331,7 @@ fn trust_that_was_never_exercised_is_not_enough() {
 
 #[test]
 fn there_is_a_pause_between_two_looks() {
-    let hosts = strangers(&["a", "b", "c"]);
+    let hosts = untrusted(&["a", "b", "c"]);
     let mut world = World::new(&hosts);
     (0..5).for_each(|_| world.driver.probe());
     assert_eq!(opened(&hosts), 2);

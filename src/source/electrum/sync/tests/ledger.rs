@@ -207,7 +207,7 @@ fn where_two_are_wanted_one_is_not_enough_and_that_is_said() {
     other.is_down.store(true, SeqCst);
     assert!(!world.connect_and_compare());
     let obstacle = world.ledger.usable_tip().unwrap_err();
-    assert_eq!(obstacle, NotReadyError::Alone("a".to_owned()));
+    assert_eq!(obstacle, NotReadyError::SingleOperator("a".to_owned()));
     assert_eq!(world.net.compared.load(SeqCst), 0);
     other.is_down.store(false, SeqCst);
     assert!(world.connect_and_compare());

@@ -241,8 +241,8 @@ impl Peer for Connected {
         deadline: Instant,
     ) -> Result<Vec<Header>, PeerError> {
         assert!(below >= start + count - 1);
-        let sealed = self.full_headers(start, count, deadline)?;
-        Ok(sealed.into_iter().map(|sealed| sealed.header).collect())
+        let full = self.full_headers(start, count, deadline)?;
+        Ok(full.into_iter().map(|full| full.header).collect())
     }
 
     fn omits_auxpow(&self) -> bool {
@@ -441,7 +441,7 @@ impl World {
 /// A ledger that has a chain.
 fn ledger_of(chain: &[FullHeader]) -> Ledger {
     let mut headers = testing::regtest(1);
-    let new: Vec<Header> = chain[1..].iter().map(|sealed| sealed.header).collect();
+    let new: Vec<Header> = chain[1..].iter().map(|full| full.header).collect();
     testing::extend(&mut headers, &new);
     Ledger::new(headers, 1, clock)
 }
