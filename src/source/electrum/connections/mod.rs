@@ -61,9 +61,7 @@ impl HeaderPeers {
             self.log.warn(error);
         }
     }
-}
 
-impl HeaderPeers {
     /// Notes that a server has failed.
     fn failed(&self, server: &Server) {
         self.availability

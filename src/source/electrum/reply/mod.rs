@@ -370,8 +370,8 @@ pub fn genesis(result: &str) -> Result<BlockHash, ReplyError> {
 
 /// The longest reply that is looked at, in bytes, and the most servers in it.
 /// Honest servers name some dozens.
-const MAX_LENGTH: usize = 256 << 10;
-const MAX_SERVERS: usize = 1_000;
+const MAX_PEERS_LENGTH: usize = 256 << 10;
+const MAX_PEERS: usize = 1_000;
 
 /// The most features of one server.
 const MAX_FEATURES: usize = 16;
@@ -393,10 +393,10 @@ pub struct NamedServer {
 /// # Errors
 /// The reply is no list, or longer than it can honestly be.
 pub fn peers(result: &str) -> Result<Vec<NamedServer>, ReplyError> {
-    if result.len() > MAX_LENGTH {
+    if result.len() > MAX_PEERS_LENGTH {
         return Err(ReplyError::TooLong);
     }
-    let entries = parse::<Bounded<&RawValue, MAX_SERVERS>>(result)?.whole()?;
+    let entries = parse::<Bounded<&RawValue, MAX_PEERS>>(result)?.whole()?;
     Ok(entries.into_iter().filter_map(named).collect())
 }
 

@@ -526,9 +526,9 @@ fn entries_of_another_form_are_passed_over() {
 fn replies_that_no_server_needs_are_refused() {
     let entry = r#"["i","h",["s1"]]"#;
     let list = |count: usize| format!("[{}]", vec![entry; count].join(","));
-    assert_eq!(peers(&list(MAX_SERVERS)).unwrap().len(), MAX_SERVERS);
-    assert_eq!(peers(&list(MAX_SERVERS + 1)), Err(ReplyError::TooMany));
-    let long = format!(r#"["{}"]"#, "x".repeat(MAX_LENGTH));
+    assert_eq!(peers(&list(MAX_PEERS)).unwrap().len(), MAX_PEERS);
+    assert_eq!(peers(&list(MAX_PEERS + 1)), Err(ReplyError::TooMany));
+    let long = format!(r#"["{}"]"#, "x".repeat(MAX_PEERS_LENGTH));
     assert_eq!(peers(&long), Err(ReplyError::TooLong));
     for result in ["null", "{}", "\"x\"", "1", ""] {
         assert_eq!(peers(result), Err(ReplyError::Form), "{result}");

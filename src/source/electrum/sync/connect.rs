@@ -84,7 +84,7 @@ impl DialSchedule {
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The most discovered servers tried in one round.
-const MOST_DISCOVERED: usize = 6;
+const MAX_DISCOVERED: usize = 6;
 
 /// The outcome of an attempt to reach a server.
 type Reached<P> = (Server, Result<P, PeerError>);
@@ -133,7 +133,7 @@ impl<P: Peers> Driver<P> {
         tried: &HashSet<Server>,
     ) -> Vec<Server> {
         let is_discovered = |server: &&Server| server.standing == Standing::Discovered;
-        let most = MOST_DISCOVERED.saturating_sub(tried.iter().filter(is_discovered).count());
+        let most = MAX_DISCOVERED.saturating_sub(tried.iter().filter(is_discovered).count());
         let fit = self.discovery.servers().iter().filter(|server| {
             sessions.needs(server)
                 && !tried.contains(*server)
