@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex};
 use data_encoding::HEXLOWER;
 
 use super::state_dir::{MAX_SERVER_KEY, StateDir, is_server_key, lock, server_key};
-use super::wire::KeyHash;
 use crate::config::settings::NodeAddress;
+use crate::source::transport::tls::KeyHash;
 
 /// The sightings after which a key counts. More are not counted.
 const CONFIRMED: u8 = 2;

@@ -447,7 +447,7 @@ fn it_survives_flipped_bits() {
 }
 
 #[test]
-fn it_survives_octets_that_are_gone_or_too_many() {
+fn it_survives_bytes_that_are_gone_or_too_many() {
     let place = Place::regtest();
     let whole = regtest(140);
     place.save(&whole);
