@@ -8,13 +8,13 @@ use thiserror::Error;
 
 use super::evidence::{Claim, Operation, ProofError, verify};
 use super::name_script::script_hash;
-use super::protocol::Protocol;
 use super::reply::{self, HistoryEntry, ReplyError};
 use super::sync::Ledger;
 use super::verdict::{
     NameStatus, Selection, Terms, TooManyOperationsError, USUAL_DEPTH, is_complete, newest, select,
     value_proof_height,
 };
+use super::wire::Protocol;
 use super::wire::{CallError, Connection, Reply, Request, ServerError};
 use crate::chain::network::Network;
 use crate::snapshot::{FetchFailure, NameKey};

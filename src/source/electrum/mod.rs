@@ -38,7 +38,6 @@ mod lookup;
 mod name_script;
 mod pins;
 mod pool;
-mod protocol;
 mod reply;
 mod second_operator;
 mod servers;

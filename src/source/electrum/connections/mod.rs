@@ -18,10 +18,10 @@ use serde_json::value::RawValue;
 use super::availability::Availability;
 use super::pins::Pins;
 use super::pool::{Dial, Link, Pool};
-use super::protocol::Protocol;
 use super::reply::{self, NamedServer, ReplyError};
 use super::servers::{Server, Standing};
 use super::sync::{Announced, Peer, PeerError, Peers};
+use super::wire::Protocol;
 use super::wire::{
     CallError, Connection, DialError, Dialer, HEADERS_SUBSCRIBE, Purpose, Reply, Request,
 };

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 pub(super) use self::json::ReplyError;
 use self::json::{Bounded, Member, Object};
 use super::evidence::Claim;
-use super::protocol::Protocol;
+use super::wire::Protocol;
 
 /// The most operations on one name that are looked at. Servers cut their
 /// replies at 10 MB, which holds about as many.

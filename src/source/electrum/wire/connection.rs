@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use super::super::protocol::Protocol;
 use super::Purpose;
 use super::calls::{Calls, PendingCalls, SentRequest, Turn};
 use super::lines::{Budget, Lines};
+use super::message::Protocol;
 use super::message::Reply;
 use crate::source::Cancel;
 use crate::source::electrum::servers::Server;

@@ -15,9 +15,9 @@ use std::time::Instant;
 use rustls::{ClientConnection, RootCertStore};
 use thiserror::Error;
 
-use super::super::protocol::Protocol;
 use super::connection::{CallError, Connection, Link, Request};
 use super::lines::Budget;
+use super::message::Protocol;
 use super::message::Reply;
 use super::{KeyHash, Purpose};
 use crate::config::settings::NodeAddress;

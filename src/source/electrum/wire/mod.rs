@@ -19,7 +19,7 @@ pub(super) mod tests;
 
 pub use self::connection::{CallError, Connection, Request};
 pub use self::dial::{DialError, Dialer};
-pub use self::message::{Reply, ServerError};
+pub use self::message::{Protocol, Reply, ServerError};
 pub use crate::source::transport::tls::KeyHash;
 
 /// The only method whose notifications are kept: new tips of the chain.

@@ -20,8 +20,8 @@ use super::*;
 use crate::config::settings::NodeAddress;
 use crate::source::Cancel;
 use crate::source::electrum::pins::Pins;
-use crate::source::electrum::protocol::Protocol;
 use crate::source::electrum::servers::{Server, Standing};
+use crate::source::electrum::wire::Protocol;
 use peer::Peer;
 use socks::{Manner, Socks};
 
