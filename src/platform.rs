@@ -1,7 +1,9 @@
 //! What differs between operating systems.
 
+#[cfg(feature = "cli")]
 mod address_space;
 
+#[cfg(feature = "cli")]
 pub use address_space::bound_arenas;
 
 use std::fs::{self, File, Metadata, OpenOptions};

@@ -27,6 +27,30 @@ pub struct Report {
 }
 
 impl Report {
+    /// The records in the form of a zone file.
+    pub fn to_lines(&self) -> String {
+        let records = self.records.iter();
+        let lines = records.map(|(owner, data)| present::record(owner, data) + "\n");
+        lines.collect()
+    }
+
+    /// What a person should know besides the records.
+    pub fn notes(&self, name: &str) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.records.is_empty() && self.errors.is_empty() && self.wildcard.is_none() {
+            notes.push(format!(
+                "note: {name} has no records; see resolve --explain"
+            ));
+        }
+        notes.extend(self.errors.iter().map(|error| format!("error: {error}")));
+        if let Some(wildcard) = &self.wildcard {
+            notes.push(format!(
+                "note: {name} has what {wildcard} has; see the records of the whole name"
+            ));
+        }
+        notes
+    }
+
     /// One JSON object in printable ASCII: `records` with `owner`, `ttl`, `class`, `type` and
     /// `data` in the form of a zone file, and `errors` with `owner`, `item` and
     /// `reason`. Where a wildcard stands for the name, `wildcard` is its name.

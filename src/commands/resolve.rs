@@ -3,10 +3,13 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::isolation::IsolationId;
 use crate::policy::{self, Looked, Query, Status, Step, Verdict};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
+use crate::text::ascii_json;
 
 use super::Fetch;
 use super::written::{self, Refused};
@@ -32,6 +35,31 @@ impl Report {
     /// The status of the protocol, which is the exit status too.
     pub fn status(&self) -> Status {
         self.verdict.status()
+    }
+
+    /// One JSON object in printable ASCII: `name`, `isolation`, `status`, and
+    /// `kind` with `answer`, or `error`.
+    pub fn to_json(&self) -> String {
+        let kind = match &self.verdict {
+            Verdict::Onion(_) => Some("onion"),
+            Verdict::Address(_) => Some("address"),
+            Verdict::Host(_) => Some("host"),
+            _ => None,
+        };
+        let mut object = json!({
+            "name": self.name,
+            "isolation": self.isolation.as_str(),
+            "status": self.status().code(),
+        });
+        let answer = self.answer();
+        match kind {
+            Some(kind) => {
+                object["kind"] = kind.into();
+                object["answer"] = answer.into();
+            }
+            None => object["error"] = answer.into(),
+        }
+        ascii_json(&object.to_string()) + "\n"
     }
 
     /// The answer, or why there is none, in words that may hold anything.

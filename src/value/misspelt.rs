@@ -1,5 +1,7 @@
 //! Items whose owner probably meant another.
 
+use crate::text::is_near;
+
 /// Items that have a meaning elsewhere, and are near one that has one here.
 const OTHERS: [&str; 2] = ["i2p", "id"];
 
@@ -19,24 +21,7 @@ pub(super) fn meant<'k>(item: &str, known: impl IntoIterator<Item = &'k str>) ->
     }
     let item = item.to_ascii_lowercase();
     let mut known = known.into_iter().filter(|known| known.len() > 1);
-    known.find(|known| {
-        is_near(item.as_bytes(), known.as_bytes()) || MEANT.contains(&(item.as_str(), known))
-    })
-}
-
-fn is_near(one: &[u8], other: &[u8]) -> bool {
-    let alike = one.iter().zip(other).take_while(|(a, b)| a == b).count();
-    let one = one.get(alike..).unwrap_or_default();
-    let other = other.get(alike..).unwrap_or_default();
-    let ends = one.iter().rev().zip(other.iter().rev());
-    let alike = ends.take_while(|(a, b)| a == b).count();
-    let one = one.get(..one.len() - alike).unwrap_or_default();
-    let other = other.get(..other.len() - alike).unwrap_or_default();
-    match (one, other) {
-        ([], []) | ([], [_]) | ([_], [] | [_]) => true,
-        ([a, b], [c, d]) => a == d && b == c,
-        _ => false,
-    }
+    known.find(|known| is_near(&item, known) || MEANT.contains(&(item.as_str(), known)))
 }
 
 #[cfg(test)]

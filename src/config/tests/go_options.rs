@@ -146,7 +146,10 @@ fn the_certificate_store_swallows_no_other_option() {
         assert!(run.settings.only_onion, "{certstore}");
     }
     for switch in ["-certstore.nss", "-certstore.cryptoapi"] {
-        assert_eq!(arguments(&[switch, "check"]).run().command, Command::Check);
+        assert_eq!(
+            arguments(&[switch, "check"]).run().command,
+            Command::Check { json: false }
+        );
     }
 }
 
