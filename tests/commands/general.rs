@@ -106,7 +106,7 @@ fn a_bad_command_line_of_a_plugin_says_what_to_write() {
         (
             &["onion.bit"],
             "unknown command (command line); commands are resolve, records, check, checkpoint, \
-             completions, help; to look a name up write ncprop279 resolve NAME",
+             config, completions, help; to look a name up write ncprop279 resolve NAME",
         ),
     ] {
         let output = run(arguments);
@@ -276,11 +276,11 @@ fn a_bad_command_line_of_a_subcommand_is_told_on_stderr_only() {
         ),
         (
             &["--json", "records", "a.bit"],
-            "--json (command line) is an option of records; write it after the command",
+            "--json (command line) is an option of resolve, records and check; write it after",
         ),
         (
-            &["resolve", "a.bit", "--json"],
-            "--json (command line) is an option of records;",
+            &["resolve", "a.bit", "--json", "--explain"],
+            "--explain and --json (command line) exclude each other",
         ),
         (
             &["--isolation", "i", "resolve", "a.bit"],

@@ -53,32 +53,10 @@ fn every_file_is_documented_and_packaged() {
     let files = files();
     assert!(files.len() >= 6, "{files:?}");
     for file in files {
-        let is_for_a_shell = file.starts_with("completions/");
-        let is_told = is_for_a_shell || guide.contains(&file);
-        assert!(is_told, "docs/stemns-and-tor.md: {file}");
+        assert!(guide.contains(&file), "docs/stemns-and-tor.md: {file}");
         let is_python = file.ends_with(".py") && manifest.contains("\"contrib/*.py\"");
         let is_packaged = is_python || manifest.contains(&format!("\"contrib/{file}\""));
         assert!(is_packaged, "Cargo.toml: {file}");
-    }
-}
-
-/// The Debian package takes them from there.
-#[test]
-fn completions_are_those_that_the_program_prints() {
-    for (shell, file) in [
-        ("bash", "ncprop279.bash"),
-        ("zsh", "_ncprop279"),
-        ("fish", "ncprop279.fish"),
-    ] {
-        let printed = Command::new(env!("CARGO_BIN_EXE_ncprop279"))
-            .args(["completions", shell])
-            .output()
-            .unwrap();
-        let kept = read(&format!("completions/{file}"));
-        assert!(
-            kept.as_bytes() == printed.stdout,
-            "write contrib/completions/{file} anew: ncprop279 completions {shell}"
-        );
     }
 }
 
