@@ -1,6 +1,7 @@
 //! Gives the program the commit that it is built from, for `--version`.
 
 use std::env;
+use std::path::Path;
 use std::process::Command;
 
 fn main() {
@@ -27,7 +28,9 @@ fn commit() -> Option<String> {
     if !is_ours {
         return None;
     }
-    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
+    // Cargo runs this anew each time if such a file is missing.
+    let log = git(&["rev-parse", "--git-path", "logs/HEAD"]);
+    if let Some(log) = log.filter(|log| Path::new(log).exists()) {
         println!("cargo::rerun-if-changed={log}");
     }
     git(&["rev-parse", "--short=12", "HEAD"])

@@ -4,13 +4,12 @@
 mod check;
 mod checkpoint;
 mod explain;
+mod names;
 mod plugin;
 mod progress;
 mod records;
 mod resolve;
 mod terminal;
-mod typed;
-mod written;
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;

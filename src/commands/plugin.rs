@@ -1,15 +1,15 @@
 //! The plugin: a naming client on stdin and stdout, its signals, and our lines
 //! on stderr.
 
-use std::io::{IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::process::{ExitCode, exit};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::terminal::{complain, unwritable};
-use super::typed::{self, Typed};
 use crate::config::settings::Settings;
+use crate::door::stdio::request::Request;
 use crate::door::stdio::response::{init_failed, init_ready};
 use crate::door::stdio::{self, Streams};
 use crate::log::notices::Notices;
@@ -61,7 +61,7 @@ pub fn run(settings: &Settings, warnings: &[String], level: Level) -> ExitCode {
     let notices = Arc::new(notices);
     let bugs = Arc::clone(&notices);
     std::panic::set_hook(Box::new(move |panic| {
-        // The place and nothing else: a message could hold a name.
+        // Only the place, as a message could hold a name.
         let place = panic.location().map(ToString::to_string);
         let place = place.as_deref().unwrap_or("an unknown place");
         bugs.line(&format!("a bug was met at {place}; please report it"));
@@ -102,7 +102,41 @@ fn requests(stdin: Stream, notices: &Arc<Notices>) -> Box<dyn Read> {
     if !std::io::stdin().is_terminal() {
         return Box::new(stdin);
     }
-    notices.line(typed::WELCOME);
+    notices.line(WELCOME);
     let hints = Arc::clone(notices);
     Box::new(Typed::new(stdin, move |hint| hints.line(hint)))
+}
+
+/// What to say when the plugin begins to read from a terminal.
+const WELCOME: &str = "requests of a naming client are awaited on this terminal; to look a \
+                           name up write RESOLVE 1 NAME, or end this with Ctrl-D and write \
+                           ncprop279 resolve NAME";
+
+/// What to say of a line that is no request.
+const HINT: &str = "that line is no request and was ignored; write RESOLVE 1 NAME, or end \
+                        this with Ctrl-D and see ncprop279 --help";
+
+/// Input from a terminal, with a hint for each line that is no request. (The
+/// protocol has a plugin ignore what it does not know, but a person wants to hear of it.)
+struct Typed<R, H> {
+    input: R,
+    hint: H,
+}
+
+impl<R: Read, H: FnMut(&str)> Typed<R, H> {
+    fn new(input: R, hint: H) -> Self {
+        Self { input, hint }
+    }
+}
+
+impl<R: Read, H: FnMut(&str)> Read for Typed<R, H> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        // A terminal gives a line for each read.
+        let typed = buffer.get(..count).unwrap_or_default().trim_ascii();
+        if !typed.is_empty() && Request::parse(typed) == Request::Ignored {
+            (self.hint)(HINT);
+        }
+        Ok(count)
+    }
 }

@@ -12,7 +12,7 @@ use crate::source::Source;
 use crate::text::ascii_json;
 
 use super::Fetch;
-use super::written::{self, Refused};
+use super::names::{self, Refused};
 
 /// What became of a query.
 pub struct Report {
@@ -46,19 +46,16 @@ impl Report {
             Verdict::Host(_) => Some("host"),
             _ => None,
         };
-        let mut object = json!({
-            "name": self.name,
-            "isolation": self.isolation.as_str(),
-            "status": self.status().code(),
-        });
         let answer = self.answer();
-        match kind {
-            Some(kind) => {
-                object["kind"] = kind.into();
-                object["answer"] = answer.into();
-            }
-            None => object["error"] = answer.into(),
-        }
+        let name = &self.name;
+        let isolation = self.isolation.as_str();
+        let status = self.status().code();
+        let object = match kind {
+            Some(kind) => json!({"name": name, "isolation": isolation, "status": status,
+                "kind": kind, "answer": answer}),
+            None => json!({"name": name, "isolation": isolation, "status": status,
+                "error": answer}),
+        };
         ascii_json(&object.to_string()) + "\n"
     }
 
@@ -88,7 +85,7 @@ pub fn run(
         fetches: Vec::new(),
         looked: Vec::new(),
     };
-    match written::query(name, only_onion) {
+    match names::query(name, only_onion) {
         Ok((name, query)) => {
             report.name = name;
             report.verdict = report.walk(&query, timeout, source);

@@ -50,8 +50,8 @@ pub fn has_color() -> bool {
     is_able && !wants_no_color()
 }
 
-/// Prints to stdout. A closed one is nobody's mistake; a full disk ends the
-/// process with a message.
+/// Prints to stdout. A closed stdout is no error; a full disk ends the process
+/// with a message.
 pub fn print(text: &str) {
     let mut stdout = stdout();
     let written = stdout

@@ -31,7 +31,7 @@ const SHELLS: [&str; 5] = ["bash", "elvish", "fish", "powershell", "zsh"];
 
 const AFTER_HELP: &str = "\
 Without a command, serves a naming client on stdin and stdout (proposal 279).
-A switch without a value is true. Settings may also stand in the environment,
+A switch without a value is true. Settings may also be in the environment,
 TOR_NS_PLUGIN_OPTIONS=key=value;..., and in the file of --config, key = \"value\".
 The command line comes first, then the environment, then the file.";
 
@@ -45,7 +45,7 @@ the exit status; and either \"kind\" (onion, address or host) with \"answer\", o
 const RECORDS_JSON: &str = "\
 With --json prints one object: \"records\", each with \"owner\", \"ttl\", \"class\",
 \"type\" and \"data\"; \"errors\", each with \"owner\", \"item\" and \"reason\"; and
-\"wildcard\" where one represents the name.";
+\"wildcard\" where one matches the name.";
 
 const CHECK_JSON: &str = "\
 With --json prints one object: \"works\", whether lookups would work, and

@@ -198,16 +198,19 @@ pub fn settings_page() -> String {
 
 A setting has the same name everywhere:
 
-- on the command line: `--rpc-address 127.0.0.1:8336`;
-- in the environment variable `TOR_NS_PLUGIN_OPTIONS`: `rpc-address=127.0.0.1:8336;timeout=5`. Put a backslash
-  before a semicolon or backslash in a value;
-- in the TOML file that `--config` names: `rpc-address = \"127.0.0.1:8336\"`.
+- on the command line: `--timeout 5`;
+- in the environment variable `TOR_NS_PLUGIN_OPTIONS`:
+  `timeout=5;rpc-address=127.0.0.1:8336`. Put a backslash before a semicolon or
+  backslash in a value;
+- in the TOML file that `--config` names: `timeout = 5`.
   `contrib/ncprop279.toml` has every setting.
 
-The command line overrides the environment, and the environment overrides the file. A switch without a value is
-`true`. `ncprop279 config` prints the settings in effect and where each came from; `ncprop279 check` tries them.
+The command line overrides the environment, and the environment overrides the
+file. A switch without a value is `true`. `ncprop279 config` prints the settings
+in effect and where each came from; `ncprop279 check` tests them.
 
-The column *Go* has the name that ncprop279 (Go) used; those options and files [still work](migrating.md).
+The column *Go* has the name that ncprop279 (Go) used. Its options and its file
+[still work](migrating.md).
 "
     .to_owned();
     for (title, keys) in groups() {

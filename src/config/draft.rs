@@ -153,16 +153,16 @@ impl Draft {
             ),
             Some(Layer::File(path)) if platform::everybody_can_read(path) => {
                 warnings.push(format!(
-                    "rpc-password ({path:?}) can be read by other users of this machine; take \
-                     the file's permission for others away, as with chmod o-r"
+                    "rpc-password ({path:?}) can be read by other users of this machine; remove \
+                     the read permission of others, as with chmod o-r"
                 ));
             }
             _ => {}
         }
         if self.settings.log_names {
             warnings.push(format!(
-                "{} makes the log on stderr hold which names were visited, and under which \
-                 isolation ids; take it away when you are done",
+                "{} makes the log on stderr show which names were visited, and under which \
+                 isolation ids; remove it when you are done",
                 self.named("log-names")
             ));
         }

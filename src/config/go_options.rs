@@ -4,7 +4,7 @@
 //!
 //! Its options follow Go's flag package: one hyphen or two, `-name=value` or
 //! `-name value`, switches without a value, and the last one counts if one is
-//! repeated. Each is turned into the setting of ours that it stands for.
+//! repeated. Each becomes the setting of ours that replaced it.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -59,7 +59,7 @@ pub(super) fn usual_file(binary: Option<&Path>) -> Option<PathBuf> {
 pub(super) struct Extracted {
     /// The arguments that are ours.
     pub rest: Vec<OsString>,
-    /// The settings that the others stand for.
+    /// Our settings in place of the others.
     pub settings: Vec<Setting>,
     pub warnings: Vec<String>,
 }
@@ -99,8 +99,8 @@ pub(super) fn extract(arguments: Vec<OsString>) -> Result<Extracted, String> {
                 .map_err(|reason| format!("-{SECTION}.{name} (command line) {reason}"))?;
         } else {
             collected.has_certstore = true;
-            // Its further switches cannot be told from its other options; but
-            // what begins with a hyphen is nobody's value.
+            // Its other switches look like its other options, but a word with a
+            // hyphen in front is not a value.
             let is_switch = CERTSTORE_SWITCHES.contains(&name.as_str());
             let next = arguments.as_slice().first().and_then(|next| next.to_str());
             let follows = next.is_some_and(|next| !next.starts_with('-'));
@@ -149,7 +149,7 @@ fn own(name: &str) -> Option<(&'static Key, &'static GoOption)> {
 pub(super) struct Collected {
     settings: Vec<Setting>,
     pub has_certstore: bool,
-    /// What its file has that nobody knows; it ignored such things.
+    /// Unknown entries of its file, which it ignored.
     pub unknown: Vec<String>,
 }
 
@@ -176,9 +176,8 @@ impl Collected {
     pub fn finish(mut self) -> (Vec<Setting>, Vec<String>) {
         let mut warnings = Vec::new();
         if self.has_certstore {
-            warnings.push(
-                "the options certstore.* have no effect here and can be taken away".to_owned(),
-            );
+            warnings
+                .push("the options certstore.* have no effect here and can be removed".to_owned());
         }
         warnings.extend(
             self.unknown
@@ -196,7 +195,7 @@ impl Collected {
             (Some(true), Some(_)) => {
                 warnings.push(
                     "the cookie file is not used, as there is a user name with a password; \
-                     take one of them away"
+                     remove one of them"
                         .to_owned(),
                 );
                 self.settings

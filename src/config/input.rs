@@ -94,13 +94,15 @@ fn split(text: &str) -> Result<Vec<(String, Option<String>)>, String> {
                 value = Some(String::new());
                 continue;
             }
-            '\\' => match characters.next() {
-                Some(escaped @ (':' | ';' | '=' | '\\')) => escaped,
-                Some(_) => {
-                    return Err("has a backslash that escapes nothing; a backslash may stand before : ; = and \\ only".into());
+            '\\' => {
+                match characters.next() {
+                    Some(escaped @ (':' | ';' | '=' | '\\')) => escaped,
+                    Some(_) => {
+                        return Err("has a backslash that escapes nothing; write one before : ; = and \\ only".into());
+                    }
+                    None => return Err("ends with a single backslash; write \\\\ for one".into()),
                 }
-                None => return Err("ends with a single backslash; write \\\\ for one".into()),
-            },
+            }
             other => other,
         };
         value.as_mut().unwrap_or(&mut name).push(literal);
@@ -145,9 +147,7 @@ fn parse(text: &str, path: &Path) -> Result<(Vec<Setting>, Vec<String>), String>
         if error.message().starts_with("duplicate key") {
             return format!("has a setting for the second time in its line {line}; keep one");
         }
-        format!(
-            "is not valid TOML, see its line {line}; text stands in quotes, true and false do not"
-        )
+        format!("is not valid TOML, see its line {line}; put text in quotes, but not true or false")
     })?;
     let mut settings = Vec::new();
     let mut go = Collected::default();
@@ -167,7 +167,7 @@ fn parse(text: &str, path: &Path) -> Result<(Vec<Setting>, Vec<String>), String>
                 .push(format!("the section {}", quoted(name.as_ref()))),
             DeValue::Table(_) => {
                 return Err(format!(
-                    "has the section {}; settings stand at the top, outside sections",
+                    "has the section {}; settings go at the top, outside sections",
                     quoted(name.as_ref())
                 ));
             }
@@ -182,7 +182,7 @@ fn parse(text: &str, path: &Path) -> Result<(Vec<Setting>, Vec<String>), String>
                 let values = match value {
                     DeValue::Array(values) if key.is_repeatable() => {
                         if values.is_empty() {
-                            return Err(format!("has {name} with an empty list; take it away"));
+                            return Err(format!("has {name} with an empty list; remove it"));
                         }
                         values.into_iter().map(|one| one.into_inner()).collect()
                     }
@@ -218,7 +218,7 @@ fn read_section(
         let name = name.into_inner();
         if find(&name).is_some() {
             return Err(format!(
-                "has {name} in its section {SECTION}; new settings stand at the top, outside \
+                "has {name} in its section {SECTION}; new settings go at the top, outside \
                  sections"
             ));
         }

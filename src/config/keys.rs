@@ -115,7 +115,7 @@ impl Key {
     }
 }
 
-/// Finds a setting by its name; underscores stand for hyphens.
+/// Finds a setting by its name, in which underscores may replace hyphens.
 pub(super) fn find(name: &str) -> Option<&'static Key> {
     let name = name.replace('_', "-");
     KEYS.iter().find(|key| key.name == name)

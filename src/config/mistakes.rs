@@ -25,7 +25,7 @@ pub(super) fn explain(error: &clap::Error, words: &[OsString]) -> String {
         Some(ContextValue::Strings(texts)) => texts.first().map(String::as_str),
         _ => None,
     }
-    // The context may go on with a value or what stands for one.
+    // The context may go on with a value or its placeholder.
     .and_then(|text| text.split(['=', ' ', '[']).next())
     .unwrap_or_default();
     let is_option = option.starts_with('-');
@@ -116,7 +116,7 @@ fn of_another_command(option: &str) -> Option<String> {
     ))
 }
 
-/// Whether an option of one letter stands in a longer word, which may be meant
+/// Whether an option of one letter is part of a longer word, which may be meant
 /// as one option or as the option with its value.
 fn is_among_letters(option: &str, words: &[OsString]) -> bool {
     let Some(letter) = option.strip_prefix('-') else {
@@ -188,8 +188,7 @@ fn options(words: &[OsString]) -> impl Iterator<Item = (&str, Option<&OsString>)
     })
 }
 
-/// Why the word after a name may be meant as something else than an isolation
-/// id.
+/// What to say of a word after the name that is probably not an isolation id.
 pub(super) fn meant_otherwise(word: &str) -> Option<&'static str> {
     if TYPES.iter().any(|kind| word.eq_ignore_ascii_case(kind)) {
         return Some(

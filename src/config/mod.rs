@@ -34,7 +34,8 @@ mod mistakes;
 mod read;
 #[cfg(feature = "cli")]
 mod sources;
-#[cfg(all(test, feature = "cli"))]
+#[cfg(feature = "cli")]
+#[cfg(test)]
 mod tests;
 #[cfg(feature = "cli")]
 mod values;

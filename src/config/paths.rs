@@ -52,7 +52,8 @@ fn below(environment: Environment<'_>, variable: &str, directories: &[&str]) -> 
     Some(path)
 }
 
-#[cfg(all(test, feature = "cli"))]
+#[cfg(feature = "cli")]
+#[cfg(test)]
 mod tests {
     use super::*;
 

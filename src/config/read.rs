@@ -1,4 +1,4 @@
-//! From a command line, an environment and a file to something to run.
+//! Reads the command line, the environment and the file, and decides what runs.
 
 use std::ffi::OsString;
 

@@ -18,7 +18,7 @@ pub(super) fn choose(
     match backend(draft)? {
         Backend::File => match draft.names_file.take() {
             Some(_) if draft.proxy.is_some() => Err(format!(
-                "{} and {} exclude each other, as nobody is asked for what stands in a file; take one of them away",
+                "{} and {} exclude each other, as a file needs no connection; remove one of them",
                 draft.named("proxy"),
                 draft.named("names-file"),
             )),
@@ -49,7 +49,7 @@ fn backend(draft: &Draft) -> Result<Backend, String> {
         None => implied.map_or("", |key| key.name),
     };
     Err(format!(
-        "{} and {} exclude each other, as values come from one source only; take one of them away",
+        "{} and {} exclude each other, as values come from one source only; remove one of them",
         draft.named(one),
         draft.named(other.name),
     ))
@@ -100,7 +100,7 @@ fn check_proxied_node(draft: &Draft, warnings: &mut Vec<String>) -> Result<(), S
         return Err(format!(
             "{} is set, but the node is on this machine, where a proxy such as Tor does not connect to; \
              set backend to electrum for Electrum servers, or rpc-address to a node elsewhere, \
-             or take proxy away",
+             or remove proxy",
             draft.named("proxy"),
         ));
     }
@@ -132,7 +132,7 @@ fn check_credentials(draft: &Draft) -> Result<(), String> {
         && let Some(other) = user.or(password)
     {
         return Err(format!(
-            "{} and {} exclude each other; take one of them away",
+            "{} and {} exclude each other; remove one of them",
             draft.named("rpc-cookie"),
             draft.named(other),
         ));

@@ -21,7 +21,7 @@ pub(super) enum Kind {
     /// `true` or `false`; without a value `true`.
     Switch(fn(&mut Draft, bool)),
     /// One of a few words.
-    Choice(&'static [(&'static str, fn(&mut Draft))]),
+    Choice(&'static [Choice]),
     /// A whole number.
     Number {
         least: u32,
@@ -39,6 +39,9 @@ pub(super) enum Kind {
         add: fn(&mut Draft, &OsStr) -> Result<(), String>,
     },
 }
+
+/// A word, and what it sets.
+pub(super) type Choice = (&'static str, fn(&mut Draft));
 
 impl Kind {
     /// Checks a value and puts it into the draft.

@@ -315,7 +315,7 @@ fn check_says_whether_electrum_isolates_with_its_settings() {
 }
 
 #[test]
-fn a_node_that_ignores_isolation_ids_is_told_about_once() {
+fn a_node_that_ignores_isolation_ids_is_reported_once() {
     let core = (Flavour::Core, Vec::new(), None);
     for (flavour, settings, words) in settings().into_iter().chain([core]) {
         let node = electrum(flavour, &settings);
@@ -351,7 +351,7 @@ fn a_node_that_ignores_isolation_ids_is_told_about_once() {
 }
 
 #[test]
-fn members_of_a_names_file_that_are_of_no_use_are_told() {
+fn useless_members_of_a_names_file_are_reported() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("names.json");
     for (names, found, words) in [
@@ -415,7 +415,7 @@ fn every_kind_of_mistake_in_a_names_file_is_counted() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_full_disk_is_told() {
+fn a_full_disk_is_reported() {
     let full = std::fs::OpenOptions::new()
         .write(true)
         .open("/dev/full")

@@ -550,7 +550,7 @@ fn help_names_every_setting() {
 }
 
 #[test]
-fn the_version_is_told() {
+fn the_version_is_printed() {
     let mut plugin = Start::new(&["--version"]).spawn();
     assert_eq!(plugin.wait().code(), Some(0));
     let lines = plugin.rest();

@@ -123,7 +123,7 @@ fn the_commands_print_printable_ascii_only() {
         for line in end.stdout.iter().chain(&end.stderr) {
             assert!(
                 line.bytes()
-                    .all(|octet| (b' '..=b'~').contains(&octet) || octet == b'\t'),
+                    .all(|byte| (b' '..=b'~').contains(&byte) || byte == b'\t'),
                 "{command}: {line:?}"
             );
         }
@@ -333,8 +333,7 @@ fn records_as_json_say_the_same_as_the_lines() {
     assert_eq!(json["errors"][0]["item"], "ip");
 }
 
-/// A program must not take a name that a wildcard stands for as one without
-/// anything.
+/// A program must not take a name that a wildcard matches for an empty one.
 #[test]
 fn records_as_json_name_the_wildcard() {
     let names = r#"{"d/a":{"map":{"*":{"ip":"192.0.2.2"}}}}"#;

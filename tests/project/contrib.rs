@@ -62,7 +62,7 @@ fn every_file_is_documented_and_packaged() {
 
 //------------ ncprop279.toml ------------------------------------------------
 
-/// A setting of the file, in the order in which it stands there.
+/// A setting of the file.
 #[derive(Debug)]
 struct Entry {
     key: String,
@@ -74,8 +74,8 @@ struct Entry {
     is_example: bool,
 }
 
-/// The settings of the file. A text stands above the settings that it is
-/// about, and blocks are set apart by empty lines.
+/// The settings of the file, in order. A text is above the setting that it is
+/// about, with an empty line between settings.
 fn entries() -> Vec<Entry> {
     let mut heading = String::new();
     let mut text = String::new();
@@ -128,7 +128,7 @@ fn settings(arguments: &[&str]) -> Settings {
 }
 
 #[test]
-fn every_setting_stands_in_the_file_under_its_heading() {
+fn every_setting_is_in_the_file_under_its_heading() {
     let command = command_line();
     let options = command.get_arguments().filter(|option| {
         let name = option.get_id().as_str();
@@ -146,7 +146,7 @@ fn every_setting_stands_in_the_file_under_its_heading() {
 }
 
 #[test]
-fn the_file_as_it_stands_changes_nothing() {
+fn the_file_as_it_is_changes_nothing() {
     let file = path("ncprop279.toml");
     let with = settings(&["--config", file.to_str().unwrap()]);
     assert_eq!(with, settings(&[]));

@@ -251,7 +251,7 @@ fn command_line_before_environment_before_file() {
 }
 
 #[test]
-fn config_may_stand_in_the_environment() {
+fn config_may_come_from_the_environment() {
     let path = |text: &str| {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
