@@ -62,11 +62,9 @@ fn without(key: &Key, draft: &Draft, settings: &Settings, environment: Environme
     match key.default {
         DefaultValue::Fixed(value) => format!("{name} = {}  # default\n", key.kind.to_toml(value)),
         DefaultValue::Unset => format!("#{name} =  # not set\n"),
+        DefaultValue::Described { words, .. } => format!("#{name} =  # default: {words}\n"),
         DefaultValue::Derived {
-            value,
-            words,
-            variable,
-            ..
+            value, variable, ..
         } => {
             let is_set = |name: &&str| environment(name).is_some_and(|value| !value.is_empty());
             let implied = draft.keys().find(|key| key.owner.is_some());
@@ -80,9 +78,6 @@ fn without(key: &Key, draft: &Draft, settings: &Settings, environment: Environme
                     format!("#{name} = {}  # {origin}\n", key.kind.to_toml(&value))
                 }
                 Some(Err(_)) => format!("#{name} = (not UTF-8)  # {origin}\n"),
-                None if draft.given("rpc-password").is_empty() || name != "rpc-cookie" => {
-                    format!("#{name} =  # default: {words}\n")
-                }
                 None => format!("#{name} =  # not set\n"),
             }
         }
@@ -121,6 +116,10 @@ fn default_and_sample(key: &Key) -> (String, String, bool) {
             key.example.to_owned(),
             true,
         ),
+        DefaultValue::Described { words, .. } => {
+            let sentence = format!("Default: {words}.");
+            (sentence, key.example.to_owned(), true)
+        }
         DefaultValue::Derived { words, value, .. } => {
             let sentence = format!("Default: {words}.");
             if !key.example.is_empty() {
@@ -231,7 +230,9 @@ The column *Go* has the name that ncprop279 (Go) used. Its options and its file
             let default = match key.default {
                 DefaultValue::Fixed(value) => format!("`{value}`"),
                 DefaultValue::Unset => "not set".to_owned(),
-                DefaultValue::Derived { words, .. } => words.to_owned(),
+                DefaultValue::Derived { words, .. } | DefaultValue::Described { words, .. } => {
+                    words.to_owned()
+                }
             };
             let go = key
                 .go

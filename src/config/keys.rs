@@ -56,7 +56,14 @@ pub(super) enum DefaultValue {
     Fixed(&'static str),
     /// Nothing.
     Unset,
-    /// Something that depends on other settings or on the system.
+    /// Something that is not a value.
+    Described {
+        /// In two words for the help.
+        help: &'static str,
+        /// In words, to follow "the default is".
+        words: &'static str,
+    },
+    /// A value that depends on other settings or on the system.
     Derived {
         /// In two words for the help, or empty.
         help: &'static str,
@@ -64,7 +71,7 @@ pub(super) enum DefaultValue {
         words: &'static str,
         /// The environment variable that it comes from, if that is set.
         variable: Option<&'static str>,
-        /// The value itself, if it can be written.
+        /// The value itself; none if the setting does not apply.
         value: fn(&Settings) -> Option<OsString>,
     },
 }
@@ -107,7 +114,9 @@ impl Key {
     pub fn help_with_default(&self) -> String {
         match self.default {
             DefaultValue::Fixed(value) if !self.is_switch() => format!("{} [{value}]", self.help),
-            DefaultValue::Derived { help, .. } if !help.is_empty() => {
+            DefaultValue::Derived { help, .. } | DefaultValue::Described { help, .. }
+                if !help.is_empty() =>
+            {
                 format!("{} [{help}]", self.help)
             }
             _ => self.help.to_owned(),
@@ -333,11 +342,9 @@ pub(super) const KEYS: &[Key] = &[
                 Ok(())
             },
         },
-        default: DefaultValue::Derived {
+        default: DefaultValue::Described {
             help: "bundled list",
             words: "the bundled list",
-            variable: None,
-            value: |_| None,
         },
         example: "server.example:50002:s",
         help: "repeatable; s with TLS",
