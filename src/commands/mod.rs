@@ -44,13 +44,12 @@ pub fn run(invocation: Invocation) -> ExitCode {
         warnings,
     } = invocation;
     let level = Level::from_verbosity(verbosity);
-    if command == Command::Plugin {
-        return plugin::run(&settings, &warnings, level);
+    if command != Command::Plugin {
+        let log = Log::new(level, |_, line| complain(line));
+        warnings.iter().for_each(|warning| log.warn(warning));
     }
-    let log = Log::new(level, |_, line| complain(line));
-    warnings.iter().for_each(|warning| log.warn(warning));
     match command {
-        Command::Plugin => ExitCode::FAILURE,
+        Command::Plugin => plugin::run(&settings, &warnings, level),
         Command::Config(text) => print(&text),
         Command::Resolve {
             name,

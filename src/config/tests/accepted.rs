@@ -379,6 +379,7 @@ fn help_and_version_are_printed() {
         let checkpoint = Network::Mainnet.checkpoint();
         assert_eq!(lines[1], format!("checkpoint mainnet {checkpoint}"));
         assert_eq!(lines[2], "protocol 1 (Tor proposal 279)");
+        assert_eq!(PROTOCOL, crate::door::stdio::response::VERSION);
     }
 }
 

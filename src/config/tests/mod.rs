@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::keys::{DefaultValue, KEYS};
 use super::paths::{default_cookie, state_directory};
-use super::read::{OPTIONS_VARIABLE, VERSIONS_VARIABLE};
+use super::read::{OPTIONS_VARIABLE, PROTOCOL, VERSIONS_VARIABLE};
 use super::settings::*;
 use super::*;
 use crate::chain::network::{Checkpoint, Network};
