@@ -267,7 +267,7 @@ fn messages_that_are_no_query_get_the_code_that_dns_has() {
 
 /// As other name servers do.
 #[test]
-fn the_version_is_printed_in_class_chaos() {
+fn the_version_is_told_in_class_chaos() {
     for name in ["version.bind.", "VERSION.server."] {
         let reply = ask(&message(&format!("{name} CH TXT")), &BTreeMap::new());
         assert_eq!(status(&reply), "NoError aa");
