@@ -17,7 +17,7 @@ use ncprop279::door::stdio::line::{Line, LineReader};
 use ncprop279::door::stdio::request::{QueryId, Request};
 use ncprop279::door::stdio::response::resolved;
 use ncprop279::door::stdio::session::{Options, Session};
-use ncprop279::policy::{Answer, Query, Status, Verdict};
+use ncprop279::policy::{CachedAnswer, Query, Status, Verdict};
 
 const LINE: &[u8] = b"RESOLVE 31337 www.example.bit isolation-id-1";
 const LINES: usize = 1000;
@@ -59,10 +59,10 @@ fn query() -> Result<Query, Verdict> {
 /// A line that a kept answer belongs to, up to the bytes of the answer.
 #[divan::bench]
 fn kept_answer(bencher: Bencher) {
-    let answer = Arc::new(Answer::new(Verdict::Address([192, 0, 2, 1].into())));
+    let answer = Arc::new(CachedAnswer::new(Verdict::Address([192, 0, 2, 1].into())));
     bencher.with_inputs(session).bench_refs(|session| {
         let line = Line::Complete(divan::black_box(LINE));
-        let action = session.line(line, |_, _| Some(Arc::clone(&answer)), |_| {});
+        let action = session.line(line, |_, _, _| Some(Arc::clone(&answer)), |_| {});
         assert!(action.is_none());
         session.out.len()
     });

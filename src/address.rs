@@ -1,33 +1,32 @@
 //! Which IP addresses and host names may be answered.
 //!
 //! Tor refuses internal addresses from a naming client
-//! (`ClientRejectInternalAddresses`) and the client may not survive the
-//! refusal, so whole ranges are kept back here. A host name that passes is
-//! resolved by an exit relay: it must be a name of the public DNS and nothing
-//! that Tor or the exit would read as something else.
+//! (`ClientRejectInternalAddresses`), and the client may not survive the refusal.
+//! A host name is resolved by an exit relay, so it must be a name in the public
+//! DNS, and nothing that Tor or the exit would take for something else.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use thiserror::Error;
 
-/// The longest host name in bytes, without its trailing dot (RFC 1035,
-/// section 2.3.4, less the length bytes of the wire form).
+/// The longest host name as text in bytes, without its final dot (RFC 1035
+/// section 2.3.4).
 pub const MAX_HOST_LENGTH: usize = 253;
 
-/// Suffixes that never leave through an exit relay: `bit` names would leak,
-/// Tor treats `onion` and `exit` itself, and the rest is internal
-/// (RFC 6761, RFC 6762, RFC 7686).
+/// Suffixes that are never sent to an exit relay: `bit` names would leak, Tor
+/// handles `onion` and `exit` itself, and the others are internal (RFC 6761, RFC
+/// 6762, RFC 7686).
 const RESERVED_SUFFIXES: [&str; 5] = ["bit", "onion", "exit", "local", "localhost"];
 
-/// Whether Tor takes the address as an answer: it is none of
+/// Whether Tor accepts the address as an answer. It refuses
 ///
 /// - IPv4 0/8, 10/8, 100.64/10, 127/8, 169.254/16, 172.16/12, 192.168/16,
 ///   224/4 and 240/4;
 /// - IPv6 `::`, `::1`, fc00::/7, fe80::/10, fec0::/10, ff00::/8;
-/// - an IPv4-mapped form (`::ffff:0:0/96`) of these IPv4 addresses.
+/// - the IPv4-mapped form (`::ffff:0:0/96`) of these IPv4 addresses.
 ///
-/// Ranges for documentation (192.0.2.0/24, 2001:db8::/32 and the like) are
-/// not internal to anyone, and are accepted.
+/// It accepts ranges for documentation (192.0.2.0/24, 2001:db8::/32 and the
+/// like), which are internal to nobody.
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -50,7 +49,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
-    // fe80::/10 and fec0::/10 are neighbours, together fe80 to feff.
+    // fe80::/10 and fec0::/10 are adjacent: fe80 to feff.
     !(address.is_unspecified()
         || address.is_loopback()
         || matches!(
@@ -61,60 +60,60 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 
 /// Why a text may not be answered as a host name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum InvalidHost {
-    /// The name is empty, or the root.
+pub enum HostError {
+    /// The name is empty or the root.
     #[error("the host name is empty")]
     Empty,
     /// The name is longer than [`MAX_HOST_LENGTH`].
     #[error("the host name is longer than {MAX_HOST_LENGTH} bytes")]
     TooLong,
-    /// A label is empty, too long or has a character that hosts do not have.
+    /// A label is empty, is too long, or contains an invalid character.
     #[error(
         "a label of the host name is not made of 1 to 63 letters, digits, hyphens, underscores"
     )]
     Label,
-    /// The last label is a number, so the name would be read as an IP address.
+    /// The last label is a number, so the name could be read as an IP address.
     #[error("the last label of the host name is a number")]
     Numeric,
-    /// The name lies in `bit`, `onion`, `exit`, `local` or `localhost`.
+    /// The name is in `bit`, `onion`, `exit`, `local` or `localhost`.
     #[error("the host name is in a zone that is not part of the public DNS")]
     Reserved,
 }
 
-/// Takes a name that may be answered as a host name of the public DNS;
-/// returns it in lower case, without a trailing dot.
+/// Checks a host name of the public DNS, and returns it in lower case without a
+/// final dot.
 ///
-/// Labels are 1 to 63 ASCII letters, digits, hyphens and underscores, not
-/// beginning with a hyphen or an underscore and not ending with a hyphen
-/// (RFC 1123, section 2.1; the underscore is in use). The last label is
-/// neither decimal nor `0x` and hexadecimal, as such a name could be a
-/// disguised IP address.
+/// Labels are 1 to 63 ASCII letters, digits, hyphens and underscores. They
+/// neither begin with a hyphen or underscore nor end with a hyphen (RFC 1123
+/// section 2.1; underscores are in use nevertheless). The last label is neither
+/// decimal nor `0x` and hexadecimal, because such a name could be an IP address
+/// in disguise.
 ///
 /// # Errors
-/// The name is none of this; the error says why.
-pub fn host_name(text: &str) -> Result<String, InvalidHost> {
+/// The name must not be answered; the error says why.
+pub fn host_name(text: &str) -> Result<String, HostError> {
     let text = text.strip_suffix('.').unwrap_or(text);
     if text.is_empty() {
-        return Err(InvalidHost::Empty);
+        return Err(HostError::Empty);
     }
     if text.len() > MAX_HOST_LENGTH {
-        return Err(InvalidHost::TooLong);
+        return Err(HostError::TooLong);
     }
     let name = text.to_ascii_lowercase();
     if !name.split('.').all(is_label) {
-        return Err(InvalidHost::Label);
+        return Err(HostError::Label);
     }
     let last = name.rsplit('.').next().unwrap_or_default();
     if is_number(last) {
-        return Err(InvalidHost::Numeric);
+        return Err(HostError::Numeric);
     }
     if RESERVED_SUFFIXES.contains(&last) {
-        return Err(InvalidHost::Reserved);
+        return Err(HostError::Reserved);
     }
     Ok(name)
 }
 
-/// Whether a lower-case label may stand in a host name.
+/// Whether a label in lower case may be part of a host name.
 fn is_label(label: &str) -> bool {
     label.len() <= 63
         && !label.is_empty()
@@ -122,16 +121,16 @@ fn is_label(label: &str) -> bool {
         && !label.ends_with('-')
         && label
             .bytes()
-            .all(|octet| matches!(octet, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
 }
 
-/// Whether `inet_aton` and its kin could read the lower-case label as a
-/// number; `0x` without digits counts, as some of them take it for zero.
+/// Whether `inet_aton` and similar functions might read a label in lower case as
+/// a number. Some take `0x` without digits for zero.
 fn is_number(label: &str) -> bool {
-    label.bytes().all(|octet| octet.is_ascii_digit())
+    label.bytes().all(|byte| byte.is_ascii_digit())
         || label
             .strip_prefix("0x")
-            .is_some_and(|digits| digits.bytes().all(|octet| octet.is_ascii_hexdigit()))
+            .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 #[cfg(test)]
@@ -150,8 +149,8 @@ mod tests {
         ("224.0.0.0", "255.255.255.255"),
     ];
 
-    /// First and last address of every refused IPv6 range; `::` and `::1`
-    /// are one range, as are link-local and site-local addresses.
+    /// First and last address of every refused IPv6 range. `::` and `::1` form one
+    /// range, as do link-local and site-local addresses.
     const REFUSED_V6: [(&str, &str); 4] = [
         ("::", "::1"),
         ("fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
@@ -194,7 +193,7 @@ mod tests {
             for bits in [first, first.midpoint(last), last] {
                 check(bits, false);
             }
-            // The last two ranges touch.
+            // The last two ranges are adjacent.
             if let Some(before) = first.checked_sub(1)
                 && position != 3
             {
@@ -229,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_and_folds_host_names() {
+    fn accepts_host_names_and_lowers_them() {
         let label = "a".repeat(63);
         let longest = format!("{label}.{label}.{label}.{}", "a".repeat(61));
         assert_eq!(longest.len(), MAX_HOST_LENGTH);
@@ -256,7 +255,7 @@ mod tests {
 
     #[test]
     fn refuses_other_texts() {
-        use InvalidHost::*;
+        use HostError::*;
         let label = "a".repeat(63);
         let too_long = format!("{label}.{label}.{label}.{}", "a".repeat(62));
         let long_label = format!("{label}a.com");

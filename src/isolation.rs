@@ -1,8 +1,8 @@
 //! The isolation id: which of a user's activities a query belongs to.
 //!
-//! Two queries with different ids must not become linkable through anything
-//! the process does, so this type is the key of every cache, every shared
-//! fetch and every proxied connection. See `spec/isolation.md`.
+//! Nothing the process does may make two queries with different ids linkable, so
+//! every cache, shared fetch and proxied connection belongs to one id. See
+//! `spec/isolation.md`.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -14,52 +14,52 @@ use thiserror::Error;
 /// The longest isolation id in bytes (`spec/prop279-isolation.md`).
 pub const MAX_LENGTH: usize = 1024;
 
-/// An isolation id of 1 to [`MAX_LENGTH`] printable ASCII bytes, compared
-/// byte for byte, or the *shared* id of queries that carry none.
+/// An isolation id of 1 to [`MAX_LENGTH`] printable ASCII bytes, compared byte
+/// for byte, or the *shared* id of queries that carry none.
 ///
-/// Cloning is cheap. `Debug` never shows the id, so that it cannot reach a
-/// log by accident.
+/// Cloning is cheap. `Debug` does not show the id, so that it cannot be logged by
+/// accident.
 #[derive(Clone, PartialEq, Eq)]
 pub struct IsolationId(Option<Arc<str>>);
 
 /// Why bytes are no isolation id.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum InvalidIsolationId {
+pub enum IsolationIdError {
     /// The id is empty.
     #[error("the isolation id is empty")]
     Empty,
     /// The id is longer than [`MAX_LENGTH`].
     #[error("the isolation id is longer than {MAX_LENGTH} bytes")]
     TooLong,
-    /// The id holds a byte that is not printable ASCII.
+    /// The id contains a byte that is not printable ASCII.
     #[error("the isolation id holds a space, or a byte outside printable ASCII")]
     NotPrintable,
 }
 
 impl IsolationId {
-    /// The id shared by all queries that came without one.
+    /// The id shared by all queries without one.
     pub fn shared() -> Self {
         Self(None)
     }
 
-    /// Takes the bytes that a client sent as an id.
+    /// Parses an id that a client sent.
     ///
     /// # Errors
     /// The bytes are empty, too many, or not all printable ASCII
     /// (0x21 to 0x7E).
-    pub fn parse(octets: &[u8]) -> Result<Self, InvalidIsolationId> {
-        if octets.is_empty() {
-            return Err(InvalidIsolationId::Empty);
+    pub fn parse(bytes: &[u8]) -> Result<Self, IsolationIdError> {
+        if bytes.is_empty() {
+            return Err(IsolationIdError::Empty);
         }
-        if octets.len() > MAX_LENGTH {
-            return Err(InvalidIsolationId::TooLong);
+        if bytes.len() > MAX_LENGTH {
+            return Err(IsolationIdError::TooLong);
         }
-        if !octets.iter().all(u8::is_ascii_graphic) {
-            return Err(InvalidIsolationId::NotPrintable);
+        if !bytes.iter().all(u8::is_ascii_graphic) {
+            return Err(IsolationIdError::NotPrintable);
         }
-        match std::str::from_utf8(octets) {
+        match std::str::from_utf8(bytes) {
             Ok(text) => Ok(Self(Some(Arc::from(text)))),
-            Err(_) => Err(InvalidIsolationId::NotPrintable),
+            Err(_) => Err(IsolationIdError::NotPrintable),
         }
     }
 
@@ -68,29 +68,28 @@ impl IsolationId {
         self.0.as_deref()
     }
 
-    /// The id as bytes; none for the shared id, as every other has at least
-    /// one.
-    pub fn octets(&self) -> &[u8] {
+    /// The id as bytes. Only the shared id has none.
+    pub fn as_bytes(&self) -> &[u8] {
         self.as_str().unwrap_or_default().as_bytes()
     }
 
-    /// Bytes that the id takes in memory, for byte budgets.
+    /// How many bytes the id takes in memory, for budgets.
     pub fn weight(&self) -> usize {
         self.as_str().map_or(0, str::len)
     }
 }
 
-// A map can be asked with the bytes that a client sent: those that are no id
-// equal none, so they need no check before that.
+// Bytes that a client sent can be looked up in a map without being checked,
+// because bytes that are no id equal no id.
 impl Borrow<[u8]> for IsolationId {
     fn borrow(&self) -> &[u8] {
-        self.octets()
+        self.as_bytes()
     }
 }
 
 impl Hash for IsolationId {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.octets().hash(state);
+        self.as_bytes().hash(state);
     }
 }
 
@@ -111,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_printable_ascii_of_every_permitted_length() {
+    fn accepts_printable_ascii_of_every_permitted_length() {
         for length in [1, 2, 64, MAX_LENGTH] {
             let id = IsolationId::parse(&vec![b'~'; length]).unwrap();
             assert_eq!(id.as_str().map(str::len), Some(length));
@@ -121,7 +120,7 @@ mod tests {
 
     #[test]
     fn refuses_everything_else() {
-        use InvalidIsolationId::*;
+        use IsolationIdError::*;
         assert_eq!(IsolationId::parse(b""), Err(Empty));
         assert_eq!(IsolationId::parse(&[b'a'; MAX_LENGTH + 1]), Err(TooLong));
         for bad in [0u8, 0x1f, b' ', 0x7f, 0x80, 0xff] {
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_is_asked_with_octets() {
+    fn a_map_can_be_searched_by_bytes() {
         let ids = ["a", "A", "ab"].map(|id| IsolationId::parse(id.as_bytes()).unwrap());
         let map: HashMap<_, _> = ids
             .into_iter()

@@ -93,7 +93,7 @@ pub mod value;
 #[doc(hidden)]
 pub mod zone;
 
-pub use isolation::{InvalidIsolationId, IsolationId};
+pub use isolation::{IsolationId, IsolationIdError};
 pub use log::Log;
 pub use resolver::{Answer, Lookup, ResolveError, Resolver, ResolverBuilder, WhoCanAct};
 pub use snapshot::{Absence, FailureKind, FetchFailure, Fetched, NameKey};

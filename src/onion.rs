@@ -1,13 +1,12 @@
 //! Addresses of onion services, version 3 (`rend-spec-v3`, section 6).
 //!
-//! An address is the base32 form of `key || checksum || version`, where the
-//! key is the service's ed25519 identity, the version is the byte 3 and the
-//! checksum is the first two bytes of
-//! `SHA3-256(".onion checksum" || key || version)`.
+//! An address is `key || checksum || version` in base32: the service's ed25519
+//! identity key, the first two bytes of
+//! `SHA3-256(".onion checksum" || key || version)`, and the byte 3.
 //!
-//! The key itself is checked too, as Tor does: it must encode a point of the
-//! curve in the subgroup of prime order. A naming client may not survive that
-//! Tor refuses an answer, so nothing that Tor would refuse may get through.
+//! As in Tor, the key must encode a point of the curve in the subgroup of prime
+//! order. A naming client may not survive Tor's refusal of an answer, so nothing
+//! that Tor refuses may be answered.
 
 use std::fmt;
 
@@ -17,79 +16,79 @@ use data_encoding::BASE32_NOPAD;
 use sha3::{Digest, Sha3_256};
 use thiserror::Error;
 
-/// The longest accepted name in bytes, subdomain labels included and a
-/// trailing dot not counted: the limit of a DNS name in text form.
+/// The longest onion name in bytes, including subdomain labels but not the final
+/// dot: the limit of any DNS name as text.
 pub const MAX_LENGTH: usize = 253;
 
-/// Base32 digits of an address.
+/// Length of an address in base32 digits.
 const ADDRESS_LENGTH: usize = 56;
 
-/// Bytes of the decoded address: key, checksum, version.
+/// Length of a decoded address in bytes: key, checksum, version.
 const DECODED_LENGTH: usize = 35;
 
 const VERSION: u8 = 3;
 
-/// A valid version 3 onion name, `[labels.]<56 base32 digits>.onion`, in
-/// lower case and without a trailing dot.
+/// A valid onion name of version 3, `[labels.]<56 base32 digits>.onion`, in lower
+/// case without a final dot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OnionAddress(String);
 
 /// Why a text is no onion address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum InvalidOnion {
+pub enum OnionError {
     /// The last label is not `onion`.
     #[error("the name does not end in .onion")]
     NotOnion,
     /// The name is longer than [`MAX_LENGTH`].
     #[error("the onion name is longer than {MAX_LENGTH} bytes")]
     TooLong,
-    /// The address does not have 56 digits. Version 2 addresses, which Tor no
-    /// longer supports, end here.
+    /// The address does not have 56 digits. This includes addresses of version 2,
+    /// which Tor no longer supports.
     #[error("the onion address is not {ADDRESS_LENGTH} digits long")]
     Length,
-    /// The address holds something other than base32 digits.
+    /// The address contains something other than base32 digits.
     #[error("the onion address is not base32")]
     NotBase32,
     /// The version byte is not 3.
     #[error("the onion address is not of version 3")]
     Version,
-    /// The checksum does not belong to the key.
+    /// The checksum does not match the key.
     #[error("the onion address has a wrong checksum")]
     Checksum,
-    /// The key is no canonical encoding of a point of the curve.
+    /// The key is not the canonical encoding of a point of the curve.
     #[error("the key of the onion address is no point of the curve")]
     NotAPoint,
     /// The key is the identity or has a torsion component.
     #[error("the key of the onion address is not in the prime-order subgroup")]
     WeakKey,
-    /// A label before the address is not made of letters, digits and inner
-    /// hyphens or underscores, 1 to 63 of them.
+    /// A label before the address is not made of 1 to 63 letters, digits, and
+    /// inner hyphens and underscores.
     #[error("a label before the onion address is not a host label")]
     Subdomain,
 }
 
-impl InvalidOnion {
-    /// Whether this is found out before the key is looked at, which takes a
-    /// hundred times as long as all the rest.
+impl OnionError {
+    /// Whether this was found before checking the key, which takes a hundred times
+    /// as long as all other checks.
     pub fn is_cheap(self) -> bool {
         !matches!(self, Self::NotAPoint | Self::WeakKey | Self::Subdomain)
     }
 }
 
 impl OnionAddress {
-    /// Takes an onion name in any case, with or without a trailing dot and
+    /// Parses an onion name in any case, with or without a final dot and
     /// subdomain labels.
     ///
     /// # Errors
     /// Tor would refuse the name; the error says why.
-    pub fn parse(text: &str) -> Result<Self, InvalidOnion> {
+    pub fn parse(text: &str) -> Result<Self, OnionError> {
         let text = text.strip_suffix('.').unwrap_or(text);
-        let (rest, suffix) = text.rsplit_once('.').ok_or(InvalidOnion::NotOnion)?;
+        let (rest, suffix) = text.rsplit_once('.').ok_or(OnionError::NotOnion)?;
         if !suffix.eq_ignore_ascii_case("onion") {
-            return Err(InvalidOnion::NotOnion);
+            return Err(OnionError::NotOnion);
         }
         if text.len() > MAX_LENGTH {
-            return Err(InvalidOnion::TooLong);
+            return Err(OnionError::TooLong);
         }
         let (labels, address) = match rest.rsplit_once('.') {
             Some((labels, address)) => (Some(labels), address),
@@ -99,17 +98,17 @@ impl OnionAddress {
         if let Some(labels) = labels
             && !labels.split('.').all(is_host_label)
         {
-            return Err(InvalidOnion::Subdomain);
+            return Err(OnionError::Subdomain);
         }
         Ok(Self(text.to_ascii_lowercase()))
     }
 
-    /// The name in lower case, without a trailing dot.
+    /// The name in lower case, without a final dot.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The name as an owned text.
+    /// The name as an owned string.
     pub fn into_string(self) -> String {
         self.0
     }
@@ -122,21 +121,21 @@ impl fmt::Display for OnionAddress {
 }
 
 /// Checks the 56 digits before `.onion`.
-fn check_address(digits: &str) -> Result<(), InvalidOnion> {
+fn check_address(digits: &str) -> Result<(), OnionError> {
     if digits.len() != ADDRESS_LENGTH {
-        return Err(InvalidOnion::Length);
+        return Err(OnionError::Length);
     }
     let decoded: [u8; DECODED_LENGTH] = BASE32_NOPAD
         .decode(digits.to_ascii_uppercase().as_bytes())
         .ok()
-        .and_then(|octets| octets.try_into().ok())
-        .ok_or(InvalidOnion::NotBase32)?;
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or(OnionError::NotBase32)?;
     let [key @ .., checksum_0, checksum_1, version] = decoded;
     if version != VERSION {
-        return Err(InvalidOnion::Version);
+        return Err(OnionError::Version);
     }
     if [checksum_0, checksum_1] != checksum(&key) {
-        return Err(InvalidOnion::Checksum);
+        return Err(OnionError::Checksum);
     }
     check_key(key)
 }
@@ -151,31 +150,31 @@ fn checksum(key: &[u8; 32]) -> [u8; 2] {
     [first, second]
 }
 
-fn check_key(key: [u8; 32]) -> Result<(), InvalidOnion> {
+fn check_key(key: [u8; 32]) -> Result<(), OnionError> {
     let encoded = CompressedEdwardsY(key);
-    let point = encoded.decompress().ok_or(InvalidOnion::NotAPoint)?;
-    // Decompression reduces the coordinate modulo p and so accepts a second
-    // encoding of some points; encoding again tells them apart.
+    let point = encoded.decompress().ok_or(OnionError::NotAPoint)?;
+    // Decompression reduces the coordinate modulo p, and so accepts a second
+    // encoding of some points. Only the canonical one compresses to itself.
     if point.compress() != encoded {
-        return Err(InvalidOnion::NotAPoint);
+        return Err(OnionError::NotAPoint);
     }
     if point.is_identity() || !point.is_torsion_free() {
-        return Err(InvalidOnion::WeakKey);
+        return Err(OnionError::WeakKey);
     }
     Ok(())
 }
 
-/// Whether a label is 1 to 63 letters, digits, hyphens and underscores, with
-/// a letter or digit at either end.
+/// Whether a label is made of 1 to 63 letters, digits, hyphens and underscores,
+/// with a letter or digit at both ends.
 fn is_host_label(label: &str) -> bool {
-    let octets = label.as_bytes();
-    let is_edge = |octet: Option<&u8>| octet.is_some_and(u8::is_ascii_alphanumeric);
-    octets.len() <= 63
-        && is_edge(octets.first())
-        && is_edge(octets.last())
-        && octets
+    let bytes = label.as_bytes();
+    let is_edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    bytes.len() <= 63
+        && is_edge(bytes.first())
+        && is_edge(bytes.last())
+        && bytes
             .iter()
-            .all(|&octet| octet.is_ascii_alphanumeric() || octet == b'-' || octet == b'_')
+            .all(|&byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
 #[cfg(test)]
@@ -188,20 +187,20 @@ mod tests {
         "dhflg7a7etr77hwt4eerwoovhg7b5bivt2jem4366dt4psgnl5diyiyd.onion",
     ];
 
-    /// An address with a right checksum for any key.
+    /// An address with the correct checksum for any key.
     fn address(key: [u8; 32]) -> String {
-        let mut octets = key.to_vec();
-        octets.extend(checksum(&key));
-        octets.push(VERSION);
-        BASE32_NOPAD.encode(&octets).to_ascii_lowercase() + ".onion"
+        let mut bytes = key.to_vec();
+        bytes.extend(checksum(&key));
+        bytes.push(VERSION);
+        BASE32_NOPAD.encode(&bytes).to_ascii_lowercase() + ".onion"
     }
 
-    fn error(text: &str) -> InvalidOnion {
+    fn error(text: &str) -> OnionError {
         OnionAddress::parse(text).unwrap_err()
     }
 
     #[test]
-    fn accepts_good_addresses_and_folds_them() {
+    fn accepts_good_addresses_and_lowers_them() {
         for good in GOOD {
             assert_eq!(OnionAddress::parse(good).unwrap().as_str(), good);
             let upper = format!("{}.", good.to_ascii_uppercase());
@@ -229,8 +228,8 @@ mod tests {
 
     #[test]
     fn refuses_keys_that_no_service_can_have() {
-        use InvalidOnion::*;
-        // Right checksum, but no point; and a point of low order.
+        use OnionError::*;
+        // A correct checksum, but no point; and a point of low order.
         assert_eq!(
             error("aiaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab3did.onion"),
             NotAPoint
@@ -240,7 +239,7 @@ mod tests {
             WeakKey
         );
         // The sum of a good point and one of order 8; and a second encoding of
-        // the identity, which Tor 0.4.9 accepts but nobody can have as a key.
+        // the identity, which Tor 0.4.9 accepts but no service can have as its key.
         assert_eq!(
             error("2y6acirri5kb35hbob3d5hrhrcul6wlr6uvjhrmctw7g6x7wxou6uwqd.onion"),
             WeakKey
@@ -271,7 +270,7 @@ mod tests {
 
     #[test]
     fn refuses_malformed_names() {
-        use InvalidOnion::*;
+        use OnionError::*;
         let good = GOOD[0];
         let (digits, _) = good.split_once('.').unwrap();
         let label = |n: usize| "a".repeat(n);
@@ -321,17 +320,17 @@ mod tests {
         assert_eq!(full(62).len(), MAX_LENGTH);
         assert!(OnionAddress::parse(&full(62)).is_ok());
         assert!(OnionAddress::parse(&(full(62) + ".")).is_ok());
-        assert_eq!(error(&full(63)), InvalidOnion::TooLong);
+        assert_eq!(error(&full(63)), OnionError::TooLong);
     }
 
     #[test]
     fn refuses_a_wrong_checksum() {
-        // A wrong checksum alone is told apart from a wrong key.
-        let mut octets = BASE32_NOPAD
+        // It is distinguished from a wrong key.
+        let mut bytes = BASE32_NOPAD
             .decode(GOOD[0][..56].to_ascii_uppercase().as_bytes())
             .unwrap();
-        octets[32] ^= 1;
-        let text = BASE32_NOPAD.encode(&octets) + ".onion";
-        assert_eq!(error(&text), InvalidOnion::Checksum);
+        bytes[32] ^= 1;
+        let text = BASE32_NOPAD.encode(&bytes) + ".onion";
+        assert_eq!(error(&text), OnionError::Checksum);
     }
 }

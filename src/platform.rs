@@ -1,30 +1,24 @@
 //! What differs between operating systems.
 
-#[cfg(feature = "cli")]
-mod address_space;
-
-#[cfg(feature = "cli")]
-pub use address_space::bound_arenas;
-
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-/// The ways in which systems differ as to where programs keep their data.
+/// Where programs keep their data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Platform {
-    /// In hidden folders of the home directory, or where XDG says.
+    /// In hidden directories of the home directory, or where XDG variables say.
     Unix,
-    /// In the home directory's Library.
+    /// In `Library` in the home directory.
     MacOs,
-    /// In the folders of the user's profile.
+    /// In the user's profile.
     Windows,
 }
 
 impl Platform {
-    /// This one.
+    /// The platform that this program was built for.
     pub const CURRENT: Self = if cfg!(windows) {
         Self::Windows
     } else if cfg!(target_os = "macos") {
@@ -34,25 +28,24 @@ impl Platform {
     };
 }
 
-/// The stack of a thread. Address space is reserved for all of it, which counts
-/// where a user limits that. The deepest use is that of a value nested as deeply
-/// as one may be: 600 KiB in an unoptimised build.
+/// The stack size of a thread. All of it takes address space, which a user may
+/// limit. A value nested as deeply as permitted needs most: 600 KiB in an
+/// unoptimised build.
 const STACK: usize = 1 << 20;
 
-/// A thread with a bounded stack. Every thread of the program starts here.
+/// A thread with a small stack. Every thread of the program is built here.
 pub fn thread(name: &str) -> thread::Builder {
     thread::Builder::new()
         .name(name.to_owned())
         .stack_size(STACK)
 }
 
-/// How long to wait where a stream would block but was set not to.
+/// How long to wait if a non-blocking stream would block.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// A standard stream, read and written without a buffer or lock of the
-/// standard library, so that nothing but the one call waits for the other
-/// side. A stream that somebody set to non-blocking is waited for all the
-/// same.
+/// A standard stream without the standard library's buffer and lock, so that only
+/// the call that reads or writes waits for the other side. It waits even if
+/// somebody made the stream non-blocking.
 pub struct Stream(File);
 
 impl Stream {
@@ -81,7 +74,7 @@ impl Stream {
     }
 }
 
-/// Whether a failure to write says that nobody reads any more, which is no fault.
+/// Whether a write failed because nobody reads any more, which is no error.
 pub fn is_closed(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -90,21 +83,21 @@ pub fn is_closed(error: &io::Error) -> bool {
 }
 
 impl Stream {
-    /// What waits until nobody writes to the other side any more; `None` if that
-    /// cannot be noticed.
+    /// A function that waits until nobody can write to the other side any more;
+    /// `None` if that cannot be detected.
     #[cfg(unix)]
     pub fn hang_up(&self) -> Option<Box<dyn FnOnce() + Send>> {
         use rustix::event::{PollFd, PollFlags, poll};
 
-        // A socket can be closed in one direction.
+        // A socket may be closed in one direction.
         #[cfg(target_os = "linux")]
         const WANTED: PollFlags = PollFlags::RDHUP;
-        // That nobody writes is always reported.
+        // It is always reported that nobody can write.
         #[cfg(not(target_os = "linux"))]
         const WANTED: PollFlags = PollFlags::empty();
 
         if self.0.metadata().is_ok_and(|metadata| metadata.is_file()) {
-            // Whoever wrote it is done.
+            // Nobody writes to a file that is our input.
             return Some(Box::new(|| {}));
         }
         let stream = self.0.try_clone().ok()?;
@@ -114,7 +107,7 @@ impl Stream {
         }))
     }
 
-    /// Nothing is noticed here.
+    /// This platform cannot detect it.
     #[cfg(not(unix))]
     pub fn hang_up(&self) -> Option<Box<dyn FnOnce() + Send>> {
         None
@@ -142,14 +135,14 @@ fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 }
 
 impl Read for Stream {
-    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
-        patiently(|| self.0.read(octets))
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        patiently(|| self.0.read(bytes))
     }
 }
 
 impl Write for Stream {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        patiently(|| self.0.write(octets))
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        patiently(|| self.0.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -157,9 +150,9 @@ impl Write for Stream {
     }
 }
 
-/// Opens a regular file and never waits: opening a named pipe would, for its
-/// other end. What is there is looked at before it is opened, so that no device
-/// is touched, and what was opened after it, as it may have changed in between.
+/// Opens a regular file without ever waiting, as opening a named pipe would. The
+/// file is examined before it is opened, so that no device is touched, and again
+/// afterwards, because it may have been replaced.
 ///
 /// # Errors
 /// It cannot be opened, or is no regular file ([`ErrorKind::InvalidInput`]).
@@ -172,7 +165,7 @@ pub fn open_regular(path: &Path, options: &OpenOptions) -> io::Result<(File, Met
         )),
     };
     match fs::metadata(path) {
-        // To be created, or the error of opening it.
+        // Opening it creates it, or reports the error.
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         found => {
             require(found?)?;
@@ -197,19 +190,19 @@ fn without_waiting(options: &OpenOptions) -> OpenOptions {
 
     let mut options = options.clone();
     let flag = rustix::fs::OFlags::NONBLOCK.bits();
-    // Reading a regular file does not heed it.
+    // Reading a regular file ignores it.
     options.custom_flags(flag.cast_signed());
     options
 }
 
-/// A named pipe is in a place of its own here, and is no file.
+/// Named pipes are not files on this platform.
 #[cfg(not(unix))]
 fn without_waiting(options: &OpenOptions) -> OpenOptions {
     options.clone()
 }
 
-/// Creates a directory and those above it, unless they exist, accessible to
-/// nobody but the user.
+/// Creates a directory and its parents, unless they exist, accessible only to the
+/// user.
 ///
 /// # Errors
 /// One of them cannot be created.
@@ -223,8 +216,8 @@ pub fn create_private_directory(directory: &Path) -> io::Result<()> {
         .create(directory)
 }
 
-/// Creates a directory and those above it, unless they exist. Those of the
-/// user's profile are accessible to nobody else.
+/// Creates a directory and its parents, unless they exist. In the user's profile
+/// they are accessible only to the user.
 ///
 /// # Errors
 /// One of them cannot be created.
@@ -234,7 +227,7 @@ pub fn create_private_directory(directory: &Path) -> io::Result<()> {
 }
 
 /// Whether users who neither own a file nor belong to its group may read it.
-/// False if that cannot be told.
+/// False if that is unknown.
 #[cfg(unix)]
 pub fn everybody_can_read(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
@@ -242,28 +235,26 @@ pub fn everybody_can_read(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
 }
 
-/// Whether everybody may read a file is told by access lists here, which are
-/// not looked at.
+/// On this platform, access control lists decide this. They are not examined.
 #[cfg(not(unix))]
 pub fn everybody_can_read(_: &Path) -> bool {
     false
 }
 
-/// Makes a change of names in a directory durable, where file systems can. If
-/// it fails, the machine can find the old file after a failure, which is no
-/// harm.
+/// Makes a rename in a directory durable, if the file system can. Otherwise the
+/// old file may reappear after a power failure, which does no harm.
 #[cfg(unix)]
 pub fn sync_directory(directory: &Path) {
     let _ = File::open(directory).and_then(|directory| directory.sync_all());
 }
 
-/// Directories cannot be synchronised here.
+/// This platform cannot synchronise directories.
 #[cfg(not(unix))]
 pub fn sync_directory(_: &Path) {}
 
-/// Which file it is, beyond its name: device and inode, and the time of the
-/// last change of the inode (seconds and nanoseconds), which also tells of a
-/// file that was put in place with an old time.
+/// The identity of a file beyond its name: device, inode, and the time of the
+/// inode's last change (seconds and nanoseconds), which also reveals a
+/// replacement with an old modification time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileIdentity {
     device: u64,
@@ -272,7 +263,7 @@ pub struct FileIdentity {
 }
 
 impl FileIdentity {
-    /// `None` where the system has no such thing.
+    /// `None` if the platform has no such identity.
     #[cfg(unix)]
     pub fn of(metadata: &Metadata) -> Option<Self> {
         use std::os::unix::fs::MetadataExt;
@@ -284,18 +275,69 @@ impl FileIdentity {
         })
     }
 
-    /// `None` where the system has no such thing.
+    /// `None` if the platform has no such identity.
     #[cfg(not(unix))]
     pub fn of(_: &Metadata) -> Option<Self> {
         None
     }
 }
 
+/// Makes the program run within a limited address space. Call it first in `main`.
+///
+/// The allocator of the GNU C library reserves 64 MB of address space for each of
+/// its arenas, and creates up to eight for each core. On two cores that is 1 GB,
+/// of which a few MB are used. If the user limits the address space (`ulimit
+/// -v`), these reservations leave no room for data, and the process aborts. The
+/// library reads the limit on arenas from the environment before `main` runs, and
+/// has no other setting that needs no unsafe code. So under such a limit the
+/// program starts itself again with that environment variable set.
+#[cfg(all(target_os = "linux", target_env = "gnu", feature = "cli"))]
+pub fn bound_arenas() {
+    use std::env;
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
+    use rustix::process::{Resource, getrlimit};
+
+    const BOUND: &str = "MALLOC_ARENA_MAX";
+    // The C library may remove its own variables from the environment. Ours
+    // remains, so that this happens only once.
+    const STARTED_AGAIN: &str = "NCPROP279_STARTED_AGAIN";
+
+    if getrlimit(Resource::As).current.is_none()
+        || env::var_os(BOUND).is_some()
+        || env::var_os(STARTED_AGAIN).is_some()
+    {
+        return;
+    }
+    let mut arguments = env::args_os();
+    let (Ok(program), Some(called)) = (env::current_exe(), arguments.next()) else {
+        return;
+    };
+    // This returns only if it fails: the file may be gone, or a security policy
+    // may forbid it. Then the program continues unchanged.
+    let _ = Command::new(program)
+        .arg0(called)
+        .args(arguments)
+        .env(BOUND, "1")
+        .env(STARTED_AGAIN, "1")
+        .exec();
+    // The attempt has made SIGPIPE fatal again, as for any new program.
+    let ignored = Arc::new(AtomicBool::new(false));
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGPIPE, ignored);
+}
+
+/// The allocators of other C libraries reserve little.
+#[cfg(not(all(target_os = "linux", target_env = "gnu", feature = "cli")))]
+pub fn bound_arenas() {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Also if the pipe took a file's place after that was looked at.
+    /// Even if the pipe replaced a file after that was examined.
     #[cfg(unix)]
     #[test]
     fn opening_a_named_pipe_does_not_wait() {

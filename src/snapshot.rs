@@ -1,9 +1,8 @@
-//! What is known of the names a question depends on, at one moment.
+//! What is known about the names that a query depends on.
 //!
-//! The rooms in the middle of the program (values, zone, engine, answer
-//! policy) know no I/O: they read a [`Snapshot`], and where a name is missing
-//! from it they say so. A fetch that failed for the moment is an entry too,
-//! so that only what depends on it fails.
+//! Value, zone, engine and answer policy do no I/O. They read a [`Snapshot`],
+//! and report the names that are missing from it. A fetch that failed is an
+//! entry too, so that only answers that depend on it fail.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,8 +12,7 @@ use thiserror::Error;
 
 use crate::isolation::IsolationId;
 
-/// The longest key in the name database, in bytes (a consensus rule of
-/// Namecoin).
+/// The longest key in Namecoin's name database, in bytes (a consensus rule).
 pub const MAX_NAME_KEY_LENGTH: usize = 255;
 
 /// The key of an entry in Namecoin's name database, such as `d/example`.
@@ -24,7 +22,7 @@ pub const MAX_NAME_KEY_LENGTH: usize = 255;
 pub struct NameKey(Arc<str>);
 
 impl NameKey {
-    /// Takes a key; `None` if it is empty or longer than the chain permits.
+    /// A key; `None` if the text is empty or longer than the chain permits.
     pub fn new(key: &str) -> Option<Self> {
         (1..=MAX_NAME_KEY_LENGTH)
             .contains(&key.len())
@@ -43,20 +41,28 @@ impl fmt::Display for NameKey {
     }
 }
 
-/// Why a name has no value: each is an answer, not a failure.
+/// Why a name has no value. Each is an answer, not a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Absence {
     /// The name was never registered.
     NeverExisted,
-    /// The name's registration ran out.
+    /// The registration has expired.
     Expired,
     /// The newest operation on the name has too few confirmations.
     NotYetSafe,
-    /// The name is so near its expiry that the node will not vouch for it.
+    /// The name expires so soon that the node does not vouch for it.
     AboutToExpire,
 }
 
 impl Absence {
+    /// Every kind of absence.
+    pub const ALL: [Self; 4] = [
+        Self::NeverExisted,
+        Self::Expired,
+        Self::NotYetSafe,
+        Self::AboutToExpire,
+    ];
+
     /// The absence in words that continue "the name …".
     pub fn words(self) -> &'static str {
         match self {
@@ -70,17 +76,17 @@ impl Absence {
     }
 }
 
-/// What a source knows of a name.
+/// What a source knows about a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fetched {
-    /// The name's value, byte for byte as in the chain; it may be empty.
+    /// The value, byte for byte as in the chain. It may be empty.
     Value(Arc<[u8]>),
     /// The name has no value.
     Absent(Absence),
 }
 
 impl Fetched {
-    /// What is known, in a few words.
+    /// A summary in a few words.
     pub fn summary(&self) -> String {
         match self {
             Self::Value(value) => format!("a value of {} bytes", value.len()),
@@ -89,32 +95,46 @@ impl Fetched {
     }
 }
 
-/// What kind of failure kept a name from being known for now.
+/// Why a fetch failed, and thereby who can do something about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FailureKind {
-    /// No connection to the source, or it broke. The node's operator can act.
+    /// The source could not be reached, or the connection broke. The operator of
+    /// the node can act.
     Unreachable,
-    /// The source is starting, syncing or shutting down; it passes.
+    /// The source is starting, synchronising or shutting down. This passes.
     NotReady,
-    /// The source has too much to do; it passes.
+    /// The source has too much to do. This passes.
     Overloaded,
-    /// The source refused our credentials. The user's configuration can act;
-    /// trying again at once would not help and would look like guessing.
+    /// The source refused our credentials. The user can correct the
+    /// configuration; trying again at once would look like guessing.
     Credentials,
-    /// The source answered with something that is no answer.
+    /// The source sent an invalid reply.
     BadReply,
-    /// The source does not take what it is asked, whatever the name, and says so.
-    /// The user can choose another; this one would refuse again.
+    /// The source refuses such requests whatever the name. The user can choose
+    /// another source; this one would refuse again.
     Unsuitable,
-    /// The file with names or credentials cannot be read.
+    /// A file with names or credentials cannot be read.
     File,
-    /// No attempt ended before the deadline.
+    /// No attempt completed before the deadline.
     TimedOut,
-    /// A bug of ours. Trying again would meet it again.
+    /// A bug in this program. Trying again would run into it again.
     Internal,
 }
 
 impl FailureKind {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::Unreachable,
+        Self::NotReady,
+        Self::Overloaded,
+        Self::Credentials,
+        Self::BadReply,
+        Self::Unsuitable,
+        Self::File,
+        Self::TimedOut,
+        Self::Internal,
+    ];
+
     /// The kind in a word or two, for logs.
     pub fn words(self) -> &'static str {
         match self {
@@ -136,41 +156,46 @@ impl FailureKind {
     }
 }
 
-/// A fetch that failed for the moment. It says nothing about the name.
+/// A fetch that failed for now. It says nothing about the name.
 ///
-/// The message says where and what, for the person who can act on it; it
-/// holds no name, no isolation id and no credential.
+/// The message is for the person who can act on it. It contains no name, no
+/// isolation id and no credential.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{message}")]
 pub struct FetchFailure {
     /// What kind of failure.
     pub kind: FailureKind,
-    /// Where it happened and what, in one sentence without a full stop.
+    /// What happened where, in one sentence without a full stop.
     pub message: Arc<str>,
 }
 
 impl FetchFailure {
-    /// Makes a failure from its kind and message.
+    /// A failure of a kind, with its message.
     pub fn new(kind: FailureKind, message: impl Into<Arc<str>>) -> Self {
         Self {
             kind,
             message: message.into(),
         }
     }
+
+    /// A failure because of a bug in this program.
+    pub fn bug() -> Self {
+        let message = "a bug in ncprop279 was met; please report the name and its value";
+        Self::new(FailureKind::Internal, message)
+    }
 }
 
-/// What a snapshot says of one name.
+/// What a snapshot says about one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
-    /// The name is known (its absence counts as knowing).
+    /// The value of the name is known, or that it has none.
     Known(Fetched),
     /// The name could not be fetched for now.
     Failed(FetchFailure),
 }
 
-/// The names known to one query, under the isolation id of that query. It only
-/// ever grows while a query is answered, so that a query sees each name in one
-/// state.
+/// The names known to one query, under its isolation id. It only grows while the
+/// query is answered, so the query sees each name in one state.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     isolation: IsolationId,
@@ -178,7 +203,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// A snapshot for queries of `isolation` that knows nothing yet.
+    /// An empty snapshot for a query under `isolation`.
     pub fn new(isolation: IsolationId) -> Self {
         Self {
             isolation,
@@ -186,17 +211,17 @@ impl Snapshot {
         }
     }
 
-    /// Whose knowledge this is.
+    /// The isolation id that the names were fetched under.
     pub fn isolation(&self) -> &IsolationId {
         &self.isolation
     }
 
-    /// Puts an entry in, in place of one for the same name.
+    /// Adds an entry, or replaces that of the same name.
     pub fn insert(&mut self, key: NameKey, entry: Entry) {
         self.entries.insert(key, entry);
     }
 
-    /// What is known of a name; `None` if it has not been fetched.
+    /// What is known about a name; `None` if it has not been fetched.
     pub fn get(&self, key: &NameKey) -> Option<&Entry> {
         self.entries.get(key)
     }

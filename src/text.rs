@@ -1,9 +1,9 @@
-//! Text for people: hostile parts made harmless, and lines that fit.
+//! Text for people: escaping what strangers wrote, and wrapping lines.
 
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-/// A text with everything outside printable ASCII escaped. Values come from
+/// A text with everything but printable ASCII escaped: values come from
 /// strangers, and terminals obey control characters.
 pub fn printable(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -17,8 +17,8 @@ pub fn printable(text: &str) -> String {
     escaped
 }
 
-/// A JSON text in printable ASCII: everything else is written as `\\uXXXX`. It
-/// means the same, as such characters stand only inside strings.
+/// A JSON text with everything but printable ASCII written as `\\uXXXX`. Its
+/// meaning is unchanged, because such characters occur only inside strings.
 pub fn ascii_json(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
@@ -27,15 +27,14 @@ pub fn ascii_json(json: &str) -> String {
             continue;
         }
         for unit in c.encode_utf16(&mut [0; 2]) {
-            // Writing to a String does not fail.
+            // Writing to a String cannot fail.
             let _ = write!(escaped, "\\u{unit:04x}");
         }
     }
     escaped
 }
 
-/// The first `longest` characters of a text, with an ellipsis if there are
-/// more.
+/// The first `longest` characters of a text, with an ellipsis if it is longer.
 pub fn clip(text: &str, longest: usize) -> String {
     match text.char_indices().nth(longest) {
         Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
@@ -43,7 +42,7 @@ pub fn clip(text: &str, longest: usize) -> String {
     }
 }
 
-/// A time for people: milliseconds, to a tenth if there are few.
+/// A duration for people: milliseconds, with one decimal place if there are few.
 pub struct Milliseconds(pub Duration);
 
 impl fmt::Display for Milliseconds {
@@ -54,8 +53,7 @@ impl fmt::Display for Milliseconds {
     }
 }
 
-/// How old something is, for people, in the largest unit of which there are
-/// two or more.
+/// An age for people, in the largest unit of which there are at least two.
 pub struct Age {
     /// In seconds.
     pub seconds: u64,
@@ -74,13 +72,12 @@ impl fmt::Display for Age {
     }
 }
 
-/// A text in lines of at most `width` columns, broken at spaces where there
-/// are any. Every line but the first begins with `indent` spaces; the first is
-/// taken to stand at column `at`.
+/// Wraps a text to `width` columns, at spaces where possible. The first line
+/// starts at column `at`, and every other line is indented by `indent` spaces.
 pub fn wrap(text: &str, at: usize, indent: usize, width: usize) -> String {
     let mut lines = String::new();
     let mut column = at;
-    // Nothing stands on the line yet that a space would part from.
+    // Whether the line is empty, so that its first word needs no space.
     let mut is_begin = true;
     for word in text.split(' ') {
         let length = word.chars().count();

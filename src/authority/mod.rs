@@ -1,14 +1,12 @@
-//! The authoritative engine for `bit.`: one DNS message in, one out, or the
-//! names that are still needed to answer it.
+//! The authoritative engine for `bit.`: it takes one DNS message, and returns
+//! the reply or the names that are still needed for it.
 //!
-//! The engine does no I/O. It answers from a [`Snapshot`]; what it lacks it
-//! names, and whoever asked fetches that and asks again. Queries carry the
-//! isolation id in an EDNS0 option, and a snapshot is only ever asked under
-//! the id it belongs to. Replies say why they are negative or failed in an
-//! extended error ([`cause`]).
+//! The engine does no I/O. It answers from a [`Snapshot`]; if names are missing
+//! there, the caller fetches them and asks again. A query carries its isolation
+//! id in an EDNS0 option, and the engine refuses a query whose id is not that of
+//! the snapshot. A negative or failed reply carries its cause ([`edns`]).
 
-pub mod cause;
-pub mod isolation_option;
+pub mod edns;
 
 use std::collections::BTreeSet;
 
@@ -17,37 +15,38 @@ use hickory_proto::rr::rdata::{CNAME, NS, SOA, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
 use crate::snapshot::{NameKey, Snapshot};
+use crate::value::error::EvaluationError;
+use crate::value::import::NoObject;
 use crate::value::items::{TOR, dname};
-use crate::value::object::Stop;
 use crate::value::work::Parsed;
-use crate::zone::{self, Cut, Located, TTL, Unanswered, Zone};
+use crate::zone::{self, Cut, Located, TTL, Zone};
 
-use cause::Cause;
+use edns::Cause;
 
-/// How long "there is no such thing" may be kept, in seconds (RFC 2308).
+/// How long a negative reply may be cached, in seconds (RFC 2308).
 const NEGATIVE_TTL: u32 = 60;
 
-/// What the engine makes of a query.
+/// The outcome of a query.
 #[derive(Debug, Clone)]
 pub enum Outcome {
     /// The reply.
     Reply(Box<Message>),
-    /// The names that the snapshot lacks; ask again with them.
+    /// The snapshot lacks these names. Ask again with them.
     Need(BTreeSet<NameKey>),
 }
 
-/// Reads a query off a wire.
+/// Decodes a query.
 ///
 /// # Errors
-/// The bytes are no DNS message, or one that has two OPT records. The error is
-/// the FORMERR reply to send, or `None` if the bytes do not even have a header
-/// to reply to.
-pub fn read(octets: &[u8]) -> Result<Message, Option<Box<Message>>> {
-    Message::from_vec(octets).map_err(|_| {
-        let (id, rest) = octets.split_first_chunk::<2>()?;
+/// The bytes are no DNS message, or one with two OPT records. The error is the
+/// FORMERR reply to send, or `None` if the bytes do not even have the header of
+/// a query.
+pub fn read(bytes: &[u8]) -> Result<Message, Option<Box<Message>>> {
+    Message::from_vec(bytes).map_err(|_| {
+        let (id, rest) = bytes.split_first_chunk::<2>()?;
         // The opcode is in the second to fifth bit of the third byte
-        // (RFC 1035 section 4.1.1); a response is not replied to.
-        let flags = *rest.first().filter(|_| octets.len() >= 12)?;
+        // (RFC 1035 section 4.1.1). A response gets no reply.
+        let flags = *rest.first().filter(|_| bytes.len() >= 12)?;
         if flags & 0x80 != 0 {
             return None;
         }
@@ -64,21 +63,21 @@ pub fn read(octets: &[u8]) -> Result<Message, Option<Box<Message>>> {
 /// Answers a query as the authoritative server for `bit.`
 /// (RFC 1034 section 4.3.2).
 ///
-/// No message makes it panic; one that is not a query it can answer gets the
-/// response code that DNS has for it.
+/// No message makes it panic. One that is no query it can answer gets the
+/// response code that DNS defines for that case.
 pub fn answer(query: &Message, snapshot: &Snapshot) -> Outcome {
     answer_from(query, &mut Zone::new(snapshot, &mut Parsed::default()))
 }
 
-/// Like [`answer`], for one of the questions that a query leads to: what they
-/// have in common is done once, and their work is counted together.
+/// Like [`answer`], for one of several questions about the same zone: work that
+/// they share is done once, and all of it is counted together.
 pub fn answer_from(query: &Message, zone: &mut Zone<'_>) -> Outcome {
     let mut reply = Message::response(query.metadata.id, query.metadata.op_code);
     reply.metadata.recursion_desired = query.metadata.recursion_desired;
     reply.add_queries(query.queries.iter().cloned());
     if query.edns.is_some() {
         let mut edns = Edns::new();
-        edns.set_max_payload(isolation_option::PAYLOAD);
+        edns.set_max_payload(edns::PAYLOAD);
         reply.edns = Some(edns);
     }
     match fill(query, zone, &mut reply) {
@@ -89,7 +88,7 @@ pub fn answer_from(query: &Message, zone: &mut Zone<'_>) -> Outcome {
     Outcome::Reply(Box::new(reply))
 }
 
-/// Why there is nothing to say in the sections of a reply.
+/// Why a reply has no records.
 enum Refusal {
     Code(ResponseCode),
     Need(BTreeSet<NameKey>),
@@ -116,9 +115,9 @@ fn fill(query: &Message, zone: &mut Zone<'_>, reply: &mut Message) -> Result<(),
         return Err(Refusal::Code(ResponseCode::FormErr));
     };
     let isolation =
-        isolation_option::read(query).map_err(|_| Refusal::Code(ResponseCode::FormErr))?;
+        edns::read_isolation(query).map_err(|_| Refusal::Code(ResponseCode::FormErr))?;
     if isolation != *zone.snapshot().isolation() {
-        // A caller's mistake must not show one id what another looked up.
+        // A mistake of the caller must not reveal to one id what another looked up.
         return Err(Refusal::Code(ResponseCode::Refused));
     }
     match question.query_class() {
@@ -128,7 +127,7 @@ fn fill(query: &Message, zone: &mut Zone<'_>, reply: &mut Message) -> Result<(),
     }
 }
 
-/// `version.bind` and `version.server` in CHAOS, as name servers have it.
+/// `version.bind` and `version.server` in class CHAOS, as name servers do.
 fn chaos(question: &Query, reply: &mut Message) -> Result<(), Refusal> {
     let name = question.name().to_lowercase().to_ascii();
     if !matches!(&*name, "version.bind." | "version.server.") {
@@ -153,8 +152,7 @@ fn in_zone(question: &Query, zone: &mut Zone<'_>, reply: &mut Message) -> Result
     }
     match question.query_type() {
         RecordType::AXFR | RecordType::IXFR => return Err(Refusal::Code(ResponseCode::Refused)),
-        // Types that only exist inside messages, and the obsolete mail types
-        // that BIND answers in the same way.
+        // Types that occur only in other sections, and type 0. BIND does the same.
         RecordType::OPT | RecordType::TSIG | RecordType::ZERO => {
             return Err(Refusal::Code(ResponseCode::FormErr));
         }
@@ -167,15 +165,16 @@ fn in_zone(question: &Query, zone: &mut Zone<'_>, reply: &mut Message) -> Result
     }
     let located = match zone.locate(&name, question.query_type()) {
         Ok(located) => located,
-        Err(Unanswered::Need(keys)) => return Err(Refusal::Need(keys)),
-        Err(Unanswered::Stop(stop)) => {
+        Err(error) => {
+            let cause = match error {
+                EvaluationError::Need(keys) => return Err(Refusal::Need(keys)),
+                EvaluationError::Failed(failure) => Cause::Failed(failure),
+                EvaluationError::TooManyImports => Cause::TooManyImports,
+                EvaluationError::TooComplicated => Cause::TooComplicated,
+            };
             reply.metadata.authoritative = false;
             set_code(reply, ResponseCode::ServFail);
-            match stop {
-                Stop::Transient(failure) => explain(reply, Cause::Failed(failure)),
-                Stop::TooManyImports | Stop::Need => explain(reply, Cause::TooManyImports),
-                Stop::TooComplicated => explain(reply, Cause::TooComplicated),
-            }
+            explain(reply, cause);
             return Ok(());
         }
     };
@@ -185,25 +184,24 @@ fn in_zone(question: &Query, zone: &mut Zone<'_>, reply: &mut Message) -> Result
         Located::Translated { owner, target } => translated(question, &name, owner, target, reply),
         Located::NoSubdomain => no_such_name(reply, None),
         Located::InvalidName => no_such_name(reply, Some(Cause::InvalidName)),
-        Located::Absent(absence) => no_such_name(reply, Some(Cause::Absent(absence))),
-        // The name exists, and nothing stands at it or below.
-        Located::NoDomainObject if name.iter().count() == 2 => {
+        // The name exists, without any records.
+        Located::NoObject(NoObject::NoDomainObject) if name.iter().count() == 2 => {
             explain(reply, Cause::NoDomainObject);
             negative(reply);
         }
-        Located::NoDomainObject => no_such_name(reply, Some(Cause::NoDomainObject)),
+        Located::NoObject(none) => no_such_name(reply, Some(none.into())),
     }
     Ok(())
 }
 
-/// Answers from the records at a name: those of the type asked, or the CNAME
-/// record in their place.
+/// Answers with the records at a name of the type asked for, or with its CNAME
+/// record instead.
 fn records(question: &Query, data: impl IntoIterator<Item = RData>, reply: &mut Message) {
     let asked = question.query_type();
     for data in data {
         let kind = data.record_type();
         if kind == asked || asked == RecordType::ANY || kind == RecordType::CNAME {
-            // The owner name is written as the question has it, in its case.
+            // The owner name keeps the case that it has in the question.
             reply.add_answer(Record::from_rdata(question.name().clone(), TTL, data));
         }
     }
@@ -212,14 +210,14 @@ fn records(question: &Query, data: impl IntoIterator<Item = RData>, reply: &mut 
     }
 }
 
-/// A referral (RFC 1034 section 4.2.1), or the DS records, which belong to
-/// this side of the cut (RFC 4035 section 3.1.4.1).
+/// Answers with a referral (RFC 1034 section 4.2.1), or with the DS records,
+/// which belong to this side of the cut (RFC 4035 section 3.1.4.1).
 fn delegated(question: &Query, name: &Name, cut: Cut, reply: &mut Message) {
     if *name == cut.owner && question.query_type() == RecordType::DS {
         records(question, cut.ds, reply);
         return;
     }
-    // Not of the DNS, and so not delegated with it.
+    // Onion services are no part of the DNS, so they are not delegated.
     if *name == cut.owner && question.query_type() == TOR && !cut.tor.is_empty() {
         records(question, cut.tor, reply);
         return;
@@ -236,8 +234,8 @@ fn delegated(question: &Query, name: &Name, cut: Cut, reply: &mut Message) {
     explain(reply, Cause::Delegated);
 }
 
-/// The DNAME record and the CNAME record made from it (RFC 6672 section 3.1),
-/// or YXDOMAIN if that would be too long a name.
+/// Answers with the DNAME record and the CNAME record synthesised from it (RFC
+/// 6672 section 3.1), or with YXDOMAIN if that name would be too long.
 fn translated(question: &Query, name: &Name, owner: Name, target: Name, reply: &mut Message) {
     if let Some(data) = dname(&target) {
         reply.add_answer(Record::from_rdata(owner.clone(), TTL, data));
@@ -262,7 +260,7 @@ fn no_such_name(reply: &mut Message, cause: Option<Cause>) {
     negative(reply);
 }
 
-/// The SOA record of a negative answer (RFC 2308 section 3).
+/// Adds the SOA record of a negative answer (RFC 2308 section 3).
 fn negative(reply: &mut Message) {
     let data = RData::SOA(soa());
     reply.add_authority(Record::from_rdata(zone::apex(), NEGATIVE_TTL, data));
@@ -274,8 +272,8 @@ fn explain(reply: &mut Message, cause: Cause) {
     }
 }
 
-/// The zone's start of authority. There is no server behind it and no serial
-/// number that would mean anything: every name changes by itself.
+/// The zone's start of authority. Its server does not exist and its serial
+/// number means nothing, because every name changes independently.
 fn soa() -> SOA {
     let mut contact = Name::from_labels([b"hostmaster".as_slice(), b"invalid"]).unwrap_or_default();
     contact.set_fqdn(true);
@@ -286,8 +284,8 @@ fn server() -> RData {
     RData::NS(NS(server_name()))
 }
 
-/// The name server that the zone gives itself. Its label has two hyphens in a
-/// row, which no registered name can have; ncdns uses the same one.
+/// The zone's name server. Its label contains two adjacent hyphens, which no
+/// registered name can; ncdns uses the same name.
 fn server_name() -> Name {
     let labels: [&[u8]; 3] = [b"this", b"x--nmc", b"bit"];
     let mut name = Name::from_labels(labels).unwrap_or_default();

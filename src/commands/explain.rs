@@ -1,7 +1,7 @@
 //! `ncprop279 resolve --explain`: the way that a name took, for people.
 
 use crate::config::settings::SourceSettings;
-use crate::policy::{Candidate, Fate, Looked};
+use crate::policy::{Candidate, CandidateOutcome, QuestionTrace};
 use crate::snapshot::Entry;
 use crate::text::{Milliseconds, printable, wrap};
 use crate::value::error::ItemError;
@@ -26,21 +26,21 @@ pub fn text(report: &Report, source: &SourceSettings) -> String {
         report.name
     );
     page.line(0, &what);
-    if report.looked.is_empty() && report.fetches.is_empty() {
+    if report.questions.is_empty() && report.fetches.is_empty() {
         page.line(0, "Nothing was looked up: the name itself decides.");
     }
     let mut wildcard = None;
-    for (position, looked) in report.looked.iter().enumerate() {
-        page.question(position + 1, looked);
-        if looked.wildcard != wildcard {
-            wildcard.clone_from(&looked.wildcard);
-            page.wildcard(looked);
+    for (position, trace) in report.questions.iter().enumerate() {
+        page.question(position + 1, trace);
+        if trace.wildcard != wildcard {
+            wildcard.clone_from(&trace.wildcard);
+            page.wildcard(trace);
         }
         page.fetches(report, source, |before| before == position);
-        page.candidates(looked);
+        page.candidates(trace);
     }
     // Those of a question that got no reply.
-    page.fetches(report, source, |before| before >= report.looked.len());
+    page.fetches(report, source, |before| before >= report.questions.len());
     page.errors(report);
     page.0
 }
@@ -58,15 +58,15 @@ impl Page {
         self.0.push('\n');
     }
 
-    fn question(&mut self, number: usize, looked: &Looked) {
-        let Looked {
+    fn question(&mut self, number: usize, trace: &QuestionTrace) {
+        let QuestionTrace {
             question, reply, ..
-        } = looked;
+        } = trace;
         self.line(0, &format!("{number}. {question}: {reply}"));
     }
 
-    fn wildcard(&mut self, looked: &Looked) {
-        if let Some(wildcard) = &looked.wildcard {
+    fn wildcard(&mut self, trace: &QuestionTrace) {
+        if let Some(wildcard) = &trace.wildcard {
             self.line(INDENT, &format!("written as the wildcard {wildcard}"));
         }
     }
@@ -95,12 +95,12 @@ impl Page {
         }
     }
 
-    fn candidates(&mut self, looked: &Looked) {
-        for Candidate { what, fate } in &looked.candidates {
-            let line = match fate {
-                Fate::Taken => format!("taken: {what}"),
-                Fate::Followed => format!("followed: {what}"),
-                Fate::Passed(reason) => format!("passed over: {what} ({reason})"),
+    fn candidates(&mut self, trace: &QuestionTrace) {
+        for Candidate { what, outcome } in &trace.candidates {
+            let line = match outcome {
+                CandidateOutcome::Chosen => format!("taken: {what}"),
+                CandidateOutcome::Followed => format!("followed: {what}"),
+                CandidateOutcome::Rejected(error) => format!("passed over: {what} ({error})"),
             };
             self.line(INDENT, &line);
         }
@@ -109,7 +109,7 @@ impl Page {
     /// Each error once, however many questions met it.
     fn errors(&mut self, report: &Report) {
         let mut errors: Vec<&ItemError> = Vec::new();
-        for error in report.looked.iter().flat_map(|looked| &looked.errors) {
+        for error in report.questions.iter().flat_map(|trace| &trace.errors) {
             if !errors.contains(&error) {
                 errors.push(error);
             }

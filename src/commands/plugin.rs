@@ -12,7 +12,7 @@ use crate::config::settings::Settings;
 use crate::door::stdio::request::Request;
 use crate::door::stdio::response::{init_failed, init_ready};
 use crate::door::stdio::{self, Streams};
-use crate::log::notices::Notices;
+use crate::log::stderr::Stderr;
 use crate::log::{Level, Log};
 use crate::platform::Stream;
 use crate::scheduler::Timekeeper;
@@ -55,8 +55,8 @@ pub fn run(settings: &Settings, warnings: &[String], level: Level) -> ExitCode {
     // The client is waiting for the line above; files, sockets and all other
     // threads come after it.
     let notices = match Stream::stderr() {
-        Ok(stderr) => Notices::new(stderr),
-        Err(_) => Notices::new(std::io::sink()),
+        Ok(stderr) => Stderr::new(stderr),
+        Err(_) => Stderr::new(std::io::sink()),
     };
     let notices = Arc::new(notices);
     let bugs = Arc::clone(&notices);
@@ -98,7 +98,7 @@ pub fn run(settings: &Settings, warnings: &[String], level: Level) -> ExitCode {
 }
 
 /// What the client writes; a person at a terminal gets hints.
-fn requests(stdin: Stream, notices: &Arc<Notices>) -> Box<dyn Read> {
+fn requests(stdin: Stream, notices: &Arc<Stderr>) -> Box<dyn Read> {
     if !std::io::stdin().is_terminal() {
         return Box::new(stdin);
     }

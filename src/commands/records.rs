@@ -6,15 +6,15 @@ use hickory_proto::rr::{Name, RData, RecordType};
 use serde_json::json;
 
 use super::names::{self, Refused};
-use crate::authority::cause::Cause;
+use crate::authority::edns::Cause;
 use crate::isolation::IsolationId;
 use crate::policy::{Query, Verdict};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 use crate::text::ascii_json;
-use crate::value::error::ItemError;
-use crate::value::object::{Root, Stop};
-use crate::zone::{self, Listing, Located, TTL, Traced, Unanswered, listing, present};
+use crate::value::error::{EvaluationError, ItemError};
+use crate::zone::listing::{self, Listing};
+use crate::zone::{self, Located, TTL, Traced};
 
 /// What a name yields.
 pub struct Report {
@@ -30,7 +30,7 @@ impl Report {
     /// The records in the form of a zone file.
     pub fn to_lines(&self) -> String {
         let records = self.records.iter();
-        let lines = records.map(|(owner, data)| present::record(owner, data) + "\n");
+        let lines = records.map(|(owner, data)| listing::record(owner, data) + "\n");
         lines.collect()
     }
 
@@ -57,11 +57,11 @@ impl Report {
     pub fn to_json(&self) -> String {
         let record = |(owner, data): &(Name, RData)| {
             json!({
-                "owner": present::name(owner),
+                "owner": listing::name(owner),
                 "ttl": TTL,
                 "class": "IN",
-                "type": present::kind_name(data.record_type()),
-                "data": present::data(data),
+                "type": listing::type_name(data.record_type()),
+                "data": listing::data(data),
             })
         };
         let error = |error: &ItemError| json!({"owner": error.owner, "item": error.item, "reason": error.reason});
@@ -135,24 +135,20 @@ pub fn run(
                     errors: listing.errors,
                 });
             }
-            Ok(Err(root)) => {
-                let cause = match root {
-                    Some(Root::Absent(absence)) => Cause::Absent(absence),
-                    Some(Root::Object(_) | Root::NoDomainObject) => Cause::NoDomainObject,
-                    None => Cause::InvalidName,
-                };
+            Ok(Err(none)) => {
+                let cause = none.map_or(Cause::InvalidName, Cause::from);
                 return Err(not_found(&written, &cause));
             }
-            Err(Unanswered::Need(keys)) => {
+            Err(EvaluationError::Need(keys)) => {
                 super::fetch(keys, &mut snapshot, source, deadline, &mut fetches);
             }
-            Err(Unanswered::Stop(Stop::Transient(failure))) => {
+            Err(EvaluationError::Failed(failure)) => {
                 return Err(Verdict::Unknown(failure).into());
             }
-            Err(Unanswered::Stop(Stop::TooManyImports | Stop::Need)) => {
+            Err(EvaluationError::TooManyImports) => {
                 return Err(not_found(&written, &Cause::TooManyImports));
             }
-            Err(Unanswered::Stop(Stop::TooComplicated)) => {
+            Err(EvaluationError::TooComplicated) => {
                 return Err(not_found(&written, &Cause::TooComplicated));
             }
         }

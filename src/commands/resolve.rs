@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::isolation::IsolationId;
-use crate::policy::{self, Looked, Query, Status, Step, Verdict};
+use crate::policy::{self, Query, QuestionTrace, Status, Step, Verdict};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 use crate::text::ascii_json;
@@ -28,7 +28,7 @@ pub struct Report {
     /// before one needed it.
     pub fetches: Vec<(usize, Fetch)>,
     /// The questions asked of the engine, in their order.
-    pub looked: Vec<Looked>,
+    pub questions: Vec<QuestionTrace>,
 }
 
 impl Report {
@@ -83,7 +83,7 @@ pub fn run(
         verdict: Verdict::NotInZone(name.to_owned()),
         advice: None,
         fetches: Vec::new(),
-        looked: Vec::new(),
+        questions: Vec::new(),
     };
     match names::query(name, only_onion) {
         Ok((name, query)) => {
@@ -103,14 +103,14 @@ impl Report {
         let deadline = super::deadline(timeout);
         let mut snapshot = Snapshot::new(self.isolation.clone());
         loop {
-            self.looked.clear();
-            let keys = match policy::explain(query, &snapshot, &mut self.looked) {
+            self.questions.clear();
+            let keys = match policy::explain(query, &snapshot, &mut self.questions) {
                 Step::Done(verdict) => return verdict,
                 Step::Need(keys) => keys,
             };
             let mut fetched = Vec::new();
             super::fetch(keys, &mut snapshot, source, deadline, &mut fetched);
-            let before = self.looked.len();
+            let before = self.questions.len();
             self.fetches
                 .extend(fetched.into_iter().map(|fetch| (before, fetch)));
         }

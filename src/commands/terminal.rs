@@ -31,7 +31,7 @@ impl Terminal {
 
     /// Does the work, and shows the source's progress meanwhile.
     pub fn watch<T>(&self, source: &dyn Diagnose, work: impl FnOnce() -> T) -> T {
-        let say = |text: &str| match self.log.tells(Level::Info) {
+        let say = |text: &str| match self.log.is_enabled(Level::Info) {
             true => self.log.info(text),
             false => complain(text),
         };

@@ -1,5 +1,5 @@
-//! Who asks. Each door turns a protocol into questions for the scheduler
-//! ([`crate::scheduler::Client`]) and verdicts back into its protocol. None
+//! The ways in. A door turns a protocol into questions for the scheduler
+//! ([`crate::scheduler::Client`]), and verdicts back into its protocol. No door
 //! knows another.
 
 pub mod stdio;

@@ -1,37 +1,39 @@
-//! What the program tells its user besides answers.
+//! Everything the program writes to stderr.
 //!
-//! Warnings are always told; the rest only when asked for with `-v`.
-//! Credentials are in none of it. Names and isolation ids stand in it as
-//! numbers (`name#1 under id#2`) unless the user wants them shown (`--log-names`).
-//! With `-v` each line, warnings too, begins with the time in UTC.
+//! Warnings are always logged, everything else only with `-v`. Credentials are
+//! never logged. Names and isolation ids appear as numbers (`name#1 under id#2`)
+//! unless the user asks for them (`--log-names`). With `-v` every line, including
+//! warnings, begins with the time in UTC.
+//!
+//! [`Log`] formats lines, [`stderr`] writes them, and [`lookups`] knows what to
+//! log about queries and failing lookups.
 
-mod labels;
-pub mod notices;
+pub mod lookups;
+pub mod stderr;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use der::DateTime;
+use lru::LruCache;
 
 use crate::isolation::IsolationId;
 use crate::snapshot::NameKey;
 
-use labels::{Kind, Numbers};
-
-/// How much somebody wants to know.
+/// How important a line is, and how much the user asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Something that the user should change.
+    /// A problem that the user should fix.
     Warning,
-    /// What goes on, in a few lines a minute at most.
+    /// Progress, a few lines a minute at most.
     Info,
-    /// Each step.
+    /// Every step.
     Debug,
 }
 
 impl Level {
-    /// The level that a number of `-v` asks for.
+    /// The level that `count` times `-v` asks for.
     pub fn from_verbosity(count: u8) -> Self {
         match count {
             0 => Self::Warning,
@@ -51,23 +53,24 @@ impl fmt::Display for Level {
     }
 }
 
-/// What takes the lines.
+/// Receives the lines.
 type Sink = dyn Fn(Level, &str) + Send + Sync;
 
-/// Takes what is told. Cloning is cheap; clones share the sink.
+/// Formats log lines and passes them on. Cloning is cheap, and clones share one
+/// sink.
 #[derive(Clone)]
 pub struct Log {
     most: Level,
     sink: Arc<Sink>,
     clock: fn() -> SystemTime,
-    /// `None` if names and ids are shown themselves.
+    /// `None` if names and isolation ids are shown.
     numbers: Option<Arc<Numbers>>,
 }
 
-/// Something that a closure writes.
-struct Written<F>(F);
+/// Displays what a closure writes.
+struct FromFn<F>(F);
 
-impl<F: Fn(&mut fmt::Formatter<'_>) -> fmt::Result> fmt::Display for Written<F> {
+impl<F: Fn(&mut fmt::Formatter<'_>) -> fmt::Result> fmt::Display for FromFn<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0(f)
     }
@@ -82,9 +85,9 @@ impl fmt::Debug for Log {
 }
 
 impl Log {
-    /// A log that passes lines of `most` and more important ones to `sink`,
-    /// with the level in front. If `most` is more than warnings, the time
-    /// precedes the level.
+    /// A log that passes lines of the level `most` and of more important ones to
+    /// `sink`, each beginning with its level. If `most` is more than warnings,
+    /// the time precedes the level.
     pub fn new(most: Level, sink: impl Fn(Level, &str) + Send + Sync + 'static) -> Self {
         Self {
             most,
@@ -100,8 +103,7 @@ impl Log {
         Self { clock, ..self }
     }
 
-    /// The same log with names and isolation ids shown, or with numbers in
-    /// their place.
+    /// The same log, showing names and isolation ids, or numbers instead.
     #[must_use]
     pub fn with_names(self, are_shown: bool) -> Self {
         let numbers = (!are_shown).then(Arc::default);
@@ -113,14 +115,14 @@ impl Log {
         self.numbers.is_none()
     }
 
-    /// Whether lines of a level are passed on.
-    pub fn tells(&self, level: Level) -> bool {
+    /// Whether lines of a level are logged.
+    pub fn is_enabled(&self, level: Level) -> bool {
         level <= self.most
     }
 
-    /// What stands for an isolation id. Nothing is done before it is written.
+    /// An isolation id as the log shows it. Formatted only if it is logged.
     pub fn id<'a>(&'a self, isolation: &'a IsolationId) -> impl fmt::Display + 'a {
-        Written(
+        FromFn(
             move |f: &mut fmt::Formatter<'_>| match (&self.numbers, isolation.as_str()) {
                 (_, None) => f.write_str("no id"),
                 (Some(numbers), Some(_)) => write!(f, "id#{}", numbers.id(isolation)),
@@ -129,7 +131,7 @@ impl Log {
         )
     }
 
-    /// What stands for a name that was asked for, with the isolation id.
+    /// A queried name and its isolation id as the log shows them.
     pub fn name<'a>(
         &'a self,
         isolation: &'a IsolationId,
@@ -138,8 +140,7 @@ impl Log {
         self.named(isolation, Kind::Name, name)
     }
 
-    /// What stands for a name key, with the isolation id that it is asked
-    /// under.
+    /// A name key and its isolation id as the log shows them.
     pub fn key<'a>(
         &'a self,
         isolation: &'a IsolationId,
@@ -154,7 +155,7 @@ impl Log {
         kind: Kind,
         name: impl Fn() -> String + 'a,
     ) -> impl fmt::Display + 'a {
-        Written(move |f: &mut fmt::Formatter<'_>| match &self.numbers {
+        FromFn(move |f: &mut fmt::Formatter<'_>| match &self.numbers {
             Some(numbers) => {
                 let number = numbers.name(isolation, kind, name());
                 write!(f, "{}#{number} under {}", kind.word(), self.id(isolation))
@@ -168,31 +169,31 @@ impl Log {
         Self::new(Level::Warning, |_, _| {})
     }
 
-    /// Tells a warning.
+    /// Logs a warning.
     pub fn warn(&self, text: impl fmt::Display) {
-        self.tell(Level::Warning, text);
+        self.log(Level::Warning, text);
     }
 
-    /// Tells what goes on.
+    /// Logs progress.
     pub fn info(&self, text: impl fmt::Display) {
-        self.tell(Level::Info, text);
+        self.log(Level::Info, text);
     }
 
-    /// Tells a step.
+    /// Logs a step.
     pub fn debug(&self, text: impl fmt::Display) {
-        self.tell(Level::Debug, text);
+        self.log(Level::Debug, text);
     }
 
-    fn tell(&self, level: Level, text: impl fmt::Display) {
-        if self.tells(level) {
+    fn log(&self, level: Level, text: impl fmt::Display) {
+        if self.is_enabled(level) {
             let time = Time((self.most > Level::Warning).then(self.clock));
             (self.sink)(level, &format!("{time}{level}: {text}"));
         }
     }
 }
 
-/// The time at the beginning of a line, as RFC 3339 writes it. A line does not
-/// fail for a clock that is set before 1970 or after 9999.
+/// The time at the beginning of a line, in the format of RFC 3339. It is omitted
+/// if the clock is set before 1970 or after 9999.
 struct Time(Option<SystemTime>);
 
 impl fmt::Display for Time {
@@ -205,15 +206,121 @@ impl fmt::Display for Time {
     }
 }
 
+/// How many isolation ids keep their numbers.
+const MAX_IDS: usize = 256;
+
+/// How many names of each isolation id and kind keep their numbers.
+const MAX_NAMES: usize = 64;
+
+/// The kinds of names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    /// A name that a client asked for.
+    Name,
+    /// A key in the name database.
+    Key,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Key => "key",
+        }
+    }
+}
+
+/// The numbers that replace names and isolation ids, assigned at first use.
+///
+/// Each isolation id numbers its names separately, so that the log does not
+/// reveal that two of them asked for the same name. The least recently used
+/// entries are dropped and get a new number later; no number is assigned twice.
+#[derive(Default)]
+struct Numbers(Mutex<Ids>);
+
+#[derive(Default)]
+struct Ids {
+    last: u64,
+    known: Option<LruCache<IsolationId, Id>>,
+}
+
+struct Id {
+    number: u64,
+    names: NameNumbers,
+    keys: NameNumbers,
+}
+
+struct NameNumbers {
+    last: u64,
+    known: LruCache<String, u64>,
+}
+
+impl NameNumbers {
+    fn new() -> Self {
+        Self {
+            last: 0,
+            known: LruCache::unbounded(),
+        }
+    }
+
+    fn number(&mut self, text: String) -> u64 {
+        if let Some(number) = self.known.get(&text) {
+            return *number;
+        }
+        self.last += 1;
+        self.known.put(text, self.last);
+        if self.known.len() > MAX_NAMES {
+            self.known.pop_lru();
+        }
+        self.last
+    }
+}
+
+impl Ids {
+    fn of(&mut self, isolation: &IsolationId) -> &mut Id {
+        let known = self.known.get_or_insert_with(LruCache::unbounded);
+        if known.len() >= MAX_IDS && !known.contains(isolation) {
+            known.pop_lru();
+        }
+        let last = &mut self.last;
+        known.get_or_insert_mut(isolation.clone(), || {
+            *last += 1;
+            Id {
+                number: *last,
+                names: NameNumbers::new(),
+                keys: NameNumbers::new(),
+            }
+        })
+    }
+}
+
+impl Numbers {
+    fn lock(&self) -> MutexGuard<'_, Ids> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn id(&self, isolation: &IsolationId) -> u64 {
+        self.lock().of(isolation).number
+    }
+
+    fn name(&self, isolation: &IsolationId, kind: Kind, text: String) -> u64 {
+        let mut ids = self.lock();
+        let id = ids.of(isolation);
+        match kind {
+            Kind::Name => id.names.number(text),
+            Kind::Key => id.keys.number(text),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
     use std::time::Duration;
 
     use super::*;
 
     #[test]
-    fn passes_what_was_asked_for() {
+    fn lines_of_the_level_asked_for_are_logged() {
         const TIMED: [&str; 3] = [
             "2026-11-27T19:43:58Z warning: a",
             "2026-11-27T19:43:58Z info: b",
@@ -225,8 +332,8 @@ mod tests {
             (2, &TIMED),
             (9, &TIMED),
         ] {
-            let heard = Arc::new(Mutex::new(Vec::new()));
-            let sink = Arc::clone(&heard);
+            let logged = Arc::new(Mutex::new(Vec::new()));
+            let sink = Arc::clone(&logged);
             let log = Log::new(Level::from_verbosity(verbosity), move |_, line| {
                 sink.lock().unwrap().push(line.to_owned());
             })
@@ -234,11 +341,12 @@ mod tests {
             log.warn("a");
             log.info("b");
             log.debug("c");
-            assert_eq!(*heard.lock().unwrap(), expected);
+            assert_eq!(*logged.lock().unwrap(), expected);
         }
     }
+
     #[test]
-    fn a_clock_that_no_date_fits_costs_no_line() {
+    fn a_line_does_not_need_a_valid_date() {
         for (since, expected) in [
             (Duration::ZERO, "1970-01-01T00:00:00Z "),
             (Duration::from_secs(951_782_400), "2000-02-29T00:00:00Z "),
@@ -253,5 +361,47 @@ mod tests {
         let before = UNIX_EPOCH.checked_sub(Duration::from_secs(1));
         assert_eq!(Time(before).to_string(), "");
         assert_eq!(Time(None).to_string(), "");
+    }
+
+    fn id(text: &str) -> IsolationId {
+        IsolationId::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn each_id_numbers_its_names_separately() {
+        let numbers = Numbers::default();
+        assert_eq!(numbers.id(&id("a")), 1);
+        assert_eq!(numbers.id(&id("b")), 2);
+        assert_eq!(numbers.id(&IsolationId::shared()), 3);
+        assert_eq!(numbers.id(&id("a")), 1);
+        let name =
+            |isolation: &str, text: &str| numbers.name(&id(isolation), Kind::Name, text.to_owned());
+        assert_eq!([name("a", "x"), name("a", "y"), name("a", "x")], [1, 2, 1]);
+        // Another id has its own number for the same name.
+        assert_eq!([name("b", "y"), name("b", "x")], [1, 2]);
+        assert_eq!(numbers.name(&id("a"), Kind::Key, "x".to_owned()), 1);
+    }
+
+    #[test]
+    fn numbers_are_bounded_in_memory_and_never_reused() {
+        let numbers = Numbers::default();
+        let isolation = id("a");
+        for n in 1..1000 {
+            let text = n.to_string();
+            assert_eq!(numbers.name(&isolation, Kind::Name, text), n);
+        }
+        assert_eq!(numbers.name(&isolation, Kind::Name, "1".to_owned()), 1000);
+        for n in 2..1000 {
+            assert_eq!(numbers.id(&id(&n.to_string())), n);
+        }
+        assert_eq!(numbers.id(&isolation), 1000);
+        let ids = numbers.lock();
+        let known = ids.known.as_ref().unwrap();
+        assert_eq!(known.len(), MAX_IDS);
+        assert!(
+            known
+                .iter()
+                .all(|(_, id)| id.names.known.len() <= MAX_NAMES)
+        );
     }
 }

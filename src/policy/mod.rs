@@ -1,13 +1,12 @@
-//! The answer policy: which of the things that a name's owner published is
-//! the answer, and in which words there is none (`spec/resolution.md`).
+//! The answer policy: which of the things that a name's owner published is the
+//! answer, and how to put into words why there is none (`spec/resolution.md`).
 //!
-//! Everything is asked of the [`authority`] in DNS messages that
-//! carry the isolation id. The policy itself does no I/O either: it yields a
-//! [`Verdict`], or the names that it still needs.
+//! The policy asks the [`authority`] one question after another, in DNS messages
+//! that carry the isolation id. Like the engine it does no I/O: it returns a
+//! [`Verdict`], or the names that are still needed.
 
-mod answer;
 mod query;
-mod trail;
+mod trace;
 mod verdict;
 
 use std::collections::BTreeSet;
@@ -17,21 +16,21 @@ use hickory_proto::op::{Message, MessageType, OpCode, Query as DnsQuery, Respons
 use hickory_proto::rr::{Name, RData, RecordType};
 
 use crate::address;
-use crate::authority::cause::Cause;
-use crate::authority::{self, Outcome, isolation_option};
+use crate::authority::edns::{self, Cause};
+use crate::authority::{self, Outcome};
 use crate::isolation::IsolationId;
-use crate::onion::{InvalidOnion, OnionAddress};
-use crate::snapshot::{Entry, NameKey, Snapshot};
+use crate::onion::{OnionAddress, OnionError};
+use crate::snapshot::{Entry, FetchFailure, NameKey, Snapshot};
 use crate::value::items::TOR;
-use crate::value::object::MAX_NAMES;
 use crate::value::work::Parsed;
 use crate::zone::{self, Zone};
 
-pub use answer::Answer;
+use query::without_final_dot;
+use trace::{Reply, Tracer};
+
 pub use query::{Query, Question};
-pub use trail::{Candidate, Fate, Looked, Reason};
-use trail::{Summary, Trail};
-pub use verdict::{Status, Verdict};
+pub use trace::{Candidate, CandidateError, CandidateOutcome, QuestionTrace};
+pub use verdict::{CachedAnswer, Status, Verdict};
 
 /// How many aliases are followed inside `.bit`.
 pub const MAX_HOPS: usize = 8;
@@ -39,14 +38,14 @@ pub const MAX_HOPS: usize = 8;
 /// How far a query got with a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// It is decided.
+    /// The query has its verdict.
     Done(Verdict),
-    /// These names are missing from the snapshot.
+    /// The snapshot lacks these names.
     Need(BTreeSet<NameKey>),
 }
 
-/// A query, what is known of the names that it needs, and what was made of
-/// them: all that is handed on from one evaluation to the next.
+/// A query, the names it knows, and what was parsed of their values: all that
+/// one evaluation passes on to the next.
 #[derive(Debug)]
 pub struct Evaluation {
     query: Query,
@@ -55,7 +54,7 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// A query under an isolation id, with nothing known yet.
+    /// A query under an isolation id, which knows no name yet.
     pub fn new(query: Query, isolation: IsolationId) -> Self {
         Self {
             query,
@@ -64,222 +63,228 @@ impl Evaluation {
         }
     }
 
-    /// What is asked.
+    /// The query.
     pub fn query(&self) -> &Query {
         &self.query
     }
 
-    /// What is known.
+    /// The names known so far.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
 
-    /// Takes note of what came of a name.
+    /// Adds a name that was fetched, or failed to be.
     pub fn learn(&mut self, key: NameKey, entry: Entry) {
         self.parsed.forget(&key);
         self.snapshot.insert(key, entry);
     }
 
-    /// Resolves the query as far as what is known goes.
+    /// Resolves the query as far as the known names permit.
     pub fn step(&mut self) -> Step {
-        walk(&self.query, &self.snapshot, &mut self.parsed, None)
+        evaluate(&self.query, &self.snapshot, &mut self.parsed, None)
     }
 }
 
-/// Resolves a query as far as a snapshot goes.
+/// Resolves a query as far as a snapshot permits.
 pub fn resolve(query: &Query, snapshot: &Snapshot) -> Step {
-    walk(query, snapshot, &mut Parsed::default(), None)
+    evaluate(query, snapshot, &mut Parsed::default(), None)
 }
 
-/// Like [`resolve`], and notes every question it asked and what became of the
-/// candidates.
-pub fn explain(query: &Query, snapshot: &Snapshot, log: &mut Vec<Looked>) -> Step {
-    walk(query, snapshot, &mut Parsed::default(), Some(log))
+/// Like [`resolve`], and records every question with its outcome.
+pub fn explain(query: &Query, snapshot: &Snapshot, traces: &mut Vec<QuestionTrace>) -> Step {
+    evaluate(query, snapshot, &mut Parsed::default(), Some(traces))
 }
 
-fn walk(
+fn evaluate(
     query: &Query,
     snapshot: &Snapshot,
     parsed: &mut Parsed,
-    log: Option<&mut Vec<Looked>>,
+    traces: Option<&mut Vec<QuestionTrace>>,
 ) -> Step {
+    let mut message = Message::new(0, MessageType::Query, OpCode::Query);
+    edns::write_isolation(&mut message, snapshot.isolation());
     let mut policy = Policy {
         query,
         zone: Zone::new(snapshot, parsed),
-        trail: Trail(log),
-        asked: original(query.name()),
+        message,
+        tracer: Tracer(traces),
     };
-    match policy.run() {
-        Ok(verdict) => Step::Done(verdict),
-        Err(Stop::Verdict(verdict)) => Step::Done(verdict),
-        // A query's snapshot holds exactly the names that it has used so far.
-        Err(Stop::Need(keys)) if snapshot.len() + keys.len() > MAX_NAMES => {
-            Step::Done(policy.not_found(Cause::TooManyImports.words()))
+    let step = policy.run().map_or_else(|step| step, Step::Done);
+    require_progress(step, snapshot)
+}
+
+/// Replaces a step that needs nothing new, which only a bug can cause, by a
+/// failure of this program. Otherwise the query would be evaluated endlessly.
+fn require_progress(step: Step, snapshot: &Snapshot) -> Step {
+    match step {
+        Step::Need(keys) if keys.iter().all(|key| snapshot.get(key).is_some()) => {
+            Step::Done(Verdict::Unknown(FetchFailure::bug()))
         }
-        Err(Stop::Need(keys)) => Step::Need(keys),
+        step => step,
     }
 }
 
-/// A name without its final dot, for messages.
-fn original(name: &Name) -> String {
-    name.to_ascii().trim_end_matches('.').to_owned()
-}
-
-enum Stop {
-    Verdict(Verdict),
-    Need(BTreeSet<NameKey>),
-}
-
-/// What a question brought.
-struct Reply {
-    /// The data of the type asked.
-    data: Vec<RData>,
-    /// The target of a CNAME record in the answer, synthesised or not.
-    alias: Option<Name>,
-    code: ResponseCode,
-    cause: Option<Cause>,
-}
-
+/// One evaluation of a query. In its methods, an error is the step that ends the
+/// evaluation early.
 struct Policy<'a> {
     query: &'a Query,
     zone: Zone<'a>,
-    trail: Trail<'a>,
-    asked: String,
+    /// Carries the isolation id; each question is put into it in turn.
+    message: Message,
+    tracer: Tracer<'a>,
+}
+
+/// What one name leads to.
+enum Found {
+    Verdict(Verdict),
+    Alias(Name),
 }
 
 impl Policy<'_> {
-    fn run(&mut self) -> Result<Verdict, Stop> {
+    fn run(&mut self) -> Result<Verdict, Step> {
         let mut name = self.query.name().clone();
         let mut seen = vec![name.clone()];
         loop {
-            let target = match self.at(&name)? {
-                At::Verdict(verdict) => return Ok(verdict),
-                At::Alias(target) => target,
+            let target = match self.find_at(&name)? {
+                Found::Verdict(verdict) => return Ok(verdict),
+                Found::Alias(target) => target,
             };
             if !zone::apex().zone_of(&target) {
                 return Ok(self.outside(&target));
             }
-            if let Some(reason) = obstacle(&target, &seen) {
-                self.trail.alias(&target, Fate::Passed(reason));
-                return Ok(match reason {
-                    Reason::Circle => self.not_found("follows aliases in a circle"),
+            if let Some(error) = obstacle(&target, &seen) {
+                self.reject(&target, error);
+                return Ok(match error {
+                    CandidateError::Circle => self.not_found("follows aliases in a circle"),
                     _ => self.not_found(&format!("follows more than {MAX_HOPS} aliases")),
                 });
             }
-            self.trail.alias(&target, Fate::Followed);
+            self.tracer.alias(&target, CandidateOutcome::Followed);
             seen.push(target.clone());
             name = target;
         }
     }
 
-    /// Looks at one name: the onion service at `_tor`, then in the item `tor`,
-    /// then addresses, then an alias.
-    fn at(&mut self, name: &Name) -> Result<At, Stop> {
+    /// Examines one name: the onion service at `_tor`, that in the item `tor`,
+    /// addresses, and an alias.
+    fn find_at(&mut self, name: &Name) -> Result<Found, Step> {
         if let Some(onion) = self.onion_below(name)? {
-            return Ok(At::Verdict(Verdict::Onion(onion)));
+            return Ok(Found::Verdict(Verdict::Onion(onion)));
         }
         if let Some(onion) = self.onion_item(name)? {
-            return Ok(At::Verdict(Verdict::Onion(onion)));
+            return Ok(Found::Verdict(Verdict::Onion(onion)));
         }
-        if self.query.only_onion() {
-            self.trail.addresses_left_out(name);
+        let mut reply = if self.query.only_onion() {
+            self.tracer.addresses_omitted(name);
+            self.ask(name, RecordType::CNAME)?
         } else {
-            for kind in [RecordType::A, RecordType::AAAA] {
-                let reply = self.ask(name, kind)?;
-                if let Some(target) = reply.alias {
-                    return Ok(At::Alias(target));
-                }
-                if let Some(address) = self.trail.pick(&reply.data, public) {
-                    return Ok(At::Verdict(Verdict::Address(address)));
-                }
+            self.ask(name, RecordType::A)?
+        };
+        // A reply to any question contains the alias, if there is one.
+        if reply.alias.is_none() && !self.query.only_onion() {
+            if let Some(address) = self.tracer.choose(&reply.data, public_address) {
+                return Ok(Found::Verdict(Verdict::Address(address)));
+            }
+            reply = self.ask(name, RecordType::AAAA)?;
+            if let Some(address) = self.tracer.choose(&reply.data, public_address) {
+                return Ok(Found::Verdict(Verdict::Address(address)));
             }
         }
-        let reply = self.ask(name, RecordType::CNAME)?;
-        if let Some(target) = reply.alias {
-            return Ok(At::Alias(target));
-        }
-        Ok(At::Verdict(self.nothing(name, &reply)))
+        Ok(match reply.alias {
+            Some(target) => Found::Alias(target),
+            None => Found::Verdict(self.nothing_at(name, &reply)),
+        })
     }
 
     /// The first onion service that Tor accepts in the TXT records at
     /// `_tor.<name>`. An alias there is followed inside `.bit`.
-    fn onion_below(&mut self, name: &Name) -> Result<Option<OnionAddress>, Stop> {
+    fn onion_below(&mut self, name: &Name) -> Result<Option<OnionAddress>, Step> {
         let Ok(mut owner) = name.prepend_label("_tor") else {
             return Ok(None);
         };
         let mut seen = vec![owner.clone()];
         loop {
             let reply = self.ask(&owner, RecordType::TXT)?;
-            if let Some(onion) = self.pick_onion(&reply.data, text_of_txt)? {
+            if let Some(onion) = self.choose_onion(&reply.data, text_of_txt)? {
                 return Ok(Some(onion));
             }
             let Some(target) = reply.alias else {
                 return Ok(None);
             };
-            let outside = (!zone::apex().zone_of(&target)).then_some(Reason::Leaves);
-            if let Some(reason) = outside.or_else(|| obstacle(&target, &seen)) {
-                self.trail.alias(&target, Fate::Passed(reason));
+            let leaves_zone =
+                (!zone::apex().zone_of(&target)).then_some(CandidateError::LeavesZone);
+            if let Some(error) = leaves_zone.or_else(|| obstacle(&target, &seen)) {
+                self.reject(&target, error);
                 return Ok(None);
             }
-            self.trail.alias(&target, Fate::Followed);
+            self.tracer.alias(&target, CandidateOutcome::Followed);
             seen.push(target.clone());
             owner = target;
         }
     }
 
     /// The first onion service in the item `tor` of a name (IFA-0002).
-    fn onion_item(&mut self, name: &Name) -> Result<Option<OnionAddress>, Stop> {
+    fn onion_item(&mut self, name: &Name) -> Result<Option<OnionAddress>, Step> {
         let reply = self.ask(name, TOR)?;
         if let Some(target) = &reply.alias {
-            self.trail.alias(target, Fate::Passed(Reason::ItemOnly));
+            self.reject(target, CandidateError::ItemOnly);
         }
-        self.pick_onion(&reply.data, text_of_item)
+        self.choose_onion(&reply.data, text_of_item)
     }
 
-    /// The first of the texts in records that is an onion service. The checks
-    /// count as work of the query.
-    fn pick_onion(
+    /// The first onion service among texts in records. The checks count as work
+    /// of the query.
+    fn choose_onion(
         &mut self,
         data: &[RData],
-        text: impl Fn(&RData) -> Result<String, Reason>,
-    ) -> Result<Option<OnionAddress>, Stop> {
+        text: impl Fn(&RData) -> Result<String, CandidateError>,
+    ) -> Result<Option<OnionAddress>, Step> {
         let work = self.zone.work();
-        let picked = self.trail.pick(data, |data| Ok(work.onion(&text(data)?)?));
+        let chosen = self
+            .tracer
+            .choose(data, |data| Ok(work.onion(&text(data)?)?));
         match work.check() {
-            Ok(()) => Ok(picked),
-            Err(_) => Err(Stop::Verdict(self.not_found(Cause::TooComplicated.words()))),
+            Ok(()) => Ok(chosen),
+            Err(_) => Err(Step::Done(self.not_found(Cause::TooComplicated.words()))),
         }
     }
 
     /// The verdict on an alias that leaves `.bit`.
     fn outside(&mut self, target: &Name) -> Verdict {
-        let text = original(target);
-        if let Ok(onion) = OnionAddress::parse(&text) {
-            self.trail.alias(target, Fate::Taken);
-            return Verdict::Onion(onion);
-        }
+        let text = without_final_dot(target);
+        let not_onion = match OnionAddress::parse(&text) {
+            Ok(onion) => {
+                self.tracer.alias(target, CandidateOutcome::Chosen);
+                return Verdict::Onion(onion);
+            }
+            Err(error) => error,
+        };
         if self.query.only_onion() {
-            self.trail.alias(target, Fate::Passed(Reason::NotOnion));
+            self.reject(target, CandidateError::NotOnion);
             return self.not_found("has no onion service");
         }
         match address::host_name(&text) {
             Ok(host) => {
-                self.trail.alias(target, Fate::Taken);
+                self.tracer.alias(target, CandidateOutcome::Chosen);
                 Verdict::Host(host)
             }
             Err(error) => {
-                let reason = match OnionAddress::parse(&text) {
-                    Err(InvalidOnion::NotOnion) | Ok(_) => error.into(),
-                    Err(onion) => onion.into(),
+                let error = match not_onion {
+                    OnionError::NotOnion => error.into(),
+                    onion => onion.into(),
                 };
-                self.trail.alias(target, Fate::Passed(reason));
+                self.reject(target, error);
                 self.not_found("is an alias of a name that Tor does not connect to")
             }
         }
     }
 
-    /// The words for a name with nothing to answer.
-    fn nothing(&self, name: &Name, reply: &Reply) -> Verdict {
+    fn reject(&mut self, alias: &Name, error: CandidateError) {
+        self.tracer.alias(alias, CandidateOutcome::Rejected(error));
+    }
+
+    /// The verdict on a name without any candidate.
+    fn nothing_at(&self, name: &Name, reply: &Reply) -> Verdict {
         let why = match &reply.cause {
             Some(cause) => cause.words(),
             None if reply.code == ResponseCode::YXDomain => "becomes too long by a DNAME record",
@@ -290,103 +295,125 @@ impl Policy<'_> {
         if name == self.query.name() {
             self.not_found(why)
         } else {
-            self.not_found(&format!("is an alias of {}, which {why}", original(name)))
+            let name = without_final_dot(name);
+            self.not_found(&format!("is an alias of {name}, which {why}"))
         }
     }
 
     fn not_found(&self, why: &str) -> Verdict {
-        Verdict::NotFound(format!("{} {why}", self.asked))
+        Verdict::NotFound(format!("{} {why}", without_final_dot(self.query.name())))
     }
 
-    /// Asks the engine one question. What cannot be known stops the query.
-    fn ask(&mut self, name: &Name, kind: RecordType) -> Result<Reply, Stop> {
-        let mut message = Message::new(0, MessageType::Query, OpCode::Query);
-        message.add_query(DnsQuery::query(name.clone(), kind));
-        isolation_option::write(&mut message, self.zone.snapshot().isolation());
-        let reply = match authority::answer_from(&message, &mut self.zone) {
-            Outcome::Reply(reply) => reply,
-            Outcome::Need(keys) => return Err(Stop::Need(keys)),
+    /// Asks the engine one question. A failure ends the evaluation.
+    fn ask(&mut self, name: &Name, kind: RecordType) -> Result<Reply, Step> {
+        self.message.queries = vec![DnsQuery::query(name.clone(), kind)];
+        let message = match authority::answer_from(&self.message, &mut self.zone) {
+            Outcome::Reply(message) => message,
+            Outcome::Need(keys) => return Err(Step::Need(keys)),
         };
-        let code = reply.metadata.response_code;
-        let cause = Cause::of(&reply);
-        let mut data = Vec::new();
-        let mut alias = None;
-        for record in reply.answers {
+        let mut reply = Reply {
+            data: Vec::new(),
+            alias: None,
+            code: message.metadata.response_code,
+            cause: Cause::of(&message),
+        };
+        for record in message.answers {
             match record.data {
-                RData::CNAME(target) => alias = Some(target.0),
-                other if other.record_type() == kind => data.push(other),
+                RData::CNAME(target) => reply.alias = Some(target.0),
+                other if other.record_type() == kind => reply.data.push(other),
                 _ => {}
             }
         }
-        let summary = Summary {
-            code,
-            records: data.len(),
-            alias: alias.as_ref(),
-            cause: cause.as_ref(),
-        };
-        self.trail.asked(name, kind, &summary, self.zone.snapshot());
-        match &cause {
-            Some(Cause::Failed(failure)) => {
-                return Err(Stop::Verdict(Verdict::Unknown(failure.clone())));
-            }
+        self.tracer
+            .question(name, kind, &reply, self.zone.snapshot());
+        match &reply.cause {
+            Some(Cause::Failed(failure)) => Err(Step::Done(Verdict::Unknown(failure.clone()))),
             Some(cause @ (Cause::TooManyImports | Cause::TooComplicated)) => {
-                return Err(Stop::Verdict(self.not_found(cause.words())));
+                Err(Step::Done(self.not_found(cause.words())))
             }
-            _ => {}
+            _ => Ok(reply),
         }
-        Ok(Reply {
-            data,
-            alias,
-            code,
-            cause,
-        })
     }
 }
 
-enum At {
-    Verdict(Verdict),
-    Alias(Name),
-}
-
-/// Why an alias inside the zone is not followed after those `seen`.
-fn obstacle(target: &Name, seen: &[Name]) -> Option<Reason> {
+/// Why an alias inside the zone is not followed after the names in `seen`.
+fn obstacle(target: &Name, seen: &[Name]) -> Option<CandidateError> {
     if seen.contains(target) {
-        Some(Reason::Circle)
+        Some(CandidateError::Circle)
     } else {
-        (seen.len() > MAX_HOPS).then_some(Reason::TooMany)
+        (seen.len() > MAX_HOPS).then_some(CandidateError::TooManyAliases)
     }
 }
 
-/// A public address.
-fn public(data: &RData) -> Result<IpAddr, Reason> {
+fn public_address(data: &RData) -> Result<IpAddr, CandidateError> {
     let address = match data {
         RData::A(address) => IpAddr::V4(address.0),
         RData::AAAA(address) => IpAddr::V6(address.0),
-        _ => return Err(Reason::NotText),
+        _ => return Err(CandidateError::NotText),
     };
     if address::is_public(address) {
         Ok(address)
     } else {
-        Err(Reason::Internal)
+        Err(CandidateError::Internal)
     }
 }
 
 /// The text of a TXT record, its strings joined.
-fn text_of_txt(data: &RData) -> Result<String, Reason> {
+fn text_of_txt(data: &RData) -> Result<String, CandidateError> {
     match data {
         RData::TXT(txt) => text(txt.txt_data.concat()),
-        _ => Err(Reason::NotText),
+        _ => Err(CandidateError::NotText),
     }
 }
 
 /// The text of an item `tor`.
-fn text_of_item(data: &RData) -> Result<String, Reason> {
+fn text_of_item(data: &RData) -> Result<String, CandidateError> {
     match data {
         RData::Unknown { rdata, .. } => text(rdata.anything.clone()),
-        _ => Err(Reason::NotText),
+        _ => Err(CandidateError::NotText),
     }
 }
 
-fn text(bytes: Vec<u8>) -> Result<String, Reason> {
-    String::from_utf8(bytes).map_err(|_| Reason::NotText)
+fn text(bytes: Vec<u8>) -> Result<String, CandidateError> {
+    String::from_utf8(bytes).map_err(|_| CandidateError::NotText)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{Absence, FailureKind, Fetched};
+
+    fn key(text: &str) -> NameKey {
+        NameKey::new(text).unwrap()
+    }
+
+    /// They do not count as imports.
+    #[test]
+    fn a_snapshot_may_know_names_that_the_query_does_not_use() {
+        let mut snapshot = Snapshot::new(IsolationId::shared());
+        for n in 0..100 {
+            let absent = Entry::Known(Fetched::Absent(Absence::NeverExisted));
+            snapshot.insert(key(&format!("d/{n}")), absent);
+        }
+        let query = Query::parse(b"example.bit", false).unwrap();
+        let needed = BTreeSet::from([key("d/example")]);
+        assert_eq!(resolve(&query, &snapshot), Step::Need(needed));
+    }
+
+    #[test]
+    fn needing_nothing_new_is_a_bug_and_no_fault_of_the_owner() {
+        let mut snapshot = Snapshot::new(IsolationId::shared());
+        let needs = |keys: &[&str]| Step::Need(keys.iter().map(|one| key(one)).collect());
+        let absent = Entry::Known(Fetched::Absent(Absence::NeverExisted));
+        snapshot.insert(key("d/a"), absent);
+        for step in [needs(&[]), needs(&["d/a"])] {
+            let Step::Done(verdict) = require_progress(step, &snapshot) else {
+                panic!("the query would be evaluated endlessly");
+            };
+            assert_eq!(verdict.status(), Status::Failure);
+            assert!(matches!(&verdict, Verdict::Unknown(why) if why.kind == FailureKind::Internal));
+        }
+        let step = needs(&["d/a", "d/b"]);
+        assert_eq!(require_progress(step.clone(), &snapshot), step);
+    }
 }

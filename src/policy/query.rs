@@ -1,4 +1,4 @@
-//! From the name that a client wrote to the name that is looked up.
+//! From the name that a client sent to the owner name that is looked up.
 
 use hickory_proto::rr::Name;
 
@@ -7,39 +7,40 @@ use crate::text::clip;
 use crate::value::names::{MAX_NAME_LENGTH, is_domain_label, is_label};
 use crate::zone;
 
-use super::Verdict;
+use super::verdict::Verdict;
 
-/// A query: an owner name below `bit.` and what may be answered.
+/// A query: an owner name below `bit.`, and whether only onion services may be
+/// answered.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Query {
     name: Name,
     only_onion: bool,
 }
 
-/// Bytes by which a query is known: its name, and whether only onion services
-/// may be answered. All spellings of one query have the same.
+/// The cache key of a query: its name, and whether only onion services may be
+/// answered. All spellings of a query have the same key.
 ///
-/// It is made without looking at what the name holds and without allocating,
-/// so it exists for names too that are refused. It lies on the stack.
+/// It is built on the stack without validating the name, so names that are
+/// refused have one too.
 #[derive(Clone, Copy)]
 pub struct Question {
-    /// The name, folded; then the mode.
-    octets: [u8; MAX_NAME_LENGTH + 1],
+    /// The name in lower case, followed by the mode.
+    bytes: [u8; MAX_NAME_LENGTH + 1],
     length: usize,
 }
 
 impl Question {
-    /// Folds a name as the client wrote it: letters to lower case, without a
-    /// final dot, and without the ending `.onion` of `.bit.onion`, which
-    /// restricts the answer to onion services as `only_onion` does. `None` if
-    /// the name is too long to be one.
+    /// Normalises a name that a client sent: to lower case, without a final dot,
+    /// and without the suffix `.onion` of `.bit.onion`, which restricts answers
+    /// to onion services just as `only_onion` does. `None` if the name is too
+    /// long.
     pub fn new(name: &[u8], only_onion: bool) -> Option<Self> {
         let name = name.strip_suffix(b".").unwrap_or(name);
         if name.len() > MAX_NAME_LENGTH {
             return None;
         }
-        let mut octets = [0; MAX_NAME_LENGTH + 1];
-        let folded = octets.get_mut(..name.len())?;
+        let mut bytes = [0; MAX_NAME_LENGTH + 1];
+        let folded = bytes.get_mut(..name.len())?;
         folded.copy_from_slice(name);
         folded.make_ascii_lowercase();
         let ends_in_onion = folded.ends_with(b".bit.onion");
@@ -47,33 +48,33 @@ impl Question {
             true => name.len() - b".onion".len(),
             false => name.len(),
         };
-        *octets.get_mut(length)? = u8::from(only_onion || ends_in_onion);
-        Some(Self { octets, length })
+        *bytes.get_mut(length)? = u8::from(only_onion || ends_in_onion);
+        Some(Self { bytes, length })
     }
 
     /// The name.
     pub fn name(&self) -> &[u8] {
-        self.octets.get(..self.length).unwrap_or_default()
+        self.bytes.get(..self.length).unwrap_or_default()
     }
 
     /// Whether only onion services may be answered.
     pub fn only_onion(&self) -> bool {
-        self.octets.get(self.length) == Some(&1)
+        self.bytes.get(self.length) == Some(&1)
     }
 
-    /// All of it.
-    pub fn octets(&self) -> &[u8] {
-        self.octets.get(..=self.length).unwrap_or_default()
+    /// The whole key.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..=self.length).unwrap_or_default()
     }
 }
 
 impl Query {
-    /// Reads a name as the client wrote it. `only_onion` restricts the answer
-    /// to onion services, as the ending `.bit.onion` does by itself.
+    /// Parses a name that a client sent. `only_onion` restricts answers to onion
+    /// services, as the suffix `.bit.onion` always does.
     ///
     /// # Errors
-    /// The verdict, if the name alone decides it: it is not in our zone, or
-    /// it can never be registered.
+    /// The verdict, if the name alone decides it: it is not in our zone, or can
+    /// never be registered.
     pub fn parse(name: &[u8], only_onion: bool) -> Result<Self, Verdict> {
         let refuse = |why: &str| {
             let name = String::from_utf8_lossy(name);
@@ -128,6 +129,11 @@ impl Query {
         &self.name
     }
 
+    /// The owner name for people, without its final dot.
+    pub fn name_text(&self) -> String {
+        without_final_dot(&self.name)
+    }
+
     /// Whether only onion services may be answered.
     pub fn only_onion(&self) -> bool {
         self.only_onion
@@ -138,11 +144,15 @@ impl Query {
         zone::locate_key(&self.name).map(|(key, _)| key)
     }
 
-    /// What the query is known by: the same as that of the name that the
-    /// client wrote.
+    /// The cache key, which is the same as for the name that the client sent.
     pub fn question(&self) -> Option<Question> {
         Question::new(self.name.to_ascii().as_bytes(), self.only_onion)
     }
+}
+
+/// A name for messages: without its final dot.
+pub(super) fn without_final_dot(name: &Name) -> String {
+    name.to_ascii().trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]
@@ -155,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_folded_and_their_endings_read() {
+    fn names_are_normalised() {
         assert_eq!(parsed("Example.BIT"), ("example.bit.".into(), false));
         assert_eq!(parsed("example.bit."), ("example.bit.".into(), false));
         assert_eq!(
@@ -170,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_known_by_the_same_octets_in_every_spelling() {
+    fn every_spelling_of_a_query_has_the_same_cache_key() {
         let longest = format!("{}abcd.bit", "abc.".repeat(61));
         for (spelling, expected) in [
             ("Example.BIT", "example.bit\0"),
@@ -186,11 +196,11 @@ mod tests {
         ] {
             let question = Question::new(spelling.as_bytes(), false).unwrap();
             let query = Query::parse(spelling.as_bytes(), false).unwrap();
-            assert_eq!(question.octets(), expected.as_bytes(), "{spelling}");
-            assert_eq!(query.question().unwrap().octets(), expected.as_bytes());
+            assert_eq!(question.as_bytes(), expected.as_bytes(), "{spelling}");
+            assert_eq!(query.question().unwrap().as_bytes(), expected.as_bytes());
             let only = Query::parse(spelling.as_bytes(), true).unwrap();
             let expected = expected.replace('\0', "\x01");
-            assert_eq!(only.question().unwrap().octets(), expected.as_bytes());
+            assert_eq!(only.question().unwrap().as_bytes(), expected.as_bytes());
         }
     }
 
@@ -219,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_registered_is_not_found() {
+    fn names_that_cannot_be_registered_are_not_found() {
         let long = format!("{}.bit", "a".repeat(64));
         let longer = format!("{}bit", "abc.".repeat(63));
         for (name, why) in [

@@ -1,24 +1,25 @@
-//! What comes of a query: an answer, or why there is none.
+//! The result of a query: an answer, or why there is none.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use crate::onion::OnionAddress;
 use crate::snapshot::{FailureKind, FetchFailure};
 
-/// What comes of a query.
+/// The result of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// An onion service.
     Onion(OnionAddress),
     /// A public address.
     Address(IpAddr),
-    /// A host name of the DNS, for the exit to resolve.
+    /// A host name of the public DNS, for the exit to resolve.
     Host(String),
     /// The name is not ours to resolve. Holds the name.
     NotInZone(String),
-    /// There is no answer, and asking again soon changes nothing. Holds the
-    /// message: the name, and why.
+    /// There is no answer, and asking again soon will not help. Holds the message:
+    /// the name, and why.
     NotFound(String),
     /// The answer cannot be known for now.
     Unknown(FetchFailure),
@@ -68,5 +69,78 @@ impl Verdict {
             Self::Host(text) | Self::NotFound(text) => text.into(),
             Self::Unknown(failure) => (&*failure.message).into(),
         }
+    }
+}
+
+/// A verdict that is cached for the next query of its kind, together with the
+/// bytes that a door writes for it, so that these are built only once.
+#[derive(Debug)]
+pub struct CachedAnswer {
+    verdict: Verdict,
+    written: OnceLock<Box<[u8]>>,
+}
+
+impl CachedAnswer {
+    /// An answer that has not been written yet.
+    pub fn new(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            written: OnceLock::new(),
+        }
+    }
+
+    /// The verdict itself.
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    /// The bytes that `write` returns for the verdict, now or when first called.
+    pub fn written(&self, write: impl FnOnce(&Verdict) -> Box<[u8]>) -> &[u8] {
+        self.written.get_or_init(|| write(&self.verdict))
+    }
+
+    /// How many bytes the answer takes on the heap, including the written form:
+    /// the status and the text, which in a cached verdict needs no escaping.
+    pub fn weight(&self) -> usize {
+        let text = match &self.verdict {
+            Verdict::Onion(onion) => onion.as_str().len(),
+            Verdict::Address(_) => MAX_ADDRESS,
+            Verdict::Host(text) | Verdict::NotInZone(text) | Verdict::NotFound(text) => text.len(),
+            Verdict::Unknown(failure) => failure.message.len(),
+        };
+        size_of::<Self>() + 2 * text + PUNCTUATION
+    }
+}
+
+/// The longest address as text.
+const MAX_ADDRESS: usize = 39;
+
+/// The status, spaces, quotes and the line end.
+const PUNCTUATION: usize = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Once in the verdict, once in its written form.
+    #[test]
+    fn an_answer_weighs_its_text_twice() {
+        let weight = |verdict: Verdict| CachedAnswer::new(verdict).weight();
+        let bare = size_of::<CachedAnswer>() + PUNCTUATION;
+        let failure = FetchFailure::new(FailureKind::TimedOut, "four");
+        for verdict in [
+            Verdict::Host("four".into()),
+            Verdict::NotInZone("four".into()),
+            Verdict::NotFound("four".into()),
+            Verdict::Unknown(failure),
+        ] {
+            assert_eq!(weight(verdict), bare + 8);
+        }
+        let address = "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff";
+        let longest = 2 * (address.len() + 1);
+        assert_eq!(
+            weight(Verdict::Address(address.parse().unwrap())),
+            bare + longest
+        );
     }
 }

@@ -20,7 +20,7 @@ use super::activity::{Activity, Answers, Common, FetchId, Job, Share, Task};
 use super::ring::Ring;
 use super::{Limits, Ticket};
 use crate::isolation::IsolationId;
-use crate::policy::{Answer, Query, Step, Verdict};
+use crate::policy::{CachedAnswer, Query, Step, Verdict};
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
 use crate::source::SourceReply;
 
@@ -251,7 +251,7 @@ impl Core {
         activity.kept(key, now).cloned()
     }
 
-    /// The answer to a question ([`crate::policy::Question::octets`]) that
+    /// The answer to a question ([`crate::policy::Question::as_bytes`]) that
     /// was kept for an isolation id, given as bytes, which need not be those of
     /// a valid one, if all that it was made of is still kept.
     pub fn answer(
@@ -259,7 +259,7 @@ impl Core {
         isolation: &[u8],
         question: &[u8],
         now: Instant,
-    ) -> Option<Arc<Answer>> {
+    ) -> Option<Arc<CachedAnswer>> {
         let activity = self.activities.get_mut(isolation)?;
         let before = activity.bytes();
         let answer = activity.answer(question, now).cloned();

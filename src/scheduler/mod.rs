@@ -8,7 +8,6 @@ mod core;
 mod limits;
 mod ring;
 mod timekeeper;
-mod trouble;
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,12 +16,11 @@ use std::time::{Duration, Instant};
 
 use crate::isolation::IsolationId;
 use crate::log::Log;
+use crate::log::lookups::FailureWarnings;
 use crate::platform;
-use crate::policy::{Answer, Evaluation, Query, Step, Verdict};
-use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
+use crate::policy::{CachedAnswer, Evaluation, Query, Step, Verdict};
+use crate::snapshot::{FetchFailure, Fetched, NameKey};
 use crate::source::{Source, SourceReply, logged};
-
-use self::trouble::Troubles;
 
 pub use self::activity::Answers;
 pub use self::activity::{Job, Task};
@@ -72,7 +70,7 @@ pub struct Ticket {
 struct Shared {
     source: Arc<dyn Source>,
     log: Log,
-    troubles: Troubles,
+    warnings: FailureWarnings,
     state: Mutex<State>,
     clients: Mutex<Clients>,
     /// There is a job, or the end.
@@ -113,7 +111,7 @@ impl Scheduler {
         let shared = Arc::new(Shared {
             source,
             log,
-            troubles: Troubles::default(),
+            warnings: FailureWarnings::default(),
             state: Mutex::new(State {
                 core: Core::new(limits),
                 work: VecDeque::new(),
@@ -155,8 +153,13 @@ impl Scheduler {
 
 impl Client {
     /// The answer that is kept for an isolation id and a question, both as
-    /// bytes ([`IsolationId::octets`], [`crate::policy::Question::octets`]).
-    pub fn answer(&self, isolation: &[u8], question: &[u8], now: Instant) -> Option<Arc<Answer>> {
+    /// bytes ([`IsolationId::as_bytes`], [`crate::policy::Question::as_bytes`]).
+    pub fn answer(
+        &self,
+        isolation: &[u8],
+        question: &[u8],
+        now: Instant,
+    ) -> Option<Arc<CachedAnswer>> {
         self.shared.lock().core.answer(isolation, question, now)
     }
 
@@ -250,7 +253,7 @@ impl Shared {
             if let Err(error) = spawned {
                 // A worker that exists may come to it before.
                 state.spawn_again = Some(now + SPAWN_AGAIN);
-                shared.troubles.no_thread(&shared.log, &error);
+                shared.warnings.no_thread(&shared.log, &error);
                 return;
             }
             state.workers += 1;
@@ -313,9 +316,10 @@ impl Shared {
         logged::begin(&self.log, job.number(), &job.isolation, &job.key);
         let source = &self.source;
         let fetch = || source.fetch(&job.isolation, &job.key, &job.limit);
-        let result = catch_unwind(AssertUnwindSafe(fetch)).unwrap_or_else(|_| Err(bug()));
+        let result =
+            catch_unwind(AssertUnwindSafe(fetch)).unwrap_or_else(|_| Err(FetchFailure::bug()));
         logged::end(&self.log, job.number(), &result, begin.elapsed());
-        self.troubles.note(&self.log, &result, Instant::now());
+        self.warnings.fetched(&self.log, &result, Instant::now());
         result
     }
 
@@ -357,12 +361,7 @@ impl Shared {
 /// costs this query only.
 fn evaluate(evaluation: &mut Evaluation) -> Step {
     catch_unwind(AssertUnwindSafe(|| evaluation.step()))
-        .unwrap_or_else(|_| Step::Done(Verdict::Unknown(bug())))
-}
-
-fn bug() -> FetchFailure {
-    let message = "a bug in ncprop279 was met; please report the name and its value";
-    FetchFailure::new(FailureKind::Internal, message)
+        .unwrap_or_else(|_| Step::Done(Verdict::Unknown(FetchFailure::bug())))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub fn begin(log: &Log, number: u64, isolation: &IsolationId, key: &NameKey) {
 
 /// Logs how a request ended, and how long it took.
 pub fn end(log: &Log, number: u64, result: &Result<SourceReply, FetchFailure>, time: Duration) {
-    if !log.tells(Level::Debug) {
+    if !log.is_enabled(Level::Debug) {
         return;
     }
     let time = Milliseconds(time);

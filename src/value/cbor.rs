@@ -1,7 +1,8 @@
 //! Values in CBOR (RFC 8949), which ncdns reads where a value is not JSON.
 //!
-//! The same bounds hold as for JSON. A length is believed only as far as there
-//! is input for it, and what nests too deeply is skipped without recursion.
+//! The limits are those of JSON. A claimed length is trusted only as far as
+//! there is input for it, and parts that nest too deeply are skipped without
+//! recursion.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use ciborium_ll::{Decoder, Header, simple};
 
 use super::tree::{MAX_DEPTH, Members, Tree};
 
-/// Reads a whole value; `None` if it is not well-formed, has something after
-/// it, or is no map.
+/// Reads a whole value; `None` if it is malformed, is no map, or if anything
+/// follows it.
 pub fn read_map(value: &[u8]) -> Option<Tree> {
     let mut reader = Reader {
         decoder: Decoder::from(value),
@@ -36,7 +37,7 @@ impl Reader<'_> {
     }
 
     fn header(&mut self) -> Option<Header> {
-        // Tags say nothing that the items of a domain object need.
+        // Tags add nothing that a domain object needs.
         loop {
             match self.decoder.pull().ok()? {
                 Header::Tag(_) => {}
@@ -45,8 +46,8 @@ impl Reader<'_> {
         }
     }
 
-    /// The next item; the inner `None` is the end of one of indefinite length.
-    /// The outer one means that the input is not well-formed.
+    /// The next item. The inner `None` is the end of an indefinite length; the
+    /// outer `None` means that the input is malformed.
     fn item(&mut self, depth: usize) -> Option<Option<Tree>> {
         let header = self.header()?;
         if header == Header::Break {
@@ -58,14 +59,14 @@ impl Reader<'_> {
     fn value(&mut self, header: Header, depth: usize) -> Option<Tree> {
         Some(match header {
             Header::Positive(number) => Tree::Number(number.to_string().into()),
-            // Stands for -1 - number.
+            // Encodes -1 - number.
             Header::Negative(number) => Tree::Number((-1 - i128::from(number)).to_string().into()),
             Header::Float(number) => float(number),
             Header::Simple(simple::FALSE) => Tree::Bool(false),
             Header::Simple(simple::TRUE) => Tree::Bool(true),
             Header::Simple(simple::NULL) => Tree::Null,
             Header::Simple(_) => Tree::Unusable("a simple value that JSON has not"),
-            Header::Bytes(length) => Tree::Octets(self.string(length, false)?.into()),
+            Header::Bytes(length) => Tree::Bytes(self.string(length, false)?.into()),
             Header::Text(length) => match String::from_utf8(self.string(length, true)?) {
                 Ok(text) => Tree::Text(text.into()),
                 Err(_) => Tree::Unusable("a string that is not UTF-8"),
@@ -82,7 +83,7 @@ impl Reader<'_> {
     }
 
     fn array(&mut self, length: Option<usize>, depth: usize) -> Option<Vec<Tree>> {
-        // Nothing is allocated for a length that is only claimed.
+        // Allocates nothing for a length that is only claimed.
         let mut elements = Vec::new();
         while length.is_none_or(|length| elements.len() < length) {
             match self.item(depth + 1)? {
@@ -104,7 +105,7 @@ impl Reader<'_> {
                     Some(_) => return None,
                 }
             };
-            // A break in the place of a member's value is malformed.
+            // A break instead of a member's value is malformed.
             let value = self.item(depth + 1)??;
             count += 1;
             // The last of duplicate keys wins, as in JSON.
@@ -121,19 +122,19 @@ impl Reader<'_> {
         Some(members)
     }
 
-    /// The bytes of a string, whose parts may be counted or not.
+    /// The bytes of a string of definite or indefinite length.
     fn string(&mut self, length: Option<usize>, text: bool) -> Option<Vec<u8>> {
-        let mut octets = Vec::new();
+        let mut bytes = Vec::new();
         if let Some(length) = length {
-            self.take(length, &mut octets)?;
-            return Some(octets);
+            self.take(length, &mut bytes)?;
+            return Some(bytes);
         }
         loop {
-            // Neither tags nor further indefinite lengths stand in a string.
+            // A string contains neither tags nor further indefinite lengths.
             match self.decoder.pull().ok()? {
-                Header::Break => return Some(octets),
-                Header::Bytes(Some(length)) if !text => self.take(length, &mut octets)?,
-                Header::Text(Some(length)) if text => self.take(length, &mut octets)?,
+                Header::Break => return Some(bytes),
+                Header::Bytes(Some(length)) if !text => self.take(length, &mut bytes)?,
+                Header::Text(Some(length)) if text => self.take(length, &mut bytes)?,
                 _ => return None,
             }
         }
@@ -150,7 +151,7 @@ impl Reader<'_> {
     }
 
     /// Skips the content of an array or map, however deep. `open` holds how
-    /// many items are left at each level, `None` up to a break.
+    /// many items are left at each level; `None` means until a break.
     fn skip(&mut self, length: Option<usize>, pairs: bool) -> Option<()> {
         let items = |length: Option<usize>, pairs: bool| match length {
             Some(length) if pairs => Some(length.checked_mul(2)),
@@ -196,8 +197,8 @@ impl Reader<'_> {
     }
 }
 
-/// A floating-point number as JSON would have it. Whole ones have a decimal
-/// point there too, so that they are no integers here either.
+/// A floating-point number as JSON would write it. A whole number keeps its
+/// decimal point, so that it is not taken for an integer.
 fn float(number: f64) -> Tree {
     if number.is_finite() {
         Tree::Number(format!("{number:?}").into())
@@ -222,7 +223,7 @@ mod tests {
             Tree::Bool(truth) => truth.to_string(),
             Tree::Number(number) => number.to_string(),
             Tree::Text(text) => format!("{text:?}"),
-            Tree::Octets(octets) => format!("h{}", HEXLOWER_PERMISSIVE.encode(octets)),
+            Tree::Bytes(bytes) => format!("h{}", HEXLOWER_PERMISSIVE.encode(bytes)),
             Tree::Unusable(why) => format!("<{why}>"),
             Tree::Array(elements) => {
                 format!("{:?}", elements.iter().map(show).collect::<Vec<_>>()).replace('"', "")
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_whole_map_is_refused() {
+    fn anything_but_one_whole_map_is_refused() {
         for hex in [
             "",
             "80",
@@ -295,14 +296,14 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_costs_only_what_is_too_deep() {
+    fn deep_nesting_leaves_siblings_valid() {
         for (open, close) in [("81", ""), ("9f", "ff"), ("a161 61", ""), ("bf6161", "ff")] {
             let deep = format!("{}01{}", open.repeat(2000), close.repeat(2000));
             let value = format!("a2 6161 {deep} 6162 02");
             let shown = read(&value).unwrap();
             assert!(shown.ends_with("b:2") && shown.contains("nested"), "{open}");
         }
-        // Tags in front of tags nest as well, and cost nothing.
+        // Tags on tags nest as well, but are skipped.
         let tags = format!("a1 6161 {} 01", "c1".repeat(8000));
         assert_eq!(read(&tags).as_deref(), Some("a:1"));
     }

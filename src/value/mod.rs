@@ -1,15 +1,13 @@
-//! Domain values: what a name's owner wrote, and what it means in DNS.
+//! Domain values: what a name's owner published, and what it means in DNS.
 //!
-//! A value is read as a [`tree`], its imports are merged into objects
-//! ([`object`]), and the items of an object become records ([`items`]).
-//! IFA-0001 is the specification; `spec/domain-values.md` lists where we
-//! differ and why.
+//! [`tree`] parses a value, [`import`] and [`object`] merge imported values into
+//! it, and [`items`] turns the items of an object into records. IFA-0001 is the
+//! specification; `spec/domain-values.md` lists where we differ and why.
 
 mod cbor;
 pub mod error;
-mod import;
+pub mod import;
 pub mod items;
-mod misspelt;
 pub mod names;
 pub mod object;
 pub mod tree;

@@ -1,29 +1,29 @@
-//! Owner names inside a value: relative names and what is a valid label
-//! (IFA-0001, "Interpretation of DNS Names" and "Definitions of Valid Names").
+//! DNS names inside a value: relative names and valid labels (IFA-0001,
+//! "Interpretation of DNS Names" and "Definitions of Valid Names").
 
 use hickory_proto::rr::Name;
 use thiserror::Error;
 
-/// The longest DNS name in bytes of text, without the final dot
-/// (RFC 1035 section 2.3.4: 255 on the wire).
+/// The longest DNS name as text in bytes, without the final dot (RFC 1035
+/// section 2.3.4: 255 bytes on the wire).
 pub const MAX_NAME_LENGTH: usize = 253;
 
 /// Why a text is no DNS name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum InvalidName {
-    /// Two dots in a row, or a dot in front.
+pub enum NameError {
+    /// Two dots in a row, or a leading dot.
     #[error("has an empty label")]
     EmptyLabel,
-    /// A label has characters outside letters, digits, hyphen and underscore,
-    /// a hyphen at its border, or over 63 bytes.
+    /// A label has a character other than a letter, digit, hyphen or underscore,
+    /// begins or ends with a hyphen, or is longer than 63 bytes.
     #[error("has an invalid label")]
     InvalidLabel,
-    /// The whole name is too long, after completing it if it is relative.
+    /// The whole name is too long, once completed if it is relative.
     #[error("is too long")]
     TooLong,
 }
 
-/// Where an item stands: what relative names in it are relative to.
+/// The position of an object in a name, which relative names in it depend on.
 #[derive(Debug, Clone)]
 pub struct Place {
     owner: Name,
@@ -31,7 +31,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The top-level object of a name; `apex` is its owner name, such as
+    /// The place of a name's top-level object; `apex` is its owner name, such as
     /// `example.bit.`.
     pub fn top(apex: Name) -> Self {
         Self {
@@ -40,11 +40,11 @@ impl Place {
         }
     }
 
-    /// The object of `label` in the `map` of the object at this place.
+    /// The place of the subdomain `label`.
     ///
     /// # Errors
     /// The owner name would be too long.
-    pub fn child(&self, label: &str) -> Result<Self, InvalidName> {
+    pub fn child(&self, label: &str) -> Result<Self, NameError> {
         Ok(Self {
             owner: name(std::iter::once(label.as_bytes()).chain(self.owner.iter()))?,
             apex: self.apex.clone(),
@@ -61,17 +61,15 @@ impl Place {
         self.owner.to_ascii().trim_end_matches('.').to_owned()
     }
 
-    /// Completes a DNS name written in the object at this place. Letters are
-    /// folded to lower case.
+    /// Completes a DNS name written in the object at this place, in lower case.
     ///
-    /// Fully qualified if it ends in a dot. Otherwise a last label `@` means
-    /// the apex; without it the name is relative to the apex in the top-level
-    /// object and to the parent object elsewhere. The empty text and `@` alone
-    /// are the base itself.
+    /// A name that ends in a dot is fully qualified. A last label `@` means the
+    /// apex. Any other name is relative to the apex in the top-level object, and
+    /// to the parent object elsewhere. The empty text is that base itself.
     ///
     /// # Errors
-    /// The text is no DNS name, or too long when completed.
-    pub fn complete(&self, text: &str) -> Result<Name, InvalidName> {
+    /// The text is no DNS name, or is too long once completed.
+    pub fn complete(&self, text: &str) -> Result<Name, NameError> {
         if text == "." {
             return Ok(Name::root());
         }
@@ -95,14 +93,14 @@ impl Place {
         self.append(text, &base)
     }
 
-    fn append(&self, relative: &str, base: &Name) -> Result<Name, InvalidName> {
+    fn append(&self, relative: &str, base: &Name) -> Result<Name, NameError> {
         let relative = relative.to_ascii_lowercase();
         let labels: Vec<&str> = relative.split('.').collect();
         if labels.iter().any(|label| label.is_empty()) {
-            return Err(InvalidName::EmptyLabel);
+            return Err(NameError::EmptyLabel);
         }
         if !labels.iter().all(|label| is_label(label)) {
-            return Err(InvalidName::InvalidLabel);
+            return Err(NameError::InvalidLabel);
         }
         name(
             labels
@@ -113,16 +111,16 @@ impl Place {
     }
 }
 
-fn name<'l>(labels: impl Iterator<Item = &'l [u8]>) -> Result<Name, InvalidName> {
+fn name<'l>(labels: impl Iterator<Item = &'l [u8]>) -> Result<Name, NameError> {
     let labels: Vec<&[u8]> = labels.collect();
-    let mut name = Name::from_labels(labels).map_err(|_| InvalidName::TooLong)?;
+    let mut name = Name::from_labels(labels).map_err(|_| NameError::TooLong)?;
     name.set_fqdn(true);
     Ok(name)
 }
 
 /// Whether a text is a label of a DNS name as IFA-0001 defines it, in either
-/// case: letters, digits, hyphen and underscore, no hyphen at the borders, at
-/// most 63 bytes.
+/// case: at most 63 letters, digits, hyphens and underscores, neither beginning
+/// nor ending with a hyphen.
 pub fn is_label(text: &str) -> bool {
     (1..=63).contains(&text.len())
         && text
@@ -132,8 +130,8 @@ pub fn is_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
-/// Whether a text is the part of a name key after `d/`: a domain label in
-/// lower case that is not wholly numeric (IFA-0001, "Keys").
+/// Whether a text can follow `d/` in a name key: a domain label in lower case
+/// that is not wholly numeric (IFA-0001, "Keys").
 pub fn is_domain_label(text: &str) -> bool {
     let body = text.strip_prefix("xn--").unwrap_or(text);
     text.len() <= 63
@@ -190,10 +188,10 @@ mod tests {
         assert_eq!(complete("www", "."), ".");
     }
 
-    /// RFC 1035 section 2.3.4: 255 bytes on the wire, of which example.bit.
-    /// takes 13.
+    /// RFC 1035 section 2.3.4: 255 bytes on the wire, 13 of them for
+    /// example.bit.
     #[test]
-    fn names_are_as_long_as_the_wire_takes() {
+    fn names_may_be_as_long_as_on_the_wire() {
         let text = |last: usize| {
             format!(
                 "{}{}",
@@ -202,12 +200,12 @@ mod tests {
             )
         };
         assert!(place("").complete(&text(49)).is_ok());
-        assert_eq!(place("").complete(&text(50)), Err(InvalidName::TooLong));
+        assert_eq!(place("").complete(&text(50)), Err(NameError::TooLong));
     }
 
     #[test]
-    fn what_is_no_name_is_refused() {
-        use InvalidName::*;
+    fn invalid_names_are_refused() {
+        use NameError::*;
         for (text, error) in [
             ("a..b", EmptyLabel),
             (".a", EmptyLabel),
@@ -227,7 +225,7 @@ mod tests {
         }
         let label = "x".repeat(63);
         assert_eq!(place("").complete(&format!("{label}x")), Err(InvalidLabel));
-        // Three full labels and the apex are 1 + 3·64 + 12 = 205 bytes on the
+        // Three full labels and the apex take 1 + 3·64 + 12 = 205 bytes on the
         // wire; a label of 49 makes 255.
         let long = format!("{label}.{label}.{label}");
         assert!(

@@ -1,10 +1,9 @@
-//! A value as a tree of items, kept so loosely that one bad item costs only
-//! itself.
+//! A value as a tree of items, in which one bad item invalidates only itself.
 //!
-//! JSON is read level by level. Numbers stay text, the last of duplicate keys
-//! wins (RFC 7159 section 4 leaves it open), and what is well-formed but
-//! cannot be represented — a lone surrogate, too deep nesting — becomes an
-//! [`Tree::Unusable`] item beside its healthy siblings.
+//! JSON is read level by level. Numbers stay text, and the last of duplicate
+//! keys wins (RFC 7159 section 4 leaves that open). Anything well-formed that
+//! cannot be represented, such as a lone surrogate or nesting that is too deep,
+//! becomes [`Tree::Unusable`] beside its valid siblings.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,18 +13,18 @@ use std::sync::Arc;
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde_json::value::RawValue;
 
-/// The longest value that is read, in bytes. The chain stops at 1,023; the
-/// rest is room for names files.
+/// The longest value that is read, in bytes. The chain permits 1,023; names
+/// files may hold longer ones.
 pub const MAX_VALUE_LENGTH: usize = 16 * 1024;
 
-/// How deep arrays and objects may nest. A name of 126 labels needs two levels
-/// for each; deeper parts cannot be asked for.
+/// How deep arrays and objects may nest. The longest name has 126 labels and
+/// needs two levels for each; nothing deeper can be queried.
 pub(super) const MAX_DEPTH: usize = 260;
 
 /// The members of an object by their keys.
 pub type Members = BTreeMap<Box<str>, Arc<Tree>>;
 
-/// One JSON value.
+/// One JSON or CBOR value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tree {
     /// `null`.
@@ -40,14 +39,14 @@ pub enum Tree {
     Array(Vec<Tree>),
     /// An object.
     Object(Members),
-    /// Bytes, which only CBOR has.
-    Octets(Box<[u8]>),
-    /// Something that JSON permits and we cannot hold; the text says why.
+    /// A byte string, which only CBOR has.
+    Bytes(Box<[u8]>),
+    /// Something well-formed that cannot be represented; the text says why.
     Unusable(&'static str),
 }
 
 impl Tree {
-    /// Whether this is `null`, which mostly stands for an absent item.
+    /// Whether this is `null`, which mostly means that the item is absent.
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Null)
     }
@@ -69,33 +68,21 @@ impl Tree {
             Self::Text(_) => "a string",
             Self::Array(_) => "an array",
             Self::Object(_) => "an object",
-            Self::Octets(_) => "bytes",
+            Self::Bytes(_) => "bytes",
             Self::Unusable(why) => why,
         }
     }
 }
 
-/// Reads a value as a domain object: a JSON object (IFA-0001, "Values"), or a
-/// CBOR map if it is not JSON, as in ncdns.
-///
-/// `None` if it is anything else, or longer than [`MAX_VALUE_LENGTH`].
-pub fn read_object(value: &[u8]) -> Option<Arc<Tree>> {
-    if value.len() > MAX_VALUE_LENGTH {
-        return None;
-    }
-    let text = std::str::from_utf8(value).ok();
-    let tree = match text.and_then(|text| serde_json::from_str::<&RawValue>(text).ok()) {
-        Some(raw) => grow(raw, 0),
-        None => super::cbor::read_map(value)?,
-    };
-    match tree {
-        object @ Tree::Object(_) => Some(Arc::new(object)),
-        _ => None,
-    }
+/// Reads a JSON value (IFA-0001, "Values"); `None` if the value is not JSON.
+pub(super) fn read_json(value: &[u8]) -> Option<Tree> {
+    let text = std::str::from_utf8(value).ok()?;
+    let raw = serde_json::from_str::<&RawValue>(text).ok()?;
+    Some(parse_level(raw, 0))
 }
 
-/// How many bytes [`read_object`] visits: it reads each level by itself, so
-/// that a byte counts once for each level that it lies in.
+/// How many bytes [`read_json`] visits. It reads each level separately, so a
+/// byte counts once for each level around it.
 pub(super) fn parsing_cost(value: &[u8]) -> usize {
     let mut depth: usize = 1;
     let mut in_string = false;
@@ -115,7 +102,7 @@ pub(super) fn parsing_cost(value: &[u8]) -> usize {
     cost
 }
 
-/// A member's key, which may hold lone surrogates and then is not text.
+/// A member's key. If it contains a lone surrogate it is no text.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Key<'a>(Cow<'a, [u8]>);
 
@@ -127,21 +114,21 @@ impl<'de> Deserialize<'de> for Key<'de> {
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a key")
             }
-            fn visit_bytes<E>(self, octets: &[u8]) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Owned(octets.to_vec())))
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Owned(bytes.to_vec())))
             }
-            fn visit_borrowed_bytes<E>(self, octets: &'de [u8]) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Borrowed(octets)))
+            fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Borrowed(bytes)))
             }
         }
-        // Only as bytes does serde_json hand out a string with a lone
-        // surrogate; as text it would refuse the whole object.
+        // serde_json returns a string with a lone surrogate only as bytes; asked
+        // for text, it would reject the whole object.
         deserializer.deserialize_bytes(KeyVisitor)
     }
 }
 
-/// Reads one level; the syntax below it has been checked already.
-fn grow(raw: &RawValue, depth: usize) -> Tree {
+/// Reads one level; the syntax of the levels below has already been checked.
+fn parse_level(raw: &RawValue, depth: usize) -> Tree {
     const BROKEN: Tree = Tree::Unusable("a part that cannot be read");
     let text = raw.get();
     match text.as_bytes().first() {
@@ -154,7 +141,7 @@ fn grow(raw: &RawValue, depth: usize) -> Tree {
                 members
                     .into_iter()
                     .map(|(key, raw)| match String::from_utf8(key.0.into_owned()) {
-                        Ok(key) => (key.into_boxed_str(), Arc::new(grow(raw, depth + 1))),
+                        Ok(key) => (key.into_boxed_str(), Arc::new(parse_level(raw, depth + 1))),
                         // Kept, so that it is counted as an error.
                         Err(_) => (
                             Box::from("\u{fffd}"),
@@ -168,7 +155,7 @@ fn grow(raw: &RawValue, depth: usize) -> Tree {
             Ok(elements) => Tree::Array(
                 elements
                     .into_iter()
-                    .map(|raw| grow(raw, depth + 1))
+                    .map(|raw| parse_level(raw, depth + 1))
                     .collect(),
             ),
             Err(_) => BROKEN,
@@ -189,8 +176,12 @@ fn grow(raw: &RawValue, depth: usize) -> Tree {
 mod tests {
     use super::*;
 
+    fn read_object(value: &[u8]) -> Option<Tree> {
+        read_json(value).filter(|tree| matches!(tree, Tree::Object(_)))
+    }
+
     fn member(value: &str, key: &str) -> Tree {
-        match &*read_object(value.as_bytes()).unwrap() {
+        match read_object(value.as_bytes()).unwrap() {
             Tree::Object(members) => (**members.get(key).unwrap()).clone(),
             other => panic!("{other:?}"),
         }
@@ -212,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_what_they_say() {
+    fn literals_are_recognised() {
         let value = r#"{"t":true,"f":false,"n":null}"#;
         assert_eq!(member(value, "t"), Tree::Bool(true));
         assert_eq!(member(value, "f"), Tree::Bool(false));
@@ -220,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn lone_surrogates_cost_only_their_item() {
+    fn a_lone_surrogate_invalidates_only_its_item() {
         let value = r#"{"a":"\ud800","\udc00x":1,"b":["\udfff","ok"],"c":"\ud83d\ude00"}"#;
         assert!(matches!(member(value, "a"), Tree::Unusable(_)));
         assert!(matches!(member(value, "\u{fffd}"), Tree::Unusable(_)));
@@ -270,14 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_beyond_the_limit_is_not_read() {
-        let fill = |n: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(n - 8));
-        assert!(read_object(fill(MAX_VALUE_LENGTH).as_bytes()).is_some());
-        assert!(read_object(fill(MAX_VALUE_LENGTH + 1).as_bytes()).is_none());
-    }
-
-    #[test]
-    fn deep_nesting_costs_only_what_is_too_deep() {
+    fn deep_nesting_leaves_siblings_valid() {
         for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
             for depth in [100, 400, 1000] {
                 let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));
@@ -287,7 +271,7 @@ mod tests {
         }
     }
 
-    /// Whatever the levels are made of.
+    /// Objects, arrays, or both in turn.
     #[test]
     fn only_what_is_too_deep_is_unusable() {
         fn levels(tree: &Tree) -> usize {

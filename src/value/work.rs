@@ -1,47 +1,48 @@
 //! How much one query may make this program do.
 //!
-//! A name's owner chooses the value, and with it the work of evaluating it.
-//! [`Work`] counts that work in steps while a query is evaluated; beyond the
-//! bounds the query ends without an answer. [`Parsed`] holds what need not be
-//! done again when the same query is evaluated once more because another of
+//! A name's owner chooses the value, and thereby how much work it takes to
+//! evaluate. [`Work`] counts that work in steps during an evaluation; a query
+//! that exceeds the limits gets no answer. [`Parsed`] keeps results between
+//! evaluations of the same query, so that nothing is done twice when another of
 //! its names has arrived.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::onion::{InvalidOnion, OnionAddress};
+use crate::onion::{OnionAddress, OnionError};
 use crate::snapshot::NameKey;
 
-use super::object::Stop;
-use super::tree::{Tree, parsing_cost, read_object};
+use super::cbor;
+use super::error::EvaluationError;
+use super::tree::{MAX_VALUE_LENGTH, Tree, parsing_cost, read_json};
 
-/// Steps that one evaluation may take. A step is about a fifth of a
-/// microsecond; an ordinary name takes 50 to 300.
+/// Steps that one evaluation may take. A step takes about a fifth of a
+/// microsecond, and an ordinary name 50 to 300 steps.
 const MAX_STEPS: u32 = 4_000;
 
-/// Steps for a listing of all records of a name, which only a person asks for.
+/// Steps that listing all records of a name may take; only a person does that.
 const MAX_LISTING_STEPS: u32 = 1_000_000;
 
-/// Bytes that the parser may visit for one query, one byte for each level of
-/// nesting that it lies in.
+/// Bytes that the parser may visit for one query. A byte counts once for each
+/// level of nesting around it.
 const MAX_PARSED: usize = 512 << 10;
 
 /// Distinct onion addresses whose key is checked for one query. A check takes
 /// as long as several hundred steps.
 const MAX_ONIONS: usize = 32;
 
-/// What was made of the values of one query: each value is parsed once and each
-/// onion address checked once, however often the query is evaluated.
+/// Results that one query reuses: each value is parsed once and each onion
+/// address checked once, however often the query is evaluated.
 #[derive(Debug, Default)]
 pub struct Parsed {
     trees: HashMap<NameKey, Option<Arc<Tree>>>,
     /// Bytes that the parser has visited.
     visited: usize,
-    onions: HashMap<Box<str>, Result<OnionAddress, InvalidOnion>>,
+    onions: HashMap<Box<str>, Result<OnionAddress, OnionError>>,
 }
 
 impl Parsed {
-    /// Forgets what was made of a name's value, which is replaced by another.
+    /// Drops the parsed value of a name, because the value has changed.
     pub fn forget(&mut self, key: &NameKey) {
         self.trees.remove(key);
     }
@@ -56,7 +57,7 @@ pub struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    /// The bounds for one query's evaluation.
+    /// The limits for evaluating one query.
     pub fn new(parsed: &'a mut Parsed) -> Self {
         Self {
             parsed,
@@ -65,7 +66,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// The bounds for the listing of a whole name.
+    /// The limits for listing a whole name.
     pub fn for_listing(parsed: &'a mut Parsed) -> Self {
         Self {
             left: MAX_LISTING_STEPS,
@@ -73,8 +74,8 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Takes steps; false if there are not as many left. Whoever cannot stop
-    /// at once goes on with less, and [`Work::check`] ends the query later.
+    /// Takes steps; false if fewer are left. A caller that cannot stop at once
+    /// may go on with less, as [`Work::check`] ends the query later.
     pub fn take(&mut self, steps: usize) -> bool {
         let left = u32::try_from(steps)
             .ok()
@@ -92,23 +93,27 @@ impl<'a> Work<'a> {
     /// Whether the evaluation may go on.
     ///
     /// # Errors
-    /// [`Stop::TooComplicated`] if a bound was exceeded.
-    pub fn check(&self) -> Result<(), Stop> {
+    /// [`EvaluationError::TooComplicated`] if a limit was exceeded.
+    pub fn check(&self) -> Result<(), EvaluationError> {
         match self.exceeded {
-            true => Err(Stop::TooComplicated),
+            true => Err(EvaluationError::TooComplicated),
             false => Ok(()),
         }
     }
 
     /// The value of a name as a tree; `None` if it is no domain object.
-    pub(super) fn tree(&mut self, key: &NameKey, value: &[u8]) -> Result<Option<Arc<Tree>>, Stop> {
+    pub(super) fn tree(
+        &mut self,
+        key: &NameKey,
+        value: &[u8],
+    ) -> Result<Option<Arc<Tree>>, EvaluationError> {
         if let Some(tree) = self.parsed.trees.get(key) {
             return Ok(tree.clone());
         }
         let visited = self.parsed.visited.saturating_add(parsing_cost(value));
         if visited > MAX_PARSED {
             self.exceeded = true;
-            return Err(Stop::TooComplicated);
+            return Err(EvaluationError::TooComplicated);
         }
         self.parsed.visited = visited;
         let tree = read_object(value);
@@ -116,14 +121,14 @@ impl<'a> Work<'a> {
         Ok(tree)
     }
 
-    /// An onion address that a value holds, checked.
+    /// Checks an onion address found in a value.
     ///
     /// # Errors
-    /// Tor would refuse the address. After too many checks that is said of
-    /// every further address, and [`Work::check`] ends the query.
-    pub fn onion(&mut self, text: &str) -> Result<OnionAddress, InvalidOnion> {
+    /// Tor would refuse the address. After too many checks every further
+    /// address is refused, and [`Work::check`] ends the query.
+    pub fn onion(&mut self, text: &str) -> Result<OnionAddress, OnionError> {
         if !self.take(1) {
-            return Err(InvalidOnion::NotOnion);
+            return Err(OnionError::NotOnion);
         }
         if let Some(checked) = self.parsed.onions.get(text) {
             return checked.clone();
@@ -134,18 +139,28 @@ impl<'a> Work<'a> {
         }
         if self.parsed.onions.len() >= MAX_ONIONS {
             self.exceeded = true;
-            return Err(InvalidOnion::NotOnion);
+            return Err(OnionError::NotOnion);
         }
         self.parsed.onions.insert(Box::from(text), checked.clone());
         checked
     }
 }
 
+/// Reads a value as a domain object: a JSON object, or a CBOR map if it is not
+/// JSON, as in ncdns. `None` if it is anything else, or too long.
+fn read_object(value: &[u8]) -> Option<Arc<Tree>> {
+    if value.len() > MAX_VALUE_LENGTH {
+        return None;
+    }
+    let tree = read_json(value).or_else(|| cbor::read_map(value))?;
+    matches!(tree, Tree::Object(_)).then(|| Arc::new(tree))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Of low order, with a right checksum.
+    /// A key of low order with a correct checksum.
     fn weak(n: usize) -> String {
         format!(
             "{}aeaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaahmjqd.onion",
@@ -161,7 +176,7 @@ mod tests {
         assert!(work.check().is_ok());
         assert!(!work.take(1));
         assert!(!work.take(0));
-        assert_eq!(work.check(), Err(Stop::TooComplicated));
+        assert_eq!(work.check(), Err(EvaluationError::TooComplicated));
     }
 
     #[test]
@@ -170,8 +185,8 @@ mod tests {
         for _ in 0..2 {
             let mut work = Work::new(&mut parsed);
             for n in 0..MAX_ONIONS {
-                assert_eq!(work.onion(&weak(n)), Err(InvalidOnion::WeakKey));
-                assert_eq!(work.onion("x.onion"), Err(InvalidOnion::Length));
+                assert_eq!(work.onion(&weak(n)), Err(OnionError::WeakKey));
+                assert_eq!(work.onion("x.onion"), Err(OnionError::Length));
             }
             assert!(work.check().is_ok());
         }
@@ -196,11 +211,18 @@ mod tests {
         let mut work = Work::new(&mut parsed);
         assert!(work.tree(&key(fit), value.as_bytes()).is_err());
         assert!(work.check().is_err());
-        // What was parsed is there still.
+        // A value that was parsed is still there.
         let mut work = Work::new(&mut parsed);
         assert!(work.tree(&key(0), value.as_bytes()).is_ok());
         parsed.forget(&key(0));
         let mut work = Work::new(&mut parsed);
         assert!(work.tree(&key(0), value.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_value_beyond_the_limit_is_not_read() {
+        let fill = |n: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(n - 8));
+        assert!(read_object(fill(MAX_VALUE_LENGTH).as_bytes()).is_some());
+        assert!(read_object(fill(MAX_VALUE_LENGTH + 1).as_bytes()).is_none());
     }
 }

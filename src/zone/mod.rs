@@ -1,32 +1,32 @@
 //! `bit.` as a zone: from an owner name to the name key that holds it, and
-//! down the value to what stands at that name.
+//! through its value to the records at that name.
 
 pub mod listing;
-pub mod present;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use hickory_proto::rr::{Name, RData, RecordType};
 
-use crate::snapshot::{Absence, NameKey, Snapshot};
-use crate::value::error::ItemError;
+use crate::snapshot::{NameKey, Snapshot};
+use crate::value::error::{EvaluationError, ItemError};
+use crate::value::import::{NoObject, Reader};
 use crate::value::items::{Level, Part, TOR, mail};
 use crate::value::names::{Place, is_domain_label};
-use crate::value::object::{Object, Reader, Root, Stop};
+use crate::value::object::Object;
 use crate::value::work::{Parsed, Work};
 
-/// How long a record may be kept by whoever asked, in seconds.
+/// How long a record may be cached, in seconds.
 pub const TTL: u32 = 600;
 
-/// Steps ([`Work`]) that a question and a label on the way take.
+/// Steps ([`Work`]) that a question takes, and those for each label of its name.
 const QUESTION_STEPS: usize = 24;
 const LABEL_STEPS: usize = 4;
 
-/// What stands at an owner name.
+/// What an owner name leads to.
 #[derive(Debug, Clone)]
 pub enum Located {
-    /// The name exists; these are its records, perhaps none. If
-    /// [`TOR`] was asked, these are its onion services, if it has any.
+    /// The name exists. These are its records, possibly none; if the question
+    /// was for [`TOR`] and the name has onion services, these instead.
     Node(Vec<RData>),
     /// The name is at or below a zone cut.
     Delegated(Cut),
@@ -41,13 +41,11 @@ pub enum Located {
     NoSubdomain,
     /// The label below `bit` can never be registered.
     InvalidName,
-    /// The name below `bit` has no value.
-    Absent(Absence),
-    /// The name below `bit` has a value that is no domain object.
-    NoDomainObject,
+    /// The name below `bit` has no domain object.
+    NoObject(NoObject),
 }
 
-/// A zone cut and what a referral tells about it.
+/// A zone cut, with everything that a referral contains.
 #[derive(Debug, Clone)]
 pub struct Cut {
     /// The owner name of the cut.
@@ -56,20 +54,11 @@ pub struct Cut {
     pub ns: Vec<Name>,
     /// The DS records at the cut.
     pub ds: Vec<RData>,
-    /// Addresses of those name servers that are themselves below the cut.
+    /// Addresses of the name servers that are themselves below the cut.
     pub glue: Vec<(Name, RData)>,
-    /// The onion services at the owner of the cut, which a delegation does not
-    /// suppress.
+    /// The onion services at the owner of the cut; a delegation does not suppress
+    /// them.
     pub tor: Vec<RData>,
-}
-
-/// Why a question about a name cannot be answered from a snapshot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unanswered {
-    /// These names are missing from the snapshot.
-    Need(BTreeSet<NameKey>),
-    /// It will not do, now or with this value.
-    Stop(Stop),
 }
 
 /// The zone's owner name, `bit.`.
@@ -79,9 +68,9 @@ pub fn apex() -> Name {
     name
 }
 
-/// Where an owner name below `bit` is kept: the key of its name and the labels
-/// of the subdomain, outermost first. `None` if the label below `bit` is not
-/// one that can be registered. The name must be in lower case.
+/// The key of the name that holds an owner name below `bit`, and the labels of
+/// the subdomain, outermost first. `None` if the label below `bit` cannot be
+/// registered. The name must be in lower case.
 pub fn locate_key(name: &Name) -> Option<(NameKey, Vec<String>)> {
     let mut labels = name.iter().rev().skip(1);
     let domain = std::str::from_utf8(labels.next()?).ok()?;
@@ -89,33 +78,33 @@ pub fn locate_key(name: &Name) -> Option<(NameKey, Vec<String>)> {
         return None;
     }
     let key = NameKey::new(&format!("d/{domain}"))?;
-    // A label that is no UTF-8 is in no `map`.
+    // No `map` has a label that is not UTF-8.
     let subdomain = labels.map(|label| String::from_utf8_lossy(label).into_owned());
     Some((key, subdomain.collect()))
 }
 
-/// The zone as far as one query has walked it.
+/// The zone, as far as one query has explored it.
 ///
-/// Names that a query asks for have most of their way in common, and a hostile
-/// value can make that way long; so the way is remembered.
+/// The owner names that a query asks for share most of their path, and a hostile
+/// value can make that path expensive. So its nodes are kept.
 #[derive(Debug)]
 pub struct Zone<'a> {
     reader: Reader<'a>,
-    /// Which items are read on the way to a name.
-    way: Part,
-    roots: HashMap<NameKey, Result<usize, Located>>,
+    /// Which items are read on the path to a name.
+    path: Part,
+    roots: HashMap<NameKey, Result<usize, NoObject>>,
     nodes: Vec<Node>,
 }
 
-/// A name in the zone that was walked to.
+/// An existing name in the zone.
 #[derive(Debug)]
 struct Node {
     object: Object,
     place: Place,
-    /// Whether a `*` in the value stands for the name's first label.
+    /// Whether `*` in the value matched the name's first label.
     is_wildcard: bool,
-    /// Whether the way is known to lead on from here: no delegation and no
-    /// translation ends it.
+    /// Whether subdomains are known to be in the zone: this name is neither
+    /// delegated nor translated.
     is_open: bool,
     /// By label; `None` for a subdomain that does not exist.
     children: HashMap<Box<str>, Option<usize>>,
@@ -133,23 +122,27 @@ impl Node {
     }
 }
 
-/// What stands at an owner name, and what was met on the way there.
+/// What an owner name leads to, and the path there.
 #[derive(Debug)]
 pub struct Traced {
-    /// What stands there.
+    /// What it leads to.
     pub located: Located,
-    /// The name as it is written in the value, if a `*` there stands for a
-    /// label of it; without the final dot.
+    /// The name as the value has it, without the final dot, if a `*` in it
+    /// matched.
     pub wildcard: Option<String>,
-    /// What is wrong in the items on the way.
+    /// The errors in the items on the path.
     pub errors: Vec<ItemError>,
 }
 
-/// Like [`Zone::locate`], for people who debug a name.
+/// Like [`Zone::locate`], with details for people who debug a name.
 ///
 /// # Errors
-/// See [`Unanswered`].
-pub fn trace(name: &Name, asked: RecordType, snapshot: &Snapshot) -> Result<Traced, Unanswered> {
+/// See [`EvaluationError`].
+pub fn trace(
+    name: &Name,
+    asked: RecordType,
+    snapshot: &Snapshot,
+) -> Result<Traced, EvaluationError> {
     let mut parsed = Parsed::default();
     let reader = Reader::with_errors(snapshot, &mut parsed);
     let mut zone = Zone::reading(reader, Part::All);
@@ -165,21 +158,21 @@ pub fn trace(name: &Name, asked: RecordType, snapshot: &Snapshot) -> Result<Trac
 }
 
 impl<'a> Zone<'a> {
-    /// The zone as a snapshot has it, for one evaluation of a query.
+    /// The zone in a snapshot, for one evaluation of a query.
     pub fn new(snapshot: &'a Snapshot, parsed: &'a mut Parsed) -> Self {
-        Self::reading(Reader::new(snapshot, parsed), Part::Way)
+        Self::reading(Reader::new(snapshot, parsed), Part::Path)
     }
 
-    fn reading(reader: Reader<'a>, way: Part) -> Self {
+    fn reading(reader: Reader<'a>, path: Part) -> Self {
         Self {
             reader,
-            way,
+            path,
             roots: HashMap::new(),
             nodes: Vec::new(),
         }
     }
 
-    /// What the zone is read from.
+    /// The snapshot that is read.
     pub fn snapshot(&self) -> &'a Snapshot {
         self.reader.snapshot()
     }
@@ -189,33 +182,25 @@ impl<'a> Zone<'a> {
         &mut self.reader.work
     }
 
-    /// Finds what stands at an owner name below `bit.`, in lower case, for a
-    /// question of the type `asked`: only what that type needs is read.
+    /// Finds what an owner name below `bit.`, in lower case, leads to. Only items
+    /// that the type `asked` needs are read.
     ///
-    /// The way goes from the name registered below `bit` down to the one asked
-    /// for. A delegation or DNAME on the way ends it.
+    /// The path goes from the name registered below `bit` down to the owner name,
+    /// and ends early at a delegation or DNAME.
     ///
     /// # Errors
-    /// See [`Unanswered`].
-    pub fn locate(&mut self, name: &Name, asked: RecordType) -> Result<Located, Unanswered> {
-        match self.walk(name, asked) {
-            Ok(located) => Ok(located),
-            Err(Stop::Need) => Err(Unanswered::Need(self.reader.take_needed())),
-            Err(stop) => Err(Unanswered::Stop(stop)),
-        }
-    }
-
-    fn walk(&mut self, name: &Name, asked: RecordType) -> Result<Located, Stop> {
+    /// See [`EvaluationError`].
+    pub fn locate(&mut self, name: &Name, asked: RecordType) -> Result<Located, EvaluationError> {
         self.reader.work.take(QUESTION_STEPS);
         let Some((key, subdomain)) = locate_key(name) else {
             return Ok(Located::InvalidName);
         };
         let mut at = match self.root(name, key)? {
             Ok(root) => root,
-            Err(located) => return Ok(located),
+            Err(none) => return Ok(Located::NoObject(none)),
         };
         for label in &subdomain {
-            if let Some(end) = self.end_of_way(at)? {
+            if let Some(end) = self.end_of_path(at)? {
                 return Ok(end);
             }
             match self.child(at, label)? {
@@ -226,30 +211,31 @@ impl<'a> Zone<'a> {
         self.end(at, asked)
     }
 
-    /// The node of a name directly below `bit`, or what is there instead.
-    fn root(&mut self, name: &Name, key: NameKey) -> Result<Result<usize, Located>, Stop> {
+    /// The node of a name directly below `bit`.
+    fn root(
+        &mut self,
+        name: &Name,
+        key: NameKey,
+    ) -> Result<Result<usize, NoObject>, EvaluationError> {
         if let Some(root) = self.roots.get(&key) {
-            return Ok(root.clone());
+            return Ok(*root);
         }
         let place = Place::top(name.trim_to(2));
-        let root = match self.reader.root(&key, place.owner())? {
-            Root::Object(object) => {
-                self.nodes.push(Node::new(object, place, false));
-                Ok(self.nodes.len() - 1)
-            }
-            Root::Absent(absence) => Err(Located::Absent(absence)),
-            Root::NoDomainObject => Err(Located::NoDomainObject),
-        };
-        self.roots.insert(key, root.clone());
+        let object = self.reader.root(&key, place.owner())?;
+        let root = object.map(|object| {
+            self.nodes.push(Node::new(object, place, false));
+            self.nodes.len() - 1
+        });
+        self.roots.insert(key, root);
         Ok(root)
     }
 
-    /// What ends the way to the subdomains of a node, if anything does.
-    fn end_of_way(&mut self, at: usize) -> Result<Option<Located>, Stop> {
+    /// What keeps the subdomains of a node out of the zone, if anything does.
+    fn end_of_path(&mut self, at: usize) -> Result<Option<Located>, EvaluationError> {
         let Some(node) = self.nodes.get_mut(at).filter(|node| !node.is_open) else {
             return Ok(None);
         };
-        let level = Level::read(&node.object, &node.place, self.way, &mut self.reader);
+        let level = Level::read(&node.object, &node.place, self.path, &mut self.reader);
         self.reader.work.check()?;
         if level.is_delegated() {
             return self.delegated(at, level).map(Some);
@@ -262,12 +248,12 @@ impl<'a> Zone<'a> {
         Ok(None)
     }
 
-    /// What stands at a node.
-    fn end(&mut self, at: usize, asked: RecordType) -> Result<Located, Stop> {
+    /// The answer at a node.
+    fn end(&mut self, at: usize, asked: RecordType) -> Result<Located, EvaluationError> {
         let Some(node) = self.nodes.get(at) else {
             return Ok(Located::NoSubdomain);
         };
-        let part = match self.way {
+        let part = match self.path {
             Part::All => Part::All,
             _ => Part::Asked(asked),
         };
@@ -280,7 +266,7 @@ impl<'a> Zone<'a> {
             return Ok(Located::Node(level.tor));
         }
         let servers = match asked {
-            RecordType::MX | RecordType::ANY if !level.is_closed() => {
+            RecordType::MX | RecordType::ANY if !level.is_suppressed() => {
                 mail_servers(&node.object, &node.place, &mut self.reader)?
             }
             _ => Vec::new(),
@@ -288,7 +274,7 @@ impl<'a> Zone<'a> {
         Ok(Located::Node(level.records_with(servers)))
     }
 
-    fn delegated(&mut self, at: usize, level: Level) -> Result<Located, Stop> {
+    fn delegated(&mut self, at: usize, level: Level) -> Result<Located, EvaluationError> {
         let Some(node) = self.nodes.get(at) else {
             return Ok(Located::NoSubdomain);
         };
@@ -303,7 +289,7 @@ impl<'a> Zone<'a> {
     }
 
     /// The node of a subdomain; `None` if there is none.
-    fn child(&mut self, at: usize, label: &str) -> Result<Option<usize>, Stop> {
+    fn child(&mut self, at: usize, label: &str) -> Result<Option<usize>, EvaluationError> {
         let Some(node) = self.nodes.get(at) else {
             return Ok(None);
         };
@@ -325,8 +311,7 @@ impl<'a> Zone<'a> {
         Ok(child)
     }
 
-    /// A name that was walked to as it is written in its value, if any of its
-    /// labels is so by a `*`.
+    /// A located name as its value has it, if a `*` in it matched.
     fn wildcard(&self, name: &Name) -> Option<String> {
         let (key, subdomain) = locate_key(name)?;
         let mut at = *self.roots.get(&key)?.as_ref().ok()?;
@@ -346,16 +331,15 @@ impl<'a> Zone<'a> {
     }
 }
 
-/// The object of a subdomain: the one of that label, else the one of `*`,
-/// which stands for one label; and whether it is that one. A label that exists
-/// keeps the wildcard away even if nothing stands at it.
+/// The object of a subdomain, and whether it is the wildcard's. An object with
+/// exactly this label takes precedence over `*`, even if it is empty.
 fn descend(
     object: &Object,
     label: &str,
     place: &Place,
     reader: &mut Reader<'_>,
-) -> Result<Option<(Object, bool)>, Stop> {
-    // The longer a name is, the longer everything takes that is done with it.
+) -> Result<Option<(Object, bool)>, EvaluationError> {
+    // Everything takes longer with a longer name.
     reader
         .work
         .take(LABEL_STEPS + place.owner().iter().count() / 8);
@@ -371,17 +355,17 @@ fn descend(
     Ok(found.map(|object| (object, true)))
 }
 
-/// The MX records of a level, made from the mail service at `_smtp._tcp` below
-/// it (IFA-0001, "MX"). Only labels that are written out count, no wildcards.
+/// The MX records of a level, derived from the mail service at `_smtp._tcp`
+/// below it (IFA-0001, "MX"). Wildcards do not count.
 fn mail_servers(
     object: &Object,
     place: &Place,
     reader: &mut Reader<'_>,
-) -> Result<Vec<RData>, Stop> {
+) -> Result<Vec<RData>, EvaluationError> {
     let errors = reader.errors.count();
     let found = mail_service(object, place, reader);
-    // They are counted at `_smtp._tcp` itself.
-    reader.errors.forget_after(errors);
+    // Errors are reported at `_smtp._tcp` itself.
+    reader.errors.truncate(errors);
     Ok(found?.iter().filter_map(mail).collect())
 }
 
@@ -389,7 +373,7 @@ fn mail_service(
     object: &Object,
     place: &Place,
     reader: &mut Reader<'_>,
-) -> Result<Vec<RData>, Stop> {
+) -> Result<Vec<RData>, EvaluationError> {
     let mut below: Option<(Object, Place)> = None;
     let mut records = Vec::new();
     for label in ["_tcp", "_smtp"] {
@@ -411,14 +395,14 @@ fn mail_service(
     Ok(records)
 }
 
-/// The addresses below a cut that belong to its name servers ("necessary glue
-/// items" of IFA-0001).
+/// The addresses of the name servers of a cut that are below it ("necessary glue
+/// items" in IFA-0001).
 fn glue(
     cut: &Object,
     place: &Place,
     servers: &[Name],
     reader: &mut Reader<'_>,
-) -> Result<Vec<(Name, RData)>, Stop> {
+) -> Result<Vec<(Name, RData)>, EvaluationError> {
     let part = match reader.errors.are_kept() {
         true => Part::All,
         false => Part::Addresses,
@@ -460,13 +444,4 @@ fn glue(
         reader.work.check()?;
     }
     Ok(found)
-}
-
-/// Errors and records of one whole name, as [`listing::list`] finds them.
-#[derive(Debug, Default)]
-pub struct Listing {
-    /// Owner names and records.
-    pub records: Vec<(Name, RData)>,
-    /// What is wrong in the value and in those that it imports.
-    pub errors: Vec<ItemError>,
 }

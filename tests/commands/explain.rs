@@ -303,7 +303,7 @@ fn absent_names_and_delegations_are_shown() {
         let end = explained(names, name);
         let way = way(&end);
         assert!(way.contains(&format!("3. A {name}: {words}")), "{end:#?}");
-        assert!(way.last().unwrap().starts_with("5. CNAME "), "{end:#?}");
+        assert!(way.last().unwrap().starts_with("4. AAAA "), "{end:#?}");
     }
     let end = explained(names, "a.com");
     assert!(end.says("Nothing was looked up"), "{end:#?}");

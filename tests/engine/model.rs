@@ -4,7 +4,7 @@
 //! What must hold in every one of them: a usable RESOLVE has exactly one
 //! answer, none comes after its CANCELED, isolation ids are never mixed, and
 //! the bounds on fetches are kept. A failing seed is printed; set `MODEL_SEED`
-//! to run it alone.
+//! to run it alone, or `MODEL_INTERLEAVINGS` to run more of them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
@@ -15,13 +15,13 @@ use ncprop279::config::settings::MissingIsolation;
 use ncprop279::door::stdio::line::Line;
 use ncprop279::door::stdio::session::{Action, Options, Session};
 use ncprop279::isolation::IsolationId;
-use ncprop279::policy::{Answer, Query, Step, Verdict};
+use ncprop279::policy::{CachedAnswer, Query, Step, Verdict};
 use ncprop279::scheduler::{Answers, CacheLimits, Core, Job, Limits, Task, Ticket};
 use ncprop279::snapshot::{Absence, Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-const INTERLEAVINGS: u64 = 100_000;
+const INTERLEAVINGS: u64 = 25_000;
 const STEPS: usize = 50;
 const TIMEOUT: Duration = Duration::from_secs(20);
 const SLOTS: usize = 3;
@@ -192,8 +192,8 @@ impl World {
         let (core, now) = (&mut self.core, self.now);
         let action = self.session.line(
             Line::Complete(line.as_bytes()),
-            |isolation, question| {
-                answer = core.answer(isolation, question, now);
+            |_, isolation, question| {
+                answer = core.answer(isolation, question.as_bytes(), now);
                 answer.clone()
             },
             |_| notices += 1,
@@ -211,7 +211,7 @@ impl World {
             return;
         }
         let Some(Action::Resolve {
-            ticket,
+            number,
             query,
             isolation: under,
         }) = action
@@ -221,7 +221,7 @@ impl World {
         let deadline = self.now + TIMEOUT;
         let answers = self
             .core
-            .ask(ticket_of(ticket), &under, query, deadline, self.now);
+            .ask(ticket_of(number), &under, query, deadline, self.now);
         self.apply(answers);
     }
 
@@ -253,14 +253,14 @@ impl World {
         let line = format!("CANCEL {id}");
         let action = self.session.line(
             Line::Complete(line.as_bytes()),
-            |_, _| None::<Arc<Answer>>,
+            |_, _, _| None::<Arc<CachedAnswer>>,
             |_| {},
         );
         let expected = format!("CANCELED {id}\n");
         assert!(self.session.out.ends_with(expected.as_bytes()));
         assert_eq!(action.is_some(), self.client.open.contains_key(&id));
-        if let Some(Action::Cancel(ticket)) = action {
-            self.core.cancel(ticket_of(ticket));
+        if let Some(Action::Cancel(number)) = action {
+            self.core.cancel(ticket_of(number));
         }
         self.apply(Answers::new());
     }
@@ -301,8 +301,8 @@ impl World {
             return;
         }
         let at = self.random.random_range(0..self.on_the_way.len());
-        let (ticket, verdict) = self.on_the_way.swap_remove(at);
-        self.session.answer(ticket, &verdict);
+        let (number, verdict) = self.on_the_way.swap_remove(at);
+        self.session.answer(number, &verdict);
         self.answers += 1;
         self.apply(Answers::new());
     }
@@ -392,11 +392,13 @@ fn every_interleaving_keeps_the_promises() {
         run(seed.parse().unwrap());
         return;
     }
+    let interleavings = std::env::var("MODEL_INTERLEAVINGS");
+    let interleavings: u64 = interleavings.map_or(INTERLEAVINGS, |count| count.parse().unwrap());
     let begin: u64 = rand::random::<u64>() >> 1;
-    let halves = [0, INTERLEAVINGS / 2].map(|offset| {
+    let halves = [0, interleavings / 2].map(|offset| {
         std::thread::spawn(move || {
             let mut counts = (0, 0);
-            for seed in begin + offset..begin + offset + INTERLEAVINGS / 2 {
+            for seed in begin + offset..begin + offset + interleavings / 2 {
                 let result = std::panic::catch_unwind(|| run(seed));
                 let (answers, kept) = result.unwrap_or_else(|_| panic!("MODEL_SEED={seed}"));
                 counts = (counts.0 + answers, counts.1 + kept);
@@ -410,8 +412,8 @@ fn every_interleaving_keeps_the_promises() {
         .fold((0, 0), |sum, half| (sum.0 + half.0, sum.1 + half.1));
     // The scheduler itself has answered often enough for this to mean much.
     assert!(
-        answers > INTERLEAVINGS,
+        answers > interleavings,
         "{answers} answers from seed {begin}"
     );
-    assert!(kept > INTERLEAVINGS / 10, "{kept} kept from seed {begin}");
+    assert!(kept > interleavings / 10, "{kept} kept from seed {begin}");
 }

@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use hickory_proto::op::{Message, MessageType, OpCode, Query};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::BinEncodable;
-use ncprop279::authority::{self, Outcome, isolation_option};
+use ncprop279::authority::{self, Outcome, edns};
 use ncprop279::isolation::IsolationId;
 use ncprop279::snapshot::{Absence, Entry, Fetched, NameKey, Snapshot};
-use ncprop279::value::object::MAX_NAMES;
-use ncprop279::zone::{Unanswered, listing, present};
+use ncprop279::value::error::EvaluationError;
+use ncprop279::value::import::MAX_NAMES;
+use ncprop279::zone::listing;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -39,7 +40,7 @@ fn check(owner: &Name, data: &RData) {
     let read = Message::from_vec(&message.to_vec().unwrap()).unwrap();
     assert_eq!(read.answers, message.answers, "{owner} {data:?}");
 
-    let line = present::record(owner, data);
+    let line = listing::record(owner, data);
     assert!(line.bytes().all(|b| (b' '..=b'~').contains(&b)), "{line}");
     let (name, kind, octets) = super::zone_file::read(&line).unwrap_or_else(|| panic!("{line}"));
     assert_eq!(name, owner.to_ascii());
@@ -50,7 +51,7 @@ fn check(owner: &Name, data: &RData) {
 fn ask(question: &str, kind: RecordType, known: &BTreeMap<&str, Vec<u8>>) {
     let mut message = Message::new(1, MessageType::Query, OpCode::Query);
     message.add_query(Query::query(Name::from_ascii(question).unwrap(), kind));
-    isolation_option::write(&mut message, &IsolationId::shared());
+    edns::write_isolation(&mut message, &IsolationId::shared());
     let mut snapshot = Snapshot::new(IsolationId::shared());
     loop {
         match authority::answer(&message, &snapshot) {
@@ -81,8 +82,8 @@ fn no_value_does_harm() {
         let mut snapshot = Snapshot::new(IsolationId::shared());
         loop {
             match listing::list(&domain, &snapshot) {
-                Err(Unanswered::Need(keys)) => fetch(keys, &known, &mut snapshot),
-                Err(Unanswered::Stop(_)) | Ok(Err(_)) => break,
+                Err(EvaluationError::Need(keys)) => fetch(keys, &known, &mut snapshot),
+                Err(_) | Ok(Err(_)) => break,
                 Ok(Ok(listing)) => {
                     assert!(listing.errors.len() <= 1000);
                     listings += 1;

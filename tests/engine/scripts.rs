@@ -8,10 +8,10 @@ use std::str::FromStr;
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query};
 use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::{DNSClass, Name, Record, RecordType};
-use ncprop279::authority::{self, Outcome, isolation_option};
+use ncprop279::authority::{self, Outcome, edns};
 use ncprop279::isolation::IsolationId;
 use ncprop279::snapshot::{Absence, Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
-use ncprop279::zone::present;
+use ncprop279::zone::listing;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -102,13 +102,13 @@ fn question(text: &str) -> Query {
 fn message(text: &str) -> Message {
     let mut message = Message::new(7, MessageType::Query, OpCode::Query);
     message.add_query(question(text));
-    isolation_option::write(&mut message, &IsolationId::shared());
+    edns::write_isolation(&mut message, &IsolationId::shared());
     message
 }
 
 fn lines(records: &[Record]) -> Vec<String> {
     let line = |record: &Record| {
-        present::record(&record.name, &record.data).replacen(
+        listing::record(&record.name, &record.data).replacen(
             " 600 ",
             &format!(" {} ", record.ttl),
             1,
@@ -276,7 +276,7 @@ fn the_version_is_told_in_class_chaos() {
         };
         assert_eq!(record.dns_class, DNSClass::CH);
         let version = format!("\"ncprop279 {}\"", env!("CARGO_PKG_VERSION"));
-        assert!(present::record(&record.name, &record.data).contains(&version));
+        assert!(listing::record(&record.name, &record.data).contains(&version));
         let none = ask(&message(&format!("{name} CH A")), &BTreeMap::new());
         assert_eq!(
             (status(&none).as_str(), none.answers.len()),
@@ -303,7 +303,7 @@ fn types_that_exist_inside_messages_only_are_no_question() {
 
 #[test]
 fn the_isolation_option_must_be_there_once_and_valid() {
-    let option = |data: &[u8]| EdnsOption::Unknown(isolation_option::OPTION, data.to_vec());
+    let option = |data: &[u8]| EdnsOption::Unknown(edns::ISOLATION_OPTION, data.to_vec());
     for data in [&b""[..], b"a b", b"a\n", &[b'x'; 1025], b"\xff"] {
         let mut message = message("example.bit. A");
         message
@@ -335,8 +335,8 @@ fn a_snapshot_answers_only_under_its_own_id() {
         ("A", 0, "Refused"),
     ] {
         let mut message = message("example.bit. A");
-        isolation_option::write(&mut message, &id(asker));
-        assert_eq!(isolation_option::read(&message), Ok(id(asker)));
+        edns::write_isolation(&mut message, &id(asker));
+        assert_eq!(edns::read_isolation(&message), Ok(id(asker)));
         match authority::answer(&message, &snapshot) {
             Outcome::Reply(reply) => {
                 assert_eq!(reply.answers.len(), answers, "{asker}");

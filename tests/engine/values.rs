@@ -9,7 +9,8 @@ use hickory_proto::rr::{Name, RData, Record};
 use hickory_proto::serialize::binary::BinEncodable;
 use ncprop279::isolation::IsolationId;
 use ncprop279::snapshot::{Absence, Entry, Fetched, NameKey, Snapshot};
-use ncprop279::zone::{listing, present};
+use ncprop279::value::error::EvaluationError;
+use ncprop279::zone::listing;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -98,7 +99,7 @@ fn run(case: &Case) -> Result<(Vec<String>, Vec<String>), String> {
                 }
                 let records = listing.records.iter();
                 let lines = records
-                    .map(|(owner, data)| present::record(owner, data))
+                    .map(|(owner, data)| listing::record(owner, data))
                     .collect();
                 let errors = listing.errors.iter().map(ToString::to_string).collect();
                 return Ok((lines, errors));
@@ -106,12 +107,12 @@ fn run(case: &Case) -> Result<(Vec<String>, Vec<String>), String> {
             Ok(Err(None)) => return Err("cannot be registered".to_owned()),
             Ok(Err(Some(_))) => return Err("no domain object".to_owned()),
             // What a case does not mention is not registered.
-            Err(ncprop279::zone::Unanswered::Need(keys)) => {
+            Err(EvaluationError::Need(keys)) => {
                 for key in keys {
                     snapshot.insert(key, Entry::Known(Fetched::Absent(Absence::NeverExisted)));
                 }
             }
-            Err(ncprop279::zone::Unanswered::Stop(_)) => return Err("too many imports".to_owned()),
+            Err(_) => return Err("too many imports".to_owned()),
         }
     }
 }
@@ -124,7 +125,7 @@ fn survives_a_message(owner: &Name, data: &RData) {
     let read = Message::from_vec(&octets).unwrap();
     assert_eq!(read.answers, message.answers, "{owner} {data:?}");
 
-    let line = present::record(owner, data);
+    let line = listing::record(owner, data);
     let (name, kind, octets) = super::zone_file::read(&line).expect("a line of a zone file");
     assert_eq!(name, owner.to_ascii(), "{line}");
     assert_eq!(kind, u16::from(data.record_type()), "{line}");

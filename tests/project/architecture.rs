@@ -97,7 +97,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ),
     (
         "door",
-        "who asks",
+        "the ways in",
         &[
             "config",
             "isolation",
@@ -106,7 +106,6 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "policy",
             "scheduler",
             "source",
-            "text",
         ],
     ),
     (

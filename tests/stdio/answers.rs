@@ -2,7 +2,7 @@
 //! by row, from a names file.
 
 use crate::support::plugin::Plugin;
-use ncprop279::onion::{InvalidOnion, OnionAddress};
+use ncprop279::onion::{OnionAddress, OnionError};
 
 const ONION: &str = "7fa6xlti5joarlmkuhjaifa47ukgcwz6tfndgax45ocyn4rixm632jid.onion";
 const OTHER_ONION: &str = "dhflg7a7etr77hwt4eerwoovhg7b5bivt2jem4366dt4psgnl5diyiyd.onion";
@@ -155,10 +155,10 @@ fn onions_in_every_form_are_answered() {
 #[test]
 fn bad_keys_are_refused_for_the_key() {
     for (why, reason) in [
-        ("no point", InvalidOnion::NotAPoint),
-        ("low order", InvalidOnion::WeakKey),
-        ("a good point with torsion added", InvalidOnion::WeakKey),
-        ("not canonical", InvalidOnion::NotAPoint),
+        ("no point", OnionError::NotAPoint),
+        ("low order", OnionError::WeakKey),
+        ("a good point with torsion added", OnionError::WeakKey),
+        ("not canonical", OnionError::NotAPoint),
     ] {
         let (_, onion) = BAD_ONIONS.iter().find(|(name, _)| *name == why).unwrap();
         assert_eq!(OnionAddress::parse(onion), Err(reason), "{why}");

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use data_encoding::HEXLOWER;
 use ncprop279::config::settings::MissingIsolation;
 use ncprop279::door::stdio::line::Line;
-use ncprop279::door::stdio::session::{Action, Options, Session, Ticket};
+use ncprop279::door::stdio::session::{Action, Options, QueryNumber, Session};
 use ncprop279::isolation::IsolationId;
 use ncprop279::log::Log;
 use ncprop279::policy::{Query, Step, Verdict, resolve};
@@ -152,7 +152,7 @@ fn script(file: &File) -> (Names, BTreeSet<String>) {
 struct World {
     lookups: Client,
     _scheduler: Scheduler,
-    answers: Receiver<(Ticket, Verdict)>,
+    answers: Receiver<(QueryNumber, Verdict)>,
     session: Session,
 }
 
@@ -174,8 +174,8 @@ impl World {
                 octets: 1 << 24,
             },
         };
-        let deliver = move |ticket, verdict| {
-            let _ = deliver.send((ticket, verdict));
+        let deliver = move |number, verdict| {
+            let _ = deliver.send((number, verdict));
         };
         let timekeeper = Timekeeper::start().unwrap();
         let scheduler = Scheduler::new(Arc::new(names), limits, Log::silent(), timekeeper);
@@ -193,8 +193,9 @@ impl World {
     /// Asks; the action if no kept answer was given, and what was written.
     fn line(&mut self, name: &str, isolation: &str, now: Instant) -> (Option<Action>, Vec<u8>) {
         let line = format!("RESOLVE 7 {name} {isolation}");
-        let kept =
-            |isolation: &[u8], question: &[u8]| self.lookups.answer(isolation, question, now);
+        let kept = |_, isolation: &[u8], question: &ncprop279::policy::Question| {
+            self.lookups.answer(isolation, question.as_bytes(), now)
+        };
         let action = self
             .session
             .line(Line::Complete(line.as_bytes()), kept, |notice| {
@@ -208,7 +209,7 @@ impl World {
     fn look_up(&mut self, name: &str, isolation: &str, expected: &Verdict) -> Option<Vec<u8>> {
         let (action, written) = self.line(name, isolation, Instant::now());
         let Some(Action::Resolve {
-            ticket,
+            number,
             query,
             isolation,
         }) = action
@@ -218,10 +219,10 @@ impl World {
         };
         assert!(written.is_empty(), "{name}");
         let deadline = Instant::now() + PATIENCE;
-        self.lookups.ask(ticket, &isolation, query, deadline);
+        self.lookups.ask(number, &isolation, query, deadline);
         let (answered, verdict) = self.answers.recv_timeout(PATIENCE).unwrap();
-        assert_eq!((answered, &verdict), (ticket, expected), "{name}");
-        self.session.answer(ticket, &verdict);
+        assert_eq!((answered, &verdict), (number, expected), "{name}");
+        self.session.answer(number, &verdict);
         Some(std::mem::take(&mut self.session.out))
     }
 }
@@ -266,7 +267,7 @@ fn check(names: &Names, owners: &BTreeSet<String>) -> usize {
             TTL
         };
         let question = query.question().unwrap();
-        let at = |when| world.lookups.answer(b"a", question.octets(), when);
+        let at = |when| world.lookups.answer(b"a", question.as_bytes(), when);
         assert!(at(now + time - PATIENCE / 2).is_some(), "{name}");
         assert!(at(now + time).is_none(), "{name}");
         // It has ended for good.

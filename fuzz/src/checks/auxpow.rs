@@ -49,7 +49,7 @@ fn work(sealed: &SealedHeader, network: Network, height: u32) {
             // The work is for this header only.
             let mut other = sealed.clone();
             let root = other.header.merkle_root.to_byte_array();
-            other.header.merkle_root = TxMerkleNode::from_byte_array(root.map(|octet| !octet));
+            other.header.merkle_root = TxMerkleNode::from_byte_array(root.map(|byte| !byte));
             let said = other.check_work(network, height);
             assert!(matches!(said, Err(WorkError::AuxPow(_))), "{said:?}");
         }

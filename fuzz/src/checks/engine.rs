@@ -4,16 +4,17 @@ use std::time::{Duration, Instant};
 
 use hickory_proto::op::Message;
 use hickory_proto::rr::{Name, Record};
-use ncprop279::authority::{self, Outcome, isolation_option};
+use ncprop279::authority::{self, Outcome, edns};
 use ncprop279::isolation::IsolationId;
 use ncprop279::policy::{self, Evaluation, Step};
 use ncprop279::snapshot::{Absence, Entry, Fetched, NameKey, Snapshot};
-use ncprop279::value::object::MAX_NAMES;
-use ncprop279::zone::{TTL, Unanswered, listing, present};
+use ncprop279::value::error::EvaluationError;
+use ncprop279::value::import::MAX_NAMES;
+use ncprop279::zone::{TTL, listing};
 
 /// The names that an input stands for.
 pub(super) fn names(data: &[u8]) -> Vec<(NameKey, Fetched)> {
-    data.split(|octet| *octet == 0)
+    data.split(|byte| *byte == 0)
         .take(20)
         .enumerate()
         .filter_map(|(place, value)| {
@@ -51,20 +52,20 @@ pub fn value(data: &[u8]) {
     let listing = loop {
         match listing::list(&domain, &snapshot) {
             Ok(Ok(listing)) => break listing,
-            Ok(Err(_)) | Err(Unanswered::Stop(_)) => return,
-            Err(Unanswered::Need(keys)) => supply(&mut snapshot, keys, &known),
+            Err(EvaluationError::Need(keys)) => supply(&mut snapshot, keys, &known),
+            Ok(Err(_)) | Err(_) => return,
         }
     };
     for (owner, data) in listing.records {
-        let line = present::record(&owner, &data);
+        let line = listing::record(&owner, &data);
         assert!(
-            line.bytes().all(|octet| (b' '..=b'~').contains(&octet)),
+            line.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
             "{line}"
         );
         let mut message = Message::query();
         message.add_answer(Record::from_rdata(owner, TTL, data));
-        let octets = message.to_vec().expect("a record can be written");
-        let again = Message::from_vec(&octets).expect("a record can be read");
+        let bytes = message.to_vec().expect("a record can be written");
+        let again = Message::from_vec(&bytes).expect("a record can be read");
         assert_eq!(
             again.answers, message.answers,
             "a record changes on the wire"
@@ -73,7 +74,7 @@ pub fn value(data: &[u8]) {
     for error in listing.errors {
         let line = error.to_string();
         assert!(
-            line.bytes().all(|octet| (b' '..=b'~').contains(&octet)),
+            line.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
             "{line}"
         );
     }
@@ -87,14 +88,14 @@ pub fn engine(data: &[u8]) {
         return;
     };
     let known = names(values);
-    let isolation = isolation_option::read(&message).unwrap_or_else(|_| IsolationId::shared());
+    let isolation = edns::read_isolation(&message).unwrap_or_else(|_| IsolationId::shared());
     let mut snapshot = Snapshot::new(isolation);
     loop {
         match authority::answer(&message, &snapshot) {
             Outcome::Reply(reply) => {
                 assert_eq!(reply.metadata.id, message.metadata.id);
-                if let Ok(octets) = reply.to_vec() {
-                    Message::from_vec(&octets).expect("a reply can be read");
+                if let Ok(bytes) = reply.to_vec() {
+                    Message::from_vec(&bytes).expect("a reply can be read");
                 }
                 return;
             }

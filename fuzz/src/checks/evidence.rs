@@ -12,7 +12,7 @@ const HEIGHT: u32 = 100;
 pub fn evidence(data: &[u8]) {
     let _ = name_output(data);
     let hash = script_hash(&data[..data.len().min(255)]);
-    assert!(hash.len() == 64 && hash.bytes().all(|octet| octet.is_ascii_hexdigit()));
+    assert!(hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()));
     let Some(((length, position), tx)) = data
         .split_first()
         .and_then(|(length, rest)| Some((*length, rest.split_first_chunk::<4>()?)))

@@ -60,10 +60,10 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
         }
         request.extend_from_slice(&piece[..count]);
     }
-    let octets = ANSWER
+    let bytes = ANSWER
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .clone();
-    stream.write_all(&octets)?;
+    stream.write_all(&bytes)?;
     stream.shutdown(Shutdown::Write)
 }

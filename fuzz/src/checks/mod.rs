@@ -32,7 +32,7 @@ fn divide(data: &[u8]) -> (&[u8], &[u8]) {
 
 /// Whether text is one line of printable ASCII, as all words for a user are.
 fn is_printable(text: &str) -> bool {
-    text.bytes().all(|octet| (b' '..=b'~').contains(&octet))
+    text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
 /// A limit in the past: whatever would take I/O fails at once.

@@ -107,5 +107,5 @@ fn check_value(body: &[u8], value: &[u8]) {
     }
     let Answer { result } = serde_json::from_slice(body).expect("an answer");
     let hex = data_encoding::HEXLOWER_PERMISSIVE.decode(result.value.as_bytes());
-    assert!(result.value.as_bytes() == value || hex.is_ok_and(|octets| octets == value));
+    assert!(result.value.as_bytes() == value || hex.is_ok_and(|bytes| bytes == value));
 }

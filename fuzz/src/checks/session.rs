@@ -8,10 +8,10 @@ use ncprop279::address::is_public;
 use ncprop279::config::settings::MissingIsolation;
 use ncprop279::door::stdio::line::{Line, LineReader, MAX_LINE};
 use ncprop279::door::stdio::request::QueryId;
-use ncprop279::door::stdio::session::{Action, Options, Session, Ticket};
+use ncprop279::door::stdio::session::{Action, Options, QueryNumber, Session};
 use ncprop279::isolation::IsolationId;
 use ncprop279::onion::OnionAddress;
-use ncprop279::policy::{Answer, Query, Step, Verdict, resolve};
+use ncprop279::policy::{CachedAnswer, Query, Question, Step, Verdict, resolve};
 use ncprop279::snapshot::{Absence, Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
 
 /// The longest line that may be written, with its LF: a keyword, an id, a
@@ -55,8 +55,8 @@ pub fn session(data: &[u8]) {
         }
         order = order.rotate_left(1);
     }
-    let expected = client.split(|octet| *octet == b'\n').count();
-    let unended = client.last().is_some_and(|octet| *octet != b'\n');
+    let expected = client.split(|byte| *byte == b'\n').count();
+    let unended = client.last().is_some_and(|byte| *byte != b'\n');
     assert_eq!(count, expected - usize::from(!unended), "lines were lost");
     while world.answer(true) {}
     assert!(world.open.is_empty(), "{} unanswered", world.open.len());
@@ -79,15 +79,15 @@ struct World {
     names: Vec<(NameKey, Fetched)>,
     /// The unanswered ids by their value, as they were written.
     open: BTreeMap<i128, String>,
-    waiting: VecDeque<(Ticket, Query, IsolationId)>,
+    waiting: VecDeque<(QueryNumber, Query, IsolationId)>,
 }
 
 impl World {
     fn line(&mut self, line: Line<'_>) {
         let mut canceled = None;
-        if let Line::Complete(octets) = line {
-            assert!(octets.len() <= MAX_LINE && !octets.contains(&b'\n'));
-            match request(octets) {
+        if let Line::Complete(bytes) = line {
+            assert!(bytes.len() <= MAX_LINE && !bytes.contains(&b'\n'));
+            match request(bytes) {
                 Some((Keyword::Resolve, id, text)) => drop(self.open.entry(id).or_insert(text)),
                 Some((Keyword::Cancel, id, text)) => {
                     self.open.remove(&id);
@@ -98,14 +98,14 @@ impl World {
         }
         let notice = |text: &str| assert!(super::is_printable(text), "{text}");
         // Nothing is kept: the resolver is what is tried here.
-        let kept = |_: &[u8], _: &[u8]| None::<&Answer>;
+        let kept = |_: QueryNumber, _: &[u8], _: &Question| None::<&CachedAnswer>;
         match self.session.line(line, kept, notice) {
             Some(Action::Resolve {
-                ticket,
+                number,
                 query,
                 isolation,
             }) => {
-                self.waiting.push_back((ticket, query, isolation));
+                self.waiting.push_back((number, query, isolation));
             }
             // An answer that is on its way must not come: it is left waiting.
             Some(Action::Cancel(_)) | None => {}
@@ -123,11 +123,11 @@ impl World {
             true => self.waiting.pop_front(),
             false => self.waiting.pop_back(),
         };
-        let Some((ticket, query, isolation)) = next else {
+        let Some((number, query, isolation)) = next else {
             return false;
         };
         let verdict = self.verdict(&query, isolation);
-        self.session.answer(ticket, &verdict);
+        self.session.answer(number, &verdict);
         self.read();
         true
     }
@@ -163,7 +163,7 @@ impl World {
     /// Reads what was written, as a client does.
     fn read(&mut self) {
         let written = std::mem::take(&mut self.session.out);
-        for line in written.split_inclusive(|octet| *octet == b'\n') {
+        for line in written.split_inclusive(|byte| *byte == b'\n') {
             assert!(line.len() <= MAX_ANSWER, "{} bytes", line.len());
             let text = std::str::from_utf8(line).expect("ASCII");
             let text = text.strip_suffix('\n').expect("a whole line");
@@ -197,7 +197,7 @@ enum Keyword {
 /// The request in a line that must be answered, its id by value and as written.
 fn request(line: &[u8]) -> Option<(Keyword, i128, String)> {
     let mut words = line
-        .split(|octet| b" \t\r".contains(octet))
+        .split(|byte| b" \t\r".contains(byte))
         .filter(|word| !word.is_empty());
     let keyword = match words.next()? {
         b"RESOLVE" => Keyword::Resolve,
@@ -232,7 +232,7 @@ fn is_accepted(result: &str) -> bool {
 }
 
 fn is_label(label: &str) -> bool {
-    let is_plain = |octet: u8| matches!(octet, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+    let is_plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
     (1..=63).contains(&label.len()) && label.bytes().all(is_plain)
 }
 
@@ -241,13 +241,13 @@ fn check_quoted(message: &str) {
     let inner = message
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'));
-    let mut octets = inner.expect("quotes").bytes();
-    while let Some(octet) = octets.next() {
-        assert_ne!(octet, b'"', "{message}");
-        if octet == b'\\' {
-            match octets.next() {
+    let mut bytes = inner.expect("quotes").bytes();
+    while let Some(byte) = bytes.next() {
+        assert_ne!(byte, b'"', "{message}");
+        if byte == b'\\' {
+            match bytes.next() {
                 Some(b'"' | b'\\') => {}
-                Some(b'x') => assert!(octets.by_ref().take(2).all(|d| d.is_ascii_hexdigit())),
+                Some(b'x') => assert!(bytes.by_ref().take(2).all(|d| d.is_ascii_hexdigit())),
                 _ => panic!("{message}"),
             }
         }

@@ -1,14 +1,14 @@
-//! Bytes to lines, in bounded memory.
+//! From bytes to lines, in bounded memory.
 
 use std::io::{self, BufRead, ErrorKind, Read};
 
-/// The longest line in bytes, its LF not counted.
+/// The longest line in bytes, without its LF.
 pub const MAX_LINE: usize = 65_536;
 
-/// Bytes asked for in one read.
+/// How many bytes one read asks for.
 const CHUNK: usize = 65_536;
 
-/// Room for the longest line that is still incomplete, and a chunk behind it.
+/// Room for the longest incomplete line, and one more chunk.
 const CAPACITY: usize = MAX_LINE + CHUNK;
 
 /// One line of the input.
@@ -16,13 +16,13 @@ const CAPACITY: usize = MAX_LINE + CHUNK;
 pub enum Line<'a> {
     /// The bytes of the line, without its LF.
     Complete(&'a [u8]),
-    /// The line had more than [`MAX_LINE`] bytes and was skipped to its end.
+    /// The line was longer than [`MAX_LINE`] bytes and was skipped.
     TooLong,
 }
 
-/// Reads lines that end with LF, or with the end of the input.
+/// Reads lines that end with LF or with the end of the input.
 ///
-/// The buffer is allocated once; no input makes it grow.
+/// Its buffer never grows.
 #[derive(Debug)]
 pub struct LineReader<R> {
     input: R,
@@ -31,16 +31,16 @@ pub struct LineReader<R> {
     /// The unread bytes are `start..end`.
     start: usize,
     end: usize,
-    /// Just behind the last LF in the buffer. It is found as bytes arrive, so
-    /// that a line in many small pieces is not searched again for each.
+    /// Just after the last LF in the buffer. It is found as bytes arrive, so that
+    /// a line in many small pieces is not searched again for each of them.
     last_line_end: usize,
-    /// In the middle of a line that is too long.
+    /// Whether a line that is too long is being skipped.
     skipping: bool,
     ended: bool,
 }
 
 impl<R: Read> LineReader<R> {
-    /// Takes the input; reads nothing yet.
+    /// A reader of `input`. Reads nothing yet.
     pub fn new(input: R) -> Self {
         Self {
             input,
@@ -59,13 +59,12 @@ impl<R: Read> LineReader<R> {
         self.start < self.last_line_end
     }
 
-    /// The next line; `None` at the end of the input, from then on always.
-    ///
-    /// Blocks until a line is complete.
+    /// The next line; `None` once the input has ended. Blocks until the line is
+    /// complete.
     ///
     /// # Errors
-    /// Reading failed; an interrupted read is repeated. What was read before
-    /// is kept, so the call may be repeated.
+    /// Reading failed. Interrupted reads are repeated. Nothing read so far is lost,
+    /// so the call may be repeated.
     pub fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
         loop {
             if self.has_buffered_line() {
@@ -90,37 +89,37 @@ impl<R: Read> LineReader<R> {
         }
     }
 
-    /// The line in `first..last`, or the notice that its beginning is gone.
+    /// The line in `first..last`, unless it is too long.
     fn finish_line(&mut self, first: usize, last: usize) -> Line<'_> {
         let skipped = std::mem::take(&mut self.skipping);
         match self.buffer.get(first..last) {
-            Some(octets) if !skipped && octets.len() <= MAX_LINE => Line::Complete(octets),
+            Some(bytes) if !skipped && bytes.len() <= MAX_LINE => Line::Complete(bytes),
             _ => Line::TooLong,
         }
     }
 
-    /// Just behind the first LF of the unread bytes, which hold one.
+    /// Just after the first LF in the unread bytes, which contain one.
     fn find_line_end(&self) -> usize {
         let mut rest = self
             .buffer
             .get(self.start..self.last_line_end)
             .unwrap_or_default();
-        // The standard library's fast search; a slice never fails to read.
+        // Uses the fast search of the standard library. Reading a slice cannot fail.
         self.start + rest.skip_until(b'\n').unwrap_or_default()
     }
 
-    /// Forgets what is in the buffer.
+    /// Empties the buffer.
     fn clear(&mut self) {
         self.start = 0;
         self.end = 0;
         self.last_line_end = 0;
     }
 
-    /// Reads once. No complete line is in the buffer, and an incomplete one
-    /// has at most [`MAX_LINE`] bytes.
+    /// Reads once. The buffer must contain no complete line, and at most
+    /// [`MAX_LINE`] bytes of an incomplete one.
     fn fill(&mut self) -> io::Result<()> {
         if self.start == self.end {
-            // Short lines use the first pages only, whatever their number.
+            // Short lines touch only the first pages, however many they are.
             self.clear();
         } else if CAPACITY - self.end < CHUNK {
             self.buffer.copy_within(self.start..self.end, 0);
@@ -139,10 +138,10 @@ impl<R: Read> LineReader<R> {
             }
         };
         self.ended = count == 0;
-        // From the end, because the last line of a chunk is mostly complete.
+        // Backwards, because a chunk usually ends with a complete line.
         let last = room
             .get(..count)
-            .and_then(|chunk| chunk.iter().rposition(|&octet| octet == b'\n'));
+            .and_then(|chunk| chunk.iter().rposition(|&byte| byte == b'\n'));
         if let Some(last) = last {
             self.last_line_end = self.end + last + 1;
         }
@@ -157,7 +156,7 @@ mod tests {
     use rand::rngs::SmallRng;
     use rand::{RngExt, SeedableRng};
 
-    /// Gives the data in pieces of the given lengths (then of the last),
+    /// Returns the data in pieces of the given lengths, repeating the last length,
     /// with an interrupted read before each.
     struct Pieces<'a> {
         data: &'a [u8],
@@ -182,7 +181,7 @@ mod tests {
         }
     }
 
-    /// All lines; `None` stands for one that is too long.
+    /// All lines; `None` is one that is too long.
     fn lines(data: &[u8], lengths: &[usize]) -> Vec<Option<Vec<u8>>> {
         let mut reader = LineReader::new(Pieces {
             data,
@@ -192,7 +191,7 @@ mod tests {
         let mut lines = Vec::new();
         while let Some(line) = reader.next_line().unwrap() {
             lines.push(match line {
-                Line::Complete(octets) => Some(octets.to_vec()),
+                Line::Complete(bytes) => Some(bytes.to_vec()),
                 Line::TooLong => None,
             });
             assert_eq!(reader.buffer.capacity(), CAPACITY);
@@ -202,9 +201,9 @@ mod tests {
         lines
     }
 
-    /// What [`lines`] must return, worked out in the plain way.
+    /// What [`lines`] must return, computed in the simplest way.
     fn expected(data: &[u8]) -> Vec<Option<Vec<u8>>> {
-        let mut parts: Vec<&[u8]> = data.split(|&octet| octet == b'\n').collect();
+        let mut parts: Vec<&[u8]> = data.split(|&byte| byte == b'\n').collect();
         if parts.last().is_some_and(|last| last.is_empty()) {
             parts.pop();
         }
@@ -229,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_a_line_of_the_limit_and_skips_a_longer_one() {
+    fn accepts_a_line_at_the_limit_and_skips_a_longer_one() {
         for (length, fits) in [
             (MAX_LINE - 1, true),
             (MAX_LINE, true),
@@ -283,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_whether_a_line_is_buffered() {
+    fn knows_whether_a_line_is_buffered() {
         let mut reader = LineReader::new(Pieces {
             data: b"a\nb\ncd",
             lengths: vec![5, 1],
@@ -299,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_what_it_read_before_an_error() {
+    fn keeps_input_read_before_an_error() {
         struct Failing(u8);
         impl Read for Failing {
             fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -1,5 +1,5 @@
-//! The naming protocol spoken on stdin and stdout: Tor proposal 279 with an
-//! isolation id as a third word of `RESOLVE`.
+//! The naming protocol on stdin and stdout: Tor proposal 279, with an isolation
+//! id as the third word of `RESOLVE`.
 //!
 //! A naming client starts this process and exchanges lines with it. A line is
 //! US-ASCII, ends with LF on every platform, and begins with a keyword:
@@ -12,34 +12,32 @@
 //! plugin → client   CANCELED <id>
 //! ```
 //!
-//! `INIT` is the first line. Status 0 says that the plugin is ready, another
-//! that it will exit. The client does not have to wait for it.
+//! `INIT` is the first line. Status 0 means that the plugin is ready, any other
+//! that it will exit. The client need not wait for it.
 //!
-//! `RESOLVE` asks for a name; its id is an integer of the client's choice that
-//! the answer repeats. Answers may come in any order. The isolation id tells
-//! which of the user's activities the query belongs to: nothing that the
-//! plugin does may link two queries with different isolation ids.
+//! `RESOLVE` asks for a name. The answer repeats its id, an integer that the
+//! client chooses. Answers may arrive in any order. The isolation id says which
+//! of the user's activities the query belongs to: nothing that the plugin does
+//! may link two queries with different isolation ids.
 //!
-//! `RESOLVED` answers: status 0 with an address, any other with a quoted
-//! message. Clients ask again after a status that may pass
+//! `RESOLVED` answers a query: with an address if the status is 0, with a quoted
+//! message otherwise. Clients retry after a status that may pass
 //! ([`Failure`](crate::policy::Status::Failure), [`Timeout`](crate::policy::Status::Timeout))
-//! and give up at once after the others, so which one is sent matters.
+//! and give up after all others, so it matters which one is sent.
 //!
-//! `CANCEL` withdraws a query. `CANCELED` confirms it; after that nothing is
-//! heard of the id until the client uses it again. Every usable `RESOLVE` ends
-//! with exactly one `RESOLVED` or `CANCELED`.
+//! `CANCEL` withdraws a query. `CANCELED` confirms that; afterwards the plugin
+//! does not mention the id until the client uses it again. Every usable `RESOLVE`
+//! gets exactly one `RESOLVED` or `CANCELED`.
 //!
-//! Unknown keywords are ignored in both directions, so that the protocol can
-//! grow. A client can fail for good on an answer it did not ask for, a blank
-//! line or a malformed result. What is written is therefore built only by
-//! [`response`], which cannot produce such lines; what is read may be anything
-//! at all, and [`line`](mod@line) and [`request`] bound what it costs.
+//! Both sides ignore unknown keywords, so that the protocol can be extended. A
+//! client may fail for good on an answer it did not ask for, a blank line or a
+//! malformed result. Therefore only [`response`] builds output, and cannot
+//! produce such lines. Input may be anything; [`line`](mod@line) and [`request`]
+//! limit what it costs.
 //!
-//! [`serve`] has the threads and the streams, and [`session`] remembers which
-//! queries are open. The others are the leaves: bytes to lines, lines to
-//! requests, answers to bytes.
+//! `serve` owns the threads and streams, and [`session`] knows which queries
+//! are open.
 
-mod journal;
 pub mod line;
 pub mod request;
 pub mod response;

@@ -1,24 +1,23 @@
-//! Lines to requests.
+//! From lines to requests.
 //!
-//! Parsing never fails as a whole: whatever the line holds, the result says
-//! what to do with it.
+//! Parsing never fails: whatever a line contains, the result says what to do.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use thiserror::Error;
 
-/// The most digits that an id may have.
+/// How many digits an id may have.
 pub const MAX_ID_DIGITS: usize = 20;
 
 /// Room for a sign and the digits.
 const ID_CAPACITY: usize = MAX_ID_DIGITS + 1;
 
-/// The id of a query: an integer of the client's choice.
+/// The id of a query: an integer that the client chooses.
 ///
-/// It is given back as it was written, but compared by value: `7`, `007` and
-/// `+7` are the same id, and so are `0` and `-0`, since clients read ids as
-/// integers.
+/// Answers repeat it as the client wrote it, but ids are compared by value,
+/// because clients parse them as integers: `7`, `007` and `+7` are the same id,
+/// and so are `0` and `-0`.
 #[derive(Clone, Copy)]
 pub struct QueryId {
     value: i128,
@@ -28,13 +27,13 @@ pub struct QueryId {
 
 /// Why a request cannot be answered.
 ///
-/// The texts never repeat the line, which may hold anything.
+/// The messages never quote the line, which may contain anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum Unusable {
-    /// No word follows the keyword.
+pub enum RequestError {
+    /// Nothing follows the keyword.
     #[error("a request has no id")]
     NoId,
-    /// The id is something other than an optional sign and digits.
+    /// The id is not an optional sign and digits.
     #[error("a request's id is not an integer")]
     NotAnInteger,
     /// The id has more than [`MAX_ID_DIGITS`] digits.
@@ -42,21 +41,19 @@ pub enum Unusable {
     IdTooLong,
 }
 
-/// What a line asks for. Words after the last that is named here are allowed
-/// and ignored.
+/// What a line asks for. Additional words are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request<'a> {
     /// `RESOLVE <id> <name> [<isolation id>]`.
     Resolve {
         /// Repeated in the answer.
         id: QueryId,
-        /// The name: at least one byte, none of them space, tab, CR or LF.
+        /// The name: at least one byte, and no space, tab, CR or LF.
         name: &'a [u8],
-        /// The isolation id, made of the same bytes, if there is one.
+        /// The isolation id, if there is one: the same kind of bytes.
         isolation: Option<&'a [u8]>,
     },
-    /// `RESOLVE <id>`: to be answered with a permanent failure, because the
-    /// client waits.
+    /// `RESOLVE <id>`. The client waits, so it gets a permanent failure.
     ResolveWithoutName {
         /// Repeated in the answer.
         id: QueryId,
@@ -66,28 +63,32 @@ pub enum Request<'a> {
         /// The query that is withdrawn.
         id: QueryId,
     },
-    /// A known keyword without a usable id: nothing can be answered.
-    Unusable(Unusable),
-    /// An empty line, or a keyword that we do not know (proposal 279 has both
-    /// sides ignore those).
+    /// A known keyword without a usable id, which cannot be answered.
+    Invalid(RequestError),
+    /// An empty line or an unknown keyword (proposal 279 has both sides ignore
+    /// these).
     Ignored,
 }
 
 impl<'a> Request<'a> {
-    /// Reads a line, given without its LF.
+    /// Parses a line without its LF.
     ///
-    /// Words are separated by any number of spaces, tabs and CRs, which may
-    /// also stand before the first and after the last. No other byte
-    /// separates. Keywords are upper case.
+    /// Any number of spaces, tabs and CRs separate words, and may also precede the
+    /// first word and follow the last. No other byte separates words. Keywords
+    /// are in upper case.
     pub fn parse(line: &'a [u8]) -> Self {
         let mut words = Words(line);
         let keyword = words.next();
         if !matches!(keyword, Some(b"RESOLVE" | b"CANCEL")) {
             return Self::Ignored;
         }
-        let id = match words.next().ok_or(Unusable::NoId).and_then(QueryId::parse) {
+        let id = match words
+            .next()
+            .ok_or(RequestError::NoId)
+            .and_then(QueryId::parse)
+        {
             Ok(id) => id,
-            Err(reason) => return Self::Unusable(reason),
+            Err(error) => return Self::Invalid(error),
         };
         if keyword == Some(b"CANCEL") {
             return Self::Cancel { id };
@@ -103,17 +104,17 @@ impl<'a> Request<'a> {
     }
 }
 
-/// What is left of a line; its words are taken from the front.
+/// The rest of a line, from which words are taken.
 struct Words<'a>(&'a [u8]);
 
 impl<'a> Iterator for Words<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        let is_between = |octet: &u8| matches!(octet, b' ' | b'\t' | b'\r');
-        let begin = self.0.iter().position(|octet| !is_between(octet))?;
+        let is_separator = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r');
+        let begin = self.0.iter().position(|byte| !is_separator(byte))?;
         let rest = self.0.get(begin..)?;
-        let length = rest.iter().position(is_between).unwrap_or(rest.len());
+        let length = rest.iter().position(is_separator).unwrap_or(rest.len());
         let (word, rest) = rest.split_at_checked(length)?;
         self.0 = rest;
         Some(word)
@@ -121,23 +122,23 @@ impl<'a> Iterator for Words<'a> {
 }
 
 impl QueryId {
-    /// Takes an optional sign and 1 to [`MAX_ID_DIGITS`] digits.
+    /// Parses an optional sign and 1 to [`MAX_ID_DIGITS`] digits.
     ///
     /// # Errors
-    /// The word is none of this; the error says why.
-    pub fn parse(word: &[u8]) -> Result<Self, Unusable> {
+    /// The word is anything else.
+    pub fn parse(word: &[u8]) -> Result<Self, RequestError> {
         let (is_negative, digits) = match word {
             [b'-', digits @ ..] => (true, digits),
             [b'+', digits @ ..] => (false, digits),
             digits => (false, digits),
         };
         if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-            return Err(Unusable::NotAnInteger);
+            return Err(RequestError::NotAnInteger);
         }
         if digits.len() > MAX_ID_DIGITS {
-            return Err(Unusable::IdTooLong);
+            return Err(RequestError::IdTooLong);
         }
-        // 20 digits are far from the bounds of the type.
+        // 20 digits are far from the limits of the type.
         let magnitude = digits
             .iter()
             .fold(0i128, |sum, digit| sum * 10 + i128::from(digit - b'0'));
@@ -152,7 +153,7 @@ impl QueryId {
         })
     }
 
-    /// The id as the client wrote it: a sign, if any, and digits.
+    /// The id as the client wrote it: an optional sign and digits.
     pub fn as_str(&self) -> &str {
         let text = self.text.get(..usize::from(self.length));
         std::str::from_utf8(text.unwrap_or_default()).unwrap_or_default()
@@ -229,10 +230,13 @@ mod tests {
             ("RESOLVE\x0b1 a.bit", Request::Ignored),
             ("\u{feff}RESOLVE 1 a.bit", Request::Ignored),
             ("INIT 1 0", Request::Ignored),
-            ("RESOLVE", Request::Unusable(Unusable::NoId)),
-            ("CANCEL \r", Request::Unusable(Unusable::NoId)),
-            ("RESOLVE a.bit", Request::Unusable(Unusable::NotAnInteger)),
-            ("CANCEL 0x1", Request::Unusable(Unusable::NotAnInteger)),
+            ("RESOLVE", Request::Invalid(RequestError::NoId)),
+            ("CANCEL \r", Request::Invalid(RequestError::NoId)),
+            (
+                "RESOLVE a.bit",
+                Request::Invalid(RequestError::NotAnInteger),
+            ),
+            ("CANCEL 0x1", Request::Invalid(RequestError::NotAnInteger)),
         ] {
             assert_eq!(Request::parse(line.as_bytes()), expected, "{line:?}");
         }
@@ -253,13 +257,13 @@ mod tests {
         ] {
             assert_eq!(
                 QueryId::parse(text.as_bytes()),
-                Err(Unusable::NotAnInteger),
+                Err(RequestError::NotAnInteger),
                 "{text:?}"
             );
         }
         assert_eq!(
             QueryId::parse("0".repeat(MAX_ID_DIGITS + 1).as_bytes()),
-            Err(Unusable::IdTooLong)
+            Err(RequestError::IdTooLong)
         );
     }
 
@@ -273,22 +277,22 @@ mod tests {
     }
 
     #[test]
-    fn reasons_do_not_repeat_the_line() {
+    fn errors_do_not_quote_the_line() {
         for line in [
             "RESOLVE secret secret",
             "CANCEL secret",
             "RESOLVE 123456789012345678901",
         ] {
-            let Request::Unusable(reason) = Request::parse(line.as_bytes()) else {
+            let Request::Invalid(error) = Request::parse(line.as_bytes()) else {
                 panic!("{line}");
             };
-            let text = reason.to_string();
+            let text = error.to_string();
             assert!(!text.contains("secret") && !text.contains("12345"));
         }
     }
 
     #[test]
-    fn words_are_clean_whatever_the_line() {
+    fn words_never_contain_separators() {
         let mut random = SmallRng::seed_from_u64(279);
         let alphabet = b" \t\r\0-+019aR\xff";
         for _ in 0..20_000 {
@@ -305,7 +309,7 @@ mod tests {
                 assert!((1..=ID_CAPACITY).contains(&id.as_str().len()));
                 for word in [Some(name), isolation].into_iter().flatten() {
                     assert!(!word.is_empty());
-                    assert!(!word.iter().any(|octet| b" \t\r\n".contains(octet)));
+                    assert!(!word.iter().any(|byte| b" \t\r\n".contains(byte)));
                 }
             }
         }

@@ -1,7 +1,7 @@
-//! Answers to bytes.
+//! From answers to bytes.
 //!
-//! Every function appends exactly one line of printable ASCII with its LF,
-//! whatever it is given, and bounds its length.
+//! Whatever its arguments, every function appends exactly one line of printable
+//! ASCII, of bounded length, with its LF.
 
 use crate::policy::Status;
 
@@ -10,11 +10,11 @@ use super::request::QueryId;
 /// The version of the protocol that we speak.
 pub const VERSION: u32 = 1;
 
-/// The longest quoted message in characters, counted as it is written, quotes
-/// not included. A longer one is cut and ends with `...`.
+/// The longest quoted message in characters, counted in its escaped form without
+/// the quotes. A longer one is truncated and ends with `...`.
 pub const MAX_MESSAGE: usize = 400;
 
-/// The longest result of a success in octets: no name or address is longer.
+/// The longest result of a success in bytes. No name or address is longer.
 pub const MAX_RESULT: usize = 253;
 
 const ELLIPSIS: &str = "...";
@@ -34,25 +34,25 @@ pub fn init_failed(out: &mut Vec<u8>, why: &str) {
 
 /// Appends `RESOLVED <id> <status> <result>`.
 ///
-/// The result of [`Status::Success`] is written as it is. It must be 1 to
-/// [`MAX_RESULT`] printable ASCII bytes without spaces; anything else is
-/// answered with [`Status::Failure`] instead, because a name's owner chooses
-/// the result and a raw line break would let him answer other queries. With
-/// every other status the result is a message, written in quotes.
+/// The result of [`Status::Success`] is written unchanged. It must be 1 to
+/// [`MAX_RESULT`] printable ASCII bytes without spaces. Anything else becomes
+/// [`Status::Failure`]: the owner of a name chooses the result, and could answer
+/// other queries with a raw line break. With every other status the result is a
+/// message, written in quotes.
 pub fn resolved(out: &mut Vec<u8>, id: &QueryId, status: Status, result: &str) {
     push_words(out, &["RESOLVED", id.as_str()]);
     push_result(out, status, result);
 }
 
-/// What [`resolved`] writes behind the id, which is the same for every query
-/// with this answer.
+/// What [`resolved`] writes after the id. It is the same for every query with
+/// this answer.
 pub fn result(status: Status, result: &str) -> Box<[u8]> {
     let mut out = Vec::new();
     push_result(&mut out, status, result);
     out.into()
 }
 
-/// Appends the line that [`resolved`] writes, from what [`result`] returned.
+/// Appends the line that [`resolved`] writes, given what [`result`] returned.
 pub fn resolved_with(out: &mut Vec<u8>, id: &QueryId, result: &[u8]) {
     out.extend_from_slice(b"RESOLVED ");
     out.extend_from_slice(id.as_str().as_bytes());
@@ -80,9 +80,9 @@ pub fn canceled(out: &mut Vec<u8>, id: &QueryId) {
     out.push(b'\n');
 }
 
-/// Whether a result may stand unquoted at the end of a line.
+/// Whether a result may end a line without quotes.
 fn is_plain(result: &str) -> bool {
-    (1..=MAX_RESULT).contains(&result.len()) && result.bytes().all(|octet| octet.is_ascii_graphic())
+    (1..=MAX_RESULT).contains(&result.len()) && result.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn push_words(out: &mut Vec<u8>, words: &[&str]) {
@@ -94,14 +94,13 @@ fn push_words(out: &mut Vec<u8>, words: &[&str]) {
     }
 }
 
-/// Appends a message in quotes. `"` and `\` get a backslash; every byte of
-/// the UTF-8 form outside 0x20 to 0x7E becomes `\x` and two lower-case
-/// hexadecimal digits. A reader can undo all of it, since a backslash of the
-/// message itself is doubled.
+/// Appends a message in quotes. `"` and `\` get a backslash, and every byte of
+/// the UTF-8 form outside 0x20 to 0x7E becomes `\x` and two hexadecimal digits in
+/// lower case. A reader can undo all of this.
 fn push_quoted(out: &mut Vec<u8>, message: &str) {
     out.push(b'"');
     let first = out.len();
-    // Where to cut if the rest does not fit; never inside a character.
+    // Where to truncate if the rest does not fit; never inside a character.
     let mut cut = first;
     for character in message.chars() {
         push_escaped(out, character);
@@ -124,12 +123,12 @@ fn push_escaped(out: &mut Vec<u8>, character: char) {
         '"' => out.extend_from_slice(b"\\\""),
         '\\' => out.extend_from_slice(b"\\\\"),
         _ => {
-            for &octet in character.encode_utf8(&mut [0; 4]).as_bytes() {
-                if matches!(octet, 0x20..=0x7e) {
-                    out.push(octet);
+            for &byte in character.encode_utf8(&mut [0; 4]).as_bytes() {
+                if matches!(byte, 0x20..=0x7e) {
+                    out.push(byte);
                 } else {
                     out.extend_from_slice(b"\\x");
-                    for digit in [octet >> 4, octet & 15] {
+                    for digit in [byte >> 4, byte & 15] {
                         out.extend(HEX.get(usize::from(digit)));
                     }
                 }
@@ -159,20 +158,20 @@ mod tests {
         whole
     }
 
-    /// Undoes the quoting, as a client would.
+    /// Undoes the quoting as a client would.
     fn unquote(quoted: &str) -> Vec<u8> {
         let inner = quoted.strip_prefix('"').unwrap().strip_suffix('"').unwrap();
-        let mut octets = inner.bytes();
+        let mut bytes = inner.bytes();
         let mut message = Vec::new();
-        while let Some(octet) = octets.next() {
-            if octet != b'\\' {
-                assert_ne!(octet, b'"');
-                message.push(octet);
+        while let Some(byte) = bytes.next() {
+            if byte != b'\\' {
+                assert_ne!(byte, b'"');
+                message.push(byte);
                 continue;
             }
-            match octets.next().unwrap() {
+            match bytes.next().unwrap() {
                 b'x' => {
-                    let digits = [octets.next().unwrap(), octets.next().unwrap()];
+                    let digits = [bytes.next().unwrap(), bytes.next().unwrap()];
                     let digits = std::str::from_utf8(&digits).unwrap();
                     message.push(u8::from_str_radix(digits, 16).unwrap());
                 }
@@ -239,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn cuts_long_messages_between_characters() {
+    fn truncates_long_messages_between_characters() {
         let quoted = |message: &str| {
             let text = answer("1", Status::Failure, message);
             text.trim_end()
@@ -273,7 +272,7 @@ mod tests {
             ][random.random_range(0..5)];
             let text = answer("+00000000000000000001", status, &message);
             let body = text.strip_suffix('\n').unwrap();
-            assert!(body.bytes().all(|octet| matches!(octet, 0x20..=0x7e)));
+            assert!(body.bytes().all(|byte| matches!(byte, 0x20..=0x7e)));
             assert!(body.len() <= "RESOLVED  0 \"\"".len() + 21 + MAX_MESSAGE);
             let words: Vec<&str> = body.splitn(4, ' ').collect();
             if words[2] == "0" {

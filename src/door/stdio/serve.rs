@@ -1,9 +1,9 @@
-//! A session on a pair of streams, with the scheduler behind it.
+//! A session on a pair of streams, connected to the scheduler.
 //!
-//! The thread that calls [`serve`] reads lines and gives answers that are
-//! finished; it neither evaluates anything nor waits for a lookup. Answers that
-//! come later are written by the threads that found them. All of them append to
-//! one buffer under the session's lock and write it out in that order.
+//! The thread that calls [`serve`] reads lines and writes answers that are
+//! cached; it neither evaluates anything nor waits for a lookup. All other answers
+//! are written by the threads that found them. All threads append to one buffer
+//! under the session's lock, and write it in that order.
 
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,40 +12,41 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::config::settings::Settings;
+use crate::isolation::IsolationId;
 use crate::log::Log;
+use crate::log::lookups::{QueryLog, QueryResult};
 use crate::platform;
+use crate::policy::{Question, Verdict};
 use crate::scheduler::{Limits, Scheduler, Timekeeper};
 use crate::source::Source;
 
-use super::journal::{Found, Journal};
 use super::line::LineReader;
-use super::session::{Action, Options, Session};
+use super::session::{Action, Options, QueryNumber, Session};
 
-/// Bytes of answers that are held back for one write while more lines are
-/// there to be read.
+/// How many bytes of answers are collected for one write while more lines can be
+/// read.
 const WRITE_AT: usize = 64 * 1024;
 
-/// What is added to a query's time when the end of input waits for answers, and
-/// for these to be read.
+/// How long the end of input waits for answers and for the client to read them,
+/// in addition to a query's time.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How often it is noticed that the client goes on reading, once its input has
-/// ended.
-const GLANCE: Duration = Duration::from_millis(50);
+/// How often to check whether the client still reads, once its input has ended.
+const PROGRESS_CHECK: Duration = Duration::from_millis(50);
 
 /// A client's streams.
 pub struct Streams<R, W, C> {
-    /// Where its requests come from.
+    /// Its requests.
     pub input: R,
-    /// Where its answers go.
+    /// Our answers.
     pub output: W,
-    /// Waits until nobody can write to the input any more, if that can be
-    /// noticed without reading it: the thread that reads does not do so while
-    /// it waits for the client to take its answers.
+    /// Waits until nobody can write to the input any more, if that can be detected
+    /// without reading. The thread that reads cannot detect it while it waits for
+    /// the client to read answers.
     pub hang_up: Option<HangUp>,
-    /// Called, from any thread, when no more can be written: because the client
-    /// is gone, because it does not read its answers for a query's time and two
-    /// seconds after it closed the input, or with the error of writing.
+    /// Called from any thread when writing is over: the client is gone, it closed
+    /// its input and then did not read answers for a query's time and two seconds,
+    /// or writing failed with this error.
     pub closed: C,
 }
 
@@ -78,7 +79,7 @@ where
         })),
         writer: Mutex::new(Writer {
             output,
-            octets: Vec::new(),
+            bytes: Vec::new(),
         }),
         idle: Condvar::new(),
         writes: AtomicU64::new(0),
@@ -91,19 +92,19 @@ where
     }
     log.info(format_args!("names are looked up in {}", settings.source));
     source.start();
-    let journal = Arc::new(Journal::new(log.clone()));
-    let (answered, noted) = (Arc::clone(&client), Arc::clone(&journal));
+    let queries = Arc::new(QueryLog::new(log.clone()));
+    let (answered, logged) = (Arc::clone(&client), Arc::clone(&queries));
     let scheduler = Scheduler::new(source, Limits::with(settings), log.clone(), timekeeper);
-    let lookups = scheduler.client(Box::new(move |ticket, verdict| {
-        noted.answered(ticket, &verdict, Found::Lookup);
-        answered.session().answer(ticket, &verdict);
+    let lookups = scheduler.client(Box::new(move |number, verdict| {
+        log_answer(&logged, number, &verdict, false);
+        answered.session().answer(number, &verdict);
         answered.flush_or_leave();
         answered.idle.notify_all();
     }));
 
     let mut lines = LineReader::new(input);
-    // One look at the clock for all lines of a read, and one after whatever
-    // took time of its own: a query, and a client that reads slowly.
+    // The clock is read once for all lines that arrive together, and again after
+    // anything that takes time: a query, and a client that reads slowly.
     let mut now = Instant::now();
     loop {
         let waits = !lines.has_buffered_line();
@@ -115,40 +116,29 @@ where
             now = Instant::now();
         }
         let mut session = client.session();
-        let kept = |isolation: &[u8], question: &[u8]| match journal.is_silent() {
-            true => lookups.answer(isolation, question, now),
-            false => None,
+        let cached = |number, isolation: &[u8], question: &Question| {
+            let answer = lookups.answer(isolation, question.as_bytes(), now)?;
+            log_cached(&queries, number, isolation, question, answer.verdict());
+            Some(answer)
         };
-        let action = session.line(line, kept, |text| log.warn(text));
+        let action = session.line(line, cached, |text| log.warn(text));
         let full = session.out.len() >= WRITE_AT;
         drop(session);
         match action {
             None => {}
-            Some(Action::Cancel(ticket)) => {
-                journal.withdrawn(ticket);
-                lookups.cancel(ticket);
+            Some(Action::Cancel(number)) => {
+                queries.withdrawn(number);
+                lookups.cancel(number);
             }
             Some(Action::Resolve {
-                ticket,
+                number,
                 query,
                 isolation,
             }) => {
-                journal.asked(ticket, &isolation, &query);
-                let question = query.question();
-                let kept = question.and_then(|question| {
-                    lookups.answer(isolation.octets(), question.octets(), now)
-                });
-                match kept {
-                    Some(answer) => {
-                        let verdict = answer.verdict();
-                        journal.answered(ticket, verdict, Found::Cache);
-                        client.session().answer(ticket, verdict);
-                    }
-                    None => {
-                        let deadline = Instant::now() + settings.timeout;
-                        lookups.ask(ticket, &isolation, query, deadline);
-                    }
-                }
+                let name = || query.name_text();
+                queries.asked(number, &isolation, name, query.only_onion());
+                let deadline = Instant::now() + settings.timeout;
+                lookups.ask(number, &isolation, query, deadline);
                 now = Instant::now();
             }
         }
@@ -164,35 +154,66 @@ where
     client.flush();
     client.finish(Instant::now() + patience);
     client.end();
-    journal.tell_counts();
+    queries.log_counts();
     Ok(())
 }
 
-/// What waits until nobody can write to the input any more.
+fn log_answer(queries: &QueryLog, number: QueryNumber, verdict: &Verdict, is_cached: bool) {
+    if queries.is_enabled() {
+        let failure = match verdict {
+            Verdict::Unknown(failure) => Some(failure.kind),
+            _ => None,
+        };
+        let result = QueryResult {
+            status: verdict.status().code(),
+            text: &verdict.text(),
+            failure,
+            is_cached,
+        };
+        queries.answered(number, &result);
+    }
+}
+
+fn log_cached(
+    queries: &QueryLog,
+    number: QueryNumber,
+    isolation: &[u8],
+    question: &Question,
+    verdict: &Verdict,
+) {
+    if queries.is_enabled() {
+        let isolation = IsolationId::parse(isolation).unwrap_or_else(|_| IsolationId::shared());
+        let name = || String::from_utf8_lossy(question.name()).into_owned();
+        queries.asked(number, &isolation, name, question.only_onion());
+        log_answer(queries, number, verdict, true);
+    }
+}
+
+/// Waits until nobody can write to the input any more.
 pub type HangUp = Box<dyn FnOnce() + Send>;
 
 struct Client<W> {
     session: Mutex<Session>,
     writer: Mutex<Writer<W>>,
-    /// A query was answered.
+    /// Notified when a query is answered.
     idle: Condvar,
-    /// How often something was written.
+    /// How many writes there were.
     writes: AtomicU64,
-    /// Nothing more is read or written.
+    /// Whether reading and writing are over.
     is_done: AtomicBool,
     closed: Box<dyn Fn(io::Result<()>) + Send + Sync>,
 }
 
 struct Writer<W> {
     output: W,
-    /// Empty between writes; kept for its memory.
-    octets: Vec<u8>,
+    /// Empty between writes. Kept to reuse its memory.
+    bytes: Vec<u8>,
 }
 
 impl<W: Write + Send + 'static> Client<W> {
-    /// Gives a client up that closes the input but reads no answers: nothing is
-    /// written for as long as the last query could take, and what blocks the
-    /// threads that write cannot be interrupted.
+    /// Starts a thread that waits for the client to close its input, and calls
+    /// `closed` if it then reads no answers for as long as the last query may
+    /// take: the threads that write to it are blocked and cannot be interrupted.
     fn give_up_after(client: &Arc<Self>, hang_up: HangUp, patience: Duration) {
         let client = Arc::clone(client);
         let wait = move || {
@@ -200,7 +221,7 @@ impl<W: Write + Send + 'static> Client<W> {
             let writes = || client.writes.load(Ordering::Relaxed);
             let (mut seen, mut since) = (writes(), Instant::now());
             while since.elapsed() < patience {
-                thread::sleep(GLANCE);
+                thread::sleep(PROGRESS_CHECK);
                 if client.is_done.load(Ordering::Relaxed) {
                     return;
                 }
@@ -210,11 +231,11 @@ impl<W: Write + Send + 'static> Client<W> {
             }
             (client.closed)(Ok(()));
         };
-        // Without a thread the end waits for the client.
+        // Without the thread, the process ends only when the client does.
         let _ = platform::thread("end").spawn(wait);
     }
 
-    /// Nothing is written any more, so nobody is given up.
+    /// Marks the end of reading and writing, so that the client is not given up.
     fn end(&self) {
         self.is_done.store(true, Ordering::Relaxed);
     }
@@ -223,21 +244,20 @@ impl<W: Write + Send + 'static> Client<W> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes out what the session has for the client, and waits for the client
-    /// to take it. When it returns, all that was in the buffer before has been
-    /// written, by this thread or by another.
+    /// Writes the session's buffer, and waits until the client has read it. On
+    /// return, everything that was in the buffer before has been written, by this
+    /// thread or another.
     fn flush(&self) {
         let writer = self.writer.lock();
         self.write(writer.unwrap_or_else(PoisonError::into_inner));
         self.flush_or_leave();
     }
 
-    /// Writes out what the session has for the client, unless another thread is
-    /// writing, which then writes this too: one thread at most waits for a
-    /// client that does not read.
+    /// Writes the session's buffer, or leaves it to a thread that is already
+    /// writing. So at most one thread waits for a client that does not read.
     fn flush_or_leave(&self) {
-        // Whoever writes looks again after it has let the writer go, so that
-        // nothing stays behind.
+        // A thread that has written checks again after it released the writer, so
+        // that nothing is left behind.
         while !self.session().out.is_empty() {
             match self.writer.try_lock() {
                 Ok(writer) => self.write(writer),
@@ -248,13 +268,13 @@ impl<W: Write + Send + 'static> Client<W> {
     }
 
     fn write(&self, mut writer: MutexGuard<'_, Writer<W>>) {
-        let Writer { output, octets } = &mut *writer;
-        std::mem::swap(&mut self.session().out, octets);
-        if octets.is_empty() {
+        let Writer { output, bytes } = &mut *writer;
+        std::mem::swap(&mut self.session().out, bytes);
+        if bytes.is_empty() {
             return;
         }
-        let written = output.write_all(octets).and_then(|()| output.flush());
-        octets.clear();
+        let written = output.write_all(bytes).and_then(|()| output.flush());
+        bytes.clear();
         self.writes.fetch_add(1, Ordering::Relaxed);
         match written {
             Ok(()) => {}
@@ -263,7 +283,7 @@ impl<W: Write + Send + 'static> Client<W> {
         }
     }
 
-    /// Waits until every query is answered, but not beyond `deadline`.
+    /// Waits until every query is answered, but not longer than until `deadline`.
     fn finish(&self, deadline: Instant) {
         let mut session = self.session();
         while session.unanswered() > 0 {
@@ -274,7 +294,7 @@ impl<W: Write + Send + 'static> Client<W> {
             session = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         drop(session);
-        // Whoever answered last may not have written yet.
+        // The thread with the last answer may not have written it yet.
         self.flush();
     }
 }

@@ -1,82 +1,84 @@
-//! The session's state machine: which ids are unanswered, and what each line
-//! of the client leads to.
+//! The state machine of a session: which queries are open, and what to do with
+//! each line from the client.
 //!
-//! It knows neither threads nor time. Lines and verdicts go in; bytes for the
-//! client are appended to a buffer in the order in which they are to be
-//! written, so that nothing can follow a `CANCELED` that is behind it.
+//! It knows neither threads nor time. Lines and verdicts go in, and bytes for the
+//! client are appended to a buffer in the order in which they are to be written.
+//! So no answer can follow the `CANCELED` of its query.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
 
 use crate::config::settings::MissingIsolation;
 use crate::isolation::IsolationId;
-use crate::policy::{Answer, Query, Question, Status, Verdict};
+use crate::policy::{CachedAnswer, Query, Question, Status, Verdict};
 
 use super::line::{Line, MAX_LINE};
 use super::request::{QueryId, Request};
 use super::response;
 
-/// A query that was taken on, unique in the life of the process; unlike its
-/// id, which the client may use again.
-pub type Ticket = u64;
+/// The number of a query, unique in a session. The client may reuse a
+/// [`QueryId`], but a number is never used again.
+pub type QueryNumber = u64;
 
-/// What a line asks of the rest of the program.
+/// What the caller has to do after a line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Look a name up, and hand the verdict to [`Session::answer`].
+    /// Look a name up, and pass the verdict to [`Session::answer`].
     Resolve {
-        /// The query's ticket.
-        ticket: Ticket,
-        /// What is asked.
+        /// The query's number.
+        number: QueryNumber,
+        /// The query.
         query: Query,
-        /// On behalf of which activity.
+        /// The activity that it belongs to.
         isolation: IsolationId,
     },
-    /// Nobody waits for this ticket any more.
-    Cancel(Ticket),
+    /// Stop looking this query up.
+    Cancel(QueryNumber),
 }
 
-/// What a session does with queries; see the settings of the same names.
+/// How a session treats queries; see the settings of the same names.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Answer with onion services only.
+    /// Whether only onion services may be answered.
     pub only_onion: bool,
-    /// What becomes of a query without an isolation id.
+    /// What to do with a query without an isolation id.
     pub missing_isolation: MissingIsolation,
 }
 
 /// A session with one client.
 pub struct Session {
     options: Options,
-    unanswered: HashMap<QueryId, Ticket>,
-    id_of: HashMap<Ticket, QueryId>,
-    last_ticket: Ticket,
-    warned: bool,
-    /// What is to be written to the client, in this order.
+    unanswered: HashMap<QueryId, QueryNumber>,
+    id_of: HashMap<QueryNumber, QueryId>,
+    last_number: QueryNumber,
+    /// Whether the user has been warned of queries without an isolation id.
+    has_warned: bool,
+    /// What to write to the client.
     pub out: Vec<u8>,
 }
 
 impl Session {
-    /// A session at its begin.
+    /// A session without any query.
     pub fn new(options: Options) -> Self {
         Self {
             options,
             unanswered: HashMap::new(),
             id_of: HashMap::new(),
-            last_ticket: 0,
-            warned: false,
+            last_number: 0,
+            has_warned: false,
             out: Vec::new(),
         }
     }
 
-    /// Takes a line of the client. `kept` may know the answer to a question
-    /// under an isolation id, both as bytes; it is then given at once, and the
-    /// line leads to nothing else. `notice` is called with what belongs on
-    /// stderr; it holds neither names nor isolation ids.
-    pub fn line<A: Borrow<Answer>>(
+    /// Takes a line from the client.
+    ///
+    /// `cached` may return the finished answer to a question under an isolation
+    /// id, which is then written at once. `notice` is called with lines for
+    /// stderr, which contain neither names nor isolation ids.
+    pub fn line<A: Borrow<CachedAnswer>>(
         &mut self,
         line: Line<'_>,
-        kept: impl FnOnce(&[u8], &[u8]) -> Option<A>,
+        cached: impl FnOnce(QueryNumber, &[u8], &Question) -> Option<A>,
         mut notice: impl FnMut(&str),
     ) -> Option<Action> {
         let line = match line {
@@ -88,8 +90,8 @@ impl Session {
         };
         match Request::parse(line) {
             Request::Ignored => None,
-            Request::Unusable(reason) => {
-                notice(&format!("a request was skipped: {reason}"));
+            Request::Invalid(error) => {
+                notice(&format!("a request was skipped: {error}"));
                 None
             }
             Request::Cancel { id } => self.cancel(&id),
@@ -107,10 +109,12 @@ impl Session {
                 if !self.is_free(&id, &mut notice) {
                     return None;
                 }
-                if let Some(word) = self.shown(isolation)
+                let number = self.last_number + 1;
+                if let Some(isolation) = self.isolation_for_cache(isolation)
                     && let Some(question) = Question::new(name, self.options.only_onion)
-                    && let Some(answer) = kept(word, question.octets())
+                    && let Some(answer) = cached(number, isolation, &question)
                 {
+                    self.last_number = number;
                     let result = answer.borrow().written(result);
                     response::resolved_with(&mut self.out, &id, result);
                     return None;
@@ -120,17 +124,17 @@ impl Session {
         }
     }
 
-    /// Takes a query back.
+    /// Withdraws a query.
     fn cancel(&mut self, id: &QueryId) -> Option<Action> {
-        let ticket = self.unanswered.remove(id);
-        if let Some(ticket) = ticket {
-            self.id_of.remove(&ticket);
+        let number = self.unanswered.remove(id);
+        if let Some(number) = number {
+            self.id_of.remove(&number);
         }
         response::canceled(&mut self.out, id);
-        ticket.map(Action::Cancel)
+        number.map(Action::Cancel)
     }
 
-    /// Takes a query on, or answers it if nothing has to be looked up for that.
+    /// Opens a query, or answers it at once if nothing needs to be looked up.
     fn resolve(
         &mut self,
         id: QueryId,
@@ -147,12 +151,12 @@ impl Session {
         };
         match Query::parse(name, self.options.only_onion) {
             Ok(query) => {
-                self.last_ticket += 1;
-                let ticket = self.last_ticket;
-                self.unanswered.insert(id, ticket);
-                self.id_of.insert(ticket, id);
+                self.last_number += 1;
+                let number = self.last_number;
+                self.unanswered.insert(id, number);
+                self.id_of.insert(number, id);
                 Some(Action::Resolve {
-                    ticket,
+                    number,
                     query,
                     isolation,
                 })
@@ -164,16 +168,16 @@ impl Session {
         }
     }
 
-    /// The bytes of the isolation id that a query has, if answers may be kept
-    /// for it. Those of the shared id wait until the user has been told of it.
-    fn shown<'a>(&self, word: Option<&'a [u8]>) -> Option<&'a [u8]> {
+    /// The isolation id under which a query's answer may be cached. The shared id
+    /// is not used before the user has been warned about it.
+    fn isolation_for_cache<'a>(&self, word: Option<&'a [u8]>) -> Option<&'a [u8]> {
         let is_shared = self.options.missing_isolation == MissingIsolation::Shared;
-        word.or((is_shared && self.warned).then_some(b""))
+        word.or((is_shared && self.has_warned).then_some(b""))
     }
 
-    /// Gives a query its answer, unless it has been cancelled or answered.
-    pub fn answer(&mut self, ticket: Ticket, verdict: &Verdict) {
-        if let Some(id) = self.id_of.remove(&ticket) {
+    /// Answers a query, unless it has been withdrawn or answered.
+    pub fn answer(&mut self, number: QueryNumber, verdict: &Verdict) {
+        if let Some(id) = self.id_of.remove(&number) {
             self.unanswered.remove(&id);
             render(&mut self.out, &id, verdict);
         }
@@ -209,8 +213,8 @@ impl Session {
         }
         match self.options.missing_isolation {
             MissingIsolation::Shared => {
-                if !self.warned {
-                    self.warned = true;
+                if !self.has_warned {
+                    self.has_warned = true;
                     notice(
                         "a query came without an isolation id; all such queries share one cache \
                          and can be linked (--missing-isolation)",
@@ -224,10 +228,10 @@ impl Session {
     }
 }
 
-/// An isolation id that no other query has: 128 random bits.
+/// An isolation id of 128 random bits, which no other query has.
 fn unique() -> IsolationId {
-    let octets: [u8; 16] = rand::random();
-    let text = data_encoding::HEXLOWER.encode(&octets);
+    let bytes: [u8; 16] = rand::random();
+    let text = data_encoding::HEXLOWER.encode(&bytes);
     // Hexadecimal digits are always a valid id.
     IsolationId::parse(text.as_bytes()).unwrap_or_else(|_| IsolationId::shared())
 }
@@ -236,7 +240,7 @@ fn render(out: &mut Vec<u8>, id: &QueryId, verdict: &Verdict) {
     response::resolved(out, id, verdict.status(), &verdict.text());
 }
 
-/// What is written of a verdict behind the id of the query.
+/// What to write for a verdict after the id of the query.
 fn result(verdict: &Verdict) -> Box<[u8]> {
     response::result(verdict.status(), &verdict.text())
 }

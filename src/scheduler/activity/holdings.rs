@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use lru::LruCache;
 
-use crate::policy::Answer;
+use crate::policy::CachedAnswer;
 use crate::snapshot::{Fetched, NameKey};
 
 /// Bytes that a value takes beside its name and itself.
@@ -54,7 +54,7 @@ struct Held {
 /// An answer and what it was made of.
 #[derive(Debug)]
 struct Made {
-    answer: Arc<Answer>,
+    answer: Arc<CachedAnswer>,
     of: Box<[(NameKey, Serial)]>,
     weight: usize,
 }
@@ -128,7 +128,7 @@ impl Holdings {
     }
 
     /// The answer to a question, if it still holds.
-    pub fn answer(&mut self, question: &[u8], now: Instant) -> Option<&Arc<Answer>> {
+    pub fn answer(&mut self, question: &[u8], now: Instant) -> Option<&Arc<CachedAnswer>> {
         let values = &mut self.values;
         let holds = self.answers.get(question)?.of.iter().all(|(key, serial)| {
             let held = values.get(key);
@@ -148,7 +148,7 @@ impl Holdings {
     pub fn keep_answer<'a>(
         &mut self,
         question: &[u8],
-        answer: Arc<Answer>,
+        answer: Arc<CachedAnswer>,
         of: impl Iterator<Item = (&'a NameKey, &'a Fetched)>,
         now: Instant,
         room: Room,

@@ -24,7 +24,7 @@ use std::time::Instant;
 
 use super::{Limits, Ticket};
 use crate::isolation::IsolationId;
-use crate::policy::{Answer, Evaluation, Query, Verdict};
+use crate::policy::{CachedAnswer, Evaluation, Query, Verdict};
 use crate::snapshot::{Entry, Fetched, NameKey};
 use crate::source::Cancel;
 
@@ -236,7 +236,7 @@ impl Activity {
     }
 
     /// The answer that is kept for a question.
-    pub fn answer(&mut self, question: &[u8], now: Instant) -> Option<&Arc<Answer>> {
+    pub fn answer(&mut self, question: &[u8], now: Instant) -> Option<&Arc<CachedAnswer>> {
         self.holdings.answer(question, now)
     }
 
@@ -295,10 +295,10 @@ impl Activity {
             .collect();
         let question = evaluation.query().question();
         if let (Some(made_of), Some(question)) = (made_of, question) {
-            let (answer, room) = (Arc::new(Answer::new(verdict)), self.room(common));
+            let (answer, room) = (Arc::new(CachedAnswer::new(verdict)), self.room(common));
             let made_of = made_of.into_iter();
             self.holdings
-                .keep_answer(question.octets(), answer, made_of, now, room);
+                .keep_answer(question.as_bytes(), answer, made_of, now, room);
         }
     }
 

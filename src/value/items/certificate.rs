@@ -1,8 +1,8 @@
 //! Certificates rebuilt from their dehydrated form (IFA-0003).
 //!
-//! The signature in the value was made over a certificate with every byte as
-//! Go's `crypto/x509` writes it, so the encoding here follows that library
-//! where DER leaves a choice: the string types, and the order of extensions.
+//! The signature in a value covers a certificate exactly as Go's `crypto/x509`
+//! encodes it. Where DER leaves a choice (string types, order of extensions),
+//! the encoding here follows that library.
 
 use bitcoin::hashes::{Hash, HashEngine, sha256};
 use der::asn1::{
@@ -22,13 +22,13 @@ use x509_cert::ext::pkix::{
 use x509_cert::spki::{AlgorithmIdentifierOwned, ObjectIdentifier, SubjectPublicKeyInfoOwned};
 use x509_cert::time::Time;
 
-/// Seconds in the unit of the validity period.
+/// Seconds in a unit of the validity period.
 const UNIT: u64 = 300;
 
-/// Bytes of the serial number.
+/// Length of the serial number in bytes.
 const SERIAL_LENGTH: usize = 19;
 
-/// What every such certificate has as its subject's serial number.
+/// The serial number attribute in the subject of every such certificate.
 const SUBJECT_SERIAL: &str = "Namecoin TLS Certificate";
 
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
@@ -41,10 +41,10 @@ const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.
 
 /// A dehydrated certificate.
 #[derive(Debug, Clone, Copy)]
-pub struct Dehydrated<'a> {
+pub struct DehydratedCertificate<'a> {
     /// The SubjectPublicKeyInfo in DER.
     pub key: &'a [u8],
-    /// Begin of the validity in units of 300 seconds since 1970.
+    /// Start of the validity in units of 300 seconds since 1970.
     pub not_before: u64,
     /// End of the validity in the same unit.
     pub not_after: u64,
@@ -54,10 +54,10 @@ pub struct Dehydrated<'a> {
     pub signature: &'a [u8],
 }
 
-/// Why no certificate can be rebuilt.
+/// Why a certificate cannot be rebuilt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum Unbuildable {
-    /// The number of the signature algorithm is not one of those we know.
+pub enum CertificateError {
+    /// The number of the signature algorithm is unknown.
     #[error("the signature algorithm {0} is unknown")]
     Algorithm(u64),
     /// The public key is no SubjectPublicKeyInfo.
@@ -71,13 +71,13 @@ pub enum Unbuildable {
     Encoding,
 }
 
-impl From<der::Error> for Unbuildable {
+impl From<der::Error> for CertificateError {
     fn from(_: der::Error) -> Self {
         Self::Encoding
     }
 }
 
-/// What is signed (RFC 5280 section 4.1.1.1).
+/// The signed part (RFC 5280 section 4.1.1.1).
 #[derive(Sequence)]
 struct Body<'a> {
     #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
@@ -105,21 +105,22 @@ struct Signed<'a> {
     signature: BitString,
 }
 
-/// A distinguished name whose parts have one attribute each.
+/// A distinguished name with one attribute in each part.
 type Subject = Vec<SetOfVec<AttributeTypeAndValue>>;
 
-impl Dehydrated<'_> {
+impl DehydratedCertificate<'_> {
     /// The certificate in DER for a domain name without a final dot.
     ///
     /// # Errors
-    /// See [`Unbuildable`].
-    pub fn rebuild(&self, domain: &str) -> Result<Vec<u8>, Unbuildable> {
+    /// See [`CertificateError`].
+    pub fn rebuild(&self, domain: &str) -> Result<Vec<u8>, CertificateError> {
         let algorithm = algorithm(self.algorithm)?;
-        let key = SubjectPublicKeyInfoOwned::from_der(self.key).map_err(|_| Unbuildable::Key)?;
+        let key =
+            SubjectPublicKeyInfoOwned::from_der(self.key).map_err(|_| CertificateError::Key)?;
         let serial = self.serial(domain);
         let certificate = Signed {
             body: Body {
-                // Numbered from 0: version 3.
+                // Versions count from 0: this is version 3.
                 version: 2,
                 serial: UintRef::new(&serial)?,
                 algorithm: algorithm.clone(),
@@ -138,7 +139,7 @@ impl Dehydrated<'_> {
         Ok(certificate.to_der()?)
     }
 
-    /// The serial number of the rule in IFA-0003.
+    /// The serial number, derived as IFA-0003 says.
     fn serial(&self, domain: &str) -> Vec<u8> {
         let mut all = sha256::Hash::engine();
         for part in [
@@ -155,7 +156,7 @@ impl Dehydrated<'_> {
 }
 
 /// The domain name that a certificate at an owner name is for: the owner name
-/// without the labels of port and protocol in front, as in ncdns.
+/// without its leading labels for port and protocol, as in ncdns.
 pub fn domain(owner: &Name) -> String {
     let mut labels: Vec<&[u8]> = owner.iter().collect();
     for _ in 0..2 {
@@ -167,9 +168,9 @@ pub fn domain(owner: &Name) -> String {
     labels.join(".")
 }
 
-/// The numbers of Go's `x509.SignatureAlgorithm`, without those that are
-/// broken or hardly used.
-fn algorithm(number: u64) -> Result<AlgorithmIdentifierOwned, Unbuildable> {
+/// The numbers of Go's `x509.SignatureAlgorithm`, except for algorithms that
+/// are broken or rarely used.
+fn algorithm(number: u64) -> Result<AlgorithmIdentifierOwned, CertificateError> {
     let (oid, rsa) = match number {
         3 => ("1.2.840.113549.1.1.5", true),
         4 => ("1.2.840.113549.1.1.11", true),
@@ -178,21 +179,21 @@ fn algorithm(number: u64) -> Result<AlgorithmIdentifierOwned, Unbuildable> {
         10 => ("1.2.840.10045.4.3.2", false),
         11 => ("1.2.840.10045.4.3.3", false),
         12 => ("1.2.840.10045.4.3.4", false),
-        other => return Err(Unbuildable::Algorithm(other)),
+        other => return Err(CertificateError::Algorithm(other)),
     };
     Ok(AlgorithmIdentifierOwned {
-        oid: ObjectIdentifier::new(oid).map_err(|_| Unbuildable::Encoding)?,
-        // RSA has NULL here, ECDSA nothing (RFC 4055 section 5, RFC 5758
-        // section 3.2).
+        oid: ObjectIdentifier::new(oid).map_err(|_| CertificateError::Encoding)?,
+        // NULL for RSA, absent for ECDSA (RFC 4055 section 5, RFC 5758 section
+        // 3.2).
         parameters: rsa.then(Any::null),
     })
 }
 
-/// UTCTime until 2049, GeneralizedTime after it (RFC 5280 section 4.1.2.5).
-fn time(units: u64) -> Result<Time, Unbuildable> {
-    let seconds = units.checked_mul(UNIT).ok_or(Unbuildable::Validity)?;
+/// UTCTime until 2049, GeneralizedTime from 2050 (RFC 5280 section 4.1.2.5).
+fn time(units: u64) -> Result<Time, CertificateError> {
+    let seconds = units.checked_mul(UNIT).ok_or(CertificateError::Validity)?;
     let time = DateTime::from_unix_duration(Duration::from_secs(seconds))
-        .map_err(|_| Unbuildable::Validity)?;
+        .map_err(|_| CertificateError::Validity)?;
     Ok(if time.year() < 2050 {
         Time::UtcTime(time.try_into()?)
     } else {
@@ -211,7 +212,7 @@ fn attribute(
     oid: ObjectIdentifier,
     text: &str,
 ) -> Result<SetOfVec<AttributeTypeAndValue>, der::Error> {
-    // PrintableString has neither `_` nor `*`.
+    // PrintableString cannot hold `_` or `*`.
     let value = match PrintableString::new(text) {
         Ok(text) => Any::encode_from(&text)?,
         Err(_) => Any::encode_from(&Utf8StringRef::new(text)?)?,
@@ -256,14 +257,14 @@ mod tests {
     const CERTIFICATE: &str = "MIIBzDCCAXKgAwIBAgITUQYQ/hJTgeXN7Zo4fRklQjQQVDAKBggqhkjOPQQDAjA9MRgwFgYDVQQDEw93d3cudmVjbGFicy5iaXQxITAfBgNVBAUTGE5hbWVjb2luIFRMUyBDZXJ0aWZpY2F0ZTAeFw0xNzAxMDEwMDAwMDBaFw0xOTAxMDEwMDAwMDBaMD0xGDAWBgNVBAMTD3d3dy52ZWNsYWJzLmJpdDEhMB8GA1UEBRMYTmFtZWNvaW4gVExTIENlcnRpZmljYXRlMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEGm0zZlzrnwEYvub3BG3+VTKjvXWdMntoTanw3cwGAqcb0ALFrt5MdChT9t4josaefnGdVHa+ZBNmSEIaNZNhn6NRME8wDgYDVR0PAQH/BAQDAgeAMBMGA1UdJQQMMAoGCCsGAQUFBwMBMAwGA1UdEwEB/wQCMAAwGgYDVR0RBBMwEYIPd3d3LnZlY2xhYnMuYml0MAoGCCqGSM49BAMCA0gAMEUCIQCEkb4Q+AV8FsQgRoWSZ3S+1Ww/SySl4238SjTv5d/WAgIgX2rAhfCQ3gGG1Abhme8mDTG641vIYHJuz8d6m7IrgJo=";
 
     #[test]
-    fn the_example_comes_out_byte_for_byte() {
+    fn the_example_of_ifa_0003_matches_byte_for_byte() {
         let (key, signature) = (decode(KEY), decode(SIGNATURE));
         let rebuilt = example(&key, &signature).rebuild("www.veclabs.bit");
         assert_eq!(BASE64.encode(&rebuilt.unwrap()), CERTIFICATE);
     }
 
     #[test]
-    fn times_are_bounded_and_change_their_form_in_2050() {
+    fn times_are_bounded_and_change_format_in_2050() {
         let unit = |year: u16| {
             DateTime::new(year, 1, 1, 0, 0, 0)
                 .unwrap()
@@ -274,28 +275,34 @@ mod tests {
         assert!(matches!(time(unit(2050) - 1), Ok(Time::UtcTime(_))));
         assert!(matches!(time(unit(2050)), Ok(Time::GeneralTime(_))));
         assert!(time(unit(9999)).is_ok());
-        assert_eq!(time(unit(9999) + 366 * 288), Err(Unbuildable::Validity));
-        assert_eq!(time(u64::MAX), Err(Unbuildable::Validity));
+        assert_eq!(
+            time(unit(9999) + 366 * 288),
+            Err(CertificateError::Validity)
+        );
+        assert_eq!(time(u64::MAX), Err(CertificateError::Validity));
     }
 
     #[test]
-    fn what_cannot_be_rebuilt_is_an_error() {
+    fn invalid_input_is_an_error() {
         let (key, signature) = (decode(KEY), decode(SIGNATURE));
         let good = example(&key, &signature);
         for algorithm in [0, 1, 2, 7, 13, 255, u64::MAX] {
-            let bad = Dehydrated { algorithm, ..good };
-            assert_eq!(bad.rebuild("a.bit"), Err(Unbuildable::Algorithm(algorithm)));
+            let bad = DehydratedCertificate { algorithm, ..good };
+            assert_eq!(
+                bad.rebuild("a.bit"),
+                Err(CertificateError::Algorithm(algorithm))
+            );
         }
         for broken in [&key[1..], &key[..20], &[][..]] {
-            let bad = Dehydrated {
+            let bad = DehydratedCertificate {
                 key: broken,
                 ..good
             };
-            assert_eq!(bad.rebuild("a.bit"), Err(Unbuildable::Key));
+            assert_eq!(bad.rebuild("a.bit"), Err(CertificateError::Key));
         }
         for algorithm in [3, 4, 5, 6, 11, 12] {
             assert!(
-                Dehydrated { algorithm, ..good }
+                DehydratedCertificate { algorithm, ..good }
                     .rebuild("a_b.*.bit")
                     .is_ok()
             );
@@ -303,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn the_domain_is_what_is_below_port_and_protocol() {
+    fn the_domain_excludes_port_and_protocol() {
         for (owner, expected) in [
             ("_443._tcp.www.example.bit.", "www.example.bit"),
             ("_tcp.example.bit.", "example.bit"),
@@ -319,8 +326,8 @@ mod tests {
         BASE64.decode(text.as_bytes()).unwrap()
     }
 
-    fn example<'a>(key: &'a [u8], signature: &'a [u8]) -> Dehydrated<'a> {
-        Dehydrated {
+    fn example<'a>(key: &'a [u8], signature: &'a [u8]) -> DehydratedCertificate<'a> {
+        DehydratedCertificate {
             key,
             not_before: 4_944_096,
             not_after: 5_154_336,

@@ -1,26 +1,26 @@
 //! `loc`: positions on the earth (RFC 1876).
 //!
-//! Data is sixteen octets: version, three sizes of a digit and a power of ten
-//! of centimetres each, latitude and longitude in thousandths of a second of
-//! arc, and altitude in centimetres.
+//! A record has sixteen bytes: a version; three sizes in centimetres, each a
+//! digit and a power of ten; latitude and longitude in thousandths of a second
+//! of arc; and the altitude in centimetres.
 
 use hickory_proto::rr::rdata::NULL;
 use hickory_proto::rr::{RData, RecordType};
 
-use super::reader::ItemReader;
+use super::records::ItemReader;
 use crate::value::error::shorten;
 use crate::value::tree::Tree;
 
-/// The type of LOC records, which hickory-proto has no name for.
+/// The type of LOC records, which hickory-proto does not define.
 pub const LOC: RecordType = RecordType::Unknown(29);
 
 /// The equator and the prime meridian (RFC 1876 section 2).
 const ORIGIN: u32 = 1 << 31;
 
-/// How far below the reference spheroid altitudes begin, in centimetres.
+/// The lowest altitude, in centimetres below the reference spheroid.
 const LOWEST: u64 = 10_000_000;
 
-/// The greatest size, in centimetres: 9e9 in the form of the record.
+/// The largest size in centimetres; a record writes it as 9e9.
 const MAX_SIZE: u64 = 9_000_000_000;
 
 /// Thousandths of a second of arc in a degree.
@@ -30,9 +30,9 @@ const DEGREE: u32 = 3_600_000;
 pub fn loc(reader: &mut ItemReader<'_, '_>, tree: &Tree) -> Option<RData> {
     let text = reader.text(tree)?;
     match parse(text) {
-        Some(octets) => Some(RData::Unknown {
+        Some(bytes) => Some(RData::Unknown {
             code: LOC,
-            rdata: NULL::with(octets),
+            rdata: NULL::with(bytes),
         }),
         None => reader.error(format!("\"{}\" is no position", shorten(text))),
     }
@@ -43,7 +43,7 @@ fn parse(text: &str) -> Option<Vec<u8>> {
     let latitude = angle(&mut words, 90, "N", "S")?;
     let longitude = angle(&mut words, 180, "E", "W")?;
     let altitude = altitude(words.next()?)?;
-    // The sizes are those of the RFC if left out: 1 m, 10 km, 10 m.
+    // The defaults of the RFC: 1 m, 10 km, 10 m.
     let mut sizes = [0x12, 0x16, 0x13];
     for size in &mut sizes {
         if let Some(word) = words.next() {
@@ -53,15 +53,15 @@ fn parse(text: &str) -> Option<Vec<u8>> {
     if words.next().is_some() {
         return None;
     }
-    let mut octets = vec![0];
-    octets.extend(sizes);
+    let mut bytes = vec![0];
+    bytes.extend(sizes);
     for number in [latitude, longitude, altitude] {
-        octets.extend(number.to_be_bytes());
+        bytes.extend(number.to_be_bytes());
     }
-    Some(octets)
+    Some(bytes)
 }
 
-/// Degrees, and perhaps minutes and seconds, and the direction.
+/// Degrees, optionally minutes and seconds, and the direction.
 fn angle<'a>(
     words: &mut impl Iterator<Item = &'a str>,
     most: u32,
@@ -117,19 +117,19 @@ fn altitude(word: &str) -> Option<u32> {
     u32::try_from(above).ok()
 }
 
-/// Metres with at most two decimals, with or without the unit.
+/// Metres with at most two decimal places, with or without the unit.
 fn centimetres(word: &str) -> Option<u64> {
     decimal(word.strip_suffix(['m', 'M']).unwrap_or(word), 2)
 }
 
-/// A number with at most `places` decimals, in units of the last of them.
+/// A number with at most `places` decimal places, in units of the last one.
 fn decimal(word: &str, places: usize) -> Option<u64> {
     let (whole, part) = match word.split_once('.') {
         Some((whole, part)) if !part.is_empty() => (whole, part),
         Some(_) => return None,
         None => (word, ""),
     };
-    // Nothing in a record needs more than ten digits.
+    // No field of a record needs more than ten digits.
     let digits = |text: &str| text.len() <= 10 && text.bytes().all(|b| b.is_ascii_digit());
     if whole.is_empty() || !digits(whole) || !digits(part) || part.len() > places {
         return None;
@@ -137,8 +137,8 @@ fn decimal(word: &str, places: usize) -> Option<u64> {
     format!("{whole}{part:0<places$}").parse().ok()
 }
 
-/// One digit and a power of ten, further digits cut off as the sample code of
-/// the RFC does.
+/// One digit and a power of ten; further digits are dropped, as in the sample
+/// code of the RFC.
 fn exponential(centimetres: u64) -> Option<u8> {
     if centimetres > MAX_SIZE {
         return None;
@@ -152,10 +152,10 @@ fn exponential(centimetres: u64) -> Option<u8> {
     u8::try_from(digit * 16 + power).ok()
 }
 
-/// The text of a record's data, which [`loc`] reads back; `None` for data
-/// that is no position of version 0 (then RFC 3597 has a form).
-pub fn present(octets: &[u8]) -> Option<String> {
-    let ([version, size, horizontal, vertical], rest) = octets.split_first_chunk::<4>()?;
+/// The presentation format of a record's data, which [`loc`] reads back; `None`
+/// if the data is no position of version 0 (RFC 3597 has a format for that).
+pub fn present(bytes: &[u8]) -> Option<String> {
+    let ([version, size, horizontal, vertical], rest) = bytes.split_first_chunk::<4>()?;
     let (latitude, rest) = rest.split_first_chunk::<4>()?;
     let (longitude, rest) = rest.split_first_chunk::<4>()?;
     let altitude = u64::from(u32::from_be_bytes(rest.try_into().ok()?));
@@ -194,8 +194,8 @@ fn metres(centimetres: u64) -> String {
     format!("{}.{:02}m", centimetres / 100, centimetres % 100)
 }
 
-fn magnitude(octet: u8) -> Option<String> {
-    let (digit, power) = (octet >> 4, octet & 15);
+fn magnitude(byte: u8) -> Option<String> {
+    let (digit, power) = (byte >> 4, byte & 15);
     if digit > 9 || power > 9 {
         return None;
     }
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn positions_come_back_as_written() {
+    fn positions_survive_a_round_trip() {
         for (text, expected) in [
             (
                 "52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000m 10m",
@@ -236,15 +236,15 @@ mod tests {
             assert_eq!(first, expected, "{text}");
             assert_eq!(parse(&first), parse(text), "{text}");
         }
-        let octets = parse("52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000m 10m").unwrap();
+        let bytes = parse("52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000m 10m").unwrap();
         assert_eq!(
-            data_encoding::HEXLOWER.encode(&octets),
+            data_encoding::HEXLOWER.encode(&bytes),
             "000016138b3cf018810cbce0009895b8"
         );
     }
 
     #[test]
-    fn what_is_no_position_is_refused() {
+    fn invalid_positions_are_refused() {
         for text in [
             "",
             "10 Downing Street",
@@ -273,12 +273,12 @@ mod tests {
     }
 
     #[test]
-    fn data_that_no_text_stands_for_is_not_shown() {
+    fn data_without_a_text_form_is_refused() {
         let good = parse("1 N 1 E 1m").unwrap();
-        let with = |at: usize, octet: u8| {
-            let mut octets = good.clone();
-            octets[at] = octet;
-            present(&octets)
+        let with = |at: usize, byte: u8| {
+            let mut bytes = good.clone();
+            bytes[at] = byte;
+            present(&bytes)
         };
         assert!(present(&good).is_some());
         assert_eq!(present(&good[1..]), None);

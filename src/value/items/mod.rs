@@ -1,38 +1,30 @@
-//! What the items of one object say in DNS: its [`Level`].
+//! What the items of one object mean in DNS: its [`Level`].
 //!
-//! Each kind of item has a reader that takes what is well-formed and notes an
-//! error for every part that is not.
+//! Readers take every well-formed part of an item and report an error for each
+//! other part.
 
-mod address;
 mod certificate;
-mod ds;
 pub mod loc;
-mod opaque;
-mod reader;
-mod service;
-mod sshfp;
-mod text;
+mod records;
 mod tls;
-mod tor;
 
 use std::collections::HashSet;
 
 use hickory_proto::rr::rdata::{CNAME, NS, NULL};
 use hickory_proto::rr::{Name, RData, RecordType};
-use hickory_proto::serialize::binary::{BinDecoder, BinEncodable, Restrict};
+use hickory_proto::serialize::binary::BinEncodable;
 
+use super::import::Reader;
 use super::names::Place;
-use super::object::{Object, Reader};
-use super::tree::Tree;
-use reader::ItemReader;
+use super::object::Object;
+use records::ItemReader;
 
-pub use service::mail;
-pub use tor::TOR;
+pub use records::{TOR, mail};
 
-/// The items of one object, read.
+/// What the items of one object mean in DNS.
 #[derive(Debug, Clone, Default)]
 pub struct Level {
-    /// The name servers; not empty means that the name is delegated.
+    /// The name servers. If there are any, the name is delegated.
     pub ns: Vec<Name>,
     /// The DS records of the delegation.
     pub ds: Vec<RData>,
@@ -42,27 +34,28 @@ pub struct Level {
     pub alias: Option<Name>,
     /// Records of all other types.
     pub data: Vec<RData>,
-    /// Onion services in the private-use type [`TOR`], which are no records of
-    /// the zone and never suppressed (IFA-0002).
+    /// Onion services in the private-use type [`TOR`]. They are no records of the
+    /// zone and never suppressed (IFA-0002).
     pub tor: Vec<RData>,
 }
 
-/// Which items of an object are read. Reading an item costs time, and a
-/// hostile value can repeat a costly one on every level of a name.
+/// Which items of an object to read. A hostile value can repeat costly items at
+/// every level of a name, so only those that matter are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// All items.
     All,
-    /// Those that end the way to a subdomain: a delegation or a translation.
-    Way,
+    /// Those that may keep a subdomain out of the zone: delegation and
+    /// translation.
+    Path,
     /// Addresses only, for glue.
     Addresses,
-    /// Those that a question for this type needs.
+    /// Those needed to answer a question for this type.
     Asked(RecordType),
 }
 
 impl Part {
-    /// The only type of records that is wanted, if there is one.
+    /// The type asked for, if it is a single one.
     fn asked(self) -> Option<RecordType> {
         match self {
             Self::Asked(asked) if asked != RecordType::ANY => Some(asked),
@@ -70,10 +63,10 @@ impl Part {
         }
     }
 
-    fn has(self, item: &str) -> bool {
+    fn includes(self, item: &str) -> bool {
         let asked = match self {
             Self::All | Self::Asked(RecordType::ANY) => return true,
-            Self::Way => return matches!(item, "dns" | "ns" | "ds" | "translate"),
+            Self::Path => return matches!(item, "dns" | "ns" | "ds" | "translate"),
             Self::Addresses => return matches!(item, "ip" | "ip6"),
             Self::Asked(asked) => asked,
         };
@@ -87,19 +80,19 @@ impl Part {
             "loc" => asked == loc::LOC,
             "sshfp" => asked == RecordType::SSHFP,
             "tor" => asked == TOR,
-            // "o" can hold records of any type; the rest decides what becomes
-            // of all others.
+            // "o" can hold records of any type, and the others determine which
+            // records are suppressed.
             _ => true,
         }
     }
 }
 
 impl Level {
-    /// Reads those items of an object that `part` calls for.
+    /// Reads the items of an object that belong to `part`.
     pub fn read(object: &Object, place: &Place, part: Part, reader: &mut Reader<'_>) -> Self {
         let mut reader = ItemReader::new(place, reader);
         let mut level = Self::default();
-        for key in object.keys().filter(|key| part.has(key)) {
+        for key in object.keys().filter(|key| part.includes(key)) {
             let Some(tree) = object.item(key) else {
                 continue;
             };
@@ -107,25 +100,25 @@ impl Level {
                 break;
             }
             match key {
-                "ip" => reader.each("ip", tree, &mut level.data, address::ipv4),
-                "ip6" => reader.each("ip6", tree, &mut level.data, address::ipv6),
-                "txt" => reader.each("txt", tree, &mut level.data, text::txt),
-                "srv" => reader.elements("srv", tree, &mut level.data, service::srv),
-                "mx" => reader.elements("mx", tree, &mut level.data, service::mx),
+                "ip" => reader.each("ip", tree, &mut level.data, records::ipv4),
+                "ip6" => reader.each("ip6", tree, &mut level.data, records::ipv6),
+                "txt" => reader.each("txt", tree, &mut level.data, records::txt),
+                "srv" => reader.elements("srv", tree, &mut level.data, records::srv),
+                "mx" => reader.elements("mx", tree, &mut level.data, records::mx),
                 "tls" => tls::tls(&mut reader, tree, &mut level.data),
                 "loc" => reader.each("loc", tree, &mut level.data, loc::loc),
-                "sshfp" => reader.elements("sshfp", tree, &mut level.data, sshfp::sshfp),
+                "sshfp" => reader.elements("sshfp", tree, &mut level.data, records::sshfp),
                 "o" => reader.elements("o", tree, &mut level.data, |reader, fields| {
-                    opaque::opaque(reader, fields, part.asked())
+                    records::opaque(reader, fields, part.asked())
                 }),
-                "tor" => reader.each("tor", tree, &mut level.tor, tor::tor),
-                "ds" => reader.elements("ds", tree, &mut level.ds, ds::ds),
+                "tor" => reader.each("tor", tree, &mut level.tor, records::tor),
+                "ds" => reader.elements("ds", tree, &mut level.ds, records::ds),
                 "alias" => level.alias = reader.target("alias", tree),
                 "translate" => level.translate = reader.target("translate", tree),
-                // "dns" is the old name of "ns" and goes before it.
-                "dns" => reader.each("dns", tree, &mut level.ns, name_server),
+                // "dns" is the old name of "ns" and takes precedence over it.
+                "dns" => reader.each("dns", tree, &mut level.ns, records::name_server),
                 "ns" if object.item("dns").is_none() => {
-                    reader.each("ns", tree, &mut level.ns, name_server);
+                    reader.each("ns", tree, &mut level.ns, records::name_server);
                 }
                 _ => {}
             }
@@ -133,26 +126,25 @@ impl Level {
         level
     }
 
-    /// Whether this level's own records are suppressed by a delegation or an
-    /// alias, so that records that are made from something else are too.
-    pub fn is_closed(&self) -> bool {
+    /// Whether a delegation, translation or alias suppresses all other records
+    /// of this level, including those derived from other levels.
+    pub fn is_suppressed(&self) -> bool {
         self.is_delegated() || self.translate.is_some() || self.alias.is_some()
     }
 
-    /// Whether the name and all below it are delegated to name servers.
+    /// Whether the name and everything below it is delegated to name servers.
     pub fn is_delegated(&self) -> bool {
         !self.ns.is_empty()
     }
 
     /// The records of this level after suppression: `ns` suppresses everything
-    /// but `ds`, then `translate` everything, then `alias` everything
+    /// but `ds`; otherwise `translate`, and after it `alias`, suppress everything
     /// (IFA-0001, "Item Suppression Rules").
     pub fn records(self) -> Vec<RData> {
         self.records_with(Vec::new())
     }
 
-    /// The same with further records, which are suppressed like this level's
-    /// own.
+    /// The same with more records, which are suppressed like this level's own.
     pub fn records_with(self, more: Vec<RData>) -> Vec<RData> {
         let mut records: Vec<RData> = if self.is_delegated() {
             let servers = self.ns.into_iter().map(|name| RData::NS(NS(name)));
@@ -172,53 +164,11 @@ impl Level {
     }
 }
 
-/// The data of a DNAME record, which hickory-proto has no type for; `None`
-/// never happens for a name that was built here.
+/// The data of a DNAME record, for which hickory-proto has no type. Never
+/// `None` for a valid name.
 pub fn dname(target: &Name) -> Option<RData> {
     Some(RData::Unknown {
         code: RecordType::DNAME,
         rdata: NULL::with(target.to_bytes().ok()?),
     })
-}
-
-fn name_server(reader: &mut ItemReader<'_, '_>, tree: &Tree) -> Option<Name> {
-    let text = reader.text(tree)?;
-    if text.parse::<std::net::IpAddr>().is_ok() {
-        return reader.error(format!("\"{text}\" is an address, not a name"));
-    }
-    reader.name(text)
-}
-
-/// The data of a record from its bytes, of whatever type; `None` if a program
-/// that reads messages would stumble over it or read it as something else.
-///
-/// The bytes stand by themselves: a compressed name in them would depend on
-/// where in a message they end up.
-pub fn data_from_octets(kind: u16, octets: &[u8]) -> Option<RData> {
-    let length = u16::try_from(octets.len()).ok().filter(|n| *n > 0)?;
-    let kind = RecordType::from(kind);
-    let mut decoder = BinDecoder::new(octets);
-    let data = RData::read(&mut decoder, kind, Restrict::new(length)).ok()?;
-    // The same bytes again: nothing is left over, nothing was compressed.
-    (data.record_type() == kind && data.to_bytes().ok()? == octets).then_some(data)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn octets_are_data_if_they_can_be_written_again() {
-        let data = |kind, octets: &[u8]| data_from_octets(u16::from(kind), octets).is_some();
-        assert!(data(RecordType::A, &[192, 0, 2, 1]));
-        assert!(data(RecordType::MX, b"\0\x01\x01a\0"));
-        assert!(data(RecordType::Unknown(65_400), b"anything"));
-        // Too long, too short, compressed, and nothing at all.
-        assert!(!data(RecordType::A, &[192, 0, 2, 1, 0]));
-        assert!(!data(RecordType::A, &[192, 0, 2]));
-        assert!(!data(RecordType::MX, b"\0\x01\xc0\0"));
-        assert!(!data(RecordType::Unknown(65_400), b""));
-        // Types that are read as something else.
-        assert!(!data(RecordType::ZERO, b"\0"));
-    }
 }

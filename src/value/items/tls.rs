@@ -8,40 +8,35 @@ use p256::PublicKey;
 use p256::elliptic_curve::sec1::ToSec1Point;
 use x509_cert::spki::{AlgorithmIdentifierOwned, ObjectIdentifier, SubjectPublicKeyInfoOwned};
 
-use super::certificate::{self, Dehydrated};
-use super::data_from_octets;
-use super::reader::ItemReader;
+use super::certificate::{self, DehydratedCertificate};
+use super::records::{ItemReader, tlsa};
 use crate::value::error::shorten;
 use crate::value::tree::{Members, Tree};
 
-/// The type number of TLSA records (RFC 6698 section 7.1).
-const TLSA: u16 = 52;
-
-/// Bytes of a compressed point of P-256 (SEC 1 section 2.3.3).
+/// Length of a compressed point of P-256 in bytes (SEC 1 section 2.3.3).
 const COMPRESSED_POINT: usize = 33;
 
-/// Steps that an element takes, and the key in one, if it is compressed.
+/// Steps that an element takes, and those for a compressed key in it.
 const ELEMENT_STEPS: usize = 8;
 const POINT_STEPS: usize = 400;
 
 /// Steps that rebuilding a certificate takes.
 const CERTIFICATE_STEPS: usize = 400;
 
-/// How many certificates one item may hold. Each becomes several times as
-/// long as it is in the value, and they share one message.
+/// How many certificates one item may hold. Rebuilt, each is several times as
+/// long as in the value, and all of them have to fit into one message.
 const MAX_CERTIFICATES: usize = 16;
 
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const PRIME256V1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 
-/// Reads the item: an array of elements, each an array of fields or an object
-/// whose keys name the encoding.
+/// Reads the item: an array of elements. Each is an array of fields, or an
+/// object whose keys name the encoding.
 pub fn tls(reader: &mut ItemReader<'_, '_>, tree: &Tree, into: &mut Vec<RData>) {
     reader.begin("tls");
     let elements = match tree {
         Tree::Array(elements) => elements.as_slice(),
-        // The text of IFA-0003 can also be read as if the object stood for
-        // the whole item.
+        // IFA-0003 can also be read such that the whole item is an object.
         Tree::Object(_) => std::slice::from_ref(tree),
         other => {
             reader.error::<()>(format!(
@@ -72,8 +67,8 @@ pub fn tls(reader: &mut ItemReader<'_, '_>, tree: &Tree, into: &mut Vec<RData>) 
     }
 }
 
-/// One element as an object. All its encodings mean the same, so that one is
-/// enough: `dane`, which needs no rebuilding, before `d8`.
+/// One element that is an object. All its encodings mean the same, so one is
+/// enough: `dane`, which needs no rebuilding, is preferred to `d8`.
 fn encoded(
     reader: &mut ItemReader<'_, '_>,
     encodings: &Members,
@@ -82,7 +77,7 @@ fn encoded(
     let get = |key: &str| encodings.get(key).filter(|tree| !tree.is_null());
     if let Some(tree) = get("dane") {
         let records = match &**tree {
-            // One record, or a whole list of them.
+            // A list of records, or below, a single one.
             Tree::Array(fields) if fields.iter().any(|f| matches!(f, Tree::Array(_))) => {
                 let mut records = Vec::new();
                 for field in fields {
@@ -128,12 +123,12 @@ fn dane(reader: &mut ItemReader<'_, '_>, fields: &[Tree]) -> Option<Vec<RData>> 
     let matching = reader.integer(fields.get(2), "the matching type")?;
     let data = reader.base64(fields.get(3), "the association data")?;
     if selector != 1 || matching != 0 || data.len() != COMPRESSED_POINT {
-        return Some(vec![record(reader, [usage, selector, matching], &data)?]);
+        return Some(vec![tlsa(reader, [usage, selector, matching], &data)?]);
     }
-    // A bare compressed key, which no certificate holds in this form: as
-    // ncdns, a record for either form that a certificate may have.
-    // The parity of y is 2 or 3; the library reads another form under 5, which
-    // no certificate has.
+    // No certificate holds a compressed key in this bare form. As in ncdns, it
+    // stands for two records, one for each form that a certificate may have.
+    // The first byte is the parity of y, 2 or 3; the library also accepts 5,
+    // which no certificate has.
     let parity = matches!(data.first(), Some(2 | 3));
     let Some(key) = (parity && reader.take(POINT_STEPS))
         .then(|| PublicKey::from_sec1_bytes(&data).ok())
@@ -146,7 +141,7 @@ fn dane(reader: &mut ItemReader<'_, '_>, fields: &[Tree]) -> Option<Vec<RData>> 
         let Some(info) = key_info(key.to_sec1_point(compress).as_bytes()) else {
             return reader.error("the public key cannot be written in DER");
         };
-        records.push(record(reader, [usage, selector, matching], &info)?);
+        records.push(tlsa(reader, [usage, selector, matching], &info)?);
     }
     Some(records)
 }
@@ -163,17 +158,8 @@ fn key_info(point: &[u8]) -> Option<Vec<u8>> {
     info.to_der().ok()
 }
 
-fn record(reader: &mut ItemReader<'_, '_>, fields: [u8; 3], data: &[u8]) -> Option<RData> {
-    let mut octets = fields.to_vec();
-    octets.extend_from_slice(data);
-    match data_from_octets(TLSA, &octets) {
-        Some(data) => Some(data),
-        None => reader.error("no TLSA record"),
-    }
-}
-
-/// Version, public key, begin and end of the validity in units of five
-/// minutes, signature algorithm, signature (IFA-0003).
+/// Version, public key, start and end of the validity in units of five minutes,
+/// signature algorithm, signature (IFA-0003).
 fn dehydrated(reader: &mut ItemReader<'_, '_>, fields: &[Tree]) -> Option<RData> {
     let version: u64 = reader.integer(fields.first(), "the version")?;
     if version != 1 {
@@ -184,7 +170,7 @@ fn dehydrated(reader: &mut ItemReader<'_, '_>, fields: &[Tree]) -> Option<RData>
     let not_after = reader.integer(fields.get(3), "the end of the validity")?;
     let algorithm = reader.integer(fields.get(4), "the signature algorithm")?;
     let signature = reader.base64(fields.get(5), "the signature")?;
-    let dehydrated = Dehydrated {
+    let dehydrated = DehydratedCertificate {
         key: &key,
         not_before,
         not_after,
@@ -194,7 +180,7 @@ fn dehydrated(reader: &mut ItemReader<'_, '_>, fields: &[Tree]) -> Option<RData>
     let domain = certificate::domain(reader.place.owner());
     match dehydrated.rebuild(&domain) {
         // Usage 3, selector 0, matching type 0: exactly this certificate.
-        Ok(certificate) => record(reader, [3, 0, 0], &certificate),
+        Ok(certificate) => tlsa(reader, [3, 0, 0], &certificate),
         Err(error) => reader.error(format!("for {}: {error}", shorten(&domain))),
     }
 }

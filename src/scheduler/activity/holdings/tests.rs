@@ -18,8 +18,8 @@ fn value(bytes: usize) -> Fetched {
     Fetched::Value(vec![b'x'; bytes].into())
 }
 
-fn answer() -> Arc<Answer> {
-    Arc::new(Answer::new(Verdict::Host("host.example".to_owned())))
+fn answer() -> Arc<CachedAnswer> {
+    Arc::new(CachedAnswer::new(Verdict::Host("host.example".to_owned())))
 }
 
 /// Holdings of these names, each with a value of one byte.

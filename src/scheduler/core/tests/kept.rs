@@ -88,7 +88,7 @@ impl World {
         let question = query.question().unwrap();
         let answer = self
             .core
-            .answer(isolation.as_bytes(), question.octets(), self.now);
+            .answer(isolation.as_bytes(), question.as_bytes(), self.now);
         answer.is_some()
     }
 

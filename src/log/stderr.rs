@@ -1,10 +1,9 @@
-//! Lines on stderr: few, and never in anybody's way.
+//! Writing lines to stderr without ever delaying an answer.
 //!
-//! A reader that stops reading stderr must not stop answers, so lines go
-//! through a bounded queue to a thread of their own and are dropped when it is
-//! full. A burst of more than [`BURST`] lines is cut to one a second. What a
-//! user asked for with `-v` has a wider bound of its own, and takes nothing
-//! from what everybody must see.
+//! Lines go through a bounded queue to a thread of their own, and are dropped if
+//! nobody reads stderr and the queue is full. After a burst of [`BURST`] lines,
+//! one a second is written. Lines that a user asked for with `-v` have a larger
+//! budget of their own, so that they displace no warning.
 
 use std::io::Write;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -14,20 +13,20 @@ use std::time::{Duration, Instant};
 use crate::platform;
 use crate::text::printable;
 
-/// Lines that may be written at once.
+/// How many lines may be written at once.
 pub const BURST: u32 = 20;
 
-/// Lines about what goes on that may be written at once.
+/// How many lines that `-v` adds may be written at once.
 pub const WIDE_BURST: u32 = 200;
 
-/// Lines about what goes on that may be written for each second after that.
+/// How many of these may be written in each second after that.
 const WIDE_REFILL: u32 = 50;
 
-/// Lines that may wait for stderr to be read.
+/// How many lines may wait for stderr to be read.
 const QUEUE: usize = 512;
 
-/// Where warnings and errors go that belong to no answer.
-pub struct Notices {
+/// Writes lines to stderr.
+pub struct Stderr {
     queue: SyncSender<Message>,
     budget: Mutex<Budget>,
     wide_budget: Mutex<Budget>,
@@ -79,13 +78,13 @@ impl Budget {
     }
 }
 
-impl Notices {
-    /// Notices that are written to `stderr` by a thread of their own. Each
-    /// line begins with the program's name.
+impl Stderr {
+    /// Starts a thread that writes to `stderr`. Each line begins with the
+    /// program's name.
     pub fn new(stderr: impl Write + Send + 'static) -> Self {
         let (queue, lines) = sync_channel(QUEUE);
         let writer = platform::thread("stderr");
-        // Without a thread the queue fills up and lines are dropped.
+        // Without the thread, the queue fills up and lines are dropped.
         let _ = writer.spawn(move || write(stderr, &lines));
         Self {
             queue,
@@ -94,14 +93,13 @@ impl Notices {
         }
     }
 
-    /// Writes a line, or drops it if there were too many. Whatever is not
-    /// printable ASCII is escaped.
+    /// Writes a line, or drops it if there were too many. Everything but printable
+    /// ASCII is escaped.
     pub fn line(&self, text: &str) {
         self.write(&self.budget, text);
     }
 
-    /// Writes a line about what goes on, or drops it if there were too many of
-    /// these.
+    /// Writes a line that `-v` adds, or drops it if there were too many.
     pub fn detail(&self, text: &str) {
         self.write(&self.wide_budget, text);
     }
@@ -125,7 +123,7 @@ impl Notices {
         }
     }
 
-    /// Waits until everything is written, but no longer than `patience`.
+    /// Waits until everything is written, but not longer than `patience`.
     pub fn flush(&self, patience: Duration) {
         let (done, flushed) = sync_channel(1);
         if self.queue.try_send(Message::Flushed(done)).is_ok() {
@@ -139,7 +137,7 @@ impl Notices {
 fn write(mut stderr: impl Write, lines: &Receiver<Message>) {
     while let Ok(message) = lines.recv() {
         match message {
-            // Nobody is left to be told that stderr is closed.
+            // There is nowhere to report that stderr is closed.
             Message::Line(line) => drop(stderr.write_all(line.as_bytes())),
             Message::Flushed(done) => drop(done.try_send(())),
         }
@@ -156,9 +154,9 @@ mod tests {
     struct Sink(Arc<Mutex<Vec<u8>>>);
 
     impl Write for Sink {
-        fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(octets);
-            Ok(octets.len())
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
         }
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())
@@ -168,21 +166,21 @@ mod tests {
     #[test]
     fn lines_are_printable_and_begin_with_the_program() {
         let sink = Sink::default();
-        let notices = Notices::new(sink.clone());
-        notices.line("a\nb\x1b[31m\u{fc}");
-        notices.flush(Duration::from_secs(20));
+        let stderr = Stderr::new(sink.clone());
+        stderr.line("a\nb\x1b[31m\u{fc}");
+        stderr.flush(Duration::from_secs(20));
         let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
         assert_eq!(text, "ncprop279: a\\u{a}b\\u{1b}[31m\\u{fc}\n");
     }
 
     #[test]
-    fn a_flood_is_cut() {
+    fn a_flood_is_limited() {
         let sink = Sink::default();
-        let notices = Notices::new(sink.clone());
+        let stderr = Stderr::new(sink.clone());
         for _ in 0..10_000 {
-            notices.line("x");
+            stderr.line("x");
         }
-        notices.flush(Duration::from_secs(20));
+        stderr.flush(Duration::from_secs(20));
         let lines = sink
             .0
             .lock()
@@ -194,44 +192,44 @@ mod tests {
         assert!((1..=40).contains(&lines), "{lines}");
     }
 
-    /// Nor does it cost the lines that everybody must see.
+    /// It displaces no warning.
     #[test]
-    fn a_flood_of_details_is_cut_later() {
+    fn a_flood_of_details_has_its_own_limit() {
         let sink = Sink::default();
-        let notices = Notices::new(sink.clone());
+        let stderr = Stderr::new(sink.clone());
         for _ in 0..10_000 {
-            notices.detail("x");
+            stderr.detail("x");
         }
-        notices.flush(Duration::from_secs(20));
+        stderr.flush(Duration::from_secs(20));
         let details = sink.0.lock().unwrap().len() / "ncprop279: x\n".len();
         assert!((100..=1000).contains(&details), "{details}");
-        notices.line("warning");
-        notices.flush(Duration::from_secs(20));
+        stderr.line("warning");
+        stderr.flush(Duration::from_secs(20));
         let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
         assert!(text.ends_with("ncprop279: warning\n"), "{text}");
     }
 
     #[test]
-    fn a_blocked_reader_blocks_nobody() {
+    fn a_blocked_reader_delays_nobody() {
         struct Blocked(Arc<(Mutex<bool>, Condvar)>);
         impl Write for Blocked {
-            fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
                 let mut open = self.0.0.lock().unwrap();
                 while !*open {
                     open = self.0.1.wait(open).unwrap();
                 }
-                Ok(octets.len())
+                Ok(bytes.len())
             }
             fn flush(&mut self) -> std::io::Result<()> {
                 Ok(())
             }
         }
         let gate = Arc::new((Mutex::new(false), Condvar::new()));
-        let notices = Notices::new(Blocked(gate.clone()));
+        let stderr = Stderr::new(Blocked(gate.clone()));
         for _ in 0..10_000 {
-            notices.line("x");
+            stderr.line("x");
         }
-        notices.flush(Duration::from_millis(1));
+        stderr.flush(Duration::from_millis(1));
         *gate.0.lock().unwrap() = true;
         gate.1.notify_all();
     }
