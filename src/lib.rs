@@ -60,6 +60,7 @@ pub mod address;
 pub mod authority;
 #[doc(hidden)]
 pub mod chain;
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod commands;
 #[doc(hidden)]

@@ -291,7 +291,7 @@ impl FileIdentity {
 /// library reads the limit on arenas from the environment before `main` runs, and
 /// has no other setting that needs no unsafe code. So under such a limit the
 /// program starts itself again with that environment variable set.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[cfg(all(target_os = "linux", target_env = "gnu", feature = "cli"))]
 pub fn bound_arenas() {
     use std::env;
     use std::os::unix::process::CommandExt;
@@ -330,7 +330,7 @@ pub fn bound_arenas() {
 }
 
 /// The allocators of other C libraries reserve little.
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+#[cfg(not(all(target_os = "linux", target_env = "gnu", feature = "cli")))]
 pub fn bound_arenas() {}
 
 #[cfg(test)]

@@ -103,6 +103,28 @@ pub fn wrap(text: &str, at: usize, indent: usize, width: usize) -> String {
     lines
 }
 
+/// Whether two words differ by a letter more, less or other, or by two that
+/// changed places.
+pub fn is_near(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let alike = one
+        .iter()
+        .zip(other.iter())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let one = one.get(alike..).unwrap_or_default();
+    let other = other.get(alike..).unwrap_or_default();
+    let ends = one.iter().rev().zip(other.iter().rev());
+    let alike = ends.take_while(|(a, b)| a == b).count();
+    let one = one.get(..one.len() - alike).unwrap_or_default();
+    let other = other.get(..other.len() - alike).unwrap_or_default();
+    match (one, other) {
+        ([], []) | ([], [_]) | ([_], [] | [_]) => true,
+        ([a, b], [c, d]) => a == d && b == c,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

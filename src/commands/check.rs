@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use console::Style;
+use serde_json::json;
+
 use crate::source::diagnosis::{Diagnose, Finding, Health, RESULT};
 use crate::source::{Bounds, Cancel};
-use crate::text::{printable, wrap};
+use crate::text::{ascii_json, printable, wrap};
 
 use super::WIDTH;
 
@@ -35,15 +38,46 @@ fn concluded(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings
 }
 
-/// A finding for the terminal: label, `ok`, `warn` or `FAIL`, what was found,
-/// and below it what to do.
-pub fn line(finding: &Finding) -> String {
-    let health = match finding.health {
+/// Whether lookups would work.
+pub fn works(findings: &[Finding]) -> bool {
+    findings.iter().all(|one| one.health != Health::Fail)
+}
+
+/// The findings as one JSON object in printable ASCII.
+pub fn to_json(findings: &[Finding]) -> String {
+    let one = |finding: &Finding| {
+        json!({
+            "label": finding.label,
+            "health": word(finding.health).to_ascii_lowercase(),
+            "what": finding.what,
+            "remedy": finding.remedy,
+        })
+    };
+    let all: Vec<_> = findings.iter().map(one).collect();
+    let object = json!({"works": works(findings), "findings": all});
+    ascii_json(&object.to_string()) + "\n"
+}
+
+fn word(health: Health) -> &'static str {
+    match health {
         Health::Ok => "ok",
         Health::Warn => "warn",
         Health::Fail => "FAIL",
+    }
+}
+
+/// A finding for the terminal: label, `ok`, `warn` or `FAIL`, what was found,
+/// and below it what to do.
+pub fn line(finding: &Finding, has_color: bool) -> String {
+    let style = Style::new().force_styling(has_color);
+    let style = match finding.health {
+        Health::Ok => style.green(),
+        Health::Warn => style.yellow(),
+        Health::Fail => style.red().bold(),
     };
-    let mut text = format!("{:<12}{health:<6}", finding.label);
+    let health = word(finding.health);
+    let space = " ".repeat(6 - health.len());
+    let mut text = format!("{:<12}{}{space}", finding.label, style.apply_to(health));
     text.push_str(&wrapped(&printable(&finding.what)));
     if !finding.remedy.is_empty() {
         text.push_str(&" ".repeat(INDENT));

@@ -40,7 +40,7 @@ pub fn text(milestone: &Milestone) -> String {
 pub fn notes(milestone: &Milestone) -> Vec<String> {
     let alone = match milestone.operators.as_slice() {
         [only] => Some(format!(
-            "only {only} was heard: its chain was compared with nobody else's"
+            "only {only} answered: its chain was compared with no other"
         )),
         _ => None,
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hickory_proto::rr::{Name, RData, RecordType};
 use serde_json::json;
 
-use super::written::{self, Refused};
+use super::names::{self, Refused};
 use crate::authority::edns::Cause;
 use crate::isolation::IsolationId;
 use crate::policy::{Query, Verdict};
@@ -22,14 +22,38 @@ pub struct Report {
     pub records: Vec<(Name, RData)>,
     /// The errors in the value and in those that it imports.
     pub errors: Vec<ItemError>,
-    /// The wildcard that stands for the name, if nothing else is listed.
+    /// The wildcard that matches the name, if nothing else is listed.
     pub wildcard: Option<String>,
 }
 
 impl Report {
+    /// The records in the form of a zone file.
+    pub fn to_lines(&self) -> String {
+        let records = self.records.iter();
+        let lines = records.map(|(owner, data)| listing::record(owner, data) + "\n");
+        lines.collect()
+    }
+
+    /// What a person should know besides the records.
+    pub fn notes(&self, name: &str) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.records.is_empty() && self.errors.is_empty() && self.wildcard.is_none() {
+            notes.push(format!(
+                "note: {name} has no records; see resolve --explain"
+            ));
+        }
+        notes.extend(self.errors.iter().map(|error| format!("error: {error}")));
+        if let Some(wildcard) = &self.wildcard {
+            notes.push(format!(
+                "note: {name} has what {wildcard} has; see the records of the whole name"
+            ));
+        }
+        notes
+    }
+
     /// One JSON object in printable ASCII: `records` with `owner`, `ttl`, `class`, `type` and
     /// `data` in the form of a zone file, and `errors` with `owner`, `item` and
-    /// `reason`. Where a wildcard stands for the name, `wildcard` is its name.
+    /// `reason`. Where a wildcard matches the name, `wildcard` is its name.
     pub fn to_json(&self) -> String {
         let record = |(owner, data): &(Name, RData)| {
             json!({
@@ -88,7 +112,7 @@ pub fn run(
     timeout: Duration,
     source: &dyn Source,
 ) -> Result<Report, Failure> {
-    let (written, query) = written::query(name, false)?;
+    let (written, query) = names::query(name, false)?;
     let domain = query.name().trim_to(2);
     let deadline = super::deadline(timeout);
     let mut snapshot = Snapshot::new(isolation);
@@ -131,8 +155,8 @@ pub fn run(
     }
 }
 
-/// What stands at a name of which nothing is listed: a wildcard may stand for
-/// it, it may be without records, or not exist.
+/// What is at a name for which nothing is listed: a wildcard may match it, it
+/// may have no records, or it may not exist.
 fn unlisted(query: &Query, listing: &Listing, snapshot: &Snapshot) -> Option<Traced> {
     if !listing.records.is_empty() {
         return None;

@@ -3,13 +3,16 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::isolation::IsolationId;
 use crate::policy::{self, Query, QuestionTrace, Status, Step, Verdict};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
+use crate::text::ascii_json;
 
 use super::Fetch;
-use super::written::{self, Refused};
+use super::names::{self, Refused};
 
 /// What became of a query.
 pub struct Report {
@@ -32,6 +35,28 @@ impl Report {
     /// The status of the protocol, which is the exit status too.
     pub fn status(&self) -> Status {
         self.verdict.status()
+    }
+
+    /// One JSON object in printable ASCII: `name`, `isolation`, `status`, and
+    /// `kind` with `answer`, or `error`.
+    pub fn to_json(&self) -> String {
+        let kind = match &self.verdict {
+            Verdict::Onion(_) => Some("onion"),
+            Verdict::Address(_) => Some("address"),
+            Verdict::Host(_) => Some("host"),
+            _ => None,
+        };
+        let answer = self.answer();
+        let name = &self.name;
+        let isolation = self.isolation.as_str();
+        let status = self.status().code();
+        let object = match kind {
+            Some(kind) => json!({"name": name, "isolation": isolation, "status": status,
+                "kind": kind, "answer": answer}),
+            None => json!({"name": name, "isolation": isolation, "status": status,
+                "error": answer}),
+        };
+        ascii_json(&object.to_string()) + "\n"
     }
 
     /// The answer, or why there is none, in words that may hold anything.
@@ -60,7 +85,7 @@ pub fn run(
         fetches: Vec::new(),
         questions: Vec::new(),
     };
-    match written::query(name, only_onion) {
+    match names::query(name, only_onion) {
         Ok((name, query)) => {
             report.name = name;
             report.verdict = report.walk(&query, timeout, source);

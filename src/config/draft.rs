@@ -1,33 +1,73 @@
 //! Settings while they are collected, and the checks across them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use super::Origin;
 use super::keys::Key;
-use super::settings::{
-    CacheSettings, DialectSetting, ElectrumOperators, MissingIsolation, NodeAddress, ServerAddress,
-    Settings,
-};
+use super::paths::Environment;
+use super::read::OPTIONS_VARIABLE;
+use super::settings::{ElectrumSettings, NodeAddress, RpcSettings, Settings, SourceSettings};
 use super::sources;
-use crate::chain::network::{Checkpoint, Network};
+use super::values::Kind;
+use crate::chain::network::Checkpoint;
 use crate::platform;
 
-/// A setting of one source with its value, not yet checked.
-pub(super) type Setting = (&'static Key, OsString);
+/// A setting with its value, not yet checked.
+#[derive(Clone)]
+pub(super) struct Setting {
+    pub key: &'static Key,
+    pub value: OsString,
+    pub origin: Origin,
+}
 
-/// Adds a setting to those of one source, which may have most once only.
-pub(super) fn push(
-    settings: &mut Vec<Setting>,
-    key: &'static Key,
-    value: OsString,
-) -> Result<(), String> {
-    if !key.is_repeatable() && settings.iter().any(|(other, _)| other.name == key.name) {
-        return Err(format!("has {} more than once; keep one", key.name));
+/// Where a setting came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub layer: Layer,
+    /// The line of the file.
+    pub line: Option<usize>,
+    /// The name of the option of ncprop279 (Go) that was written.
+    pub go: Option<&'static str>,
+}
+
+/// The places that settings are read from; a later one overrides those before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Layer {
+    File(PathBuf),
+    Environment,
+    CommandLine,
+}
+
+impl From<Layer> for Origin {
+    fn from(layer: Layer) -> Self {
+        Self {
+            layer,
+            line: None,
+            go: None,
+        }
     }
-    settings.push((key, value));
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CommandLine => f.write_str("command line"),
+            Self::Environment => f.write_str(OPTIONS_VARIABLE),
+            // Debug form, as a path may hold a line break.
+            Self::File(path) => write!(f, "{path:?}"),
+        }
+    }
+}
+
+/// Adds a setting to those of one layer, which may have most only once.
+pub(super) fn push(settings: &mut Vec<Setting>, new: Setting) -> Result<(), String> {
+    let name = new.key.name;
+    if !new.key.is_repeatable() && settings.iter().any(|other| other.key.name == name) {
+        return Err(format!("has {name} more than once; keep one"));
+    }
+    settings.push(new);
     Ok(())
 }
 
@@ -39,130 +79,120 @@ pub(super) enum Backend {
     File,
 }
 
-/// What is set so far; each key's parser writes its own field.
-pub(super) struct Draft {
-    pub rpc_address: Option<NodeAddress>,
-    pub rpc_user: Option<String>,
-    pub rpc_password: Option<String>,
-    pub rpc_cookie: Option<PathBuf>,
-    pub rpc_dialect: DialectSetting,
-    pub backend: Option<Backend>,
-    pub electrum_servers: Vec<ServerAddress>,
-    pub electrum_operators: ElectrumOperators,
-    pub network: Network,
-    pub checkpoint: Option<Checkpoint>,
-    pub confirmations: u32,
-    pub state_directory: Option<PathBuf>,
-    pub verify_all_headers: bool,
-    pub proxy: Option<NodeAddress>,
-    pub allow_unproxied_node: bool,
-    pub names_file: Option<PathBuf>,
-    pub timeout: Duration,
-    pub lookups: usize,
-    pub only_onion: bool,
-    pub missing_isolation: MissingIsolation,
-    pub log_names: bool,
-    pub cache: CacheSettings,
-    pub config: Option<PathBuf>,
-    /// Where each key that is set got its value.
-    origins: HashMap<&'static str, Origin>,
-}
+impl Backend {
+    pub fn of(source: &SourceSettings) -> Self {
+        match source {
+            SourceSettings::Rpc(_) => Self::Rpc,
+            SourceSettings::Electrum(_) => Self::Electrum,
+            SourceSettings::NamesFile(_) => Self::File,
+        }
+    }
 
-impl Default for Draft {
-    fn default() -> Self {
-        Self {
-            rpc_address: None,
-            rpc_user: None,
-            rpc_password: None,
-            rpc_cookie: None,
-            rpc_dialect: DialectSetting::Auto,
-            backend: None,
-            electrum_servers: Vec::new(),
-            electrum_operators: ElectrumOperators::Auto,
-            network: Network::Mainnet,
-            checkpoint: None,
-            confirmations: 12,
-            state_directory: None,
-            verify_all_headers: false,
-            proxy: None,
-            allow_unproxied_node: false,
-            names_file: None,
-            timeout: Duration::from_secs(20),
-            lookups: 64,
-            only_onion: false,
-            missing_isolation: MissingIsolation::Shared,
-            log_names: false,
-            cache: CacheSettings::default(),
-            config: None,
-            origins: HashMap::new(),
+    /// What the setting `backend` calls it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Rpc => "rpc",
+            Self::Electrum => "electrum",
+            Self::File => "file",
         }
     }
 }
 
+/// What is set so far; each key's kind writes its own field.
+#[derive(Default)]
+pub(super) struct Draft {
+    /// The settings without their source.
+    pub settings: Settings,
+    pub backend: Option<Backend>,
+    pub proxy: Option<NodeAddress>,
+    pub allow_unproxied_node: bool,
+    pub names_file: Option<PathBuf>,
+    /// The node, without credentials and proxy.
+    pub rpc: RpcSettings,
+    pub rpc_user: Option<String>,
+    pub rpc_password: Option<String>,
+    pub rpc_cookie: Option<PathBuf>,
+    /// The servers, without checkpoint and proxy.
+    pub electrum: ElectrumSettings,
+    pub checkpoint: Option<Checkpoint>,
+    pub config: Option<PathBuf>,
+    /// Each setting as it was written, by name.
+    given: BTreeMap<&'static str, Vec<Setting>>,
+}
+
 impl Draft {
-    /// Checks the settings of a source and lets them override those before.
-    pub fn apply(&mut self, settings: &[Setting], origin: &Origin) -> Result<(), String> {
-        // A list replaces the one of the source before, it does not add to it.
-        if settings.iter().any(|(key, _)| key.is_repeatable()) {
-            self.electrum_servers.clear();
+    /// Checks the settings of a layer and lets them override those before.
+    pub fn apply(&mut self, settings: &[Setting]) -> Result<(), String> {
+        for Setting { key, .. } in settings {
+            self.given.remove(key.name);
+            if let Kind::List { clear, .. } = key.kind {
+                clear(self);
+            }
         }
-        for (key, value) in settings {
-            (key.set)(self, value).map_err(|reason| format!("{} ({origin}) {reason}", key.name))?;
-            self.origins.insert(key.name, origin.clone());
+        for setting in settings {
+            let Setting { key, value, origin } = setting;
+            let set = key.kind.set(self, value);
+            set.map_err(|reason| format!("{} ({}) {reason}", key.name, origin.layer))?;
+            let given = self.given.entry(key.name).or_default();
+            given.push(setting.clone());
         }
         Ok(())
     }
 
     /// Checks what the settings mean together; returns them with warnings.
     pub fn finish(
-        mut self,
-        environment: &dyn Fn(&str) -> Option<OsString>,
+        &mut self,
+        environment: Environment<'_>,
     ) -> Result<(Settings, Vec<String>), String> {
         let mut warnings = Vec::new();
-        match self.origins.get("rpc-password") {
-            Some(Origin::CommandLine) => warnings.push(
+        match self.layer("rpc-password") {
+            Some(Layer::CommandLine) => warnings.push(
                 "rpc-password (command line) can be seen by other users of this machine; \
                  put it in the file of --config, or use rpc-cookie"
                     .to_owned(),
             ),
-            Some(Origin::File(path)) if platform::everybody_can_read(path) => {
+            Some(Layer::File(path)) if platform::everybody_can_read(path) => {
                 warnings.push(format!(
-                    "rpc-password ({path:?}) can be read by other users of this machine; take \
-                     the file's permission for others away, as with chmod o-r"
+                    "rpc-password ({path:?}) can be read by other users of this machine; remove \
+                     the read permission of others, as with chmod o-r"
                 ));
             }
             _ => {}
         }
-        if self.log_names {
+        if self.settings.log_names {
             warnings.push(format!(
-                "{} makes the log on stderr hold which names were visited, and under which \
-                 isolation ids; take it away when you are done",
+                "{} makes the log on stderr show which names were visited, and under which \
+                 isolation ids; remove it when you are done",
                 self.named("log-names")
             ));
         }
-        let source = sources::choose(&mut self, environment, &mut warnings)?;
+        let source = sources::choose(self, environment, &mut warnings)?;
         let settings = Settings {
-            timeout: self.timeout,
-            lookups: self.lookups,
-            only_onion: self.only_onion,
-            cache: self.cache,
-            missing_isolation: self.missing_isolation,
-            log_names: self.log_names,
             source,
+            ..self.settings.clone()
         };
         Ok((settings, warnings))
     }
 
-    /// The names of the keys that are set.
-    pub fn set(&self) -> impl Iterator<Item = &'static str> {
-        self.origins.keys().copied()
+    /// The values of a setting as they were written.
+    pub fn given(&self, name: &str) -> &[Setting] {
+        self.given.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// A key and where it was set.
+    /// The settings that are set, in the order of their names.
+    pub fn keys(&self) -> impl Iterator<Item = &'static Key> {
+        self.given.values().flatten().map(|setting| setting.key)
+    }
+
+    /// A setting and where it was set.
     pub fn named(&self, name: &str) -> String {
-        match self.origins.get(name) {
-            Some(origin) => format!("{name} ({origin})"),
+        match self.layer(name) {
+            Some(layer) => format!("{name} ({layer})"),
             None => name.to_owned(),
         }
+    }
+
+    fn layer(&self, name: &str) -> Option<&Layer> {
+        Some(&self.given(name).first()?.origin.layer)
     }
 }

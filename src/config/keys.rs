@@ -1,16 +1,18 @@
-//! The one table of settings.
+//! The table of settings. The command line, the environment, the file,
+//! `--help`, the manual page, the completions, `contrib/ncprop279.toml` and
+//! `docs/settings.md` all come from it.
 
-use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
-use std::time::Duration;
+use std::ffi::OsString;
 
-use super::address;
-use super::draft::{Backend, Draft};
-use super::settings::{DialectSetting, ElectrumOperators, MissingIsolation};
-use crate::chain::network::{Checkpoint, Network};
-
-/// The longest time limit in seconds: a day.
-const MAX_SECONDS: u32 = 86_400;
+use super::draft::Backend;
+use super::go_options::{self, GoOption};
+use super::paths::STATE_VARIABLE;
+use super::settings::{
+    Credentials, DialectSetting, ElectrumOperators, ElectrumSettings, MissingIsolation,
+    RpcSettings, Settings, SourceSettings,
+};
+use super::values::{self, Kind, MAX_SECONDS};
+use crate::chain::network::Network;
 
 /// The most names for an isolation id, and the most isolation ids. Memory has
 /// a bound of its own; these keep the bookkeeping sane.
@@ -19,443 +21,576 @@ const MAX_COUNT: u32 = 1_000_000;
 /// The most confirmations; names live for 36,000 blocks.
 const MAX_CONFIRMATIONS: u32 = 10_000;
 
-/// The greatest height of a checkpoint; room is left for arithmetic.
-const MAX_HEIGHT: u32 = 1 << 30;
-
-/// A setting: its name, its help and its parser.
+/// A setting.
 pub(super) struct Key {
-    /// The name in every source, without hyphens in front.
+    /// The name everywhere, without hyphens in front.
     pub name: &'static str,
-    /// What stands for the value in the help; `None` for a switch, whose
-    /// value is `true` or `false` and may be left out to mean `true`.
-    pub value_name: Option<&'static str>,
-    /// The group in the help.
-    pub heading: &'static str,
-    /// The help, in lines of at most 40 columns.
+    pub group: Group,
+    /// The one source that has this setting.
+    pub owner: Option<Backend>,
+    /// What represents the value in the help.
+    pub placeholder: &'static str,
+    /// What values there are, and what each sets.
+    pub kind: Kind,
+    pub default: DefaultValue,
+    /// A value for the documentation where the default is none.
+    pub example: &'static str,
+    /// The meaning in a few words, for the help. With the default it fits 40
+    /// columns, 52 among [`Group::Answers`].
     pub help: &'static str,
-    /// Checks a value and puts it into the draft; the error completes the
-    /// sentence "the setting …" and does not repeat a secret.
-    pub set: fn(&mut Draft, &OsStr) -> Result<(), String>,
+    /// The meaning in whole sentences, for everything else.
+    pub about: &'static str,
+    /// Whether the value must not appear in any output.
+    pub is_secret: bool,
+    /// Whether the file may have it.
+    pub is_in_file: bool,
+    /// The option of ncprop279 (Go) that it replaces.
+    pub go: Option<GoOption>,
+    /// The commands whose help lists it.
+    pub commands: &'static [&'static str],
 }
 
-impl Key {
-    /// Whether one source may have it several times, each adding a value.
-    pub fn is_repeatable(&self) -> bool {
-        self.name == "electrum-server"
+/// What applies without a setting.
+pub(super) enum DefaultValue {
+    /// This value.
+    Fixed(&'static str),
+    /// Nothing.
+    Unset,
+    /// Something that is not a value.
+    Described {
+        /// In two words for the help.
+        help: &'static str,
+        /// In words, to follow "the default is".
+        words: &'static str,
+    },
+    /// A value that depends on other settings or on the system.
+    Derived {
+        /// In two words for the help, or empty.
+        help: &'static str,
+        /// In words, to follow "the default is".
+        words: &'static str,
+        /// The environment variable that it comes from, if that is set.
+        variable: Option<&'static str>,
+        /// The value itself; none if the setting does not apply.
+        value: fn(&Settings) -> Option<OsString>,
+    },
+}
+
+/// The groups of the help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Group {
+    Source,
+    Node,
+    Electrum,
+    Answers,
+    Cache,
+    Configuration,
+}
+
+impl Group {
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Source => "Where values come from",
+            Self::Node => "Node (rpc)",
+            Self::Electrum => "Electrum servers (electrum)",
+            Self::Answers => "Answers",
+            Self::Cache => "Cache",
+            Self::Configuration => "Configuration",
+        }
     }
 }
 
-const SOURCE: &str = "Where values come from";
-const NODE: &str = "Node (rpc)";
-const ELECTRUM: &str = "Electrum servers (electrum)";
-const ANSWERS: &str = "Answers";
-const CACHE: &str = "Cache";
+impl Key {
+    pub fn is_switch(&self) -> bool {
+        matches!(self.kind, Kind::Switch(_))
+    }
 
-/// Every setting, in the order of the help.
-pub(super) const KEYS: &[Key] = &[
-    Key {
-        name: "backend",
-        value_name: Some("SOURCE"),
-        heading: SOURCE,
-        help: "rpc, electrum, file [implied, else rpc]",
-        set: |draft, value| {
-            draft.backend = Some(choice(
-                value,
-                &[
-                    ("rpc", Backend::Rpc),
-                    ("electrum", Backend::Electrum),
-                    ("file", Backend::File),
-                ],
-            )?);
-            Ok(())
-        },
-    },
-    Key {
-        name: "proxy",
-        value_name: Some("HOST:PORT"),
-        heading: SOURCE,
-        help: "SOCKS5 proxy on the way, such as Tor's",
-        set: |draft, value| {
-            draft.proxy = Some(address::parse_with_port(text(value)?)?);
-            Ok(())
-        },
-    },
-    Key {
-        name: "allow-unproxied-node",
-        value_name: None,
-        heading: SOURCE,
-        help: "permit going past Tor",
-        set: |draft, value| {
-            draft.allow_unproxied_node = switch(value)?;
-            Ok(())
-        },
-    },
-    Key {
-        name: "names-file",
-        value_name: Some("PATH"),
-        heading: SOURCE,
-        help: "read names from this file",
-        set: |draft, value| {
-            draft.names_file = Some(path(value)?);
-            Ok(())
-        },
-    },
-    Key {
-        name: "rpc-address",
-        value_name: Some("HOST[:PORT]"),
-        heading: NODE,
-        help: "JSON-RPC of a node [127.0.0.1:8336]",
-        set: |draft, value| {
-            draft.rpc_address = Some(address::parse(text(value)?)?);
-            Ok(())
-        },
-    },
-    Key {
-        name: "rpc-user",
-        value_name: Some("USER"),
-        heading: NODE,
-        help: "user name for the node",
-        set: |draft, value| {
-            let user = secret(value)?;
-            if user.contains(':') {
-                return Err("has a colon, which a user name cannot have".into());
-            }
-            draft.rpc_user = Some(user);
-            Ok(())
-        },
-    },
-    Key {
-        name: "rpc-password",
-        value_name: Some("PASSWORD"),
-        heading: NODE,
-        help: "password; better put in the file",
-        set: |draft, value| {
-            draft.rpc_password = Some(secret(value)?);
-            Ok(())
-        },
-    },
-    Key {
-        name: "rpc-cookie",
-        value_name: Some("PATH"),
-        heading: NODE,
-        help: "cookie file [Namecoin Core's]",
-        set: |draft, value| {
-            draft.rpc_cookie = Some(path(value)?);
-            Ok(())
-        },
-    },
-    Key {
-        name: "rpc-dialect",
-        value_name: Some("DIALECT"),
-        heading: NODE,
-        help: "core, electrum-nmc, consensusj [auto]",
-        set: |draft, value| {
-            draft.rpc_dialect = choice(
-                value,
-                &[
-                    ("auto", DialectSetting::Auto),
-                    ("core", DialectSetting::Core),
-                    ("electrum-nmc", DialectSetting::ElectrumNmc),
-                    ("consensusj", DialectSetting::ConsensusJ),
-                ],
-            )?;
-            Ok(())
-        },
-    },
-    Key {
-        name: "electrum-server",
-        value_name: Some("HOST:PORT:s|t"),
-        heading: ELECTRUM,
-        help: "repeatable; s with TLS [bundled list]",
-        set: |draft, value| {
-            let server = address::parse_server(text(value)?)?;
-            if !draft.electrum_servers.contains(&server) {
-                draft.electrum_servers.push(server);
-            }
-            Ok(())
-        },
-    },
-    Key {
-        name: "electrum-operators",
-        value_name: Some("OPERATORS"),
-        heading: ELECTRUM,
-        help: "operators needed: auto, 1 or 2 [auto]",
-        set: |draft, value| {
-            draft.electrum_operators = choice(
-                value,
-                &[
-                    ("auto", ElectrumOperators::Auto),
-                    ("1", ElectrumOperators::One),
-                    ("2", ElectrumOperators::Two),
-                ],
-            )?;
-            Ok(())
-        },
-    },
-    Key {
-        name: "network",
-        value_name: Some("NETWORK"),
-        heading: ELECTRUM,
-        help: "mainnet or regtest [mainnet]",
-        set: |draft, value| {
-            draft.network = choice(
-                value,
-                &[("mainnet", Network::Mainnet), ("regtest", Network::Regtest)],
-            )?;
-            Ok(())
-        },
-    },
-    Key {
-        name: "checkpoint",
-        value_name: Some("HEIGHT:HASH"),
-        heading: ELECTRUM,
-        help: "the block to start from",
-        set: |draft, value| {
-            draft.checkpoint = Some(checkpoint(value)?);
-            Ok(())
-        },
-    },
-    Key {
-        name: "confirmations",
-        value_name: Some("N"),
-        heading: ELECTRUM,
-        help: "blocks that must confirm a value [12]",
-        set: |draft, value| {
-            draft.confirmations = integer(value, 1, MAX_CONFIRMATIONS)?;
-            Ok(())
-        },
-    },
-    Key {
-        name: "state-directory",
-        value_name: Some("PATH"),
-        heading: ELECTRUM,
-        help: "where block headers and keys are kept",
-        set: |draft, value| {
-            draft.state_directory = Some(absolute(value)?);
-            Ok(())
-        },
-    },
-    Key {
-        name: "verify-all-headers",
-        value_name: None,
-        heading: ELECTRUM,
-        help: "verify every header's work",
-        set: |draft, value| {
-            draft.verify_all_headers = switch(value)?;
-            Ok(())
-        },
-    },
-    Key {
-        name: "timeout",
-        value_name: Some("SECONDS"),
-        heading: ANSWERS,
-        help: "time limit of a query or check, decimal [20]",
-        set: |draft, value| {
-            draft.timeout = decimal_seconds(value)?;
-            Ok(())
-        },
-    },
-    Key {
-        name: "max-lookups",
-        value_name: Some("N"),
-        heading: ANSWERS,
-        help: "requests under way at once [64]",
-        set: |draft, value| {
-            draft.lookups = integer(value, 1, 128)? as usize;
-            Ok(())
-        },
-    },
-    Key {
-        name: "only-onion",
-        value_name: None,
-        heading: ANSWERS,
-        help: "answer with onion services only",
-        set: |draft, value| {
-            draft.only_onion = switch(value)?;
-            Ok(())
-        },
-    },
-    Key {
-        name: "missing-isolation",
-        value_name: Some("MODE"),
-        heading: ANSWERS,
-        help: "without an isolation id: shared, unique\nor refuse [shared]",
-        set: |draft, value| {
-            draft.missing_isolation = choice(
-                value,
-                &[
-                    ("shared", MissingIsolation::Shared),
-                    ("unique", MissingIsolation::Unique),
-                    ("refuse", MissingIsolation::Refuse),
-                ],
-            )?;
-            Ok(())
-        },
-    },
-    Key {
-        name: "cache-entries",
-        value_name: Some("N"),
-        heading: CACHE,
-        help: "names for each isolation id [100]",
-        set: |draft, value| {
-            draft.cache.entries = integer(value, 1, MAX_COUNT)? as usize;
-            Ok(())
-        },
-    },
-    Key {
-        name: "cache-isolations",
-        value_name: Some("N"),
-        heading: CACHE,
-        help: "isolation ids [1000]",
-        set: |draft, value| {
-            draft.cache.isolations = integer(value, 1, MAX_COUNT)? as usize;
-            Ok(())
-        },
-    },
-    Key {
-        name: "cache-ttl",
-        value_name: Some("SECONDS"),
-        heading: CACHE,
-        help: "keep values this long [600]",
-        set: |draft, value| {
-            draft.cache.ttl = whole_seconds(value)?;
-            Ok(())
-        },
-    },
-    Key {
-        name: "cache-negative-ttl",
-        value_name: Some("SECONDS"),
-        heading: CACHE,
-        help: "keep absence this long [60]",
-        set: |draft, value| {
-            draft.cache.negative_ttl = whole_seconds(value)?;
-            Ok(())
-        },
-    },
-    Key {
-        name: "log-names",
-        value_name: None,
-        heading: "Configuration",
-        help: "show names and ids in the log of -vv",
-        set: |draft, value| {
-            draft.log_names = switch(value)?;
-            Ok(())
-        },
-    },
-    Key {
-        name: "config",
-        value_name: Some("FILE"),
-        heading: "Configuration",
-        help: "TOML file with the same settings",
-        set: |draft, value| {
-            draft.config = Some(path(value)?);
-            Ok(())
-        },
-    },
-];
+    /// Whether one layer may have it several times, each adding a value.
+    pub fn is_repeatable(&self) -> bool {
+        matches!(self.kind, Kind::List { .. })
+    }
 
-/// Finds a setting by its name; underscores stand for hyphens.
+    /// The help with the default.
+    pub fn help_with_default(&self) -> String {
+        match self.default {
+            DefaultValue::Fixed(value) if !self.is_switch() => format!("{} [{value}]", self.help),
+            DefaultValue::Derived { help, .. } | DefaultValue::Described { help, .. }
+                if !help.is_empty() =>
+            {
+                format!("{} [{help}]", self.help)
+            }
+            _ => self.help.to_owned(),
+        }
+    }
+}
+
+/// Finds a setting by its name, in which underscores may replace hyphens.
 pub(super) fn find(name: &str) -> Option<&'static Key> {
     let name = name.replace('_', "-");
     KEYS.iter().find(|key| key.name == name)
 }
 
-fn text(value: &OsStr) -> Result<&str, String> {
-    value.to_str().ok_or_else(|| "is not UTF-8".into())
-}
+const SETTING: Key = Key {
+    name: "",
+    group: Group::Source,
+    owner: None,
+    placeholder: "BOOL",
+    kind: Kind::Choice(&[]),
+    default: DefaultValue::Unset,
+    example: "",
+    help: "",
+    about: "",
+    is_secret: false,
+    is_in_file: true,
+    go: None,
+    commands: &["resolve", "records", "check", "checkpoint"],
+};
 
-fn path(value: &OsStr) -> Result<PathBuf, String> {
-    if value.is_empty() {
-        return Err("is empty, but must be a path".into());
-    }
-    Ok(PathBuf::from(OsString::from(value)))
-}
+const NODE: Key = Key {
+    group: Group::Node,
+    owner: Some(Backend::Rpc),
+    commands: &["resolve", "records", "check"],
+    ..SETTING
+};
 
-/// A path that means the same wherever the program starts. It may be created,
-/// so a `~` that no shell has replaced must not name a directory.
-fn absolute(value: &OsStr) -> Result<PathBuf, String> {
-    let path = path(value)?;
-    if path.is_absolute() {
-        return Ok(path);
-    }
-    let value = quoted(value);
-    Err(format!(
-        "is {value} but must be an absolute path; ~ and $HOME mean nothing here"
-    ))
-}
+const ELECTRUM: Key = Key {
+    group: Group::Electrum,
+    owner: Some(Backend::Electrum),
+    ..SETTING
+};
 
-/// A user name or password (RFC 7617 has no control characters in them).
-fn secret(value: &OsStr) -> Result<String, String> {
-    let value = text(value)?;
-    if value.contains(char::is_control) {
-        return Err("has a control character".into());
-    }
-    Ok(value.to_owned())
-}
+const ANSWERS: Key = Key {
+    group: Group::Answers,
+    commands: &[],
+    ..SETTING
+};
 
-fn switch(value: &OsStr) -> Result<bool, String> {
-    choice(value, &[("true", true), ("false", false)])
-}
+const CACHE: Key = Key {
+    group: Group::Cache,
+    commands: &[],
+    ..SETTING
+};
 
-fn choice<T: Copy>(value: &OsStr, choices: &[(&str, T)]) -> Result<T, String> {
-    let found = choices.iter().find(|(name, _)| value == *name);
-    found.map(|&(_, choice)| choice).ok_or_else(|| {
-        let names: Vec<_> = choices.iter().map(|&(name, _)| name).collect();
-        format!("is {} but must be {}", quoted(value), names.join(" or "))
-    })
-}
+/// Every setting, in the order of the help.
+pub(super) const KEYS: &[Key] = &[
+    Key {
+        name: "backend",
+        placeholder: "SOURCE",
+        kind: Kind::Choice(&[
+            ("rpc", |draft| draft.backend = Some(Backend::Rpc)),
+            ("electrum", |draft| draft.backend = Some(Backend::Electrum)),
+            ("file", |draft| draft.backend = Some(Backend::File)),
+        ]),
+        default: DefaultValue::Derived {
+            help: "implied, else rpc",
+            words: "the source that has one of the other settings, else rpc",
+            variable: None,
+            value: |settings| Some(Backend::of(&settings.source).word().into()),
+        },
+        help: "rpc, electrum, file",
+        about: "Where values come from: rpc (a node), electrum (Electrum servers) or file (a names \
+                file). Not needed if a setting that only one of them has is set.",
+        ..SETTING
+    },
+    Key {
+        name: "proxy",
+        placeholder: "HOST:PORT",
+        kind: Kind::Text(|draft, value| {
+            draft.proxy = Some(values::address_with_port(values::utf8(value)?)?);
+            Ok(())
+        }),
+        example: "127.0.0.1:9050",
+        help: "SOCKS5 proxy on the way, such as Tor's",
+        about: "The SOCKS5 proxy through which a node elsewhere or Electrum servers are reached: \
+                Tor's SOCKS port. Tor Browser's is 9150.",
+        ..SETTING
+    },
+    Key {
+        name: "allow-unproxied-node",
+        kind: Kind::Switch(|draft, value| draft.allow_unproxied_node = value),
+        default: DefaultValue::Fixed("false"),
+        help: "permit going past Tor",
+        about: "Permit connections to a node, a proxy or Electrum servers elsewhere without Tor. \
+                Everyone on the way can then see which names are looked up.",
+        ..SETTING
+    },
+    Key {
+        name: "names-file",
+        owner: Some(Backend::File),
+        placeholder: "PATH",
+        kind: Kind::Text(|draft, value| {
+            draft.names_file = Some(values::path(value)?);
+            Ok(())
+        }),
+        example: "/home/you/names.json",
+        help: "read names from this file",
+        about: "Answer from this file and ask nobody.",
+        commands: &["resolve", "records", "check"],
+        ..SETTING
+    },
+    Key {
+        name: "rpc-address",
+        placeholder: "HOST[:PORT]",
+        kind: Kind::Text(|draft, value| {
+            draft.rpc.address = values::address(values::utf8(value)?)?;
+            Ok(())
+        }),
+        default: DefaultValue::Fixed("127.0.0.1:8336"),
+        help: "JSON-RPC of a node",
+        about: "The JSON-RPC interface of Namecoin Core, Electrum-NMC or ConsensusJ-Namecoin.",
+        go: Some(GoOption {
+            name: "namecoinrpcaddress",
+            convert: go_options::address,
+        }),
+        ..NODE
+    },
+    Key {
+        name: "rpc-user",
+        placeholder: "USER",
+        kind: Kind::Text(|draft, value| {
+            let user = values::secret(value)?;
+            if user.contains(':') {
+                return Err("has a colon, which a user name cannot have".into());
+            }
+            draft.rpc_user = Some(user);
+            Ok(())
+        }),
+        example: "tor",
+        help: "user name for the node",
+        about: "The node's rpcuser, instead of the cookie file. Needs rpc-password.",
+        is_secret: true,
+        go: Some(GoOption {
+            name: "namecoinrpcusername",
+            convert: go_options::unless_empty,
+        }),
+        ..NODE
+    },
+    Key {
+        name: "rpc-password",
+        placeholder: "PASSWORD",
+        kind: Kind::Text(|draft, value| {
+            draft.rpc_password = Some(values::secret(value)?);
+            Ok(())
+        }),
+        example: "A LONG RANDOM PASSWORD",
+        help: "password; better put in the file",
+        about: "The node's rpcpassword. Needs rpc-user. Put it in the file rather than on the \
+                command line, where other users of the machine can see it.",
+        is_secret: true,
+        go: Some(GoOption {
+            name: "namecoinrpcpassword",
+            convert: go_options::unchanged,
+        }),
+        ..NODE
+    },
+    Key {
+        name: "rpc-cookie",
+        placeholder: "PATH",
+        kind: Kind::Text(|draft, value| {
+            draft.rpc_cookie = Some(values::path(value)?);
+            Ok(())
+        }),
+        default: DefaultValue::Derived {
+            help: "Namecoin Core's",
+            words: "Namecoin Core's, ~/.namecoin/.cookie",
+            variable: None,
+            value: |settings| match &settings.source {
+                SourceSettings::Rpc(RpcSettings {
+                    credentials: Credentials::DefaultCookie(path),
+                    ..
+                }) => path.clone().map(OsString::from),
+                _ => None,
+            },
+        },
+        example: "/home/you/.namecoin/.cookie",
+        help: "cookie file",
+        about: "The node's cookie file, if Namecoin Core's data is not in its usual place.",
+        go: Some(GoOption {
+            name: "namecoinrpccookiepath",
+            convert: go_options::unless_empty,
+        }),
+        ..NODE
+    },
+    Key {
+        name: "rpc-dialect",
+        placeholder: "DIALECT",
+        kind: Kind::Choice(&[
+            ("auto", |draft| draft.rpc.dialect = DialectSetting::Auto),
+            ("core", |draft| draft.rpc.dialect = DialectSetting::Core),
+            ("electrum-nmc", |draft| {
+                draft.rpc.dialect = DialectSetting::ElectrumNmc;
+            }),
+            ("consensusj", |draft| {
+                draft.rpc.dialect = DialectSetting::ConsensusJ;
+            }),
+        ]),
+        default: DefaultValue::Fixed("auto"),
+        help: "core, electrum-nmc, consensusj",
+        about: "What the node is: auto (find out), core, electrum-nmc or consensusj.",
+        ..NODE
+    },
+    Key {
+        name: "electrum-server",
+        placeholder: "HOST:PORT:s|t",
+        kind: Kind::List {
+            clear: |draft| draft.electrum.servers.clear(),
+            add: |draft, value| {
+                let server = values::server(values::utf8(value)?)?;
+                if !draft.electrum.servers.contains(&server) {
+                    draft.electrum.servers.push(server);
+                }
+                Ok(())
+            },
+        },
+        default: DefaultValue::Described {
+            help: "bundled list",
+            words: "the bundled list",
+        },
+        example: "server.example:50002:s",
+        help: "repeatable; s with TLS",
+        about: "A server to ask; s with TLS, t without. Name servers of two operators or more. \
+                Repeatable; in the file it may be a list.",
+        ..ELECTRUM
+    },
+    Key {
+        name: "electrum-operators",
+        placeholder: "OPERATORS",
+        kind: Kind::Choice(&[
+            ("auto", |draft| {
+                draft.electrum.operators = ElectrumOperators::Auto;
+            }),
+            ("1", |draft| {
+                draft.electrum.operators = ElectrumOperators::One
+            }),
+            ("2", |draft| {
+                draft.electrum.operators = ElectrumOperators::Two
+            }),
+        ]),
+        default: DefaultValue::Fixed("auto"),
+        help: "operators needed: auto, 1 or 2",
+        about: "How many operators must answer: auto (two where two can be reached, else one), 1 \
+                or 2.",
+        ..ELECTRUM
+    },
+    Key {
+        name: "network",
+        placeholder: "NETWORK",
+        kind: Kind::Choice(&[
+            ("mainnet", |draft| draft.electrum.network = Network::Mainnet),
+            ("regtest", |draft| draft.electrum.network = Network::Regtest),
+        ]),
+        default: DefaultValue::Fixed("mainnet"),
+        help: "mainnet or regtest",
+        about: "Namecoin's network: mainnet or regtest.",
+        ..ELECTRUM
+    },
+    Key {
+        name: "checkpoint",
+        placeholder: "HEIGHT:HASH",
+        kind: Kind::Text(|draft, value| {
+            draft.checkpoint = Some(values::checkpoint(value)?);
+            Ok(())
+        }),
+        default: DefaultValue::Derived {
+            help: "",
+            words: "the bundled one of the network",
+            variable: None,
+            value: |settings| Some(electrum(settings)?.checkpoint.to_string().into()),
+        },
+        help: "the block to start from",
+        about: "The block from which verification starts, by height and hash. The checkpoint \
+                command prints a newer one.",
+        ..ELECTRUM
+    },
+    Key {
+        name: "confirmations",
+        placeholder: "N",
+        kind: Kind::Number {
+            least: 1,
+            most: MAX_CONFIRMATIONS,
+            set: |draft, value| draft.electrum.confirmations = value,
+        },
+        default: DefaultValue::Fixed("12"),
+        help: "blocks that must confirm a value",
+        about: "How many blocks must confirm a value before it counts.",
+        ..ELECTRUM
+    },
+    Key {
+        name: "state-directory",
+        placeholder: "PATH",
+        kind: Kind::Text(|draft, value| {
+            draft.electrum.state = Some(values::absolute_path(value)?);
+            Ok(())
+        }),
+        default: DefaultValue::Derived {
+            help: "",
+            words: "TOR_NS_STATE_LOCATION if that is set, else ~/.local/state/ncprop279",
+            variable: Some(STATE_VARIABLE),
+            value: |settings| Some(electrum(settings)?.state.clone()?.into()),
+        },
+        example: "/srv/ncprop279/state",
+        help: "where block headers and keys are kept",
+        about: "The directory for block headers and the keys of servers, whatever \
+                TOR_NS_STATE_LOCATION says. StemNS sets that variable to a place where ordinary \
+                users cannot write.",
+        ..ELECTRUM
+    },
+    Key {
+        name: "verify-all-headers",
+        kind: Kind::Switch(|draft, value| draft.electrum.verifies_all = value),
+        default: DefaultValue::Fixed("false"),
+        help: "verify every header's work",
+        about: "Verify the proof of work of every block header, not of a random sample. A first \
+                start then fetches some 170 MB instead of some 10.",
+        ..ELECTRUM
+    },
+    Key {
+        name: "timeout",
+        placeholder: "SECONDS",
+        kind: Kind::Decimal(|draft, value| draft.settings.timeout = value),
+        default: DefaultValue::Fixed("20"),
+        help: "time limit of a query or check, decimal",
+        about: "How many seconds a query or a check may take. Decimals are possible.",
+        go: Some(GoOption {
+            name: "namecoinrpctimeout",
+            convert: go_options::milliseconds,
+        }),
+        commands: &["resolve", "records", "check", "checkpoint"],
+        ..ANSWERS
+    },
+    Key {
+        name: "max-lookups",
+        placeholder: "N",
+        kind: Kind::Number {
+            least: 1,
+            most: 128,
+            set: |draft, value| draft.settings.lookups = value as usize,
+        },
+        default: DefaultValue::Fixed("64"),
+        help: "requests under way at once",
+        about: "How many requests to the source may be under way at once, for all isolation ids \
+                together.",
+        ..ANSWERS
+    },
+    Key {
+        name: "only-onion",
+        kind: Kind::Switch(|draft, value| draft.settings.only_onion = value),
+        default: DefaultValue::Fixed("false"),
+        help: "answer with onion services only",
+        about: "Answer with onion services only, for every name.",
+        go: Some(GoOption {
+            name: "onlyonion",
+            convert: go_options::truth,
+        }),
+        commands: &["resolve"],
+        ..ANSWERS
+    },
+    Key {
+        name: "missing-isolation",
+        placeholder: "MODE",
+        kind: Kind::Choice(&[
+            ("shared", |draft| {
+                draft.settings.missing_isolation = MissingIsolation::Shared;
+            }),
+            ("unique", |draft| {
+                draft.settings.missing_isolation = MissingIsolation::Unique;
+            }),
+            ("refuse", |draft| {
+                draft.settings.missing_isolation = MissingIsolation::Refuse;
+            }),
+        ]),
+        default: DefaultValue::Fixed("shared"),
+        help: "without an id: shared, unique, refuse",
+        about: "What to do with a query without an isolation id: shared (all such queries share \
+                one id), unique (each gets an id of its own) or refuse.",
+        ..ANSWERS
+    },
+    Key {
+        name: "cache-entries",
+        placeholder: "N",
+        kind: Kind::Number {
+            least: 1,
+            most: MAX_COUNT,
+            set: |draft, value| draft.settings.cache.entries = value as usize,
+        },
+        default: DefaultValue::Fixed("100"),
+        help: "names for each isolation id",
+        about: "How many names are kept for each isolation id.",
+        go: Some(GoOption {
+            name: "cachemaxentries",
+            convert: go_options::positive,
+        }),
+        ..CACHE
+    },
+    Key {
+        name: "cache-isolations",
+        placeholder: "N",
+        kind: Kind::Number {
+            least: 1,
+            most: MAX_COUNT,
+            set: |draft, value| draft.settings.cache.isolations = value as usize,
+        },
+        default: DefaultValue::Fixed("1000"),
+        help: "isolation ids",
+        about: "For how many isolation ids names are kept.",
+        ..CACHE
+    },
+    Key {
+        name: "cache-ttl",
+        placeholder: "SECONDS",
+        kind: Kind::Number {
+            least: 0,
+            most: MAX_SECONDS,
+            set: |draft, value| draft.settings.cache.ttl = values::seconds(value),
+        },
+        default: DefaultValue::Fixed("600"),
+        help: "keep values this long",
+        about: "How many seconds a value is kept.",
+        ..CACHE
+    },
+    Key {
+        name: "cache-negative-ttl",
+        placeholder: "SECONDS",
+        kind: Kind::Number {
+            least: 0,
+            most: MAX_SECONDS,
+            set: |draft, value| draft.settings.cache.negative_ttl = values::seconds(value),
+        },
+        default: DefaultValue::Fixed("60"),
+        help: "keep absence this long",
+        about: "For how many seconds it is kept that a name does not exist.",
+        ..CACHE
+    },
+    Key {
+        name: "log-names",
+        group: Group::Configuration,
+        kind: Kind::Switch(|draft, value| draft.settings.log_names = value),
+        default: DefaultValue::Fixed("false"),
+        help: "show names and ids in the log of -vv",
+        about: "Show names and isolation ids in the log of -vv. The log then says which names were \
+                visited: remove the setting when you are done.",
+        commands: &["resolve", "records"],
+        ..SETTING
+    },
+    Key {
+        name: "config",
+        group: Group::Configuration,
+        placeholder: "FILE",
+        kind: Kind::Text(|draft, value| {
+            draft.config = Some(values::path(value)?);
+            Ok(())
+        }),
+        help: "TOML file with the same settings",
+        about: "The configuration file, TOML with the same settings.",
+        is_in_file: false,
+        commands: &["resolve", "records", "check", "checkpoint", "config"],
+        ..SETTING
+    },
+];
 
-fn integer(value: &OsStr, least: u32, most: u32) -> Result<u32, String> {
-    value
-        .to_str()
-        .filter(|digits| digits.bytes().all(|octet| octet.is_ascii_digit()))
-        .and_then(|digits| digits.parse().ok())
-        .filter(|number| (least..=most).contains(number))
-        .ok_or_else(|| {
-            let value = quoted(value);
-            format!("is {value} but must be a whole number from {least} to {most}")
-        })
-}
-
-fn checkpoint(value: &OsStr) -> Result<Checkpoint, String> {
-    value
-        .to_str()
-        .and_then(|text| text.parse::<Checkpoint>().ok())
-        .filter(|checkpoint| checkpoint.height <= MAX_HEIGHT)
-        .ok_or_else(|| {
-            let value = quoted(value);
-            format!("is {value} but must be a block's height, a colon and its hash (64 hexadecimal digits)")
-        })
-}
-
-fn whole_seconds(value: &OsStr) -> Result<Duration, String> {
-    integer(value, 0, MAX_SECONDS).map(|seconds| Duration::from_secs(seconds.into()))
-}
-
-fn decimal_seconds(value: &OsStr) -> Result<Duration, String> {
-    value
-        .to_str()
-        // Rust also reads exponents, "inf" and "nan".
-        .filter(|digits| {
-            digits
-                .bytes()
-                .all(|octet| octet.is_ascii_digit() || octet == b'.')
-        })
-        .and_then(|digits| digits.parse().ok())
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .filter(|&time| !time.is_zero() && time <= Duration::from_secs(MAX_SECONDS.into()))
-        .ok_or_else(|| {
-            let value = quoted(value);
-            format!("is {value} but must be a number of seconds above 0, at most {MAX_SECONDS}")
-        })
-}
-
-/// A value for a message: one line, not too long.
-pub(super) fn quoted(value: impl AsRef<OsStr>) -> String {
-    const MOST: usize = 60;
-    let text = value.as_ref().to_string_lossy();
-    match text.char_indices().nth(MOST) {
-        Some((cut, _)) => format!("{:?}...", text.get(..cut).unwrap_or_default()),
-        None => format!("{text:?}"),
+fn electrum(settings: &Settings) -> Option<&ElectrumSettings> {
+    match &settings.source {
+        SourceSettings::Electrum(electrum) => Some(electrum),
+        _ => None,
     }
 }

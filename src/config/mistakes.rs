@@ -7,9 +7,10 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::arguments::{COMMANDS, definition};
-use super::keys::find;
-use super::upstream;
+use super::command_line::{COMMANDS, definition};
+use super::go_options::takes_next;
+use super::keys::{KEYS, find};
+use crate::text::is_near;
 
 /// The types of DNS records that somebody may ask for.
 const TYPES: [&str; 18] = [
@@ -24,7 +25,7 @@ pub(super) fn explain(error: &clap::Error, words: &[OsString]) -> String {
         Some(ContextValue::Strings(texts)) => texts.first().map(String::as_str),
         _ => None,
     }
-    // The context may go on with a value or what stands for one.
+    // The context may go on with a value or its placeholder.
     .and_then(|text| text.split(['=', ' ', '[']).next())
     .unwrap_or_default();
     let is_option = option.starts_with('-');
@@ -38,13 +39,17 @@ pub(super) fn explain(error: &clap::Error, words: &[OsString]) -> String {
             }),
         ErrorKind::UnknownArgument if is_option => {
             of_another_command(option).unwrap_or_else(|| {
-                format!("{option:?} (command line) is an unknown option; see --help")
+                let hint = near_option(option)
+                    .map_or_else(String::new, |near| format!("is --{near} meant? "));
+                format!("{option:?} (command line) is an unknown option; {hint}see --help")
             })
         }
         ErrorKind::UnknownArgument => "unexpected argument (command line); see --help".to_owned(),
         ErrorKind::InvalidSubcommand => {
+            let hint =
+                near_command(words).map_or_else(String::new, |near| format!("is {near} meant? "));
             format!(
-                "unknown command (command line); commands are {}; to look a name up write \
+                "unknown command (command line); {hint}commands are {}; to look a name up write \
                  ncprop279 resolve NAME",
                 COMMANDS.join(", ")
             )
@@ -66,24 +71,52 @@ pub(super) fn explain(error: &clap::Error, words: &[OsString]) -> String {
     }
 }
 
+/// The setting that an unknown name is probably meant to be.
+pub(super) fn meant(name: &str) -> Option<&'static str> {
+    let name = name.to_ascii_lowercase().replace('_', "-");
+    let near = KEYS.iter().find(|key| is_near(&name, key.name));
+    near.map(|key| key.name)
+}
+
+/// The option that an unknown one is probably meant to be.
+fn near_option(option: &str) -> Option<String> {
+    let name = option.strip_prefix("--")?;
+    let definition = definition(None);
+    let commands = definition.get_subcommands();
+    let mut own = commands.flat_map(|command| command.get_opts().filter_map(|one| one.get_long()));
+    let general = ["help", "verbose", "version"].into_iter();
+    let near = own.find(|own| is_near(name, own));
+    let near = near.or_else(|| general.into_iter().find(|one| is_near(name, one)));
+    near.or_else(|| meant(name)).map(str::to_owned)
+}
+
+/// The command that the first word which is no option is probably meant to be.
+fn near_command(words: &[OsString]) -> Option<&'static str> {
+    let mut words = options(words.get(1..)?).map(|(word, _)| word);
+    let word = words.find(|word| !word.starts_with('-'))?;
+    COMMANDS.into_iter().find(|command| is_near(word, command))
+}
+
 /// What to say of an option that other commands have.
 fn of_another_command(option: &str) -> Option<String> {
     let long = option.strip_prefix("--")?;
-    let definition = definition();
+    let definition = definition(None);
     let commands = definition.get_subcommands();
     let owners: Vec<_> = commands
         .filter(|command| command.get_opts().any(|own| own.get_long() == Some(long)))
         .map(|command| command.get_name())
         .collect();
-    (!owners.is_empty()).then(|| {
-        format!(
-            "{option} (command line) is an option of {}; write it after the command",
-            owners.join(" and ")
-        )
-    })
+    let (last, others) = owners.split_last()?;
+    let owners = match others {
+        [] => (*last).to_owned(),
+        others => format!("{} and {last}", others.join(", ")),
+    };
+    Some(format!(
+        "{option} (command line) is an option of {owners}; write it after the command"
+    ))
 }
 
-/// Whether an option of one letter stands in a longer word, which may be meant
+/// Whether an option of one letter is part of a longer word, which may be meant
 /// as one option or as the option with its value.
 fn is_among_letters(option: &str, words: &[OsString]) -> bool {
     let Some(letter) = option.strip_prefix('-') else {
@@ -113,7 +146,7 @@ fn with_one_hyphen(words: &[OsString]) -> Option<String> {
 /// taken for a name.
 pub(super) fn split_switch(words: &[OsString]) -> Option<String> {
     options(words).find_map(|(word, next)| {
-        let key = find(word.strip_prefix("--")?).filter(|key| key.value_name.is_none())?;
+        let key = find(word.strip_prefix("--")?).filter(|key| key.is_switch())?;
         let value = match next?.to_str()? {
             "true" | "yes" | "on" | "1" => true,
             "false" | "no" | "off" | "0" => false,
@@ -137,7 +170,7 @@ pub(super) fn missing_value(words: &[OsString]) -> Option<String> {
         let is_option = matches!(next, "help" | "version" | "verbose")
             || find(next).is_some()
             || of_another_command(&format!("--{next}")).is_some();
-        (upstream::takes_next(option) && is_option)
+        (takes_next(option) && is_option)
             .then(|| format!("--{name} (command line) needs a value; write --{name}=value"))
     })
 }
@@ -148,15 +181,14 @@ fn options(words: &[OsString]) -> impl Iterator<Item = (&str, Option<&OsString>)
     let mut words = words.iter().peekable();
     std::iter::from_fn(move || {
         let word = words.next().filter(|word| *word != "--")?;
-        if upstream::takes_next(word) {
+        if takes_next(word) {
             words.next();
         }
         Some((word.to_str().unwrap_or_default(), words.peek().copied()))
     })
 }
 
-/// Why the word after a name may be meant as something else than an isolation
-/// id.
+/// What to say of a word after the name that is probably not an isolation id.
 pub(super) fn meant_otherwise(word: &str) -> Option<&'static str> {
     if TYPES.iter().any(|kind| word.eq_ignore_ascii_case(kind)) {
         return Some(

@@ -10,6 +10,7 @@ pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// The environment variable with the directory for state (proposal 279). It
 /// need not exist yet.
+#[cfg(feature = "cli")]
 pub(super) const STATE_VARIABLE: &str = "TOR_NS_STATE_LOCATION";
 
 /// The cookie file in Namecoin Core's default data directory.
@@ -27,6 +28,7 @@ pub(super) fn default_cookie(platform: Platform, environment: Environment<'_>) -
 
 /// The directory for state: the one that the naming client gives, else the
 /// platform's usual one.
+#[cfg(feature = "cli")]
 pub(super) fn state_directory(platform: Platform, environment: Environment<'_>) -> Option<PathBuf> {
     let own = env!("CARGO_PKG_NAME");
     below(environment, STATE_VARIABLE, &[]).or_else(|| match platform {
@@ -50,6 +52,7 @@ fn below(environment: Environment<'_>, variable: &str, directories: &[&str]) -> 
     Some(path)
 }
 
+#[cfg(feature = "cli")]
 #[cfg(test)]
 mod tests {
     use super::*;

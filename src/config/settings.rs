@@ -168,7 +168,7 @@ pub enum ElectrumOperators {
     Auto,
     /// One is enough.
     One,
-    /// Two, or nothing is known of any name.
+    /// Two, or every lookup fails.
     Two,
 }
 
@@ -258,7 +258,7 @@ pub enum Credentials {
     /// The cookie file at this path, read when it is needed.
     Cookie(PathBuf),
     /// The cookie file in Namecoin Core's default data directory; `None`
-    /// where the platform tells no home directory.
+    /// where the home directory is unknown.
     DefaultCookie(Option<PathBuf>),
 }
 
@@ -305,7 +305,7 @@ pub struct CacheSettings {
     /// Isolation ids kept.
     pub isolations: usize,
     /// Bytes kept in all, keys and bookkeeping included. Not configurable.
-    pub octets: usize,
+    pub bytes: usize,
     /// How long a value is kept.
     pub ttl: Duration,
     /// How long it is kept that a name has no value.
@@ -317,7 +317,7 @@ impl Default for CacheSettings {
         Self {
             entries: 100,
             isolations: 1000,
-            octets: 32 << 20,
+            bytes: 32 << 20,
             ttl: Duration::from_secs(600),
             negative_ttl: Duration::from_secs(60),
         }

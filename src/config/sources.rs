@@ -1,24 +1,13 @@
 //! Which source values come from, and whether its settings fit together.
 
 use super::draft::{Backend, Draft};
+use super::keys::Key;
 use super::paths::{Environment, default_cookie, state_directory};
 use super::settings::{
-    Credentials, ElectrumOperators, ElectrumSettings, NodeAddress, RpcSettings, ServerAddress,
-    SourceSettings,
+    Credentials, ElectrumOperators, ElectrumSettings, RpcSettings, ServerAddress, SourceSettings,
 };
 use crate::chain::network::Network;
 use crate::platform::Platform;
-
-/// The setting that only one source has, if it is one.
-fn owner(name: &str) -> Option<Backend> {
-    match name {
-        "names-file" => Some(Backend::File),
-        "electrum-server" | "electrum-operators" | "network" | "checkpoint" | "confirmations"
-        | "state-directory" | "verify-all-headers" => Some(Backend::Electrum),
-        _ if name.starts_with("rpc-") => Some(Backend::Rpc),
-        _ => None,
-    }
-}
 
 /// Takes the source out of a draft, with warnings.
 pub(super) fn choose(
@@ -29,7 +18,7 @@ pub(super) fn choose(
     match backend(draft)? {
         Backend::File => match draft.names_file.take() {
             Some(_) if draft.proxy.is_some() => Err(format!(
-                "{} and {} exclude each other, as nobody is asked for what stands in a file; take one of them away",
+                "{} and {} exclude each other, as a file needs no connection; remove one of them",
                 draft.named("proxy"),
                 draft.named("names-file"),
             )),
@@ -46,24 +35,23 @@ pub(super) fn choose(
 
 /// The source that is asked for by name, or by settings that only it has.
 fn backend(draft: &Draft) -> Result<Backend, String> {
-    let mut set: Vec<_> = draft.set().filter(|name| owner(name).is_some()).collect();
-    set.sort_unstable();
+    let owned = || draft.keys().filter(|key| key.owner.is_some());
+    let implied = owned().next();
     let chosen = draft
         .backend
-        .or_else(|| set.first().and_then(|name| owner(name)))
+        .or_else(|| implied?.owner)
         .unwrap_or(Backend::Rpc);
-    let Some(other) = set.iter().find(|name| owner(name) != Some(chosen)) else {
+    let Some(other) = owned().find(|key| key.owner != Some(chosen)) else {
         return Ok(chosen);
     };
-    let one = if draft.backend.is_some() {
-        "backend"
-    } else {
-        set.first().copied().unwrap_or_default()
+    let one = match draft.backend {
+        Some(_) => "backend",
+        None => implied.map_or("", |key| key.name),
     };
     Err(format!(
-        "{} and {} exclude each other, as values come from one source only; take one of them away",
+        "{} and {} exclude each other, as values come from one source only; remove one of them",
         draft.named(one),
-        draft.named(other),
+        draft.named(other.name),
     ))
 }
 
@@ -85,30 +73,22 @@ fn rpc(
         _ => Credentials::DefaultCookie(default_cookie(Platform::CURRENT, environment)),
     };
     Ok(RpcSettings {
-        address: draft
-            .rpc_address
-            .take()
-            .unwrap_or_else(|| NodeAddress::local(8336)),
         credentials,
-        dialect: draft.rpc_dialect,
         proxy: draft.proxy.take(),
+        ..draft.rpc.clone()
     })
 }
 
 fn check_node(draft: &Draft) -> Result<(), String> {
-    match &draft.rpc_address {
-        Some(address)
-            if !address.is_loopback() && draft.proxy.is_none() && !draft.allow_unproxied_node =>
-        {
-            Err(format!(
-                "{} is another machine, and everyone on the way there could see which names are looked up; \
-                 use a node or a tunnel on this machine, reach it through Tor with proxy, or set \
-                 allow-unproxied-node to accept that",
-                draft.named("rpc-address"),
-            ))
-        }
-        _ => Ok(()),
+    if draft.rpc.address.is_loopback() || draft.proxy.is_some() || draft.allow_unproxied_node {
+        return Ok(());
     }
+    Err(format!(
+        "{} is another machine, and everyone on the way there could see which names are looked up; \
+         use a node or a tunnel on this machine, reach it through Tor with proxy, or set \
+         allow-unproxied-node to accept that",
+        draft.named("rpc-address"),
+    ))
 }
 
 fn check_proxied_node(draft: &Draft, warnings: &mut Vec<String>) -> Result<(), String> {
@@ -116,24 +96,22 @@ fn check_proxied_node(draft: &Draft, warnings: &mut Vec<String>) -> Result<(), S
         return Ok(());
     }
     check_proxy(draft)?;
-    match &draft.rpc_address {
-        Some(address) if !address.is_loopback() => {
-            if !address.is_onion() {
-                warnings.push(format!(
-                    "{} is no onion service: the exit of the proxy sees the password and every \
-                     name that is looked up; reach the node by an onion service",
-                    draft.named("rpc-address"),
-                ));
-            }
-            Ok(())
-        }
-        _ => Err(format!(
+    if draft.rpc.address.is_loopback() {
+        return Err(format!(
             "{} is set, but the node is on this machine, where a proxy such as Tor does not connect to; \
              set backend to electrum for Electrum servers, or rpc-address to a node elsewhere, \
-             or take proxy away",
+             or remove proxy",
             draft.named("proxy"),
-        )),
+        ));
     }
+    if !draft.rpc.address.is_onion() {
+        warnings.push(format!(
+            "{} is no onion service: the exit of the proxy sees the password and every \
+             name that is looked up; reach the node by an onion service",
+            draft.named("rpc-address"),
+        ));
+    }
+    Ok(())
 }
 
 fn check_proxy(draft: &Draft) -> Result<(), String> {
@@ -154,7 +132,7 @@ fn check_credentials(draft: &Draft) -> Result<(), String> {
         && let Some(other) = user.or(password)
     {
         return Err(format!(
-            "{} and {} exclude each other; take one of them away",
+            "{} and {} exclude each other; remove one of them",
             draft.named("rpc-cookie"),
             draft.named(other),
         ));
@@ -177,26 +155,19 @@ fn electrum(
 ) -> Result<ElectrumSettings, String> {
     check_proxy(draft)?;
     check_servers(draft, warnings)?;
+    let network = draft.electrum.network;
+    let state = draft.electrum.state.take();
     Ok(ElectrumSettings {
-        network: draft.network,
-        servers: std::mem::take(&mut draft.electrum_servers),
-        operators: draft.electrum_operators,
         proxy: draft.proxy.take(),
-        checkpoint: draft
-            .checkpoint
-            .unwrap_or_else(|| draft.network.checkpoint()),
-        confirmations: draft.confirmations,
-        verifies_all: draft.verify_all_headers,
-        state: draft
-            .state_directory
-            .take()
-            .or_else(|| state_directory(Platform::CURRENT, environment)),
+        checkpoint: draft.checkpoint.unwrap_or_else(|| network.checkpoint()),
+        state: state.or_else(|| state_directory(Platform::CURRENT, environment)),
+        ..draft.electrum.clone()
     })
 }
 
 fn check_servers(draft: &Draft, warnings: &mut Vec<String>) -> Result<(), String> {
-    let servers = &draft.electrum_servers;
-    if draft.network == Network::Regtest && servers.is_empty() {
+    let servers = &draft.electrum.servers;
+    if draft.electrum.network == Network::Regtest && servers.is_empty() {
         return Err(format!(
             "{} has no public servers; name one with electrum-server",
             draft.named("network"),
@@ -206,11 +177,11 @@ fn check_servers(draft: &Draft, warnings: &mut Vec<String>) -> Result<(), String
     let goes_out = servers.is_empty() || servers.iter().any(|server| is_remote(&server));
     if draft.proxy.is_none()
         && !draft.allow_unproxied_node
-        && (goes_out || draft.network == Network::Mainnet)
+        && (goes_out || draft.electrum.network == Network::Mainnet)
     {
         // "backend" is the first in order.
-        let is_why = |name: &&str| *name == "backend" || owner(name) == Some(Backend::Electrum);
-        let why = draft.set().filter(is_why).min().unwrap_or("backend");
+        let is_why = |key: &&Key| key.name == "backend" || key.owner == Some(Backend::Electrum);
+        let why = draft.keys().find(is_why).map_or("backend", |key| key.name);
         return Err(format!(
             "{} is for Electrum servers, which are asked through Tor, as everyone on the way there could see which \
              names are looked up, and by whom; set proxy to Tor's SOCKS port, such as 127.0.0.1:9050, or set \
@@ -239,7 +210,7 @@ fn check_servers(draft: &Draft, warnings: &mut Vec<String>) -> Result<(), String
             draft.named("electrum-server"),
         ));
     }
-    if servers.len() == 1 && draft.electrum_operators == ElectrumOperators::Two {
+    if servers.len() == 1 && draft.electrum.operators == ElectrumOperators::Two {
         return Err(format!(
             "{} is 2, but {} names one server; name another too, of somebody else",
             draft.named("electrum-operators"),

@@ -62,7 +62,7 @@ impl Limits {
             cache: CacheLimits {
                 entries: cache.entries,
                 isolations: cache.isolations,
-                octets: cache.octets,
+                octets: cache.bytes,
             },
         }
     }

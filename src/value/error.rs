@@ -8,7 +8,7 @@ use hickory_proto::rr::Name;
 use thiserror::Error;
 
 use crate::snapshot::{FetchFailure, NameKey};
-use crate::text::{clip, printable};
+use crate::text::{clip, is_near, printable};
 
 /// How many errors are kept for one value; a value of legal length cannot
 /// usefully have more.
@@ -138,25 +138,7 @@ pub(super) fn suggestion<'k>(
     }
     let key = key.to_ascii_lowercase();
     let mut known = known.into_iter().filter(|known| known.len() > 1);
-    known.find(|known| {
-        resembles(key.as_bytes(), known.as_bytes())
-            || COMMON_MISTAKES.contains(&(key.as_str(), known))
-    })
-}
-
-fn resembles(one: &[u8], other: &[u8]) -> bool {
-    let alike = one.iter().zip(other).take_while(|(a, b)| a == b).count();
-    let one = one.get(alike..).unwrap_or_default();
-    let other = other.get(alike..).unwrap_or_default();
-    let ends = one.iter().rev().zip(other.iter().rev());
-    let alike = ends.take_while(|(a, b)| a == b).count();
-    let one = one.get(..one.len() - alike).unwrap_or_default();
-    let other = other.get(..other.len() - alike).unwrap_or_default();
-    match (one, other) {
-        ([], []) | ([], [_]) | ([_], [] | [_]) => true,
-        ([a, b], [c, d]) => a == d && b == c,
-        _ => false,
-    }
+    known.find(|known| is_near(&key, known) || COMMON_MISTAKES.contains(&(key.as_str(), known)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `ncprop279 check` against nodes of every kind and in every state, and the
 //! warning about nodes that ignore isolation ids.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::node::{Flavour, Node, Reply, value};
@@ -49,6 +50,62 @@ fn a_good_core_node_is_ok_throughout() {
     for request in node.name_requests() {
         assert_eq!(request.key.as_deref(), Some("d/ncprop279-check"));
     }
+}
+
+#[test]
+fn check_prints_json() {
+    let node = Node::start(Flavour::OldCore);
+    for node in [&Node::start(Flavour::Core), &node] {
+        let lines = check(node, &[]);
+        let end = check(node, &["--json"]);
+        assert_eq!((end.code, end.stdout.len()), (lines.code, 1), "{end:#?}");
+        let object: Value = serde_json::from_str(&end.stdout[0]).unwrap();
+        assert_eq!(object["works"], lines.code == Some(0), "{object}");
+        let said = object["findings"].as_array().unwrap().iter().map(|one| {
+            assert!(one["what"].is_string() && one["remedy"].is_string());
+            let health = one["health"].as_str().unwrap().replace("fail", "FAIL");
+            format!("{} {health}", one["label"].as_str().unwrap())
+        });
+        let mut expected = findings(&lines);
+        let result = if lines.code == Some(0) { "ok" } else { "FAIL" };
+        expected.push(format!("result {result}"));
+        assert_eq!(said.collect::<Vec<_>>(), expected, "{object}");
+    }
+}
+
+/// Colours are for people, and not for all of them.
+#[cfg(unix)]
+#[test]
+fn a_terminal_shows_colours_unless_they_are_unwanted() {
+    use crate::support::terminal::Terminal;
+
+    for (variables, is_colored) in [
+        (&[("TERM", "xterm")][..], true),
+        (&[("TERM", "xterm"), ("NO_COLOR", "")], true),
+        (&[("TERM", "xterm"), ("NO_COLOR", "1")], false),
+        (&[("TERM", "dumb")], false),
+    ] {
+        let (terminal, stdout) = Terminal::new(80);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ncprop279"));
+        command
+            .args(["check", "--names-file", "examples/names.json"])
+            .env_remove("NO_COLOR")
+            .envs(variables.iter().copied())
+            .stdout(stdout);
+        assert!(command.status().unwrap().success());
+        drop(command);
+        let written = terminal.shown().written;
+        assert_eq!(
+            written.contains("\u{1b}[32mok\u{1b}[0m"),
+            is_colored,
+            "{written:?}"
+        );
+        assert_eq!(written.contains('\u{1b}'), is_colored, "{written:?}");
+    }
+    // Whatever asks for colours: a pipe gets none.
+    let start = Start::new(&["check", "--names-file", "examples/names.json"]);
+    let end = run::run(start.env("CLICOLOR_FORCE", "1").env("TERM", "xterm"));
+    assert!(!end.says("\u{1b}"), "{end:#?}");
 }
 
 #[test]
@@ -258,7 +315,7 @@ fn check_says_whether_electrum_isolates_with_its_settings() {
 }
 
 #[test]
-fn a_node_that_ignores_isolation_ids_is_told_about_once() {
+fn a_node_that_ignores_isolation_ids_is_reported_once() {
     let core = (Flavour::Core, Vec::new(), None);
     for (flavour, settings, words) in settings().into_iter().chain([core]) {
         let node = electrum(flavour, &settings);
@@ -294,7 +351,7 @@ fn a_node_that_ignores_isolation_ids_is_told_about_once() {
 }
 
 #[test]
-fn members_of_a_names_file_that_are_of_no_use_are_told() {
+fn useless_members_of_a_names_file_are_reported() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("names.json");
     for (names, found, words) in [
@@ -358,12 +415,12 @@ fn every_kind_of_mistake_in_a_names_file_is_counted() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_full_disk_is_told() {
+fn a_full_disk_is_reported() {
     let full = std::fs::OpenOptions::new()
         .write(true)
         .open("/dev/full")
         .unwrap();
-    let end = std::process::Command::new(env!("CARGO_BIN_EXE_ncprop279"))
+    let end = Command::new(env!("CARGO_BIN_EXE_ncprop279"))
         .args([
             "resolve",
             "example.bit",

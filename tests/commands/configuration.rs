@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use crate::support::plugin::{Plugin, Start};
+use crate::support::run;
 use crate::support::state::write_private;
 
 const VERSIONS: &str = "TOR_NS_PROTO_VERSION";
@@ -498,6 +499,7 @@ fn help_fits_a_terminal() {
         &["help"],
         &["resolve", "--help"],
         &["records", "--help"],
+        &["completions", "--help"],
         &["help", "resolve"],
     ] {
         let mut plugin = Start::new(arguments).spawn();
@@ -548,13 +550,98 @@ fn help_names_every_setting() {
 }
 
 #[test]
-fn the_version_is_told() {
+fn the_version_is_printed() {
     let mut plugin = Start::new(&["--version"]).spawn();
     assert_eq!(plugin.wait().code(), Some(0));
-    assert_eq!(
-        plugin.rest(),
-        [format!("ncprop279 {}", env!("CARGO_PKG_VERSION"))]
+    let lines = plugin.rest();
+    let first = concat!("ncprop279 ", env!("CARGO_PKG_VERSION"));
+    // A release build adds the commit.
+    let is_plain = lines[0] == first || lines[0].starts_with(&format!("{first} ("));
+    assert!(is_plain, "{lines:?}");
+    assert!(lines[1].starts_with("checkpoint mainnet "), "{lines:?}");
+    assert_eq!(lines[2..], ["protocol 1 (Tor proposal 279)"]);
+}
+
+/// What `config` prints can be written to a file, and says where each setting
+/// came from.
+#[test]
+fn settings_in_effect_are_printed_as_a_file() {
+    let files = Files::new();
+    let names = files.names();
+    let file = files.write(
+        "config.toml",
+        format!("# a comment\nnames-file = {names:?}\ntimeout = 3\n[ncprop279]\ncachemaxentries = \"7\"\n"),
     );
+    let print = |arguments: &[&str]| {
+        let start = Start::new(arguments).env(OPTIONS, "only-onion;cache-ttl=5");
+        let end = run::run(start);
+        assert_eq!(end.code, Some(0), "{end:#?}");
+        end.stdout
+    };
+    let lines = print(&["config", "--config", &file, "--max-lookups=2"]);
+    for line in [
+        format!("names-file = {names:?}  # {file}, line 2"),
+        format!("timeout = 3  # {file}, line 3"),
+        format!("cache-entries = 7  # {file}, line 5, as cachemaxentries of ncprop279 (Go)"),
+        "only-onion = true  # environment TOR_NS_PLUGIN_OPTIONS".to_owned(),
+        "max-lookups = 2  # command line".to_owned(),
+        "cache-isolations = 1000  # default".to_owned(),
+    ] {
+        assert!(lines.contains(&line), "{line}: {lines:#?}");
+    }
+    // The same settings from what was printed.
+    let again = files.write("again.toml", lines.join("\n"));
+    let values = |lines: Vec<String>| -> Vec<String> {
+        let set = lines.into_iter().filter(|line| !line.starts_with('#'));
+        set.map(|line| line.split("  # ").next().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(
+        values(print(&["config", "--config", &again])),
+        values(lines)
+    );
+}
+
+#[test]
+fn secrets_are_not_printed_with_the_settings() {
+    let options = "rpc-user=hush-hush;rpc-password=hush-hush";
+    for start in [
+        Start::new(&["config", "--rpc-user=hush-hush", "--rpc-password=hush-hush"]),
+        Start::new(&["config"]).env(OPTIONS, options),
+    ] {
+        let end = run::run(start);
+        assert_eq!(end.code, Some(0), "{end:#?}");
+        assert!(end.says("#rpc-password = (set)  # "), "{end:#?}");
+        assert!(!end.says("hush"), "{end:#?}");
+    }
+    let end = run::with(&["config", "--timeout=x"]);
+    assert_eq!((end.code, end.stdout.len()), (Some(1), 0), "{end:#?}");
+}
+
+/// A letter that is missing, too many, wrong or in the wrong place.
+#[test]
+fn what_a_misspelt_setting_is_meant_to_be_is_said() {
+    let files = Files::new();
+    let file = files.write("config.toml", "cache-entires = 1");
+    for (arguments, options, meant) in [
+        (&["--rpc-adress=x"][..], "", "is --rpc-address meant?"),
+        (&["check", "--jsno"], "", "is --json meant?"),
+        (&["--verbos"], "", "is --verbose meant?"),
+        (&["chekpoint"], "", "is checkpoint meant?"),
+        (
+            &["--timeout", "3", "reslove", "a.bit"],
+            "",
+            "is resolve meant?",
+        ),
+        (&[], "timout=1", "is timeout meant?"),
+        (&["--config", &file], "", "is cache-entries meant?"),
+    ] {
+        let end = run::run(Start::new(arguments).env(OPTIONS, options));
+        assert_eq!(end.code, Some(1), "{end:#?}");
+        assert!(end.says_on_stderr(meant), "{meant} {end:#?}");
+    }
+    let end = run::with(&["--nonsense"]);
+    assert!(!end.says("meant"), "{end:#?}");
 }
 
 /// Other users see the command line, not the environment or the file.

@@ -110,7 +110,7 @@ fn a_direct_onion_service_takes_one_question() {
     );
 }
 
-/// What stands before it is told, and why it will not do.
+/// What precedes it is shown, and why it is passed over.
 #[test]
 fn spoilt_onion_services_are_passed_over() {
     let names = r#"{"d/a":{"tor":["SPOILT","ONION"],
@@ -166,7 +166,7 @@ fn imports_are_fetched_where_they_are_needed() {
 }
 
 #[test]
-fn aliases_are_followed_and_their_ends_told() {
+fn aliases_are_followed_to_their_ends() {
     let names = r#"{"d/a":{"alias":"b.bit."},"d/b":{"alias":"example.com."},
         "d/l":{"alias":"m.bit."},"d/m":{"alias":"l.bit."},
         "d/i":{"alias":"x.local."},"d/o":{"alias":"SPOILT."}}"#;
@@ -242,7 +242,7 @@ fn only_onion_leaves_addresses_and_hosts_out() {
 /// `records` lists a wildcard under its own name and so is silent here; it
 /// says where to look.
 #[test]
-fn wildcards_are_told() {
+fn wildcards_are_shown() {
     let names = r#"{"d/a":{"map":{"*":{"ip":"192.0.2.7"},"www":{}}}}"#;
     let end = explained(names, "x.a.bit");
     assert_way(
@@ -273,9 +273,9 @@ fn wildcards_are_told() {
     }
 }
 
-/// What an owner probably meant otherwise is told, and nothing of it counts.
+/// Likely misspellings are shown, and none of them counts.
 #[test]
-fn misspelt_items_are_told() {
+fn misspelt_items_are_shown() {
     let names = r#"{"d/a":{"ipp":"192.0.2.1","IP":"192.0.2.2","email":"a@b","i2p":"x",
                            "ipv4":"192.0.2.3","ipv6":"2001:db8::1","_tor":{"txt":"x"}}}"#;
     let end = explained(names, "a.bit");
@@ -293,7 +293,7 @@ fn misspelt_items_are_told() {
 }
 
 #[test]
-fn absent_names_and_delegations_are_told() {
+fn absent_names_and_delegations_are_shown() {
     let names = r#"{"d/n":{"ns":["ns.example.com."]},"d/e":""}"#;
     for (name, words) in [
         ("none.bit", "the name is not registered"),
@@ -311,7 +311,7 @@ fn absent_names_and_delegations_are_told() {
 
 /// The failure's words appear once, on stderr.
 #[test]
-fn a_node_that_fails_is_told_with_its_time() {
+fn a_failing_node_is_shown_with_its_time() {
     let node = Node::start(Flavour::Core);
     node.script("d/a", [Reply::Recorded("loading")]);
     let end = run::run(node.prepare(&["resolve", "--explain", "a.bit", "my-id"]));
@@ -355,7 +355,7 @@ fn everything_is_printable_and_fits() {
         for line in &end.stdout {
             assert!(line.len() <= 80, "{line}");
             assert!(
-                line.bytes().all(|octet| (b' '..=b'~').contains(&octet)),
+                line.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
                 "{line:?}"
             );
         }
@@ -395,7 +395,7 @@ fn a_translated_name_has_its_alias_as_the_only_candidate() {
     );
 }
 
-/// An error is told where it stands, whatever was read before.
+/// An error is shown with its place, whatever was read before.
 #[test]
 fn each_error_names_its_item() {
     let names = r#"{"d/bad": {"ds":7,"ip":"x","tls":7}}"#;

@@ -75,7 +75,7 @@ fn resolve_takes_a_name_key() {
 }
 
 #[test]
-fn resolve_tells_what_it_looked_at_if_asked() {
+fn resolve_shows_what_it_looked_at_if_asked() {
     let output = on_examples(&["resolve", "imported.bit"]);
     assert_eq!(output.stdout, ["192.0.2.4"]);
     let output = on_examples(&["resolve", "imported.bit", "--explain"]);
@@ -86,7 +86,7 @@ fn resolve_tells_what_it_looked_at_if_asked() {
     }
 }
 
-/// Of a client: where it waits for a line, the message stands there too.
+/// A client waits for a line, and gets the message in it.
 #[test]
 fn a_bad_command_line_of_a_plugin_says_what_to_write() {
     for (arguments, message) in [
@@ -106,7 +106,7 @@ fn a_bad_command_line_of_a_plugin_says_what_to_write() {
         (
             &["onion.bit"],
             "unknown command (command line); commands are resolve, records, check, checkpoint, \
-             completions, help; to look a name up write ncprop279 resolve NAME",
+             config, completions, help; to look a name up write ncprop279 resolve NAME",
         ),
     ] {
         let output = run(arguments);
@@ -213,7 +213,7 @@ fn resolve_does_not_retry() {
 }
 
 #[test]
-fn options_stand_before_or_after_the_command() {
+fn options_may_precede_or_follow_the_command() {
     let [flag, file] = EXAMPLES;
     for arguments in [
         &[flag, file, "resolve", "example.bit", "i"][..],
@@ -246,7 +246,7 @@ fn options_stand_before_or_after_the_command() {
 
 /// A person's mistake is for stderr: no client waits for INIT.
 #[test]
-fn a_bad_command_line_of_a_subcommand_is_told_on_stderr_only() {
+fn a_bad_command_line_of_a_subcommand_is_reported_on_stderr_only() {
     for (arguments, part) in [
         (&["resolve"][..], "name"),
         (&["records"], "name"),
@@ -276,11 +276,11 @@ fn a_bad_command_line_of_a_subcommand_is_told_on_stderr_only() {
         ),
         (
             &["--json", "records", "a.bit"],
-            "--json (command line) is an option of records; write it after the command",
+            "--json (command line) is an option of resolve, records and check; write it after",
         ),
         (
-            &["resolve", "a.bit", "--json"],
-            "--json (command line) is an option of records;",
+            &["resolve", "a.bit", "--json", "--explain"],
+            "--explain and --json (command line) exclude each other",
         ),
         (
             &["--isolation", "i", "resolve", "a.bit"],
@@ -384,7 +384,7 @@ fn records_are_one_line_each() {
     for line in &output.stdout {
         assert!(line.starts_with("a.bit. 600 IN TXT \""), "{line}");
         assert!(
-            line.bytes().all(|octet| (b' '..=b'~').contains(&octet)),
+            line.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
             "{line}"
         );
     }
@@ -405,7 +405,7 @@ fn records_are_one_line_each() {
 }
 
 #[test]
-fn errors_in_the_value_are_told_on_stderr() {
+fn errors_in_the_value_go_to_stderr() {
     let output = on_names(
         r#"{"d/a":{"ip":["192.0.2.1","192.0.2.256"],"ip6":5,"import":"dd/none",
             "map":{"www":{"alias":"a\nb"},"bad label":{"ip":"192.0.2.2"}}}}"#,
@@ -593,7 +593,7 @@ fn the_plugin_on_a_terminal_says_what_to_write() {
 /// Every form that a value may have.
 #[test]
 fn values_have_four_forms() {
-    let hex: String = br#"{"ip":"192.0.2.1"}"#.iter().map(|octet| format!("{octet:02x}")).collect();
+    let hex: String = br#"{"ip":"192.0.2.1"}"#.iter().map(|byte| format!("{byte:02x}")).collect();
     for (form, value) in [
         ("as in the chain", r#""{\"ip\":\"192.0.2.1\"}""#.to_owned()),
         ("the object", r#"{"ip":"192.0.2.1"}"#.to_owned()),

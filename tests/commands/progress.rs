@@ -106,7 +106,7 @@ fn a_narrow_terminal_shows_less() {
 
 /// The lines of -v and the bar are not written into each other.
 #[test]
-fn lines_of_the_log_stand_above_the_bar() {
+fn lines_of_the_log_are_above_the_bar() {
     let slow = Slow::new(SOON);
     let (end, shown) = slow.on_terminal(&["check", "-v", "--timeout=40"], 80, &[]);
     assert_eq!(end.code, Some(0), "{end:#?} {shown:#?}");

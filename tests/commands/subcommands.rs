@@ -65,6 +65,42 @@ fn resolve_prints_the_answer_first_and_exits_with_its_status() {
     }
 }
 
+/// A program reads stdout, whatever came of it, and the exit status is the
+/// same.
+#[test]
+fn resolve_prints_json() {
+    let names = format!(
+        r#"{{"d/a":{{"ip":"192.0.2.1"}},"d/h":{{"alias":"example.com."}},
+            "d/t":{{"tor":"{ONION}","map":{{"_tor":{{"txt":"{ONION}"}}}}}}}}"#
+    );
+    for (name, status, kind, answer) in [
+        ("a.bit", 0, "address", "192.0.2.1"),
+        ("d/a", 0, "address", "192.0.2.1"),
+        ("t.bit", 0, "onion", ONION),
+        ("h.bit", 0, "host", "example.com"),
+    ] {
+        let end = on(&names, &["resolve", "--json", name]);
+        assert_eq!(end.code, Some(status), "{end:#?}");
+        let object: serde_json::Value = serde_json::from_str(&end.stdout[0]).unwrap();
+        let written = name.replace("d/a", "a.bit");
+        let expected = serde_json::json!({"name": written, "isolation": null, "status": status,
+            "kind": kind, "answer": answer});
+        assert_eq!((object, end.stdout.len()), (expected, 1));
+        assert!(end.stderr.is_empty(), "{end:#?}");
+    }
+    for (name, status, error) in [
+        ("none.bit", 3, "none.bit is not registered"),
+        ("foo.com", 2, "foo.com is not a Namecoin domain"),
+    ] {
+        let end = on(&names, &["resolve", "--json", "--isolation=i", name]);
+        assert_eq!(end.code, Some(status), "{end:#?}");
+        let object: serde_json::Value = serde_json::from_str(&end.stdout[0]).unwrap();
+        let expected = serde_json::json!({"name": name, "isolation": "i", "status": status,
+            "error": error});
+        assert_eq!((object, end.stdout.len()), (expected, 1));
+    }
+}
+
 /// Whatever an owner wrote does not drive the terminal.
 #[test]
 fn the_commands_print_printable_ascii_only() {
@@ -74,18 +110,20 @@ fn the_commands_print_printable_ascii_only() {
     for arguments in [
         &["resolve", "a.bit"][..],
         &["resolve", "--explain", "a.bit"],
+        &["resolve", "--json", "a\u{9b}\u{202e}.bit"],
         &["resolve", "a\u{9b}\u{202e}.bit"],
         &["records", "a.bit"],
         &["records", "--json", "a.bit"],
         &["records", "a\u{9b}\u{202e}.bit"],
         &["check"],
+        &["check", "--json"],
     ] {
         let command = arguments[0];
         let end = on(names, arguments);
         for line in end.stdout.iter().chain(&end.stderr) {
             assert!(
                 line.bytes()
-                    .all(|octet| (b' '..=b'~').contains(&octet) || octet == b'\t'),
+                    .all(|byte| (b' '..=b'~').contains(&byte) || byte == b'\t'),
                 "{command}: {line:?}"
             );
         }
@@ -295,8 +333,7 @@ fn records_as_json_say_the_same_as_the_lines() {
     assert_eq!(json["errors"][0]["item"], "ip");
 }
 
-/// A program must not take a name that a wildcard stands for as one without
-/// anything.
+/// A program must not take a name that a wildcard matches for an empty one.
 #[test]
 fn records_as_json_name_the_wildcard() {
     let names = r#"{"d/a":{"map":{"*":{"ip":"192.0.2.2"}}}}"#;

@@ -220,13 +220,13 @@ fn a_checkpoint_needs_headers_that_can_be_relied_on() {
     assert!(end.says_on_stderr("a greater --timeout"), "{end:#?}");
 }
 
-/// Whoever publishes the block sees that nobody else was heard.
+/// Whoever publishes the block sees that nobody else answered.
 #[test]
 fn a_checkpoint_on_the_word_of_one_operator_comes_with_a_note() {
     let [one, _other] = long_pair();
     let end = run::run(command(&[one.address(), nobody()], &["--timeout=60"]));
     assert_eq!(end.stdout.len(), 2, "{end:#?}");
-    let note = format!("note: only {} was heard", one.address());
+    let note = format!("note: only {} answered", one.address());
     assert!(end.says_on_stderr(&note), "{end:#?}");
 }
 

@@ -26,7 +26,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     (
         "config",
         "settings, and where they come from",
-        &["chain", "platform"],
+        &["chain", "platform", "text"],
     ),
     (
         "value",
@@ -110,14 +110,16 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ),
     (
         "commands",
-        "the subcommands",
+        "the plugin and the subcommands",
         &[
             "authority",
             "config",
             "door",
             "isolation",
+            "log",
             "platform",
             "policy",
+            "scheduler",
             "snapshot",
             "source",
             "text",

@@ -1,16 +1,12 @@
-//! What packages install beside the program: the manual page and shell
-//! completions, made from the definition of the command line.
-
-#[path = "../../examples/manual.rs"]
-#[allow(dead_code, clippy::unwrap_used)]
-mod manual;
+//! What is made from the table of settings: the manual page, shell completions,
+//! the example file and a page of the documentation; and the Debian package.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use ncprop279::config::command_line;
+use ncprop279::config::{command_line, documents};
 
 fn options() -> Vec<String> {
     let command = command_line();
@@ -31,7 +27,7 @@ fn completions(shell: &str) -> String {
 
 #[test]
 fn the_manual_page_has_every_option_and_command() {
-    let page = String::from_utf8(manual::manual().unwrap()).unwrap();
+    let page = documents::manual();
     let page = page
         .replace("\\-", "-")
         .replace("\\fB", "")
@@ -43,11 +39,27 @@ fn the_manual_page_has_every_option_and_command() {
     for command in ["resolve NAME", "records NAME", "check", "completions SHELL"] {
         assert!(page.contains(&format!(".TP\n{command}")), "{command}");
     }
-    for option in ["--explain: Tell", "--json: Print", "--isolation ID: Ask"] {
+    for option in ["--explain: Explain", "--json: Print", "--isolation ID: Ask"] {
         assert!(page.contains(option), "{option}");
     }
-    for section in ["EXIT STATUS", "ENVIRONMENT", "FILES"] {
+    for section in ["EXIT STATUS", "ENVIRONMENT", "FILES", "EXAMPLES"] {
         assert!(page.contains(section), "{section}");
+    }
+}
+
+/// Nobody writes these files by hand.
+#[test]
+fn generated_files_are_what_the_table_of_settings_makes_them() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (kind, name, page) in [
+        ("file", "contrib/ncprop279.toml", documents::example_file()),
+        ("settings", "docs/settings.md", documents::settings_page()),
+    ] {
+        let kept = fs::read_to_string(root.join(name)).unwrap();
+        assert!(
+            kept == page,
+            "write it anew: cargo run --example manual -- {kind} > {name}"
+        );
     }
 }
 
@@ -79,21 +91,32 @@ fn completions_know_the_shells() {
         let script = completions(shell);
         assert!(script.contains(offer), "{shell}: {script}");
     }
-    // Of what the others generate no part names the words after a command.
-    let Ok(output) = Command::new("bash").args(["-c", COMPLETE]).output() else {
+    let Ok(output) = Command::new("bash")
+        .args(["-c", COMPLETE])
+        .env("SCRIPT", completions("bash"))
+        .output()
+    else {
         return println!("there is no bash here to try it with");
     };
     let words = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(words.trim(), "powershell");
+    assert_eq!(
+        words.lines().collect::<Vec<_>>(),
+        ["powershell", "--proxy", "checkpoint config"]
+    );
 }
 
-/// Completes `ncprop279 completions p` as an interactive bash does.
+/// Completes three unfinished words as an interactive bash does.
 const COMPLETE: &str = "\
-source contrib/completions/ncprop279.bash
-COMP_WORDS=(ncprop279 completions p)
-COMP_CWORD=2
-_ncprop279 ncprop279 p completions
-echo \"${COMPREPLY[@]}\"
+eval \"$SCRIPT\"
+complete_last() {
+  COMP_WORDS=(\"$@\")
+  COMP_CWORD=$(($# - 1))
+  _ncprop279 ncprop279 \"${@: -1}\" \"${@: -2:1}\"
+  echo \"${COMPREPLY[@]}\"
+}
+complete_last ncprop279 completions p
+complete_last ncprop279 check --prox
+complete_last ncprop279 c | tr ' ' '\\n' | grep -x -e checkpoint -e config | paste -sd ' '
 ";
 
 #[test]

@@ -53,38 +53,16 @@ fn every_file_is_documented_and_packaged() {
     let files = files();
     assert!(files.len() >= 6, "{files:?}");
     for file in files {
-        let is_for_a_shell = file.starts_with("completions/");
-        let is_told = is_for_a_shell || guide.contains(&file);
-        assert!(is_told, "docs/stemns-and-tor.md: {file}");
+        assert!(guide.contains(&file), "docs/stemns-and-tor.md: {file}");
         let is_python = file.ends_with(".py") && manifest.contains("\"contrib/*.py\"");
         let is_packaged = is_python || manifest.contains(&format!("\"contrib/{file}\""));
         assert!(is_packaged, "Cargo.toml: {file}");
     }
 }
 
-/// The Debian package takes them from there.
-#[test]
-fn completions_are_those_that_the_program_prints() {
-    for (shell, file) in [
-        ("bash", "ncprop279.bash"),
-        ("zsh", "_ncprop279"),
-        ("fish", "ncprop279.fish"),
-    ] {
-        let printed = Command::new(env!("CARGO_BIN_EXE_ncprop279"))
-            .args(["completions", shell])
-            .output()
-            .unwrap();
-        let kept = read(&format!("completions/{file}"));
-        assert!(
-            kept.as_bytes() == printed.stdout,
-            "write contrib/completions/{file} anew: ncprop279 completions {shell}"
-        );
-    }
-}
-
 //------------ ncprop279.toml ------------------------------------------------
 
-/// A setting of the file, in the order in which it stands there.
+/// A setting of the file.
 #[derive(Debug)]
 struct Entry {
     key: String,
@@ -96,8 +74,8 @@ struct Entry {
     is_example: bool,
 }
 
-/// The settings of the file. A text stands above the settings that it is
-/// about, and blocks are set apart by empty lines.
+/// The settings of the file, in order. A text is above the setting that it is
+/// about, with an empty line between settings.
 fn entries() -> Vec<Entry> {
     let mut heading = String::new();
     let mut text = String::new();
@@ -150,7 +128,7 @@ fn settings(arguments: &[&str]) -> Settings {
 }
 
 #[test]
-fn every_setting_stands_in_the_file_under_its_heading() {
+fn every_setting_is_in_the_file_under_its_heading() {
     let command = command_line();
     let options = command.get_arguments().filter(|option| {
         let name = option.get_id().as_str();
@@ -168,7 +146,7 @@ fn every_setting_stands_in_the_file_under_its_heading() {
 }
 
 #[test]
-fn the_file_as_it_stands_changes_nothing() {
+fn the_file_as_it_is_changes_nothing() {
     let file = path("ncprop279.toml");
     let with = settings(&["--config", file.to_str().unwrap()]);
     assert_eq!(with, settings(&[]));

@@ -147,13 +147,16 @@ fn a_slow_reader_gets_every_answer() {
 }
 
 /// The plugin, and every command.
-const COMMANDS: [&[&str]; 9] = [
+const COMMANDS: [&[&str]; 12] = [
     &[],
     &["resolve", "example.bit"],
     &["resolve", "--explain", "example.bit"],
+    &["resolve", "--json", "example.bit"],
     &["records", "example.bit"],
     &["records", "--json", "example.bit"],
     &["check"],
+    &["check", "--json"],
+    &["config"],
     &["completions", "bash"],
     &["--help"],
     &["--version"],

@@ -86,6 +86,8 @@ impl Terminal {
                         'A' => row -= number,
                         'B' => row += number,
                         'K' => lines[row].clear(),
+                        // Colours.
+                        'm' => {}
                         _ => panic!("{command:?} in {written:?}"),
                     }
                 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use ncprop279::config::settings::{Credentials, Settings, SourceSettings};
-use ncprop279::config::{self, Outcome};
+use ncprop279::config::{self, Command, Outcome};
 
 /// The password that no message may hold; inputs that hold it are passed over.
 const PASSWORD: &str = "Hunter2";
@@ -115,6 +115,9 @@ impl Input {
             Ok(Outcome::Print(text)) => assert!(!text.contains(PASSWORD)),
             Ok(Outcome::Run(run)) => {
                 run.warnings.iter().for_each(|text| check_text(text));
+                if let Command::Config(text) = &run.command {
+                    assert!(!text.contains(PASSWORD), "{text}");
+                }
                 check_text(&run.settings.source.to_string());
                 self.check_settings(&run.settings);
             }

@@ -1,8 +1,8 @@
 //! Progress for somebody who waits: a bar on a terminal, else a line now and
 //! then.
 //!
-//! A command works on its own thread as if nobody looked on. Another thread
-//! looks at the source's progress, and shows it until the command is done.
+//! A command works on its own thread, unaware of this. Another thread looks at
+//! the source's progress and shows it until the command is done.
 
 mod meter;
 mod screen;

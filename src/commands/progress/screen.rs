@@ -33,6 +33,7 @@ impl Screen {
     }
 
     /// A screen without a bar.
+    #[cfg(test)]
     pub fn plain() -> Self {
         Self { bar: None }
     }

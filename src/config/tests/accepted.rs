@@ -159,10 +159,7 @@ fn every_setting_works_in_every_source() {
         let equals: Vec<_> = equals.iter().map(String::as_str).collect();
         assert_eq!(arguments(&equals).run().settings, expected);
 
-        let is_switch = |name| {
-            KEYS.iter()
-                .any(|key| key.name == name && key.value_name.is_none())
-        };
+        let is_switch = |name| KEYS.iter().any(|key| key.name == name && key.is_switch());
         let mut spaced = Vec::new();
         for (name, value) in &pairs {
             spaced.push(format!("--{name}"));
@@ -198,20 +195,26 @@ fn every_setting_works_in_every_source() {
     }
 }
 
-/// What shells offer for a setting is what it may be.
+/// The default that the documents name is what holds without the setting.
 #[test]
-fn values_for_completion_are_those_that_are_taken() {
+fn defaults_are_those_that_the_table_names() {
+    let mut count = 0;
     for key in KEYS {
-        let error = (key.set)(&mut Draft::default(), "?".as_ref()).err();
-        let (_, told) = error
-            .as_deref()
-            .and_then(|error| error.split_once("must be "))
-            .unwrap_or_default();
-        // What has a form is no choice between words.
-        let words = told.contains(" or ") && !told.contains(':');
-        let told = if words { told } else { "" };
-        assert_eq!(values(key).join(" or "), told, "{}", key.name);
+        let DefaultValue::Fixed(default) = key.default else {
+            continue;
+        };
+        let owner = match key.owner {
+            Some(owner) => format!("backend={};proxy=127.0.0.1:9050;", owner.word()),
+            None => String::new(),
+        };
+        // A node takes no proxy.
+        let owner = owner.replace("backend=rpc;proxy=127.0.0.1:9050;", "");
+        let without = options(&owner).run().settings;
+        let with = format!("{owner}{}={}", key.name, escape(default));
+        assert_eq!(options(&with).run().settings, without, "{}", key.name);
+        count += 1;
     }
+    assert!(count > 15, "{count}");
 }
 
 #[test]
@@ -248,7 +251,7 @@ fn command_line_before_environment_before_file() {
 }
 
 #[test]
-fn config_may_stand_in_the_environment() {
+fn config_may_come_from_the_environment() {
     let path = |text: &str| {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
@@ -273,12 +276,17 @@ fn reads_commands_with_options_on_either_side() {
     let resolve = |isolation: Option<&str>| Command::Resolve {
         name: "a.bit".into(),
         isolation: isolation.map(Into::into),
-        explain: false,
+        form: Form::Plain,
     };
     let explained = Command::Resolve {
         name: "a.bit".into(),
         isolation: None,
-        explain: true,
+        form: Form::Explained,
+    };
+    let json = Command::Resolve {
+        name: "a.bit".into(),
+        isolation: None,
+        form: Form::Json,
     };
     for (words, command, timeout) in [
         (vec!["resolve", "a.bit"], resolve(None), 20),
@@ -301,6 +309,8 @@ fn reads_commands_with_options_on_either_side() {
         (vec!["resolve", "--timeout", "3", "a.bit"], resolve(None), 3),
         (vec!["resolve", "--explain", "a.bit"], explained.clone(), 20),
         (vec!["resolve", "a.bit", "--explain"], explained, 20),
+        (vec!["resolve", "a.bit", "--json"], json, 20),
+        (vec!["check", "--json"], Command::Check { json: true }, 20),
         (
             vec!["records", "a.bit"],
             Command::Records {
@@ -340,37 +350,161 @@ fn reads_commands_with_options_on_either_side() {
     }
 }
 
+fn printed(words: &[&str]) -> String {
+    match arguments(words).read().unwrap() {
+        Outcome::Print(text) => text,
+        Outcome::Run(run) => panic!("{words:?}: {run:?}"),
+    }
+}
+
 #[test]
 fn help_and_version_are_printed() {
-    for words in [
-        vec!["--help"],
-        vec!["-h"],
-        vec!["help"],
-        vec!["--version"],
-        vec!["-V"],
-        vec!["resolve", "--help"],
-        vec!["help", "records"],
-    ] {
-        let Outcome::Print(text) = arguments(&words).read().unwrap() else {
-            panic!("{words:?}");
-        };
-        assert!(text.lines().count() <= 62, "{text}");
-        for line in text.lines() {
-            assert!(line.chars().count() <= 80, "{line}");
+    for words in [vec!["--help"], vec!["-h"], vec!["help"]] {
+        let text = printed(&words);
+        for key in KEYS {
+            assert!(text.contains(&format!("--{}", key.name)), "{}", key.name);
         }
-        if text.lines().count() == 1 {
-            assert_eq!(
-                text.trim_end(),
-                concat!("ncprop279 ", env!("CARGO_PKG_VERSION"))
-            );
-        } else {
+        assert!(text.contains("Cache:") && text.contains("Usage: ncprop279"));
+        assert!(text.lines().count() <= 60, "{text}");
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 80),
+            "{text}"
+        );
+    }
+    for words in [vec!["--version"], vec!["-V"]] {
+        let text = printed(&words);
+        let lines: Vec<_> = text.lines().collect();
+        let first = lines[0].split(' ').collect::<Vec<_>>();
+        assert_eq!(first[..2], ["ncprop279", env!("CARGO_PKG_VERSION")]);
+        let checkpoint = Network::Mainnet.checkpoint();
+        assert_eq!(lines[1], format!("checkpoint mainnet {checkpoint}"));
+        assert_eq!(lines[2], "protocol 1 (Tor proposal 279)");
+        assert_eq!(PROTOCOL, crate::door::stdio::response::VERSION);
+    }
+}
+
+/// The help of a command lists what matters to it.
+#[test]
+fn help_of_a_command_is_about_the_command() {
+    for (command, some, none) in [
+        (
+            "resolve",
+            &["--proxy", "--rpc-address", "--explain"][..],
+            &["--cache-ttl"][..],
+        ),
+        (
+            "records",
+            &["--electrum-server", "--json"],
+            &["--only-onion", "--max-lookups"],
+        ),
+        (
+            "check",
+            &["--timeout", "--names-file"],
+            &["--missing-isolation", "--log-names"],
+        ),
+        (
+            "checkpoint",
+            &["--electrum-server"],
+            &["--rpc-address", "--names-file"],
+        ),
+        ("config", &["--config"], &["--proxy"]),
+        ("completions", &["SHELL"], &["--proxy", "--config", "Cache"]),
+    ] {
+        for words in [[command, "--help"], ["help", command]] {
+            let text = printed(&words);
+            assert!(some.iter().all(|option| text.contains(option)), "{text}");
+            assert!(!none.iter().any(|option| text.contains(option)), "{text}");
+            assert!(text.contains("see ncprop279 --help"), "{text}");
+            assert!(text.lines().count() <= 60, "{text}");
             assert!(
-                KEYS.iter()
-                    .all(|key| text.contains(&format!("--{}", key.name)))
+                text.lines().all(|line| line.chars().count() <= 80),
+                "{text}"
             );
-            assert!(text.contains("Cache:") && text.contains("Usage: ncprop279"));
         }
     }
+    // Whatever the help shows, every setting is accepted.
+    arguments(&["checkpoint", "--cache-ttl=1"]).run();
+}
+
+fn effective(case: &Case<'_>) -> String {
+    let mut case = case.clone();
+    case.arguments.push("config");
+    match case.run().command {
+        Command::Config(text) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The settings in effect are printed as a file that leads to the same
+/// settings.
+#[test]
+fn effective_settings_are_a_file() {
+    let odd = "/a \\\"#'\u{7f}é";
+    let with_odd = format!("--names-file={odd}");
+    for words in [
+        vec![],
+        vec![
+            "--rpc-address=[::1]:18336",
+            "--timeout=2.50",
+            "--only-onion",
+        ],
+        vec![
+            "--backend=electrum",
+            "--proxy=127.0.0.1:9050",
+            "--confirmations=007",
+        ],
+        vec![
+            "--network=regtest",
+            "--electrum-server=[::1]:1:t",
+            "--electrum-server=localhost:2:s",
+            "--verify-all-headers",
+            "--cache-ttl=0",
+        ],
+        vec![&with_odd, "--log-names", "--missing-isolation=unique"],
+        vec!["-ncprop279.namecoinrpctimeout=1500", "-ncprop279.onlyonion"],
+    ] {
+        let text = effective(&arguments(&words));
+        let again = file(&text).run().settings;
+        assert_eq!(again, arguments(&words).run().settings, "{text}");
+        assert!(text.lines().all(|line| line.contains("  # ")), "{text}");
+    }
+}
+
+#[test]
+fn effective_settings_say_where_they_come_from() {
+    let mut case = file("\ntimeout = 5\ncache-ttl = 1\n[ncprop279]\nonlyonion = \"true\"\n");
+    case.options = Some("cache-entries=7;cache-ttl=2;rpc-user=hunter2;rpc-password=hunter2");
+    case.arguments = vec!["--max-lookups=3"];
+    let text = effective(&case);
+    assert!(!text.contains("hunter2"), "{text}");
+    let origin = |name: &str| {
+        let line = text
+            .lines()
+            .find(|line| line.trim_start_matches('#').starts_with(name));
+        line.unwrap_or_else(|| panic!("{name}: {text}")).to_owned()
+    };
+    assert!(origin("timeout").starts_with("timeout = 5  # /"), "{text}");
+    assert!(origin("timeout").ends_with(", line 2"), "{text}");
+    assert!(
+        origin("only-onion").ends_with(", line 5, as onlyonion of ncprop279 (Go)"),
+        "{text}"
+    );
+    let environment = "# environment TOR_NS_PLUGIN_OPTIONS";
+    assert_eq!(origin("cache-ttl"), format!("cache-ttl = 2  {environment}"));
+    assert_eq!(
+        origin("rpc-password"),
+        format!("#rpc-password = (set)  {environment}")
+    );
+    assert_eq!(origin("max-lookups"), "max-lookups = 3  # command line");
+    assert_eq!(
+        origin("cache-isolations"),
+        "cache-isolations = 1000  # default"
+    );
+    assert_eq!(
+        origin("backend"),
+        "#backend = \"rpc\"  # implied by rpc-password"
+    );
+    assert!(!text.contains("electrum-server"), "{text}");
 }
 
 #[test]
@@ -378,9 +512,9 @@ fn help_and_version_are_printed() {
 fn paths_may_be_other_than_utf_8() {
     use std::os::unix::ffi::OsStringExt;
     let odd = |prefix: &str| {
-        let mut octets = prefix.as_bytes().to_vec();
-        octets.push(0xff);
-        OsString::from_vec(octets)
+        let mut bytes = prefix.as_bytes().to_vec();
+        bytes.push(0xff);
+        OsString::from_vec(bytes)
     };
     let Outcome::Run(invocation) = read([odd("--names-file=")], &|_| None).unwrap() else {
         panic!()

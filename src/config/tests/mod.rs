@@ -1,18 +1,17 @@
 //! Runs of [`read`] with a command line, an environment and a file.
 
 mod accepted;
+mod go_options;
 mod refused;
-mod upstream;
 
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::arguments::values;
-use super::draft::Draft;
-use super::keys::KEYS;
+use super::keys::{DefaultValue, KEYS};
 use super::paths::{default_cookie, state_directory};
+use super::read::{OPTIONS_VARIABLE, PROTOCOL, VERSIONS_VARIABLE};
 use super::settings::*;
 use super::*;
 use crate::chain::network::{Checkpoint, Network};

@@ -81,7 +81,7 @@ fn reads_the_file() {
         ("config = 'x'", "cannot name another"),
         ("\nrpc-password = 'hunter2", "line 2"),
         ("timeout = 1\ntimeout = 2", "second time in its line 2"),
-        ("only-onion = True", "line 1; text stands in quotes"),
+        ("only-onion = True", "line 1; put text in quotes"),
         ("electrum-server = []", "electrum-server with an empty list"),
         ("timeout = nan", "timeout"),
         ("timeout = -1", "timeout"),

@@ -1,7 +1,7 @@
 //! Names as people write them: pasted from an address bar, with letters beyond
 //! ASCII, or without their ending.
 //!
-//! A naming client passes on what Tor got, so none of this is for the plugin.
+//! The plugin does none of this: a naming client passes on what Tor received.
 
 use crate::policy::{Query, Verdict};
 use crate::text::clip;
@@ -36,7 +36,7 @@ pub fn query(written: &str, only_onion: bool) -> Result<(String, Query), Refused
     }
 }
 
-/// What to write instead, if that can be told.
+/// What to write instead, if that is clear.
 fn advice(written: &str) -> Option<String> {
     let name = written.trim();
     if name.is_empty() {
@@ -72,15 +72,15 @@ fn advice(written: &str) -> Option<String> {
         meant = idna::domain_to_ascii(&host).ok()?;
     }
     if !meant.contains('.') {
-        // What comes before a slash or colon is something else, as in id/alice; and
-        // bit is complete.
+        // Before a slash or colon it is something else, as in id/alice; and bit is
+        // complete.
         if host != name || host == "bit" {
             return None;
         }
         reason = "lacks an ending; write";
         meant.push_str(".bit");
     }
-    // Nothing is proposed that would fail in its turn.
+    // Propose nothing that would fail as well.
     Query::parse(meant.as_bytes(), false).ok()?;
     Some(format!("{} {reason} {meant}", clip(written, SHOWN)))
 }

@@ -1,14 +1,17 @@
-//! The options and the file of ncprop279 (Go), whose place this program takes.
+//! The options and the file of ncprop279 (Go), which this program replaces.
+//!
+//! (Each setting of ours names the option that it replaces, in `keys`.)
 //!
 //! Its options follow Go's flag package: one hyphen or two, `-name=value` or
 //! `-name value`, switches without a value, and the last one counts if one is
-//! repeated. Each is turned into the setting of ours that it stands for.
+//! repeated. Each becomes the setting of ours that replaced it.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::draft::{Setting, push};
-use super::keys::{Key, find, quoted};
+use super::draft::{Layer, Origin, Setting};
+use super::keys::{KEYS, Key, find};
+use super::values::quoted;
 use crate::platform::Platform;
 
 /// The prefix of its options, and the section of its file.
@@ -21,16 +24,13 @@ pub(super) const CERTSTORE: &str = "certstore";
 /// The switches among them.
 const CERTSTORE_SWITCHES: [&str; 2] = ["certstore.cryptoapi", "certstore.nss"];
 
-/// Its options without the prefix, and ours.
-const NAMES: &[(&str, &str)] = &[
-    ("namecoinrpcaddress", "rpc-address"),
-    ("namecoinrpcusername", "rpc-user"),
-    ("namecoinrpcpassword", "rpc-password"),
-    ("namecoinrpccookiepath", "rpc-cookie"),
-    ("namecoinrpctimeout", "timeout"),
-    ("cachemaxentries", "cache-entries"),
-    ("onlyonion", "only-onion"),
-];
+/// An option of ncprop279 (Go), without its prefix.
+pub(super) struct GoOption {
+    pub name: &'static str,
+    /// Makes the value of our setting of its value; `None` if that means not
+    /// set.
+    pub convert: fn(OsString) -> Result<Option<OsString>, String>,
+}
 
 /// The name of its file.
 const FILE: &str = "ncprop279.conf";
@@ -59,7 +59,7 @@ pub(super) fn usual_file(binary: Option<&Path>) -> Option<PathBuf> {
 pub(super) struct Extracted {
     /// The arguments that are ours.
     pub rest: Vec<OsString>,
-    /// The settings that the others stand for.
+    /// Our settings in place of the others.
     pub settings: Vec<Setting>,
     pub warnings: Vec<String>,
 }
@@ -83,7 +83,7 @@ pub(super) fn extract(arguments: Vec<OsString>) -> Result<Extracted, String> {
             let value = value.ok_or("-conf (command line) needs a value; write -conf=FILE")?;
             rest.extend([OsString::from("--config"), value]);
         } else if let Some(name) = name.strip_prefix("ncprop279.") {
-            let is_switch = own(name).is_some_and(|key| key.value_name.is_none());
+            let is_switch = own(name).is_some_and(|(key, _)| key.is_switch());
             let value = match value {
                 None if is_switch => Some("true".into()),
                 None => arguments.next(),
@@ -95,12 +95,12 @@ pub(super) fn extract(arguments: Vec<OsString>) -> Result<Extracted, String> {
                 )
             })?;
             collected
-                .add(name, value)
+                .add(name, value, Layer::CommandLine.into())
                 .map_err(|reason| format!("-{SECTION}.{name} (command line) {reason}"))?;
         } else {
             collected.has_certstore = true;
-            // Its further switches cannot be told from its other options; but
-            // what begins with a hyphen is nobody's value.
+            // Its other switches look like its other options, but a word with a
+            // hyphen in front is not a value.
             let is_switch = CERTSTORE_SWITCHES.contains(&name.as_str());
             let next = arguments.as_slice().first().and_then(|next| next.to_str());
             let follows = next.is_some_and(|next| !next.starts_with('-'));
@@ -135,23 +135,21 @@ pub(super) fn takes_next(argument: &OsStr) -> bool {
     argument
         .to_str()
         .and_then(|text| text.strip_prefix("--"))
-        .is_some_and(|name| {
-            name == "isolation" || find(name).is_some_and(|key| key.value_name.is_some())
-        })
+        .is_some_and(|name| name == "isolation" || find(name).is_some_and(|key| !key.is_switch()))
 }
 
 /// Our setting for an option without its prefix.
-fn own(name: &str) -> Option<&'static Key> {
-    let (_, own) = NAMES.iter().find(|(its, _)| *its == name)?;
-    find(own)
+fn own(name: &str) -> Option<(&'static Key, &'static GoOption)> {
+    let mut all = KEYS.iter().filter_map(|key| Some((key, key.go.as_ref()?)));
+    all.find(|(_, go)| go.name == name)
 }
 
-/// Its settings of one source.
+/// Its settings in one layer.
 #[derive(Default)]
 pub(super) struct Collected {
     settings: Vec<Setting>,
     pub has_certstore: bool,
-    /// What its file has that nobody knows; it passed over such things.
+    /// Unknown entries of its file, which it ignored.
     pub unknown: Vec<String>,
 }
 
@@ -162,30 +160,24 @@ impl Collected {
     }
 
     /// Adds a setting by its old name; the last one counts.
-    pub fn add(&mut self, name: &str, value: OsString) -> Result<(), String> {
-        let key = own(name).ok_or("is no option of ncprop279, neither old nor new; see --help")?;
-        self.settings.retain(|(other, _)| other.name != key.name);
-        let value = match key.name {
-            "timeout" => seconds(&value)?,
-            "cache-entries" if value == "0" => return Err("is \"0\" but must be 1 or more".into()),
-            "only-onion" => truth(&value)?,
-            "rpc-address" => with_host(value),
-            _ => value,
-        };
-        // Empty meant not set, as its example file has it.
-        if value.is_empty() && key.name.starts_with("rpc-") && key.name != "rpc-password" {
-            return Ok(());
+    pub fn add(&mut self, name: &str, value: OsString, origin: Origin) -> Result<(), String> {
+        let (key, go) =
+            own(name).ok_or("is no option of ncprop279, neither old nor new; see --help")?;
+        self.settings.retain(|other| other.key.name != key.name);
+        if let Some(value) = (go.convert)(value)? {
+            let go = Some(go.name);
+            let origin = Origin { go, ..origin };
+            self.settings.push(Setting { key, value, origin });
         }
-        push(&mut self.settings, key, value)
+        Ok(())
     }
 
     /// The settings, with warnings.
     pub fn finish(mut self) -> (Vec<Setting>, Vec<String>) {
         let mut warnings = Vec::new();
         if self.has_certstore {
-            warnings.push(
-                "the options certstore.* have no effect here and can be taken away".to_owned(),
-            );
+            warnings
+                .push("the options certstore.* have no effect here and can be removed".to_owned());
         }
         warnings.extend(
             self.unknown
@@ -195,55 +187,76 @@ impl Collected {
         let has = |name: &str| {
             let mut settings = self.settings.iter();
             settings
-                .find(|(key, _)| key.name == name)
-                .map(|(_, value)| !value.is_empty())
+                .find(|setting| setting.key.name == name)
+                .map(|setting| !setting.value.is_empty())
         };
         // It used the cookie only without a password.
         match (has("rpc-password"), has("rpc-cookie")) {
             (Some(true), Some(_)) => {
                 warnings.push(
                     "the cookie file is not used, as there is a user name with a password; \
-                     take one of them away"
+                     remove one of them"
                         .to_owned(),
                 );
-                self.settings.retain(|(key, _)| key.name != "rpc-cookie");
+                self.settings
+                    .retain(|setting| setting.key.name != "rpc-cookie");
             }
             (Some(false), _) | (None, Some(_)) => self
                 .settings
-                .retain(|(key, _)| !matches!(key.name, "rpc-user" | "rpc-password")),
+                .retain(|setting| !matches!(setting.key.name, "rpc-user" | "rpc-password")),
             _ => {}
         }
         (self.settings, warnings)
     }
 }
 
+/// The value as it is.
+pub(super) fn unchanged(value: OsString) -> Result<Option<OsString>, String> {
+    Ok(Some(value))
+}
+
+/// Empty means not set, as in its example file.
+pub(super) fn unless_empty(value: OsString) -> Result<Option<OsString>, String> {
+    Ok(Some(value).filter(|value| !value.is_empty()))
+}
+
 /// Seconds from milliseconds.
-fn seconds(value: &OsStr) -> Result<OsString, String> {
+pub(super) fn milliseconds(value: OsString) -> Result<Option<OsString>, String> {
     let milliseconds: u32 = value
         .to_str()
-        .filter(|digits| digits.bytes().all(|octet| octet.is_ascii_digit()))
+        .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
         .and_then(|digits| digits.parse().ok())
         .filter(|milliseconds| *milliseconds > 0)
         .ok_or_else(|| {
             let value = quoted(value);
             format!("is {value} but must be a number of milliseconds above 0")
         })?;
-    Ok(format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000).into())
+    let seconds = format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000);
+    let seconds = seconds.trim_end_matches('0').trim_end_matches('.');
+    Ok(Some(seconds.into()))
 }
 
-/// An address that is a port alone means this machine, as Go has it.
-fn with_host(address: OsString) -> OsString {
+/// An address that is only a port means this machine, as in Go.
+pub(super) fn address(address: OsString) -> Result<Option<OsString>, String> {
     match address.to_str() {
-        Some(port) if port.starts_with(':') => format!("127.0.0.1{port}").into(),
-        _ => address,
+        Some(port) if port.starts_with(':') => Ok(Some(format!("127.0.0.1{port}").into())),
+        _ => unless_empty(address),
     }
 }
 
-/// A switch in the spellings that Go takes.
-fn truth(value: &OsStr) -> Result<OsString, String> {
+/// A switch in the spellings that Go accepts.
+pub(super) fn truth(value: OsString) -> Result<Option<OsString>, String> {
     match value.to_str() {
-        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok("true".into()),
-        Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok("false".into()),
+        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(Some("true".into())),
+        Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(Some("false".into())),
         _ => Err(format!("is {} but must be true or false", quoted(value))),
+    }
+}
+
+/// A number above 0.
+pub(super) fn positive(value: OsString) -> Result<Option<OsString>, String> {
+    match value == "0" {
+        true => Err("is \"0\" but must be 1 or more".into()),
+        false => Ok(Some(value)),
     }
 }

@@ -112,7 +112,7 @@ fn its_options_take_every_form_of_its_flag_package() {
 }
 
 #[test]
-fn its_options_stand_beside_ours() {
+fn its_options_work_beside_ours() {
     let words = [
         "-ncprop279.namecoinrpctimeout=2500",
         "--rpc-dialect",
@@ -146,7 +146,10 @@ fn the_certificate_store_swallows_no_other_option() {
         assert!(run.settings.only_onion, "{certstore}");
     }
     for switch in ["-certstore.nss", "-certstore.cryptoapi"] {
-        assert_eq!(arguments(&[switch, "check"]).run().command, Command::Check);
+        assert_eq!(
+            arguments(&[switch, "check"]).run().command,
+            Command::Check { json: false }
+        );
     }
 }
 
@@ -159,7 +162,7 @@ fn an_address_may_be_a_port_alone() {
     assert_eq!(rpc.address, address("127.0.0.1", 18336));
 }
 
-/// Its file as it comes, with the comment marks taken away.
+/// Its example file with the comment marks removed.
 #[test]
 fn its_file_may_have_a_cookie_beside_the_password() {
     let text = "[ncprop279]\nnamecoinrpcaddress=\"127.0.0.1:8336\"\n\
@@ -212,7 +215,7 @@ fn the_cookie_is_used_without_a_password_only() {
 }
 
 #[test]
-fn the_certificate_store_is_told_to_be_without_effect() {
+fn options_of_the_certificate_store_earn_a_warning() {
     let expected = "certstore.* have no effect";
     for words in [
         vec!["-certstore.cryptoapi"],
@@ -261,7 +264,7 @@ fn its_mistakes_are_explained() {
     file("[ncprop279]\nonlyonion = []").fails(&["onlyonion with a list"]);
 }
 
-/// Its file could hold anything beside.
+/// Its file could have any other entries.
 #[test]
 fn what_its_file_has_beyond_is_passed_over_with_a_warning() {
     let text = format!("{EXAMPLE}nonsense = [1]\n[dnsprop279]\nserver = \"192.0.2.53\"\n");

@@ -1,0 +1,353 @@
+//! Values of settings as text, and what each kind of setting accepts.
+
+use std::ffi::{OsStr, OsString};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::draft::Draft;
+use super::settings::{NodeAddress, ServerAddress};
+use crate::chain::network::Checkpoint;
+
+/// The longest time limit in seconds: a day.
+pub(super) const MAX_SECONDS: u32 = 86_400;
+
+/// The greatest height of a checkpoint; room is left for arithmetic.
+const MAX_HEIGHT: u32 = 1 << 30;
+
+/// What a setting accepts, and how it gets into a draft. An error completes
+/// the sentence "the setting …" and does not repeat a secret.
+pub(super) enum Kind {
+    /// `true` or `false`; without a value `true`.
+    Switch(fn(&mut Draft, bool)),
+    /// One of a few words.
+    Choice(&'static [Choice]),
+    /// A whole number.
+    Number {
+        least: u32,
+        most: u32,
+        set: fn(&mut Draft, u32),
+    },
+    /// A decimal number of seconds.
+    Decimal(fn(&mut Draft, Duration)),
+    /// A text with a form of its own.
+    Text(fn(&mut Draft, &OsStr) -> Result<(), String>),
+    /// Several such texts. Those of one layer replace those of the layer
+    /// below.
+    List {
+        clear: fn(&mut Draft),
+        add: fn(&mut Draft, &OsStr) -> Result<(), String>,
+    },
+}
+
+/// A word, and what it sets.
+pub(super) type Choice = (&'static str, fn(&mut Draft));
+
+impl Kind {
+    /// Checks a value and puts it into the draft.
+    pub fn set(&self, draft: &mut Draft, value: &OsStr) -> Result<(), String> {
+        match self {
+            Self::Switch(set) => set(draft, switch(value)?),
+            Self::Choice(choices) => choice(value, choices)?(draft),
+            Self::Number { least, most, set } => set(draft, integer(value, *least, *most)?),
+            Self::Decimal(set) => set(draft, decimal_seconds(value)?),
+            Self::Text(set) | Self::List { add: set, .. } => return set(draft, value),
+        }
+        Ok(())
+    }
+
+    /// The words that are accepted, if they are a fixed few.
+    pub fn words(&self) -> Vec<&'static str> {
+        match self {
+            Self::Switch(_) => vec!["true", "false"],
+            Self::Choice(choices) => choices.iter().map(|(word, _)| *word).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// A value as the configuration file has it.
+    pub fn to_toml(&self, value: &str) -> String {
+        let is_bare = match self {
+            Self::Switch(_) => true,
+            Self::Number { .. } => value.parse::<u32>().is_ok_and(|n| n.to_string() == value),
+            Self::Decimal(_) => value.parse::<f64>().is_ok_and(|n| n.to_string() == value),
+            _ => false,
+        };
+        match is_bare {
+            true => value.to_owned(),
+            // Basic strings of TOML have the escapes of JSON.
+            false => serde_json::Value::from(value)
+                .to_string()
+                .replace('\u{7f}', "\\u007f"),
+        }
+    }
+}
+
+pub(super) fn utf8(value: &OsStr) -> Result<&str, String> {
+    value.to_str().ok_or_else(|| "is not UTF-8".into())
+}
+
+pub(super) fn path(value: &OsStr) -> Result<PathBuf, String> {
+    if value.is_empty() {
+        return Err("is empty, but must be a path".into());
+    }
+    Ok(PathBuf::from(OsString::from(value)))
+}
+
+/// A path that means the same wherever the program starts. It may be created,
+/// so a `~` that no shell has replaced must not name a directory.
+pub(super) fn absolute_path(value: &OsStr) -> Result<PathBuf, String> {
+    let path = path(value)?;
+    if path.is_absolute() {
+        return Ok(path);
+    }
+    let value = quoted(value);
+    Err(format!(
+        "is {value} but must be an absolute path; ~ and $HOME mean nothing here"
+    ))
+}
+
+/// A user name or password (RFC 7617 has no control characters in them).
+pub(super) fn secret(value: &OsStr) -> Result<String, String> {
+    let value = utf8(value)?;
+    if value.contains(char::is_control) {
+        return Err("has a control character".into());
+    }
+    Ok(value.to_owned())
+}
+
+fn switch(value: &OsStr) -> Result<bool, String> {
+    choice(value, &[("true", true), ("false", false)])
+}
+
+fn choice<T: Copy>(value: &OsStr, choices: &[(&str, T)]) -> Result<T, String> {
+    let found = choices.iter().find(|(name, _)| value == *name);
+    found.map(|&(_, choice)| choice).ok_or_else(|| {
+        let names: Vec<_> = choices.iter().map(|&(name, _)| name).collect();
+        format!("is {} but must be {}", quoted(value), names.join(" or "))
+    })
+}
+
+fn integer(value: &OsStr, least: u32, most: u32) -> Result<u32, String> {
+    value
+        .to_str()
+        .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|digits| digits.parse().ok())
+        .filter(|number| (least..=most).contains(number))
+        .ok_or_else(|| {
+            let value = quoted(value);
+            format!("is {value} but must be a whole number from {least} to {most}")
+        })
+}
+
+pub(super) fn checkpoint(value: &OsStr) -> Result<Checkpoint, String> {
+    value
+        .to_str()
+        .and_then(|text| text.parse::<Checkpoint>().ok())
+        .filter(|checkpoint| checkpoint.height <= MAX_HEIGHT)
+        .ok_or_else(|| {
+            let value = quoted(value);
+            format!("is {value} but must be a block's height, a colon and its hash (64 hexadecimal digits)")
+        })
+}
+
+pub(super) fn seconds(seconds: u32) -> Duration {
+    Duration::from_secs(seconds.into())
+}
+
+fn decimal_seconds(value: &OsStr) -> Result<Duration, String> {
+    value
+        .to_str()
+        // Rust also reads exponents, "inf" and "nan".
+        .filter(|digits| {
+            digits
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || byte == b'.')
+        })
+        .and_then(|digits| digits.parse().ok())
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|&time| !time.is_zero() && time <= seconds(MAX_SECONDS))
+        .ok_or_else(|| {
+            let value = quoted(value);
+            format!("is {value} but must be a number of seconds above 0, at most {MAX_SECONDS}")
+        })
+}
+
+/// A value for a message: one line, not too long.
+pub(super) fn quoted(value: impl AsRef<OsStr>) -> String {
+    const MOST: usize = 60;
+    let text = value.as_ref().to_string_lossy();
+    match text.char_indices().nth(MOST) {
+        Some((cut, _)) => format!("{:?}...", text.get(..cut).unwrap_or_default()),
+        None => format!("{text:?}"),
+    }
+}
+
+/// Namecoin Core's port for JSON-RPC.
+const DEFAULT_PORT: u16 = 8336;
+
+/// Reads `host`, `host:port`, `ipv6`, `[ipv6]` or `[ipv6]:port`.
+pub(super) fn address(text: &str) -> Result<NodeAddress, String> {
+    let error = |reason: &str| Err(format!("is {} but {reason}", quoted(text)));
+    if text.contains("//") {
+        return error("must be HOST or HOST:PORT, not a URL");
+    }
+    if text.parse::<Ipv6Addr>().is_ok() {
+        return Ok(NodeAddress {
+            host: text.to_owned(),
+            port: DEFAULT_PORT,
+        });
+    }
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let Some((host, rest)) = rest.split_once(']') else {
+            return error("lacks the closing bracket");
+        };
+        if host.parse::<Ipv6Addr>().is_err() {
+            return error("has something other than an IPv6 address in brackets");
+        }
+        match (rest, rest.strip_prefix(':')) {
+            ("", _) => (host, None),
+            (_, Some(port)) => (host, Some(port)),
+            _ => return error("has something other than a port after the bracket"),
+        }
+    } else {
+        let (host, port) = match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        };
+        let host = host.strip_suffix('.').unwrap_or(host);
+        if !is_host(host) {
+            return error("its host is neither an IP address nor a host name");
+        }
+        (host, port)
+    };
+    let port = match port {
+        None => DEFAULT_PORT,
+        Some(digits) => match digits.parse() {
+            Ok(port) if port > 0 && !digits.starts_with('+') => port,
+            _ => return error("its port is not a number from 1 to 65535"),
+        },
+    };
+    Ok(NodeAddress {
+        host: host.to_owned(),
+        port,
+    })
+}
+
+/// Reads `host:port` or `[ipv6]:port`; the port has no default.
+pub(super) fn address_with_port(text: &str) -> Result<NodeAddress, String> {
+    if text.contains("//") {
+        return Err(format!(
+            "is {} but must be HOST:PORT, not a URL",
+            quoted(text)
+        ));
+    }
+    let ends_in_port = text
+        .rsplit_once(':')
+        .is_some_and(|(host, _)| !host.contains(':') || host.ends_with(']'));
+    if ends_in_port {
+        address(text)
+    } else {
+        Err(format!("is {} but must be HOST:PORT", quoted(text)))
+    }
+}
+
+/// Whether a text is an IPv4 address or a host name that cannot be mistaken
+/// for one. Local names are allowed here.
+fn is_host(host: &str) -> bool {
+    if host.parse::<Ipv4Addr>().is_ok() {
+        return true;
+    }
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    let last = host.rsplit('.').next().unwrap_or_default();
+    host.len() <= 253
+        && host.split('.').all(is_label)
+        && !last.starts_with(|first: char| first.is_ascii_digit())
+}
+
+/// Reads `host:port:s` or `host:port:t`; the letter says whether the server
+/// speaks TLS.
+pub(super) fn server(text: &str) -> Result<ServerAddress, String> {
+    let (address, is_tls) = match text.rsplit_once(':') {
+        Some((address, "s")) => (address, true),
+        Some((address, "t")) => (address, false),
+        _ => {
+            return Err(format!(
+                "is {} but must be HOST:PORT:s with TLS or HOST:PORT:t without",
+                quoted(text)
+            ));
+        }
+    };
+    Ok(ServerAddress {
+        address: address_with_port(address)?,
+        is_tls,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_every_form() {
+        for (text, host, port) in [
+            ("127.0.0.1", "127.0.0.1", 8336),
+            ("127.0.0.1:1", "127.0.0.1", 1),
+            ("localhost:65535", "localhost", 65535),
+            ("localhost.", "localhost", 8336),
+            ("node_1.example-net:80", "node_1.example-net", 80),
+            ("::1", "::1", 8336),
+            ("[::1]", "::1", 8336),
+            ("[2001:db8::1]:8337", "2001:db8::1", 8337),
+        ] {
+            let address = address(text).unwrap();
+            assert_eq!(
+                (address.host.as_str(), address.port),
+                (host, port),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn refuses_other_texts() {
+        let long = "a".repeat(64);
+        for text in [
+            "",
+            ":8336",
+            "a:",
+            "a:0",
+            "a:65536",
+            "a:+1",
+            "a:x",
+            "a:1:2",
+            "http://a",
+            "a/b",
+            "a b",
+            "a..b",
+            ".a",
+            "[::1",
+            "[::1]x",
+            "[::1]:",
+            "[a]:1",
+            "[127.0.0.1]:1",
+            "fe80::1%eth0",
+            "127.1",
+            "256.0.0.1",
+            "0x7f000001",
+            "2130706433",
+            "a\n",
+            "é",
+            &long,
+            "user@a",
+        ] {
+            let error = address(text).unwrap_err();
+            assert!(!error.contains('\n'), "{text:?}");
+        }
+    }
+}
