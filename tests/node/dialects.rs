@@ -324,7 +324,7 @@ fn a_reply_of_more_than_1_mib_is_refused() {
         let big = format!(r#"{{"ip":"192.0.2.1","info":"{}"}}"#, "x".repeat(600_000));
         node.script("d/big", [value(&big)]);
         node.set("d/a", IP);
-        let mut plugin = node.plugin(&["--timeout", "5"]);
+        let mut plugin = node.plugin(&["--timeout", "3"]);
         let answer = plugin.ask("big.bit", "a");
         assert!(answer.starts_with("1 \""), "{flavour:?}: {answer}");
         assert_eq!(plugin.ask("a.bit", "a"), "0 192.0.2.1");
