@@ -10,6 +10,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::run::copy_program;
+
 /// How long the kit may take for a case or two, whatever the plugin does.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -21,9 +23,10 @@ struct Ended {
 }
 
 fn executable(directory: &Path, text: &str) -> PathBuf {
-    let path = directory.join("plugin");
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let (written, path) = (directory.join("text"), directory.join("plugin"));
+    fs::write(&written, text).unwrap();
+    fs::set_permissions(&written, fs::Permissions::from_mode(0o755)).unwrap();
+    copy_program(&written, &path);
     path
 }
 

@@ -14,6 +14,7 @@ use crate::support::electrum::{Electrum, Options, Version};
 use crate::support::electrum_plugin;
 use crate::support::node::{Flavour, Node};
 use crate::support::plugin::{Plugin, Start};
+use crate::support::run::copy_program;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_ncprop279");
 
@@ -163,13 +164,13 @@ fn a_program_that_cannot_start_again_goes_on() {
     node.set("d/a", r#"{"ip":"192.0.2.1"}"#);
     let directory = tempfile::tempdir().unwrap();
     let copy = directory.path().join("ncprop279");
-    std::fs::copy(BINARY, &copy).unwrap();
+    copy_program(Path::new(BINARY), &copy);
     let steps = r#"exec 9<"$0"; rm "$0"; exec /proc/self/fd/9 "$@""#;
     let mut plugin = limited(steps, &copy, &node.arguments(&[])).ready();
     assert_eq!(plugin.resolve("1", "a.bit", "i"), "0 192.0.2.1");
     plugin.finish();
 
-    std::fs::copy(BINARY, &copy).unwrap();
+    copy_program(Path::new(BINARY), &copy);
     let mut plugin = limited(steps, &copy, &node.arguments(&[])).deaf().spawn();
     plugin.close_stdout();
     let mut stdin = plugin.take_stdin();
@@ -209,7 +210,7 @@ fn with_threads(threads: u32, user: &str, home: &Path, names: &Path) -> Option<S
     }
     // The test's own folders may be closed to that user.
     let binary = home.join("ncprop279");
-    std::fs::copy(BINARY, &binary).unwrap();
+    copy_program(Path::new(BINARY), &binary);
     for path in [home, &binary] {
         std::fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
     }

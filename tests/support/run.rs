@@ -1,5 +1,8 @@
 //! A run of the binary from its start to its end.
 
+use std::path::Path;
+use std::process::Command;
+
 use super::plugin::{Plugin, Start};
 
 /// What a whole run said, and how it ended.
@@ -48,4 +51,12 @@ pub fn end(mut plugin: Plugin) -> Outcome {
         stdout: plugin.rest(),
         stderr: plugin.all_complaints(),
     }
+}
+
+/// Copies a program that is to be run. Another process does it: a child that a
+/// test starts at this moment would inherit the open file, and a file that is open
+/// for writing cannot be run.
+pub fn copy_program(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg(from).arg(to).status();
+    assert!(copied.unwrap().success());
 }
