@@ -45,6 +45,8 @@
 //! Electrum-NMC, [`ElectrumSource`] asks Electrum servers and verifies their
 //! answers, [`NamesFile`] reads a file. Their settings are in [`settings`].
 //! Nothing here reads a configuration file, the environment or a command line.
+//! The default feature `cli` is for the command; programs that embed the library
+//! do without it (`default-features = false`).
 //!
 //! Each lookup belongs to an [`IsolationId`], which says which of a user's
 //! activities causes it. Use one id for everything that may travel on one Tor
