@@ -257,14 +257,14 @@ The column *Go* has the name that ncprop279 (Go) used. Its options and its file
 /// Sections of the manual page before the commands: title and paragraphs.
 const DESCRIPTION: &[&str] = &[
     "Tor keeps a user's activities apart, each on circuits of its own. A naming client such as \
-     StemNS takes connections to names in .bit from Tor and asks this program, over its standard \
-     input and output, what each name stands for, and under which isolation id. The answer is an \
-     onion service, an address or a host name. Nothing that is looked up under one isolation id \
-     can be seen in the answers under another, or from outside.",
-    "Values of names come from a Namecoin node, from public Electrum servers, whose answers are \
-     verified by proof of work, or from a file.",
-    "Without a command the program serves a naming client (Tor proposal 279). People use the \
-     commands.",
+     StemNS takes connections to .bit names from Tor, and asks this program over its standard input \
+     and output where each name leads, under an isolation id for each activity. The answer is an \
+     onion service, an address or a host name. What one isolation id looks up changes neither the \
+     answer for another, nor how long that takes, nor which connection through Tor carries it.",
+    "The value of a name comes from a Namecoin node, from public Electrum servers, whose answers \
+     are verified by proof of work, or from a file.",
+    "Without a command the program serves a naming client (Tor proposal 279). The commands are for \
+     people.",
 ];
 
 /// Sections of the manual page after the settings: title, and terms with what
