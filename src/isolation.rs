@@ -14,7 +14,7 @@ use thiserror::Error;
 /// The longest isolation id in bytes (`spec/prop279-isolation.md`).
 pub const MAX_LENGTH: usize = 1024;
 
-/// An isolation id of 1 to [`MAX_LENGTH`] printable ASCII bytes, compared byte
+/// An isolation id of 1 to 1024 printable ASCII bytes, compared byte
 /// for byte, or the *shared* id of queries that carry none.
 ///
 /// Cloning is cheap. `Debug` does not show the id, so that it cannot be logged by

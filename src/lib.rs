@@ -44,12 +44,12 @@
 //! Values come from a [`Source`]: [`RpcSource`] asks Namecoin Core or
 //! Electrum-NMC, [`ElectrumSource`] asks Electrum servers and verifies their
 //! answers, [`NamesFile`] reads a file. Their settings are in [`settings`].
-//! Nothing here reads a configuration file, the environment or a command line.
+//! Nothing here reads a configuration file or a command line.
 //! The default feature `cli` is for the command; programs that embed the library
 //! do without it (`default-features = false`).
 //!
-//! Each lookup belongs to an [`IsolationId`], which says which of a user's
-//! activities causes it. Use one id for everything that may travel on one Tor
+//! Each lookup belongs to an [`IsolationId`], which names the
+//! activity that causes it. Use one id for everything that may travel on one Tor
 //! circuit, and another for everything that must not be linked with it.
 //!
 //! The modules that this page does not list are unstable: the command and the
@@ -96,13 +96,13 @@ pub mod value;
 pub mod zone;
 
 pub use isolation::{IsolationId, IsolationIdError};
-pub use log::Log;
+pub use log::{Level, Log};
 pub use resolver::{Answer, Lookup, ResolveError, Resolver, ResolverBuilder, WhoCanAct};
 pub use snapshot::{Absence, FailureKind, FetchFailure, Fetched, NameKey};
 pub use source::electrum::ElectrumSource;
 pub use source::names_file::NamesFile;
 pub use source::rpc::RpcSource;
-pub use source::{Bounds, Source, SourceReply};
+pub use source::{Bounds, Cancel, Learned, Source, SourceReply};
 
 /// The settings of the sources.
 pub mod settings {

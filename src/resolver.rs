@@ -47,6 +47,10 @@ pub enum ResolveError {
     /// The name does not end in `.bit` or `.bit.onion`. Holds the name.
     #[error("{0} is not a Namecoin domain")]
     NotInZone(String),
+    /// No name can be written like this: an empty label, a letter outside ASCII, too
+    /// long. Holds the reason, which contains the name.
+    #[error("{0}")]
+    BadName(String),
     /// The name is not registered, or its owner published nothing that Tor can
     /// connect to. Holds the reason, which contains the name.
     #[error("{0}")]
@@ -69,7 +73,7 @@ pub enum WhoCanAct {
     Configuration,
     /// Whoever runs the node or the servers, or time itself.
     Source,
-    /// The developers of this library: it is a bug.
+    /// The developers of this library or of the source: it is a bug.
     Developers,
 }
 
@@ -77,7 +81,7 @@ impl ResolveError {
     /// Who can do something about it.
     pub fn who_can_act(&self) -> WhoCanAct {
         match self {
-            Self::NotInZone(_) => WhoCanAct::Caller,
+            Self::NotInZone(_) | Self::BadName(_) => WhoCanAct::Caller,
             Self::NotFound(_) => WhoCanAct::Owner,
             Self::Unavailable(failure) => match failure.kind {
                 FailureKind::Credentials | FailureKind::Unsuitable | FailureKind::File => {
@@ -106,7 +110,7 @@ type Waiting = Arc<Mutex<HashMap<u64, Then>>>;
 /// Resolves `.bit` names, and keeps isolation ids apart while it does.
 ///
 /// Everything the resolver remembers belongs to one isolation id: what it learned
-/// for one changes neither the answer for another nor the time that takes. It
+/// for one changes neither the answer for another nor how long it takes. It
 /// reads no configuration and opens no connection of its own; values come from
 /// its [`Source`].
 ///
@@ -128,7 +132,8 @@ pub struct ResolverBuilder {
     only_onion: bool,
 }
 
-/// A lookup that is under way. Dropping it does not end the lookup.
+/// A lookup that is under way, for [`Resolver::cancel`] of the resolver that gave it.
+/// Dropping it does not end the lookup.
 #[derive(Debug)]
 pub struct Lookup {
     number: u64,
@@ -136,7 +141,8 @@ pub struct Lookup {
 
 impl ResolverBuilder {
     /// Keeps a value for this long, and the absence of a name for as long as
-    /// `absence`; nothing if both are zero. The default is ten minutes and one.
+    /// `absence`; nothing if both are zero. The default is ten minutes for values,
+    /// one minute for absences.
     #[must_use]
     pub fn keep(mut self, value: Duration, absence: Duration) -> Self {
         self.limits.ttl = value;
@@ -144,12 +150,11 @@ impl ResolverBuilder {
         self
     }
 
-    /// The greatest number of fetches under way at once, at least 1. The default
+    /// The maximum number of fetches under way at once, at least 1. The default
     /// is 64.
     #[must_use]
     pub fn lookups(mut self, most: usize) -> Self {
         self.limits.slots = most.max(1);
-        self.limits.slots_per_isolation = self.limits.slots_per_isolation.min(self.limits.slots);
         self
     }
 
@@ -181,7 +186,9 @@ impl ResolverBuilder {
     /// The system cannot start a thread.
     pub fn build(self) -> io::Result<Resolver> {
         let timekeeper = Timekeeper::start()?;
-        let scheduler = Scheduler::new(Arc::clone(&self.source), self.limits, self.log, timekeeper);
+        let mut limits = self.limits;
+        limits.slots_per_isolation = limits.slots_per_isolation.min(limits.slots);
+        let scheduler = Scheduler::new(Arc::clone(&self.source), limits, self.log, timekeeper);
         let waiting = Waiting::default();
         let answered = Arc::clone(&waiting);
         let client = scheduler.client(Box::new(move |number, verdict| {
@@ -216,8 +223,16 @@ impl Resolver {
     /// Looks `name` up under an isolation id, and waits for the answer until
     /// `deadline` at the latest.
     ///
+    /// A name with the ending `.bit.onion` is answered with onion services only.
+    ///
     /// # Errors
-    /// There is no answer, or not in time.
+    /// There is no answer. If the time runs out, the error is
+    /// [`ResolveError::Unavailable`] with [`FailureKind::TimedOut`]. A failed fetch
+    /// is tried again until `deadline`, except after
+    /// [`FailureKind::Credentials`], [`FailureKind::Unsuitable`] and
+    /// [`FailureKind::Internal`], which end the lookup at once. A fetch that is
+    /// still running at `deadline` goes on for up to a minute, so that a later lookup
+    /// finds its value.
     pub fn resolve(
         &self,
         isolation: &IsolationId,
@@ -239,7 +254,8 @@ impl Resolver {
     /// Like [`Resolver::resolve`], without waiting: `then` is called with the
     /// result exactly once, by `deadline`, unless the lookup is cancelled before.
     /// It is called on a thread of the resolver, or on this one if nothing has to
-    /// be looked up, and must not block for long.
+    /// be looked up, and must not block for long. If it panics, the panic is caught
+    /// and only this lookup is over.
     pub fn resolve_then(
         &self,
         isolation: &IsolationId,
@@ -253,12 +269,15 @@ impl Resolver {
                 lock(&self.waiting).insert(number, Box::new(then));
                 self.client.ask(number, isolation, query, deadline);
             }
+            Err(Verdict::NotFound(reason)) => then(Err(ResolveError::BadName(reason))),
             Err(verdict) => then(result(verdict)),
         }
         Lookup { number }
     }
 
-    /// Ends a lookup that nobody waits for any more.
+    /// Ends a lookup of this resolver that nobody waits for any more. Its callback is
+    /// dropped without being called, unless it is running already; so are those of a
+    /// dropped resolver.
     pub fn cancel(&self, lookup: Lookup) {
         lock(&self.waiting).remove(&lookup.number);
         self.client.cancel(lookup.number);

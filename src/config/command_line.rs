@@ -153,7 +153,8 @@ fn command(name: &str, matches: &ArgMatches) -> Result<Command, String> {
             form: match (matches.get_flag("explain"), matches.get_flag("json")) {
                 (true, true) => {
                     return Err(
-                        "--explain and --json (command line) exclude each other; keep one".into(),
+                        "--explain and --json (command line) cannot be used together; keep one"
+                            .into(),
                     );
                 }
                 (true, false) => Form::Explained,

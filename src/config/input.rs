@@ -25,7 +25,7 @@ const MAX_BYTES: u64 = 1 << 20;
 /// Finds the setting that a line of the variable or the file names.
 fn known(name: &str) -> Result<&'static Key, String> {
     find(name).ok_or_else(|| {
-        let hint = meant(name).map_or_else(String::new, |key| format!("is {key} meant? "));
+        let hint = meant(name).map_or_else(String::new, |key| format!("did you mean {key}? "));
         format!(
             "has the unknown setting {}; {hint}see --help for those that exist",
             quoted(name)

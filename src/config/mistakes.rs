@@ -40,14 +40,14 @@ pub(super) fn explain(error: &clap::Error, words: &[OsString]) -> String {
         ErrorKind::UnknownArgument if is_option => {
             of_another_command(option).unwrap_or_else(|| {
                 let hint = near_option(option)
-                    .map_or_else(String::new, |near| format!("is --{near} meant? "));
+                    .map_or_else(String::new, |near| format!("did you mean --{near}? "));
                 format!("{option:?} (command line) is an unknown option; {hint}see --help")
             })
         }
         ErrorKind::UnknownArgument => "unexpected argument (command line); see --help".to_owned(),
         ErrorKind::InvalidSubcommand => {
-            let hint =
-                near_command(words).map_or_else(String::new, |near| format!("is {near} meant? "));
+            let hint = near_command(words)
+                .map_or_else(String::new, |near| format!("did you mean {near}? "));
             format!(
                 "unknown command (command line); {hint}commands are {}; to look a name up write \
                  ncprop279 resolve NAME",

@@ -100,6 +100,10 @@ pub struct RpcSettings {
     /// Which dialect of `name_show` to speak.
     pub dialect: DialectSetting,
     /// The SOCKS5 proxy, such as Tor's, through which the node is reached.
+    ///
+    /// `None` connects directly, to any host, and has the system resolve its name.
+    /// Only the command refuses that for hosts elsewhere: a program that embeds the
+    /// library has to see to it itself.
     pub proxy: Option<NodeAddress>,
 }
 
@@ -129,6 +133,10 @@ pub struct ElectrumSettings {
     /// How many operators must answer.
     pub operators: ElectrumOperators,
     /// The SOCKS5 proxy, such as Tor's, through which servers are reached.
+    ///
+    /// `None` connects directly, to any host, and has the system resolve its name.
+    /// Only the command refuses that for hosts elsewhere: a program that embeds the
+    /// library has to see to it itself.
     pub proxy: Option<NodeAddress>,
     /// The block that verification starts from.
     pub checkpoint: Checkpoint,

@@ -18,7 +18,7 @@ pub(super) fn choose(
     match backend(draft)? {
         Backend::File => match draft.names_file.take() {
             Some(_) if draft.proxy.is_some() => Err(format!(
-                "{} and {} exclude each other, as a file needs no connection; remove one of them",
+                "{} and {} cannot be used together, as a file needs no connection; remove one of them",
                 draft.named("proxy"),
                 draft.named("names-file"),
             )),
@@ -49,7 +49,7 @@ fn backend(draft: &Draft) -> Result<Backend, String> {
         None => implied.map_or("", |key| key.name),
     };
     Err(format!(
-        "{} and {} exclude each other, as values come from one source only; remove one of them",
+        "{} and {} cannot be used together, as values come from one source only; remove one of them",
         draft.named(one),
         draft.named(other.name),
     ))
@@ -132,7 +132,7 @@ fn check_credentials(draft: &Draft) -> Result<(), String> {
         && let Some(other) = user.or(password)
     {
         return Err(format!(
-            "{} and {} exclude each other; remove one of them",
+            "{} and {} cannot be used together; remove one of them",
             draft.named("rpc-cookie"),
             draft.named(other),
         ));

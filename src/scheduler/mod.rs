@@ -225,7 +225,10 @@ impl Shared {
             // Called without the lock: another client must not wait for it.
             let deliver = self.clients().deliver.get(&ticket.client).map(Arc::clone);
             if let Some(deliver) = deliver {
-                deliver(ticket.number, verdict);
+                // The thread keeps deadlines or does lookups for everyone: a panic
+                // of whoever takes this answer must not end it.
+                let given = AssertUnwindSafe(|| deliver(ticket.number, verdict));
+                drop(catch_unwind(given));
             }
         }
     }

@@ -88,7 +88,10 @@ pub trait Source: Send + Sync {
     ///
     /// Blocks until `bounds.deadline` at the latest. It does not retry, except
     /// to replace a connection that turned out to be closed or to repeat a
-    /// request in the dialect that the node understands.
+    /// request in the dialect that the node understands; the resolver tries
+    /// again after a failure. `bounds.deadline` can be a minute after the deadline of
+    /// the query. Return when `bounds.cancel` is set: until then the fetch takes the
+    /// place of another.
     ///
     /// # Errors
     /// The source could not tell for now. A name that does not exist is not

@@ -121,7 +121,7 @@ impl Object {
                 other => {
                     let known = ITEMS.into_iter().chain(STRUCTURE);
                     if let Some(meant) = suggestion(other, known) {
-                        errors.add(owner, other, format!("no item; is \"{meant}\" meant?"));
+                        errors.add(owner, other, format!("no item; did you mean \"{meant}\"?"));
                     } else if other.starts_with('_') {
                         errors.add(owner, other, "no item; subdomains stand in \"map\"");
                     }

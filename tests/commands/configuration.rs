@@ -624,17 +624,17 @@ fn what_a_misspelt_setting_is_meant_to_be_is_said() {
     let files = Files::new();
     let file = files.write("config.toml", "cache-entires = 1");
     for (arguments, options, meant) in [
-        (&["--rpc-adress=x"][..], "", "is --rpc-address meant?"),
-        (&["check", "--jsno"], "", "is --json meant?"),
-        (&["--verbos"], "", "is --verbose meant?"),
-        (&["chekpoint"], "", "is checkpoint meant?"),
+        (&["--rpc-adress=x"][..], "", "did you mean --rpc-address?"),
+        (&["check", "--jsno"], "", "did you mean --json?"),
+        (&["--verbos"], "", "did you mean --verbose?"),
+        (&["chekpoint"], "", "did you mean checkpoint?"),
         (
             &["--timeout", "3", "reslove", "a.bit"],
             "",
-            "is resolve meant?",
+            "did you mean resolve?",
         ),
-        (&[], "timout=1", "is timeout meant?"),
-        (&["--config", &file], "", "is cache-entries meant?"),
+        (&[], "timout=1", "did you mean timeout?"),
+        (&["--config", &file], "", "did you mean cache-entries?"),
     ] {
         let end = run::run(Start::new(arguments).env(OPTIONS, options));
         assert_eq!(end.code, Some(1), "{end:#?}");

@@ -281,10 +281,10 @@ fn misspelt_items_are_shown() {
     let end = explained(names, "a.bit");
     assert_eq!(end.code, Some(3), "{end:#?}");
     for words in [
-        "a.bit: ipp: no item; is \"ip\" meant?",
-        "a.bit: IP: no item; is \"ip\" meant?",
-        "a.bit: ipv4: no item; is \"ip\" meant?",
-        "a.bit: ipv6: no item; is \"ip6\" meant?",
+        "a.bit: ipp: no item; did you mean \"ip\"?",
+        "a.bit: IP: no item; did you mean \"ip\"?",
+        "a.bit: ipv4: no item; did you mean \"ip\"?",
+        "a.bit: ipv6: no item; did you mean \"ip6\"?",
         "a.bit: _tor: no item; subdomains stand in \"map\"",
     ] {
         assert!(end.says(words), "{words}: {end:#?}");

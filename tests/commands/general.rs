@@ -280,7 +280,7 @@ fn a_bad_command_line_of_a_subcommand_is_reported_on_stderr_only() {
         ),
         (
             &["resolve", "a.bit", "--json", "--explain"],
-            "--explain and --json (command line) exclude each other",
+            "--explain and --json (command line) cannot be used together",
         ),
         (
             &["--isolation", "i", "resolve", "a.bit"],

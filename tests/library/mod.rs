@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use ncprop279::{
-    Absence, Answer, Bounds, FailureKind, FetchFailure, Fetched, IsolationId, NameKey,
+    Absence, Answer, Bounds, FailureKind, FetchFailure, Fetched, IsolationId, Level, Log, NameKey,
     ResolveError, Resolver, Source, SourceReply, WhoCanAct,
 };
 
@@ -107,6 +107,7 @@ fn each_kind_of_answer_and_error() {
     assert_eq!(resolve("host.bit").unwrap().to_string(), "example.com");
     for (name, who, is_transient) in [
         ("example.com", WhoCanAct::Caller, false),
+        ("a..bit", WhoCanAct::Caller, false),
         ("missing.bit", WhoCanAct::Owner, false),
         ("empty.bit", WhoCanAct::Owner, false),
         ("down.bit", WhoCanAct::Configuration, true),
@@ -199,4 +200,38 @@ fn a_cancelled_lookup_gives_no_answer() {
     names.release();
     // The lookup of another query is not affected.
     resolver.resolve(&id("one"), "held.bit", soon()).unwrap();
+}
+
+/// Whoever takes an answer runs on a thread that keeps the deadlines of all.
+#[test]
+fn a_panic_in_a_callback_costs_nobody_else_an_answer() {
+    let names = Names::new(&[("d/a", r#"{"ip":"93.184.216.34"}"#)]);
+    let resolver = Resolver::builder(names.clone()).build().unwrap();
+    let soon_over = || Instant::now() + Duration::from_millis(50);
+    let (sender, receiver) = channel::<()>();
+    resolver.resolve_then(&id("one"), "held.bit", soon_over(), move |_| {
+        let _closed_by_the_panic = sender;
+        panic!("this panic is meant");
+    });
+    let ended = receiver.recv_timeout(PATIENCE);
+    assert_eq!(ended, Err(RecvTimeoutError::Disconnected));
+    let error = resolver.resolve(&id("two"), "held.bit", soon_over());
+    assert!(error.unwrap_err().is_transient());
+    names.release();
+    resolver.resolve(&id("two"), "a.bit", soon()).unwrap();
+}
+
+#[test]
+fn a_log_is_made_of_what_the_root_exports() {
+    let (sender, lines) = channel();
+    let log = Log::new(Level::Debug, move |_, line| {
+        drop(sender.send(line.to_owned()))
+    });
+    let names = Names::new(&[("d/a", r#"{"ip":"93.184.216.34"}"#)]);
+    let resolver = Resolver::builder(names).log(log).build().unwrap();
+    resolver.resolve(&id("one"), "a.bit", soon()).unwrap();
+    drop(resolver);
+    let lines: Vec<String> = lines.try_iter().collect();
+    assert!(!lines.is_empty());
+    assert!(!lines.concat().contains("d/a"), "{lines:?}");
 }
