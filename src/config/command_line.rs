@@ -33,7 +33,7 @@ const AFTER_HELP: &str = "\
 Without a command, serves a naming client on stdin and stdout (proposal 279).
 A switch without a value is true. Settings may also be in the environment,
 TOR_NS_PLUGIN_OPTIONS=key=value;..., and in the file of --config, key = \"value\".
-The command line comes first, then the environment, then the file.";
+The command line overrides the environment, which overrides the file.";
 
 const AFTER_COMMAND: &str = "For all settings see ncprop279 --help.";
 
@@ -302,14 +302,14 @@ pub(super) fn definition(help_for: Option<&str>) -> clap::Command {
             Arg::new("verbose")
                 .short('v')
                 .long("verbose")
-                .help("Log to stderr what goes on; -vv more")
+                .help("Log progress to stderr; -vv logs each step")
                 .global(true)
                 .action(ArgAction::Count),
         )
         .subcommand(
             command(
                 "resolve",
-                "Resolve one name, print the answer",
+                "Resolve one name and print the answer",
                 RESOLVE_JSON,
             )
             .arg(name())

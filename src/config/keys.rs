@@ -200,7 +200,7 @@ pub(super) const KEYS: &[Key] = &[
             Ok(())
         }),
         example: "127.0.0.1:9050",
-        help: "SOCKS5 proxy on the way, such as Tor's",
+        help: "SOCKS5 proxy to use, such as Tor's",
         about: "The SOCKS5 proxy through which a node elsewhere or Electrum servers are reached: \
                 Tor's SOCKS port. Tor Browser's is 9150.",
         ..SETTING
@@ -209,7 +209,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "allow-unproxied-node",
         kind: Kind::Switch(|draft, value| draft.allow_unproxied_node = value),
         default: DefaultValue::Fixed("false"),
-        help: "permit going past Tor",
+        help: "permit connections that bypass Tor",
         about: "Permit connections to a node, a proxy or Electrum servers elsewhere without Tor. \
                 Everyone on the way can then see which names are looked up.",
         ..SETTING

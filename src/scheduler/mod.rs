@@ -94,7 +94,17 @@ struct State {
     free: usize,
     /// When to try again to start a thread for work that has none.
     spawn_again: Option<Instant>,
+    /// When the timekeeper wakes by itself.
+    timekeeper_wakes: Instant,
     ended: bool,
+}
+
+impl State {
+    /// When something of the lookups is due next.
+    fn next_due(&self) -> Option<Instant> {
+        let due = [self.core.next_tick(), self.spawn_again];
+        due.into_iter().flatten().min()
+    }
 }
 
 /// What a worker does.
@@ -118,6 +128,8 @@ impl Scheduler {
                 workers: 0,
                 free: 0,
                 spawn_again: None,
+                // It looks for what is due before it sleeps for the first time.
+                timekeeper_wakes: Instant::now(),
                 ended: false,
             }),
             clients: Mutex::default(),
@@ -170,8 +182,7 @@ impl Client {
         let mut state = self.shared.lock();
         let answers = state.core.ask(ticket, isolation, query, deadline, now);
         Shared::dispatch(&self.shared, &mut state, 0, now);
-        drop(state);
-        self.shared.time.notify_one();
+        self.shared.unlock(state);
         self.shared.deliver(answers);
     }
 
@@ -213,6 +224,18 @@ impl Shared {
         // The core keeps its invariants between calls; a panic inside one is
         // caught outside it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the lock up, and wakes the timekeeper if something is due before it
+    /// wakes by itself. Most queries end long before their deadlines, so that it
+    /// mostly sleeps.
+    fn unlock(&self, state: MutexGuard<'_, State>) {
+        let due = state.next_due();
+        let is_nearer = due.is_some_and(|due| due < state.timekeeper_wakes);
+        drop(state);
+        if is_nearer {
+            self.time.notify_one();
+        }
     }
 
     fn clients(&self) -> MutexGuard<'_, Clients> {
@@ -334,14 +357,12 @@ impl Shared {
         if answers.is_empty() {
             state.free += 1;
             Self::dispatch(shared, &mut state, 1, now);
-            drop(state);
-            shared.time.notify_one();
+            shared.unlock(state);
             return;
         }
         // Whoever gives an answer may have to wait for the client to read it.
         Self::dispatch(shared, &mut state, 0, now);
-        drop(state);
-        shared.time.notify_one();
+        shared.unlock(state);
         shared.deliver(answers);
         shared.lock().free += 1;
     }

@@ -72,17 +72,13 @@ impl Shared {
                         return;
                     }
                     let now = Instant::now();
-                    let due = [
-                        Some(next_sweep),
-                        next_poll,
-                        state.core.next_tick(),
-                        state.spawn_again,
-                    ];
+                    let due = [Some(next_sweep), next_poll, state.next_due()];
                     let due = due.into_iter().flatten().min().unwrap_or(next_sweep);
                     let Some(left) = due.checked_duration_since(now).filter(|d| !d.is_zero())
                     else {
                         break;
                     };
+                    state.timekeeper_wakes = due;
                     let waited = shared.time.wait_timeout(state, left);
                     state = waited.unwrap_or_else(PoisonError::into_inner).0;
                 }

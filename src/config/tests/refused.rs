@@ -397,19 +397,19 @@ fn a_source_has_its_own_settings_only() {
         ),
         (
             vec!["--backend=rpc", "--names-file=n"],
-            &["backend", "names-file", "exclude"],
+            &["backend", "names-file", "together"],
         ),
         (
             vec!["--backend=electrum", "--rpc-user=u"],
-            &["backend", "rpc-user", "exclude"],
+            &["backend", "rpc-user", "together"],
         ),
         (
             vec!["--network=mainnet", "--names-file=n"],
-            &["network", "names-file", "exclude"],
+            &["network", "names-file", "together"],
         ),
         (
             vec!["--electrum-server=a.onion:1:t", "--rpc-address=[::1]"],
-            &["electrum-server", "rpc-address", "exclude"],
+            &["electrum-server", "rpc-address", "together"],
         ),
     ] {
         arguments(&words).fails(parts);
