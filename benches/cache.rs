@@ -60,7 +60,7 @@ fn full(ids: usize, now: Instant) -> Core {
         cache: CacheLimits {
             entries: ENTRIES,
             isolations: ids,
-            octets: 1 << 30,
+            bytes: 1 << 30,
         },
     });
     for number in 0..ids * ENTRIES {

@@ -162,7 +162,7 @@ impl ResolverBuilder {
     /// in bytes. The default is 32 MiB.
     #[must_use]
     pub fn cache_bytes(mut self, most: usize) -> Self {
-        self.limits.cache.octets = most;
+        self.limits.cache.bytes = most;
         self
     }
 

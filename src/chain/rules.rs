@@ -179,22 +179,22 @@ mod tests {
         let mut target = [0u8; 40];
         target[40 - size..43 - size].copy_from_slice(&bits.to_be_bytes()[1..]);
         let mut carry = 0;
-        for octet in target.iter_mut().rev() {
-            let product = u64::from(*octet) * span + carry;
-            *octet = product as u8;
+        for byte in target.iter_mut().rev() {
+            let product = u64::from(*byte) * span + carry;
+            *byte = product as u8;
             carry = product >> 8;
         }
         assert_eq!(carry, 0);
         let mut rest = 0;
-        for octet in &mut target {
-            let dividend = rest * 256 + u64::from(*octet);
-            *octet = (dividend / 1_209_600) as u8;
+        for byte in &mut target {
+            let dividend = rest * 256 + u64::from(*byte);
+            *byte = (dividend / 1_209_600) as u8;
             rest = dividend % 1_209_600;
         }
         let mut limit = [0u8; 40];
         limit[12..].fill(0xff);
         target = target.min(limit);
-        let zeros = target.iter().take_while(|octet| **octet == 0).count();
+        let zeros = target.iter().take_while(|byte| **byte == 0).count();
         // A leading bit would read as a sign.
         let start = zeros - usize::from(target[zeros] >= 0x80);
         let mantissa = [0, target[start], target[start + 1], target[start + 2]];

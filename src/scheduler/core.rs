@@ -396,7 +396,7 @@ impl Core {
         let limits = self.common.limits.cache;
         loop {
             let has_too_many = self.total.keeps > limits.isolations;
-            if !has_too_many && self.total.bytes <= limits.octets {
+            if !has_too_many && self.total.bytes <= limits.bytes {
                 return;
             }
             let Some((isolation, activity)) = self.activities.peek_lru() else {

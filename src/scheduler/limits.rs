@@ -43,7 +43,7 @@ pub struct CacheLimits {
     /// Ids; 0 keeps nothing.
     pub isolations: usize,
     /// Bytes over all ids, names and bookkeeping included.
-    pub octets: usize,
+    pub bytes: usize,
 }
 
 impl Limits {
@@ -62,7 +62,7 @@ impl Limits {
             cache: CacheLimits {
                 entries: cache.entries,
                 isolations: cache.isolations,
-                octets: cache.bytes,
+                bytes: cache.bytes,
             },
         }
     }

@@ -40,7 +40,7 @@ fn limits() -> Limits {
         cache: CacheLimits {
             entries: 10,
             isolations: 1,
-            octets: 1 << 20,
+            bytes: 1 << 20,
         },
     }
 }

@@ -123,7 +123,7 @@ impl Object {
                     if let Some(meant) = suggestion(other, known) {
                         errors.add(owner, other, format!("no item; did you mean \"{meant}\"?"));
                     } else if other.starts_with('_') {
-                        errors.add(owner, other, "no item; subdomains stand in \"map\"");
+                        errors.add(owner, other, "no item; subdomains belong in \"map\"");
                     }
                 }
             }

@@ -285,7 +285,7 @@ fn misspelt_items_are_shown() {
         "a.bit: IP: no item; did you mean \"ip\"?",
         "a.bit: ipv4: no item; did you mean \"ip\"?",
         "a.bit: ipv6: no item; did you mean \"ip6\"?",
-        "a.bit: _tor: no item; subdomains stand in \"map\"",
+        "a.bit: _tor: no item; subdomains belong in \"map\"",
     ] {
         assert!(end.says(words), "{words}: {end:#?}");
     }

@@ -138,7 +138,7 @@ impl World {
                 cache: CacheLimits {
                     entries: 2,
                     isolations: 2,
-                    octets: 1 << 20,
+                    bytes: 1 << 20,
                 },
             }),
             client: Client::default(),

@@ -36,7 +36,7 @@ fn recorded_answers_are_understood() {
     }
 }
 
-/// A value is octets: not ASCII, not UTF-8, empty, as long as can be.
+/// A value is bytes: not ASCII, not UTF-8, empty, as long as can be.
 #[test]
 fn values_of_every_kind_come_over_the_wire() {
     for flavour in Flavour::RECORDED {

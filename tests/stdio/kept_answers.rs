@@ -171,7 +171,7 @@ impl World {
             cache: CacheLimits {
                 entries: 1000,
                 isolations: 10,
-                octets: 1 << 24,
+                bytes: 1 << 24,
             },
         };
         let deliver = move |number, verdict| {

@@ -25,7 +25,7 @@ fn limits() -> Limits {
         cache: CacheLimits {
             entries: 10,
             isolations: 10,
-            octets: 1 << 20,
+            bytes: 1 << 20,
         },
     }
 }

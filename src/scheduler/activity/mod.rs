@@ -307,7 +307,7 @@ impl Activity {
         let is_any = cache.isolations > 0;
         Room {
             entries: if is_any { cache.entries } else { 0 },
-            bytes: cache.octets.saturating_sub(fixed_bytes(&self.isolation)),
+            bytes: cache.bytes.saturating_sub(fixed_bytes(&self.isolation)),
         }
     }
 }

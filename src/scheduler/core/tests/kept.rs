@@ -9,7 +9,7 @@ use crate::source::SourceReply;
 const CACHE: CacheLimits = CacheLimits {
     entries: 3,
     isolations: 2,
-    octets: 1 << 20,
+    bytes: 1 << 20,
 };
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -222,13 +222,13 @@ fn bytes_are_bounded_whatever_is_asked_for() {
     let cache = CacheLimits {
         entries: 50,
         isolations: 20,
-        octets: 40_000,
+        bytes: 40_000,
     };
     let mut world = World::new(cache);
     for n in 0..1000usize {
         let isolation = "i".repeat(1 + n % 37);
         world.resolve(&isolation, &format!("n{}", n % 61), n * 7 % 3000);
-        assert!(world.core.kept_bytes() <= cache.octets, "after {n}");
+        assert!(world.core.kept_bytes() <= cache.bytes, "after {n}");
         assert_eq!(world.core.kept_bytes(), world.bytes(), "after {n}");
         assert!(world.core.keeping() <= cache.isolations);
     }
@@ -241,13 +241,13 @@ fn bytes_are_bounded_whatever_is_asked_for() {
 
 #[test]
 fn the_bound_on_bytes_may_be_reached() {
-    let fill = |octets: usize| {
-        let mut world = World::new(CacheLimits { octets, ..CACHE });
+    let fill = |bytes: usize| {
+        let mut world = World::new(CacheLimits { bytes, ..CACHE });
         world.resolve("a", "x", 0);
         world.resolve("a", "y", 0);
         world.core.kept_bytes()
     };
-    let both = fill(CACHE.octets);
+    let both = fill(CACHE.bytes);
     assert_eq!(fill(both), both);
     assert!(fill(both - 1) < both);
 }
@@ -255,11 +255,11 @@ fn the_bound_on_bytes_may_be_reached() {
 #[test]
 fn bounds_of_nothing_keep_nothing() {
     for (entries, isolations) in [(0, 5), (5, 0)] {
-        let octets = 1 << 20;
+        let bytes = 1 << 20;
         let mut world = World::new(CacheLimits {
             entries,
             isolations,
-            octets,
+            bytes,
         });
         // Nothing is put in, and so nobody is to be forgotten for it.
         assert_eq!(world.resolve("a", "x", 0), []);

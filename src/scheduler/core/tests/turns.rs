@@ -35,7 +35,7 @@ impl World {
             cache: CacheLimits {
                 entries: 100,
                 isolations: 100,
-                octets: 1 << 20,
+                bytes: 1 << 20,
             },
         };
         Self {

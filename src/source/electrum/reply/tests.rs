@@ -105,7 +105,7 @@ fn recorded_branches_and_transactions_are_read() {
 }
 
 #[test]
-fn a_branch_has_at_most_32_hashes_of_32_octets() {
+fn a_branch_has_at_most_32_hashes_of_32_bytes() {
     let text = |hash: &str, hashes: usize| {
         let list = vec![format!("\"{hash}\""); hashes].join(",");
         format!(r#"{{"block_height":236,"merkle":[{list}],"pos":0}}"#)
