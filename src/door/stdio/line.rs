@@ -5,11 +5,11 @@ use std::io::{self, BufRead, ErrorKind, Read};
 /// The longest line in bytes, without its LF.
 pub const MAX_LINE: usize = 65_536;
 
-/// How many bytes one read asks for.
-const CHUNK: usize = 65_536;
+/// The bytes of the buffer at first: memory that nobody fills is not touched.
+const FIRST_CAPACITY: usize = 4_096;
 
-/// Room for the longest incomplete line, and one more chunk.
-const CAPACITY: usize = MAX_LINE + CHUNK;
+/// The most bytes of the buffer: the longest incomplete line, and as much again.
+const CAPACITY: usize = 2 * MAX_LINE;
 
 /// One line of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +22,10 @@ pub enum Line<'a> {
 
 /// Reads lines that end with LF or with the end of the input.
 ///
-/// Its buffer never grows.
+/// Its buffer doubles whenever the input fills it, up to [`CAPACITY`].
 #[derive(Debug)]
 pub struct LineReader<R> {
     input: R,
-    /// Always [`CAPACITY`] bytes.
     buffer: Vec<u8>,
     /// The unread bytes are `start..end`.
     start: usize,
@@ -44,7 +43,7 @@ impl<R: Read> LineReader<R> {
     pub fn new(input: R) -> Self {
         Self {
             input,
-            buffer: vec![0; CAPACITY],
+            buffer: vec![0; FIRST_CAPACITY],
             start: 0,
             end: 0,
             last_line_end: 0,
@@ -118,19 +117,20 @@ impl<R: Read> LineReader<R> {
     /// Reads once. The buffer must contain no complete line, and at most
     /// [`MAX_LINE`] bytes of an incomplete one.
     fn fill(&mut self) -> io::Result<()> {
+        if self.end == self.buffer.len() {
+            let longer = (2 * self.buffer.len()).min(CAPACITY);
+            self.buffer.resize(longer, 0);
+        }
         if self.start == self.end {
             // Short lines touch only the first pages, however many they are.
             self.clear();
-        } else if CAPACITY - self.end < CHUNK {
+        } else if self.start > 0 && self.end > self.buffer.len() / 2 {
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
             self.last_line_end = 0;
         }
-        let room = self
-            .buffer
-            .get_mut(self.end..self.end + CHUNK)
-            .unwrap_or_default();
+        let room = self.buffer.get_mut(self.end..).unwrap_or_default();
         let count = loop {
             match self.input.read(room) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -194,7 +194,7 @@ mod tests {
                 Line::Complete(bytes) => Some(bytes.to_vec()),
                 Line::TooLong => None,
             });
-            assert_eq!(reader.buffer.capacity(), CAPACITY);
+            assert!(reader.buffer.capacity() <= CAPACITY);
         }
         assert_eq!(reader.next_line().unwrap(), None);
         assert!(!reader.has_buffered_line());
@@ -235,7 +235,7 @@ mod tests {
             (MAX_LINE + 1, false),
         ] {
             for tail in [&b"\nx\n"[..], b"\n", b""] {
-                for piece in [777, CHUNK, CAPACITY] {
+                for piece in [777, FIRST_CAPACITY, MAX_LINE, CAPACITY] {
                     let mut data = b"first\n".to_vec();
                     data.extend(vec![b'x'; length]);
                     data.extend(tail);
@@ -248,10 +248,10 @@ mod tests {
     }
 
     #[test]
-    fn skips_a_huge_line_without_growing() {
+    fn skips_a_huge_line_in_bounded_memory() {
         let mut reader = LineReader::new(io::repeat(b'x').take(64 << 20).chain(&b"\nnext\n"[..]));
         assert_eq!(reader.next_line().unwrap(), Some(Line::TooLong));
-        assert_eq!(reader.buffer.capacity(), 128 << 10);
+        assert_eq!(reader.buffer.len(), 128 << 10);
         assert_eq!(reader.next_line().unwrap(), Some(Line::Complete(b"next")));
         assert_eq!(reader.next_line().unwrap(), None);
     }
@@ -275,7 +275,7 @@ mod tests {
             }
             let lengths: Vec<usize> = (0..100)
                 .map(|_| random.random_range(1..5000))
-                .chain([CHUNK])
+                .chain([MAX_LINE])
                 .collect();
             assert!(lines(&data, &lengths) == expected(&data));
         }
