@@ -9,8 +9,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use rustls::ClientConnection;
 
-use super::tcp::Bounded;
-use super::{StreamError, Until, lock};
+use super::tcp::{Bounded, StreamError, Until, lock};
 
 /// The most that is read from the socket at once, in bytes: a TLS record.
 const CHUNK: usize = 16 << 10;

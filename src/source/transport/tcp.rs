@@ -7,11 +7,94 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use super::Until;
+use thiserror::Error;
+
 use crate::config::settings::NodeAddress;
 use crate::platform;
+use crate::source::Cancel;
+
+/// How soon a read, write or wait notices that it was cancelled.
+pub const CANCEL_CHECK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// When an operation ends at the latest.
+#[derive(Debug, Clone, Copy)]
+pub struct Until<'a> {
+    /// The latest moment.
+    pub deadline: Instant,
+    /// Set when nobody waits any more.
+    pub cancel: &'a Cancel,
+}
+
+impl Until<'_> {
+    /// The time that is left, more than none.
+    ///
+    /// # Errors
+    /// [`StreamError::Cancelled`] or [`StreamError::TimedOut`].
+    pub fn left(&self) -> Result<Duration, StreamError> {
+        if self.cancel.is_set() {
+            return Err(StreamError::Cancelled);
+        }
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(StreamError::TimedOut);
+        }
+        Ok(left)
+    }
+
+    /// The time that one operation of the system may take. At the end, an error
+    /// of the kind [`ErrorKind::TimedOut`].
+    fn slice(&self) -> io::Result<Duration> {
+        let left = self
+            .left()
+            .map_err(|_| io::Error::from(ErrorKind::TimedOut))?;
+        // The system may round less than a millisecond to none, which means
+        // no limit.
+        Ok(left.clamp(Duration::from_millis(1), CANCEL_CHECK_INTERVAL))
+    }
+}
+
+/// Why nothing could be read from a connection, or written to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum StreamError {
+    /// The time is up. The connection is as it was.
+    #[error("timed out")]
+    TimedOut,
+    /// Nobody waits any more. The connection is as it was.
+    #[error("cancelled")]
+    Cancelled,
+    /// One of the two sides closed the connection.
+    #[error("closed")]
+    Closed,
+    /// The connection broke.
+    #[error("{0}")]
+    Lost(ErrorKind),
+    /// The other side broke the TLS protocol.
+    #[error("broken TLS")]
+    BrokenTls,
+}
+
+impl From<&io::Error> for StreamError {
+    fn from(error: &io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::UnexpectedEof
+            | ErrorKind::BrokenPipe
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::NotConnected
+            | ErrorKind::WriteZero => Self::Closed,
+            kind => Self::Lost(kind),
+        }
+    }
+}
+
+/// Locks, also after a panic elsewhere. What these locks guard is consistent at
+/// every moment.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A socket whose every operation ends in time. At the end of the time it
 /// fails with [`ErrorKind::TimedOut`].
@@ -135,12 +218,9 @@ pub fn is_quiet(mut tcp: &TcpStream) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use std::net::TcpListener;
     use std::thread;
-    use std::time::Instant;
-
-    use super::*;
-    use crate::source::Cancel;
 
     fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

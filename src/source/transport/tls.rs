@@ -24,8 +24,7 @@ use rustls::{
     SignatureScheme,
 };
 
-use super::Until;
-use super::tcp::Bounded;
+use super::tcp::{Bounded, Until};
 
 /// The SHA-256 of a SubjectPublicKeyInfo.
 pub type KeyHash = [u8; 32];
