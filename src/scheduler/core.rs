@@ -16,9 +16,9 @@ use std::time::Instant;
 
 use lru::LruCache;
 
-use super::activity::{Activity, Answers, Common, FetchId, Job, Share, Task};
+use super::activity::{Activity, Answers, Common, FetchId, Job, Share, Task, Ticket};
+use super::limits::Limits;
 use super::ring::Ring;
-use super::{Limits, Ticket};
 use crate::isolation::IsolationId;
 use crate::policy::{CachedAnswer, Query, Step, Verdict};
 use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};

@@ -1,10 +1,15 @@
 //! What the threads owe to those who ask, with a source of one address.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
 
 use super::*;
-use crate::snapshot::Fetched;
-use crate::source::Bounds;
+use crate::isolation::IsolationId;
+use crate::log::Log;
+use crate::policy::Query;
+use crate::snapshot::{FetchFailure, Fetched, NameKey};
+use crate::source::{Bounds, Source, SourceReply};
 
 #[derive(Debug, PartialEq, Eq)]
 enum Event {

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Activity, Answers, Common, FetchId, LookupId, Timer, fetches};
+use super::{Activity, Answers, Common, FetchId, LookupId, Ticket, Timer, fetches};
 use crate::isolation::IsolationId;
 use crate::policy::{Evaluation, Query, Step, Verdict};
-use crate::scheduler::Ticket;
 use crate::snapshot::{Entry, FailureKind, FetchFailure, NameKey};
 
 /// A lookup to be evaluated, outside the lock.

@@ -8,7 +8,7 @@
 //! another activity and return nothing that one could see: what is common to
 //! all comes in as [`Common`], which holds bounds, a counter for numbers that
 //! nobody outside sees, and one total. Whoever holds one activity cannot reach
-//! another, so that sharing between ids would need code in [`super::Core`],
+//! another, so that sharing between ids would need code in `Core`,
 //! which owns the map of activities and is short.
 //!
 //! What activities compete for is counted in [`Share`]. The scheduler adds the
@@ -22,7 +22,7 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Limits, Ticket};
+use super::limits::Limits;
 use crate::isolation::IsolationId;
 use crate::policy::{CachedAnswer, Evaluation, Query, Verdict};
 use crate::snapshot::{Entry, Fetched, NameKey};
@@ -35,6 +35,15 @@ pub use lookups::Task;
 
 /// Bytes that an activity takes beside its isolation id and what it keeps.
 const OVERHEAD: usize = 2048;
+
+/// A query of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket {
+    /// Whose it is.
+    pub client: u32,
+    /// Which of them.
+    pub number: u64,
+}
 
 pub type LookupId = u64;
 pub type FetchId = u64;
