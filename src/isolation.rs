@@ -24,6 +24,7 @@ pub struct IsolationId(Option<Arc<str>>);
 
 /// Why bytes are no isolation id.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum IsolationIdError {
     /// The id is empty.
     #[error("the isolation id is empty")]

@@ -43,6 +43,7 @@ impl fmt::Display for NameKey {
 
 /// Why a name has no value. Each is an answer, not a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Absence {
     /// The name was never registered.
     NeverExisted,
@@ -97,6 +98,7 @@ impl Fetched {
 
 /// Why a fetch failed, and thereby who can do something about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum FailureKind {
     /// The source could not be reached, or the connection broke. The operator of
     /// the node can act.

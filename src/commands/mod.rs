@@ -55,18 +55,12 @@ pub fn run(invocation: Invocation) -> ExitCode {
             name,
             isolation,
             form,
-        } => match under(isolation) {
-            Ok(isolation) => resolve(&settings, level, &name, isolation, form),
-            Err(status) => status,
-        },
+        } => resolve(&settings, level, &name, isolation, form),
         Command::Records {
             name,
             isolation,
             json,
-        } => match under(isolation) {
-            Ok(isolation) => records(&settings, level, &name, isolation, json),
-            Err(status) => status,
-        },
+        } => records(&settings, level, &name, isolation, json),
         Command::Check { json } => check(&settings, level, json),
         Command::Checkpoint => checkpoint(&settings, level),
     }
@@ -106,18 +100,6 @@ fn source(settings: &Settings, log: Log) -> (Arc<dyn Source>, Arc<dyn Diagnose>)
 fn logged_source(settings: &Settings, log: &Log) -> (LoggedSource, Arc<dyn Diagnose>) {
     let (source, diagnosis) = source(settings, log.clone());
     (LoggedSource::new(source, log.clone()), diagnosis)
-}
-
-/// The isolation id that a subcommand asks under, or how it ends if it is none.
-fn under(written: Option<String>) -> Result<IsolationId, ExitCode> {
-    match written.map(|id| IsolationId::parse(id.as_bytes())) {
-        None => Ok(IsolationId::shared()),
-        Some(Ok(isolation)) => Ok(isolation),
-        Some(Err(error)) => {
-            complain(&error.to_string());
-            Err(ExitCode::from(Status::NotRegistered.code()))
-        }
-    }
 }
 
 fn resolve(

@@ -14,6 +14,7 @@ use super::mistakes::{self, explain};
 use super::read::{Command, Form, PROTOCOL};
 use super::values::{Kind, quoted};
 use crate::chain::network::Network;
+use crate::isolation::IsolationId;
 
 /// The subcommands; without one the process is a plugin.
 pub(super) const COMMANDS: [&str; 7] = [
@@ -52,6 +53,11 @@ With --json prints one object: \"works\", whether lookups would work, and
 \"findings\", each with \"label\", \"health\" (ok, warn or fail), \"what\" and
 \"remedy\", which may be empty.";
 
+const CONFIG_NOTES: &str = "\
+The output has the form of the configuration file. Secrets are omitted. A default
+that depends on other settings or on this system is commented out, so that a file
+made from the output leaves it to depend on them.";
+
 /// A command line that can be used.
 pub(super) struct Arguments {
     pub command: Command,
@@ -69,7 +75,7 @@ pub(super) enum Parsed {
 
 /// The first word that is no option, if it names a subcommand, and the word
 /// after it. This also works for a command line that is wrong elsewhere.
-fn command_words(arguments: &[OsString]) -> Option<(&'static str, Option<&OsString>)> {
+pub(super) fn command_words(arguments: &[OsString]) -> Option<(&'static str, Option<&OsString>)> {
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         if !word.to_string_lossy().starts_with('-') {
@@ -145,10 +151,10 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, String> {
 
 /// What a subcommand is to do.
 fn command(name: &str, matches: &ArgMatches) -> Result<Command, String> {
-    let written = |id| text(matches, id);
+    let name_written = || Ok::<_, String>(text(matches, "NAME")?.unwrap_or_default());
     Ok(match name {
         "resolve" => Command::Resolve {
-            name: written("NAME")?.unwrap_or_default(),
+            name: name_written()?,
             isolation: isolation(matches)?,
             form: match (matches.get_flag("explain"), matches.get_flag("json")) {
                 (true, true) => {
@@ -163,8 +169,8 @@ fn command(name: &str, matches: &ArgMatches) -> Result<Command, String> {
             },
         },
         "records" => Command::Records {
-            name: written("NAME")?.unwrap_or_default(),
-            isolation: written("isolation")?,
+            name: name_written()?,
+            isolation: isolation(matches)?,
             json: matches.get_flag("json"),
         },
         "check" => Command::Check {
@@ -175,22 +181,13 @@ fn command(name: &str, matches: &ArgMatches) -> Result<Command, String> {
     })
 }
 
-/// The isolation id of `resolve`: an option, or the word after the name, as it
-/// was written before there was the option.
-fn isolation(matches: &ArgMatches) -> Result<Option<String>, String> {
-    let word = text(matches, "ISOLATION_ID")?;
-    if let Some(reason) = word.as_deref().and_then(mistakes::meant_otherwise) {
-        return Err(reason.to_owned());
+/// The isolation id of `--isolation`.
+fn isolation(matches: &ArgMatches) -> Result<IsolationId, String> {
+    match text(matches, "isolation")? {
+        None => Ok(IsolationId::shared()),
+        Some(id) => IsolationId::parse(id.as_bytes())
+            .map_err(|error| format!("--isolation (command line) cannot be used: {error}")),
     }
-    let option = text(matches, "isolation")?;
-    if word.is_some() && option.is_some() {
-        return Err(
-            "--isolation (command line) is given, and a word after the name too; \
-                    keep one"
-                .to_owned(),
-        );
-    }
-    Ok(option.or(word))
 }
 
 /// A shell's rules for completing our command line.
@@ -315,8 +312,7 @@ pub(super) fn definition(help_for: Option<&str>) -> clap::Command {
             .arg(name())
             .arg(flag("explain", "Explain how the answer was found"))
             .arg(isolation())
-            .arg(json())
-            .arg(positional("ISOLATION_ID", "the same as --isolation").hide(true)),
+            .arg(json()),
         )
         .subcommand(
             command("records", "Print the records of one name", RECORDS_JSON)
@@ -335,7 +331,7 @@ pub(super) fn definition(help_for: Option<&str>) -> clap::Command {
         .subcommand(command(
             "config",
             "Print the settings in effect and their origins",
-            "The output has the form of the configuration file. Secrets are omitted.",
+            CONFIG_NOTES,
         ))
         .subcommand(
             command("completions", "Print completions for a shell", "")

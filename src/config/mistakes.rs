@@ -7,7 +7,7 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::command_line::{COMMANDS, definition};
+use super::command_line::{COMMANDS, command_words, definition};
 use super::go_options::takes_next;
 use super::keys::{KEYS, find};
 use crate::text::is_near;
@@ -44,13 +44,13 @@ pub(super) fn explain(error: &clap::Error, words: &[OsString]) -> String {
                 format!("{option:?} (command line) is an unknown option; {hint}see --help")
             })
         }
-        ErrorKind::UnknownArgument => "unexpected argument (command line); see --help".to_owned(),
+        ErrorKind::UnknownArgument => unexpected(option, words),
         ErrorKind::InvalidSubcommand => {
             let hint = near_command(words)
                 .map_or_else(String::new, |near| format!("did you mean {near}? "));
             format!(
-                "unknown command (command line); {hint}commands are {}; to look a name up write \
-                 ncprop279 resolve NAME",
+                "no such command (command line); {hint}to look up a name, write ncprop279 resolve \
+                 NAME; the commands are {}",
                 COMMANDS.join(", ")
             )
         }
@@ -188,15 +188,20 @@ fn options(words: &[OsString]) -> impl Iterator<Item = (&str, Option<&OsString>)
     })
 }
 
-/// What to say of a word after the name that is probably not an isolation id.
-pub(super) fn meant_otherwise(word: &str) -> Option<&'static str> {
-    if TYPES.iter().any(|kind| word.eq_ignore_ascii_case(kind)) {
-        return Some(
+/// What to say of a word that has no place. It is not repeated.
+fn unexpected(word: &str, words: &[OsString]) -> String {
+    let command = command_words(words.get(1..).unwrap_or_default());
+    match command.map(|(command, _)| command) {
+        Some("resolve") if TYPES.iter().any(|kind| word.eq_ignore_ascii_case(kind)) => {
             "resolve (command line) takes no type of record: it prints the one answer that a \
              naming client would get; see records NAME for all records, and write an isolation \
-             id as --isolation=ID",
-        );
+             id as --isolation=ID"
+                .to_owned()
+        }
+        Some(command @ ("resolve" | "records")) => format!(
+            "unexpected argument (command line); {command} takes one name; write an isolation id \
+             as --isolation=ID"
+        ),
+        _ => "unexpected argument (command line); see --help".to_owned(),
     }
-    word.contains(['.', '/'])
-        .then_some("resolve (command line) takes one name; write an isolation id as --isolation=ID")
 }

@@ -9,6 +9,7 @@ use super::draft::{Draft, Setting};
 use super::paths::Environment;
 use super::settings::Settings;
 use super::{documents, go_options, input};
+use crate::isolation::IsolationId;
 
 /// The version of the protocol that the plugin speaks (proposal 279).
 pub(super) const PROTOCOL: u32 = 1;
@@ -52,8 +53,8 @@ pub enum Command {
     Resolve {
         /// The name as the user wrote it.
         name: String,
-        /// The isolation id as the user wrote it, not yet checked.
-        isolation: Option<String>,
+        /// The isolation id to ask under.
+        isolation: IsolationId,
         /// What to print.
         form: Form,
     },
@@ -61,8 +62,8 @@ pub enum Command {
     Records {
         /// The name as the user wrote it.
         name: String,
-        /// The isolation id as the user wrote it, not yet checked.
-        isolation: Option<String>,
+        /// The isolation id to ask under.
+        isolation: IsolationId,
         /// Print JSON for programs instead of lines.
         json: bool,
     },

@@ -105,8 +105,8 @@ fn a_bad_command_line_of_a_plugin_says_what_to_write() {
         ),
         (
             &["onion.bit"],
-            "unknown command (command line); commands are resolve, records, check, checkpoint, \
-             config, completions, help; to look a name up write ncprop279 resolve NAME",
+            "no such command (command line); to look up a name, write ncprop279 resolve NAME; \
+             the commands are resolve, records, check, checkpoint, config, completions, help",
         ),
     ] {
         let output = run(arguments);
@@ -118,7 +118,7 @@ fn a_bad_command_line_of_a_plugin_says_what_to_write() {
     let options = ["--config", "-version", "--rpc-password", "--other"];
     let output = run(&[&options[..], &["true"]].concat());
     assert!(
-        output.stderr[0].contains("unknown command"),
+        output.stderr[0].contains("no such command"),
         "{:?}",
         output.stderr
     );
@@ -138,15 +138,15 @@ fn the_isolation_id_is_an_option() {
         let output = on_examples(&["records", &format!("--isolation={id}"), "example.bit"]);
         assert_eq!(output.status, Some(0), "{:?}", output.stderr);
     }
-    for command in ["resolve", "records"] {
-        let output = on_examples(&[command, "example.bit", "--isolation", "two words"]);
-        assert_eq!(output.status, Some(3), "{:?}", output.stderr);
-        assert!(output.stdout.is_empty(), "{:?}", output.stdout);
-        assert!(
-            output.stderr[0].contains("isolation"),
-            "{:?}",
-            output.stderr
-        );
+    // Status 3 would mean that the name has no answer.
+    for id in ["", "two words", "\u{fc}", &"i".repeat(1025)] {
+        for command in ["resolve", "records"] {
+            let output = on_examples(&[command, "example.bit", "--isolation", id]);
+            assert_eq!(output.status, Some(1), "{id:?} {:?}", output.stderr);
+            assert!(output.stdout.is_empty(), "{:?}", output.stdout);
+            let begin = "ncprop279: --isolation (command line) cannot be used: the isolation id";
+            assert!(output.stderr[0].starts_with(begin), "{:?}", output.stderr);
+        }
     }
 }
 
@@ -175,23 +175,6 @@ fn no_option_is_swallowed() {
     assert_eq!(output.status, Some(0), "{:?}", output.stderr);
 }
 
-#[test]
-fn resolve_takes_an_isolation_id() {
-    assert_eq!(
-        on_examples(&["resolve", "example.bit", "some-id"]).status,
-        Some(0)
-    );
-    for id in ["", "two words", "\u{fc}", &"i".repeat(1025)] {
-        let output = on_examples(&["resolve", "example.bit", id]);
-        assert_eq!(output.status, Some(3), "{id:?}");
-        assert!(
-            output.stderr[0].contains("isolation"),
-            "{:?}",
-            output.stderr
-        );
-    }
-}
-
 /// A person sees the failure at once, whatever the deadline.
 #[test]
 fn resolve_does_not_retry() {
@@ -216,10 +199,9 @@ fn resolve_does_not_retry() {
 fn options_may_precede_or_follow_the_command() {
     let [flag, file] = EXAMPLES;
     for arguments in [
-        &[flag, file, "resolve", "example.bit", "i"][..],
-        &["resolve", flag, file, "example.bit", "i"],
-        &["resolve", "example.bit", flag, file, "i"],
-        &["resolve", "example.bit", "i", flag, file],
+        &[flag, file, "resolve", "example.bit"][..],
+        &["resolve", flag, file, "example.bit"],
+        &["resolve", "example.bit", flag, file],
         &[
             "--timeout=5",
             "resolve",
@@ -250,12 +232,23 @@ fn a_bad_command_line_of_a_subcommand_is_reported_on_stderr_only() {
     for (arguments, part) in [
         (&["resolve"][..], "name"),
         (&["records"], "name"),
-        (&["resolve", "a.bit", "i", "more"], "unexpected argument"),
+        (
+            &["resolve", "a.bit", "i"],
+            "unexpected argument (command line); resolve takes one name; \
+             write an isolation id as --isolation=ID",
+        ),
         (
             &["resolve", "a.bit", "i", "more", "-v"],
-            "unexpected argument",
+            "unexpected argument (command line); resolve takes one name;",
         ),
-        (&["records", "a.bit", "more"], "unexpected argument"),
+        (
+            &["records", "a.bit", "more"],
+            "unexpected argument (command line); records takes one name;",
+        ),
+        (
+            &["check", "a.bit"],
+            "unexpected argument (command line); see --help",
+        ),
         (&["resolve", "a.bit", "--nope"], "nope"),
         (
             &["resolve", "-explain", "a.bit"],
@@ -287,7 +280,7 @@ fn a_bad_command_line_of_a_subcommand_is_reported_on_stderr_only() {
             "--isolation (command line) is an option of resolve and records;",
         ),
         (&["check", "--isolation=i"], "of resolve and records;"),
-        // A word of its own would be taken for the name or the isolation id.
+        // A word of its own would be taken for the name.
         (
             &["resolve", "--only-onion", "yes", "onion.bit"],
             "--only-onion (command line) takes its value after an equals sign; \
@@ -305,10 +298,6 @@ fn a_bad_command_line_of_a_subcommand_is_reported_on_stderr_only() {
         (&["resolve", "a.bit", "txt"], "see records NAME"),
         (&["resolve", "a.bit", "b.bit"], "--isolation=ID"),
         (&["resolve", "a.bit", "d/b"], "takes one name"),
-        (
-            &["resolve", "a.bit", "i", "--isolation=i"],
-            "a word after the name",
-        ),
         (
             &["resolve", "a.bit", "--isolation=i", "--isolation=i"],
             "more than once",

@@ -31,7 +31,7 @@ fn resolve_prints_the_answer_first_and_exits_with_its_status() {
     for (arguments, status, first) in [
         (&["resolve", "a.bit"][..], 0, "192.0.2.1"),
         (&["resolve", "A.BIT."], 0, "192.0.2.1"),
-        (&["resolve", "a.bit", "some-id"], 0, "192.0.2.1"),
+        (&["resolve", "a.bit", "--isolation=some-id"], 0, "192.0.2.1"),
         (&["resolve", "t.bit"], 0, ONION),
         (&["resolve", "t.bit.onion"], 0, ONION),
         (&["resolve", "h.bit"], 0, "example.com"),
@@ -181,7 +181,7 @@ fn they_ask_every_kind_of_node_under_the_id() {
     for flavour in Flavour::RECORDED {
         let node = Node::start(flavour);
         node.set("d/a", r#"{"ip":"192.0.2.1"}"#);
-        let end = owned(&["resolve", "a.bit", "my-id"], &node);
+        let end = owned(&["resolve", "a.bit", "--isolation=my-id"], &node);
         assert_eq!(end.code, Some(0), "{flavour:?}: {end:#?}");
         assert_eq!(end.stdout[0], "192.0.2.1", "{flavour:?}: {end:#?}");
         assert_eq!(node.streams("d/a"), ["my-id"], "{flavour:?}");

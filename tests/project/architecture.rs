@@ -26,7 +26,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     (
         "config",
         "settings, and where they come from",
-        &["chain", "platform", "text"],
+        &["chain", "isolation", "platform", "text"],
     ),
     (
         "value",

@@ -273,79 +273,49 @@ fn config_may_come_from_the_environment() {
 
 #[test]
 fn reads_commands_with_options_on_either_side() {
-    let resolve = |isolation: Option<&str>| Command::Resolve {
-        name: "a.bit".into(),
-        isolation: isolation.map(Into::into),
-        form: Form::Plain,
+    let id = |id: &str| match id {
+        "" => IsolationId::shared(),
+        id => IsolationId::parse(id.as_bytes()).unwrap(),
     };
-    let explained = Command::Resolve {
+    let resolve = |isolation, form| Command::Resolve {
         name: "a.bit".into(),
-        isolation: None,
-        form: Form::Explained,
+        isolation: id(isolation),
+        form,
     };
-    let json = Command::Resolve {
+    let records = |isolation, json| Command::Records {
         name: "a.bit".into(),
-        isolation: None,
-        form: Form::Json,
+        isolation: id(isolation),
+        json,
     };
-    for (words, command, timeout) in [
-        (vec!["resolve", "a.bit"], resolve(None), 20),
+    for (line, command, timeout) in [
+        ("resolve a.bit", resolve("", Form::Plain), 20),
         (
-            vec!["--timeout", "3", "resolve", "a.bit", "x"],
-            resolve(Some("x")),
+            "--timeout 3 resolve a.bit --isolation x",
+            resolve("x", Form::Plain),
             3,
         ),
         (
-            vec!["resolve", "a.bit", "x", "--timeout=3"],
-            resolve(Some("x")),
+            "resolve --isolation resolve a.bit --timeout=3",
+            resolve("resolve", Form::Plain),
             3,
         ),
         // Given on both sides, the one nearer to the end counts.
         (
-            vec!["--timeout=1", "resolve", "a.bit", "--timeout=3"],
-            resolve(None),
+            "--timeout=1 resolve a.bit --timeout=3",
+            resolve("", Form::Plain),
             3,
         ),
-        (vec!["resolve", "--timeout", "3", "a.bit"], resolve(None), 3),
-        (vec!["resolve", "--explain", "a.bit"], explained.clone(), 20),
-        (vec!["resolve", "a.bit", "--explain"], explained, 20),
-        (vec!["resolve", "a.bit", "--json"], json, 20),
-        (vec!["check", "--json"], Command::Check { json: true }, 20),
-        (
-            vec!["records", "a.bit"],
-            Command::Records {
-                name: "a.bit".into(),
-                isolation: None,
-                json: false,
-            },
-            20,
-        ),
-        (
-            vec!["resolve", "--isolation", "resolve", "a.bit"],
-            resolve(Some("resolve")),
-            20,
-        ),
-        (
-            vec!["records", "a.bit", "--isolation=-x"],
-            Command::Records {
-                name: "a.bit".into(),
-                isolation: Some("-x".into()),
-                json: false,
-            },
-            20,
-        ),
-        (
-            vec!["records", "--json", "a.bit"],
-            Command::Records {
-                name: "a.bit".into(),
-                isolation: None,
-                json: true,
-            },
-            20,
-        ),
+        ("resolve --explain a.bit", resolve("", Form::Explained), 20),
+        ("resolve a.bit --explain", resolve("", Form::Explained), 20),
+        ("resolve a.bit --json", resolve("", Form::Json), 20),
+        ("check --json", Command::Check { json: true }, 20),
+        ("records a.bit", records("", false), 20),
+        ("records a.bit --isolation=-x", records("-x", false), 20),
+        ("records --json a.bit", records("", true), 20),
     ] {
+        let words: Vec<_> = line.split(' ').collect();
         let invocation = arguments(&words).run();
-        assert_eq!(invocation.command, command);
+        assert_eq!(invocation.command, command, "{line}");
         assert_eq!(invocation.settings.timeout, Duration::from_secs(timeout));
     }
 }

@@ -15,6 +15,7 @@ use super::read::{OPTIONS_VARIABLE, PROTOCOL, VERSIONS_VARIABLE};
 use super::settings::*;
 use super::*;
 use crate::chain::network::{Checkpoint, Network};
+use crate::isolation::IsolationId;
 use crate::platform::Platform;
 
 /// A run with a command line, an environment and a file.

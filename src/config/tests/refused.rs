@@ -315,10 +315,10 @@ fn command_line_errors_are_one_line_without_words_of_the_user() {
             true,
         ),
         (vec!["--only-onion", "--only-onion"], "more than once", true),
-        (vec!["hunter2"], "unknown command", true),
+        (vec!["hunter2"], "no such command", true),
         (
             vec!["--timeout", "resolve", "hunter2"],
-            "unknown command",
+            "no such command",
             true,
         ),
         (vec!["resolve"], "needs a name", false),
@@ -339,7 +339,7 @@ fn command_line_errors_are_one_line_without_words_of_the_user() {
             "unexpected argument",
             false,
         ),
-        (vec!["-vv", "hunter2"], "unknown command", true),
+        (vec!["-vv", "hunter2"], "no such command", true),
         (vec!["records", "-qhunter2"], "command line", false),
         (vec!["records", "a.bit", "--nonsense"], "--nonsense", false),
         (
@@ -347,7 +347,7 @@ fn command_line_errors_are_one_line_without_words_of_the_user() {
             "timeout (command line)",
             false,
         ),
-        (vec!["help", "hunter2"], "unknown command", false),
+        (vec!["help", "hunter2"], "no such command", false),
     ] {
         let message = arguments(&words).fails(&[part]);
         assert!(!message.contains("hunter2"), "{message}");
