@@ -242,7 +242,7 @@ pub(super) fn definition(help_for: Option<&str>) -> clap::Command {
         let arg = Arg::new(key.name)
             .long(key.name)
             .help(key.help_with_default())
-            .help_heading(key.group.title())
+            .help_heading(key.group)
             .hide(help_for.is_some_and(|command| !key.commands.contains(&command)))
             .global(true)
             .value_name(key.placeholder)

@@ -7,9 +7,8 @@ use std::fmt::Write;
 use super::command_line::definition;
 use super::draft::{Backend, Draft, Layer, Origin};
 use super::keys::{DefaultValue, KEYS, Key};
-use super::paths::Environment;
 use super::read::OPTIONS_VARIABLE;
-use super::settings::{ElectrumSettings, Settings, SourceSettings};
+use super::settings::{ElectrumSettings, Environment, Settings, SourceSettings};
 use crate::text::wrap;
 
 /// Columns of a page.
@@ -62,7 +61,7 @@ fn without(key: &Key, draft: &Draft, settings: &Settings, environment: Environme
     match key.default {
         DefaultValue::Fixed(value) => format!("{name} = {}  # default\n", key.kind.to_toml(value)),
         DefaultValue::Unset => format!("#{name} =  # not set\n"),
-        DefaultValue::Described { words, .. } => format!("#{name} =  # default: {words}\n"),
+        DefaultValue::Described(_, words) => format!("#{name} =  # default: {words}\n"),
         DefaultValue::Derived {
             value, variable, ..
         } => {
@@ -116,7 +115,7 @@ fn default_and_sample(key: &Key) -> (String, String, bool) {
             key.example.to_owned(),
             true,
         ),
-        DefaultValue::Described { words, .. } => {
+        DefaultValue::Described(_, words) => {
             let sentence = format!("Default: {words}.");
             (sentence, key.example.to_owned(), true)
         }
@@ -145,8 +144,8 @@ fn groups() -> Vec<(&'static str, Vec<&'static Key>)> {
     let mut groups: Vec<(&str, Vec<&Key>)> = Vec::new();
     for key in KEYS {
         match groups.last_mut() {
-            Some((title, keys)) if *title == key.group.title() => keys.push(key),
-            _ => groups.push((key.group.title(), vec![key])),
+            Some((title, keys)) if *title == key.group => keys.push(key),
+            _ => groups.push((key.group, vec![key])),
         }
     }
     groups
@@ -230,14 +229,14 @@ The column *Go* has the name that ncprop279 (Go) used. Its options and its file
             let default = match key.default {
                 DefaultValue::Fixed(value) => format!("`{value}`"),
                 DefaultValue::Unset => "not set".to_owned(),
-                DefaultValue::Derived { words, .. } | DefaultValue::Described { words, .. } => {
+                DefaultValue::Derived { words, .. } | DefaultValue::Described(_, words) => {
                     words.to_owned()
                 }
             };
             let go = key
                 .go
                 .as_ref()
-                .map_or_else(String::new, |go| format!("`{}`", go.name));
+                .map_or_else(String::new, |(name, _)| format!("`{name}`"));
             let mut about = key.about.to_owned();
             if !key.is_in_file {
                 about.push_str(" Not in the file itself.");
@@ -254,116 +253,89 @@ The column *Go* has the name that ncprop279 (Go) used. Its options and its file
 
 //------------ The manual page -----------------------------------------------
 
-/// Sections of the manual page before the commands: title and paragraphs.
-const DESCRIPTION: &[&str] = &[
-    "Tor keeps a user's activities apart, each on circuits of its own. A naming client such as \
-     StemNS takes connections to .bit names from Tor, and asks this program over its standard input \
-     and output where each name leads, under an isolation id for each activity. The answer is an \
-     onion service, an address or a host name. What one isolation id looks up changes neither the \
-     answer for another, nor how long that takes, nor which connection through Tor carries it.",
-    "The value of a name comes from a Namecoin node, from public Electrum servers, whose answers \
-     are verified by proof of work, or from a file.",
-    "Without a command the program serves a naming client (Tor proposal 279). The commands are for \
-     people.",
-];
+/// The paragraphs of the manual page before the commands.
+const DESCRIPTION: &str = "\
+Tor keeps a user's activities apart, each on circuits of its own. A naming client such as StemNS
+takes connections to .bit names from Tor, and asks this program over its standard input and output
+where each name leads, under an isolation id for each activity. The answer is an onion service, an
+address or a host name. What one isolation id looks up changes neither the answer for another, nor
+how long that takes, nor which connection through Tor carries it.
 
-/// Sections of the manual page after the settings: title, and terms with what
-/// they mean.
-const SECTIONS: &[(&str, &[(&str, &str)])] = &[
-    (
-        "EXIT STATUS",
-        &[
-            (
-                "plugin",
-                "0, also when its client or a signal ends it; 1 if its configuration cannot be \
-                 used, which its INIT line reports too.",
-            ),
-            (
-                "resolve, records",
-                "The status of the protocol: 0 for an answer, 1 if it is not known for now, 2 for \
-                 a name outside .bit, 3 for a name that is not registered or has no answer, 4 if \
-                 time ran out. resolve prints the answer on standard output, and why there is \
-                 none on standard error.",
-            ),
-            ("check", "0 if lookups would work, else 1."),
-            ("checkpoint", "0 if it printed a block, else 1."),
-            (
-                "config, completions",
-                "0; 1 if the configuration cannot be used.",
-            ),
-        ],
-    ),
-    (
-        "ENVIRONMENT",
-        &[
-            (
-                "TOR_NS_PROTO_VERSION",
-                "The versions of the naming protocol that the client speaks; must contain 1.",
-            ),
-            (
-                "TOR_NS_PLUGIN_OPTIONS",
-                "Settings, key=value;key=value. A semicolon or backslash in a value needs a \
-                 backslash before it.",
-            ),
-            (
-                "TOR_NS_STATE_LOCATION",
-                "The directory for block headers and keys of servers, unless state-directory \
-                 names another.",
-            ),
-            (
-                "NO_COLOR",
-                "If not empty, neither colours nor a progress bar are shown.",
-            ),
-        ],
-    ),
-    (
-        "FILES",
-        &[
-            (
-                "~/.namecoin/.cookie",
-                "The cookie by which Namecoin Core knows its user.",
-            ),
-            (
-                "~/.local/state/ncprop279",
-                "Block headers and keys of Electrum servers, unless state-directory or \
-                 TOR_NS_STATE_LOCATION names another directory. Names are never written anywhere.",
-            ),
-            (
-                "/etc/ncprop279.conf, /etc/ncprop279/ncprop279.conf",
-                "Read where no --config is given, as ncprop279 (Go) read them.",
-            ),
-            (
-                "/usr/share/doc/ncprop279/examples/ncprop279.toml",
-                "A configuration file with every setting, where the Debian package is installed.",
-            ),
-        ],
-    ),
-    (
-        "EXAMPLES",
-        &[
-            (
-                "ncprop279 check",
-                "See whether lookups work with a Namecoin node on this machine.",
-            ),
-            (
-                "ncprop279 check --backend electrum --proxy 127.0.0.1:9050",
-                "The same without a node, with public Electrum servers through Tor.",
-            ),
-            (
-                "ncprop279 resolve --explain example.bit",
-                "Look a name up and see how its answer was found.",
-            ),
-            (
-                "ncprop279 resolve --json --isolation some-id example.bit",
-                "Look a name up under an isolation id, for a program.",
-            ),
-            (
-                "ncprop279 config --config ncprop279.toml",
-                "Print the settings in effect, and where each came from.",
-            ),
-        ],
-    ),
-];
+The value of a name comes from a Namecoin node, from public Electrum servers, whose answers are
+verified by proof of work, or from a file.
+
+Without a command the program serves a naming client (Tor proposal 279). The commands are for
+people.";
+
+/// The manual page after the settings: titles of sections, and terms, each with
+/// its text below it.
+const SECTIONS: &str = "\
+EXIT STATUS
+
+plugin
+0, also when its client or a signal ends it; 1 if its configuration cannot be used, which its INIT
+line reports too.
+
+resolve, records
+The status of the protocol: 0 for an answer, 1 if it is not known for now or the command line or a
+setting is wrong, 2 for a name outside .bit, 3 for a name that is not registered or has no answer,
+4 if time ran out. resolve prints the answer on standard output, and why there is none on standard
+error.
+
+check
+0 if lookups would work, else 1.
+
+checkpoint
+0 if it printed a block, else 1.
+
+config, completions
+0; 1 if the configuration cannot be used.
+
+ENVIRONMENT
+
+TOR_NS_PROTO_VERSION
+The versions of the naming protocol that the client speaks; must contain 1.
+
+TOR_NS_PLUGIN_OPTIONS
+Settings, key=value;key=value. A semicolon or backslash in a value needs a backslash before it.
+
+TOR_NS_STATE_LOCATION
+The directory for block headers and keys of servers, unless state-directory names another.
+
+NO_COLOR
+If not empty, neither colours nor a progress bar are shown.
+
+FILES
+
+~/.namecoin/.cookie
+The cookie by which Namecoin Core knows its user.
+
+~/.local/state/ncprop279
+Block headers and keys of Electrum servers, unless state-directory or TOR_NS_STATE_LOCATION names
+another directory. Names are never written anywhere.
+
+/etc/ncprop279.conf, /etc/ncprop279/ncprop279.conf
+Read where no --config is given, as ncprop279 (Go) read them.
+
+/usr/share/doc/ncprop279/examples/ncprop279.toml
+A configuration file with every setting, where the Debian package is installed.
+
+EXAMPLES
+
+ncprop279 check
+See whether lookups work with a Namecoin node on this machine.
+
+ncprop279 check --backend electrum --proxy 127.0.0.1:9050
+The same without a node, with public Electrum servers through Tor.
+
+ncprop279 resolve --explain example.bit
+Look a name up and see how its answer was found.
+
+ncprop279 resolve --json --isolation some-id example.bit
+Look a name up under an isolation id, for a program.
+
+ncprop279 config --config ncprop279.toml
+Print the settings in effect, and where each came from.";
 
 /// The manual page in the format of man(7).
 pub fn manual() -> String {
@@ -380,8 +352,8 @@ pub fn manual() -> String {
     page.section("SYNOPSIS");
     page.raw(".B ncprop279\n[OPTIONS] [COMMAND]");
     page.section("DESCRIPTION");
-    for text in DESCRIPTION {
-        page.paragraph(text);
+    for text in DESCRIPTION.split("\n\n") {
+        page.paragraph(&text.replace('\n', " "));
     }
     page.section("COMMANDS");
     for command in command_line.get_subcommands() {
@@ -444,10 +416,10 @@ pub fn manual() -> String {
     page.section("NOTES");
     let notes = command_line.get_after_help().map(ToString::to_string);
     page.paragraph(&notes.unwrap_or_default());
-    for (title, terms) in SECTIONS {
-        page.section(title);
-        for (term, text) in *terms {
-            page.term(term, text);
+    for part in SECTIONS.split("\n\n") {
+        match part.split_once('\n') {
+            Some((term, text)) => page.term(term, &text.replace('\n', " ")),
+            None => page.section(part),
         }
     }
     page.section("SEE ALSO");

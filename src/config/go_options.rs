@@ -24,13 +24,12 @@ pub(super) const CERTSTORE: &str = "certstore";
 /// The switches among them.
 const CERTSTORE_SWITCHES: [&str; 2] = ["certstore.cryptoapi", "certstore.nss"];
 
-/// An option of ncprop279 (Go), without its prefix.
-pub(super) struct GoOption {
-    pub name: &'static str,
-    /// Makes the value of our setting of its value; `None` if that means not
-    /// set.
-    pub convert: fn(OsString) -> Result<Option<OsString>, String>,
-}
+/// An option of ncprop279 (Go): its name without its prefix, and how its value
+/// becomes that of our setting, `None` if it means not set.
+pub(super) type GoOption = (
+    &'static str,
+    fn(OsString) -> Result<Option<OsString>, String>,
+);
 
 /// The name of its file.
 const FILE: &str = "ncprop279.conf";
@@ -141,7 +140,7 @@ pub(super) fn takes_next(argument: &OsStr) -> bool {
 /// Our setting for an option without its prefix.
 fn own(name: &str) -> Option<(&'static Key, &'static GoOption)> {
     let mut all = KEYS.iter().filter_map(|key| Some((key, key.go.as_ref()?)));
-    all.find(|(_, go)| go.name == name)
+    all.find(|(_, go)| go.0 == name)
 }
 
 /// Its settings in one layer.
@@ -161,11 +160,11 @@ impl Collected {
 
     /// Adds a setting by its old name; the last one counts.
     pub fn add(&mut self, name: &str, value: OsString, origin: Origin) -> Result<(), String> {
-        let (key, go) =
+        let (key, (name, convert)) =
             own(name).ok_or("is no option of ncprop279, neither old nor new; see --help")?;
         self.settings.retain(|other| other.key.name != key.name);
-        if let Some(value) = (go.convert)(value)? {
-            let go = Some(go.name);
+        if let Some(value) = convert(value)? {
+            let go = Some(*name);
             let origin = Origin { go, ..origin };
             self.settings.push(Setting { key, value, origin });
         }

@@ -6,16 +6,15 @@ use std::ffi::OsString;
 
 use super::draft::Backend;
 use super::go_options::{self, GoOption};
-use super::paths::STATE_VARIABLE;
 use super::settings::{
     Credentials, DialectSetting, ElectrumOperators, ElectrumSettings, MissingIsolation,
-    RpcSettings, Settings, SourceSettings,
+    RpcSettings, STATE_VARIABLE, Settings, SourceSettings,
 };
 use super::values::{self, Kind, MAX_SECONDS};
 use crate::chain::network::Network;
 
-/// The most names for an isolation id, and the most isolation ids. Memory has
-/// a bound of its own; these keep the bookkeeping sane.
+/// The most names for an isolation id, and the most isolation ids. (Memory has
+/// a bound of its own.)
 const MAX_COUNT: u32 = 1_000_000;
 
 /// The most confirmations; names live for 36,000 blocks.
@@ -25,7 +24,8 @@ const MAX_CONFIRMATIONS: u32 = 10_000;
 pub(super) struct Key {
     /// The name everywhere, without hyphens in front.
     pub name: &'static str,
-    pub group: Group,
+    /// The group of the help that it is listed in.
+    pub group: &'static str,
     /// The one source that has this setting.
     pub owner: Option<Backend>,
     /// What represents the value in the help.
@@ -36,7 +36,7 @@ pub(super) struct Key {
     /// A value for the documentation where the default is none.
     pub example: &'static str,
     /// The meaning in a few words, for the help. With the default it fits 40
-    /// columns, 52 among [`Group::Answers`].
+    /// columns, 52 among "Answers".
     pub help: &'static str,
     /// The meaning in whole sentences, for everything else.
     pub about: &'static str,
@@ -56,13 +56,9 @@ pub(super) enum DefaultValue {
     Fixed(&'static str),
     /// Nothing.
     Unset,
-    /// Something that is not a value.
-    Described {
-        /// In two words for the help.
-        help: &'static str,
-        /// In words, to follow "the default is".
-        words: &'static str,
-    },
+    /// Something that is not a value: in two words for the help, and in words, to
+    /// follow "the default is".
+    Described(&'static str, &'static str),
     /// A value that depends on other settings or on the system.
     Derived {
         /// In two words for the help, or empty.
@@ -74,30 +70,6 @@ pub(super) enum DefaultValue {
         /// The value itself; none if the setting does not apply.
         value: fn(&Settings) -> Option<OsString>,
     },
-}
-
-/// The groups of the help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Group {
-    Source,
-    Node,
-    Electrum,
-    Answers,
-    Cache,
-    Configuration,
-}
-
-impl Group {
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Source => "Where values come from",
-            Self::Node => "Node (rpc)",
-            Self::Electrum => "Electrum servers (electrum)",
-            Self::Answers => "Answers",
-            Self::Cache => "Cache",
-            Self::Configuration => "Configuration",
-        }
-    }
 }
 
 impl Key {
@@ -112,16 +84,33 @@ impl Key {
 
     /// The help with the default.
     pub fn help_with_default(&self) -> String {
-        match self.default {
-            DefaultValue::Fixed(value) if !self.is_switch() => format!("{} [{value}]", self.help),
-            DefaultValue::Derived { help, .. } | DefaultValue::Described { help, .. }
-                if !help.is_empty() =>
-            {
-                format!("{} [{help}]", self.help)
-            }
-            _ => self.help.to_owned(),
+        let default = match self.default {
+            DefaultValue::Fixed(value) if !self.is_switch() => value,
+            DefaultValue::Derived { help, .. } | DefaultValue::Described(help, _) => help,
+            _ => "",
+        };
+        match default {
+            "" => self.help.to_owned(),
+            default => format!("{} [{default}]", self.help),
         }
     }
+}
+
+/// A text that a function reads into a field of the draft.
+macro_rules! text {
+    ($($field:ident).+ = $read:path) => {
+        Kind::Text(|draft, value| {
+            draft.$($field).+ = $read(value)?.into();
+            Ok(())
+        })
+    };
+}
+
+/// Words, each of which sets a field of the draft to a variant of a type.
+macro_rules! choice {
+    (|$draft:ident| $place:expr, $type:ident, $($word:literal $variant:ident),+) => {
+        Kind::Choice(&[$(($word, |$draft| $place = $type::$variant.into())),+])
+    };
 }
 
 /// Finds a setting by its name, in which underscores may replace hyphens.
@@ -132,7 +121,7 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
 
 const SETTING: Key = Key {
     name: "",
-    group: Group::Source,
+    group: "Where values come from",
     owner: None,
     placeholder: "BOOL",
     kind: Kind::Choice(&[]),
@@ -147,28 +136,27 @@ const SETTING: Key = Key {
 };
 
 const NODE: Key = Key {
-    group: Group::Node,
+    group: "Node (rpc)",
     owner: Some(Backend::Rpc),
     commands: &["resolve", "records", "check"],
     ..SETTING
 };
 
 const ELECTRUM: Key = Key {
-    group: Group::Electrum,
+    group: "Electrum servers (electrum)",
     owner: Some(Backend::Electrum),
     ..SETTING
 };
 
 const ANSWERS: Key = Key {
-    group: Group::Answers,
+    group: "Answers",
     commands: &[],
     ..SETTING
 };
 
 const CACHE: Key = Key {
-    group: Group::Cache,
-    commands: &[],
-    ..SETTING
+    group: "Cache",
+    ..ANSWERS
 };
 
 /// Every setting, in the order of the help.
@@ -176,11 +164,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "backend",
         placeholder: "SOURCE",
-        kind: Kind::Choice(&[
-            ("rpc", |draft| draft.backend = Some(Backend::Rpc)),
-            ("electrum", |draft| draft.backend = Some(Backend::Electrum)),
-            ("file", |draft| draft.backend = Some(Backend::File)),
-        ]),
+        kind: choice!(|draft| draft.backend, Backend, "rpc" Rpc, "electrum" Electrum, "file" File),
         default: DefaultValue::Derived {
             help: "implied, else rpc",
             words: "the source that has one of the other settings, else rpc",
@@ -195,10 +179,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "proxy",
         placeholder: "HOST:PORT",
-        kind: Kind::Text(|draft, value| {
-            draft.proxy = Some(values::address_with_port(values::utf8(value)?)?);
-            Ok(())
-        }),
+        kind: text!(proxy = values::address_with_port),
         example: "127.0.0.1:9050",
         help: "SOCKS5 proxy to use, such as Tor's",
         about: "The SOCKS5 proxy through which a node elsewhere or Electrum servers are reached: \
@@ -218,10 +199,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "names-file",
         owner: Some(Backend::File),
         placeholder: "PATH",
-        kind: Kind::Text(|draft, value| {
-            draft.names_file = Some(values::path(value)?);
-            Ok(())
-        }),
+        kind: text!(names_file = values::path),
         example: "/home/you/names.json",
         help: "read names from this file",
         about: "Answer from this file and ask nobody.",
@@ -231,65 +209,40 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "rpc-address",
         placeholder: "HOST[:PORT]",
-        kind: Kind::Text(|draft, value| {
-            draft.rpc.address = values::address(values::utf8(value)?)?;
-            Ok(())
-        }),
+        kind: text!(rpc.address = values::address),
         default: DefaultValue::Fixed("127.0.0.1:8336"),
         help: "JSON-RPC of a node",
         about: "The JSON-RPC interface of Namecoin Core, Electrum-NMC or ConsensusJ-Namecoin.",
-        go: Some(GoOption {
-            name: "namecoinrpcaddress",
-            convert: go_options::address,
-        }),
+        go: Some(("namecoinrpcaddress", go_options::address)),
         ..NODE
     },
     Key {
         name: "rpc-user",
         placeholder: "USER",
-        kind: Kind::Text(|draft, value| {
-            let user = values::secret(value)?;
-            if user.contains(':') {
-                return Err("has a colon, which a user name cannot have".into());
-            }
-            draft.rpc_user = Some(user);
-            Ok(())
-        }),
+        kind: text!(rpc_user = values::user),
         example: "tor",
         help: "user name for the node",
         about: "The node's rpcuser, instead of the cookie file. Needs rpc-password.",
         is_secret: true,
-        go: Some(GoOption {
-            name: "namecoinrpcusername",
-            convert: go_options::unless_empty,
-        }),
+        go: Some(("namecoinrpcusername", go_options::unless_empty)),
         ..NODE
     },
     Key {
         name: "rpc-password",
         placeholder: "PASSWORD",
-        kind: Kind::Text(|draft, value| {
-            draft.rpc_password = Some(values::secret(value)?);
-            Ok(())
-        }),
+        kind: text!(rpc_password = values::secret),
         example: "A LONG RANDOM PASSWORD",
         help: "password; better put in the file",
         about: "The node's rpcpassword. Needs rpc-user. Put it in the file rather than on the \
                 command line, where other users of the machine can see it.",
         is_secret: true,
-        go: Some(GoOption {
-            name: "namecoinrpcpassword",
-            convert: go_options::unchanged,
-        }),
+        go: Some(("namecoinrpcpassword", go_options::unchanged)),
         ..NODE
     },
     Key {
         name: "rpc-cookie",
         placeholder: "PATH",
-        kind: Kind::Text(|draft, value| {
-            draft.rpc_cookie = Some(values::path(value)?);
-            Ok(())
-        }),
+        kind: text!(rpc_cookie = values::path),
         default: DefaultValue::Derived {
             help: "Namecoin Core's",
             words: "Namecoin Core's, ~/.namecoin/.cookie",
@@ -305,25 +258,15 @@ pub(super) const KEYS: &[Key] = &[
         example: "/home/you/.namecoin/.cookie",
         help: "cookie file",
         about: "The node's cookie file, if Namecoin Core's data is not in its usual place.",
-        go: Some(GoOption {
-            name: "namecoinrpccookiepath",
-            convert: go_options::unless_empty,
-        }),
+        go: Some(("namecoinrpccookiepath", go_options::unless_empty)),
         ..NODE
     },
     Key {
         name: "rpc-dialect",
         placeholder: "DIALECT",
-        kind: Kind::Choice(&[
-            ("auto", |draft| draft.rpc.dialect = DialectSetting::Auto),
-            ("core", |draft| draft.rpc.dialect = DialectSetting::Core),
-            ("electrum-nmc", |draft| {
-                draft.rpc.dialect = DialectSetting::ElectrumNmc;
-            }),
-            ("consensusj", |draft| {
-                draft.rpc.dialect = DialectSetting::ConsensusJ;
-            }),
-        ]),
+        kind: choice!(
+            |draft| draft.rpc.dialect, DialectSetting, "auto" Auto, "core" Core, "electrum-nmc" ElectrumNmc, "consensusj" ConsensusJ
+        ),
         default: DefaultValue::Fixed("auto"),
         help: "core, electrum-nmc, consensusj",
         about: "What the node is: auto (find out), core, electrum-nmc or consensusj.",
@@ -335,17 +278,14 @@ pub(super) const KEYS: &[Key] = &[
         kind: Kind::List {
             clear: |draft| draft.electrum.servers.clear(),
             add: |draft, value| {
-                let server = values::server(values::utf8(value)?)?;
+                let server = values::server(value)?;
                 if !draft.electrum.servers.contains(&server) {
                     draft.electrum.servers.push(server);
                 }
                 Ok(())
             },
         },
-        default: DefaultValue::Described {
-            help: "bundled list",
-            words: "the bundled list",
-        },
+        default: DefaultValue::Described("bundled list", "the bundled list"),
         example: "server.example:50002:s",
         help: "repeatable; s with TLS",
         about: "A server to ask; s with TLS, t without. Name servers of two operators or more. \
@@ -355,17 +295,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "electrum-operators",
         placeholder: "OPERATORS",
-        kind: Kind::Choice(&[
-            ("auto", |draft| {
-                draft.electrum.operators = ElectrumOperators::Auto;
-            }),
-            ("1", |draft| {
-                draft.electrum.operators = ElectrumOperators::One
-            }),
-            ("2", |draft| {
-                draft.electrum.operators = ElectrumOperators::Two
-            }),
-        ]),
+        kind: choice!(|draft| draft.electrum.operators, ElectrumOperators, "auto" Auto, "1" One, "2" Two),
         default: DefaultValue::Fixed("auto"),
         help: "operators needed: auto, 1 or 2",
         about: "How many operators must answer: auto (two where two can be reached, else one), 1 \
@@ -375,10 +305,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "network",
         placeholder: "NETWORK",
-        kind: Kind::Choice(&[
-            ("mainnet", |draft| draft.electrum.network = Network::Mainnet),
-            ("regtest", |draft| draft.electrum.network = Network::Regtest),
-        ]),
+        kind: choice!(|draft| draft.electrum.network, Network, "mainnet" Mainnet, "regtest" Regtest),
         default: DefaultValue::Fixed("mainnet"),
         help: "mainnet or regtest",
         about: "Namecoin's network: mainnet or regtest.",
@@ -387,10 +314,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "checkpoint",
         placeholder: "HEIGHT:HASH",
-        kind: Kind::Text(|draft, value| {
-            draft.checkpoint = Some(values::checkpoint(value)?);
-            Ok(())
-        }),
+        kind: text!(checkpoint = values::checkpoint),
         default: DefaultValue::Derived {
             help: "",
             words: "the bundled one of the network",
@@ -405,11 +329,9 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "confirmations",
         placeholder: "N",
-        kind: Kind::Number {
-            least: 1,
-            most: MAX_CONFIRMATIONS,
-            set: |draft, value| draft.electrum.confirmations = value,
-        },
+        kind: Kind::Number(1..=MAX_CONFIRMATIONS, |draft, value| {
+            draft.electrum.confirmations = value
+        }),
         default: DefaultValue::Fixed("12"),
         help: "blocks that must confirm a value",
         about: "How many blocks must confirm a value before it counts.",
@@ -418,10 +340,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "state-directory",
         placeholder: "PATH",
-        kind: Kind::Text(|draft, value| {
-            draft.electrum.state = Some(values::absolute_path(value)?);
-            Ok(())
-        }),
+        kind: text!(electrum.state = values::absolute_path),
         default: DefaultValue::Derived {
             help: "",
             words: "TOR_NS_STATE_LOCATION if that is set, else ~/.local/state/ncprop279",
@@ -451,21 +370,16 @@ pub(super) const KEYS: &[Key] = &[
         default: DefaultValue::Fixed("20"),
         help: "time limit of a query or check, decimal",
         about: "How many seconds a query or a check may take. Decimals are possible.",
-        go: Some(GoOption {
-            name: "namecoinrpctimeout",
-            convert: go_options::milliseconds,
-        }),
+        go: Some(("namecoinrpctimeout", go_options::milliseconds)),
         commands: &["resolve", "records", "check", "checkpoint"],
         ..ANSWERS
     },
     Key {
         name: "max-lookups",
         placeholder: "N",
-        kind: Kind::Number {
-            least: 1,
-            most: 128,
-            set: |draft, value| draft.settings.lookups = value as usize,
-        },
+        kind: Kind::Number(1..=128, |draft, value| {
+            draft.settings.lookups = value as usize
+        }),
         default: DefaultValue::Fixed("64"),
         help: "requests under way at once",
         about: "How many requests to the source may be under way at once, for all isolation ids \
@@ -478,27 +392,16 @@ pub(super) const KEYS: &[Key] = &[
         default: DefaultValue::Fixed("false"),
         help: "answer with onion services only",
         about: "Answer with onion services only, for every name.",
-        go: Some(GoOption {
-            name: "onlyonion",
-            convert: go_options::truth,
-        }),
+        go: Some(("onlyonion", go_options::truth)),
         commands: &["resolve"],
         ..ANSWERS
     },
     Key {
         name: "missing-isolation",
         placeholder: "MODE",
-        kind: Kind::Choice(&[
-            ("shared", |draft| {
-                draft.settings.missing_isolation = MissingIsolation::Shared;
-            }),
-            ("unique", |draft| {
-                draft.settings.missing_isolation = MissingIsolation::Unique;
-            }),
-            ("refuse", |draft| {
-                draft.settings.missing_isolation = MissingIsolation::Refuse;
-            }),
-        ]),
+        kind: choice!(
+            |draft| draft.settings.missing_isolation, MissingIsolation, "shared" Shared, "unique" Unique, "refuse" Refuse
+        ),
         default: DefaultValue::Fixed("shared"),
         help: "without an id: shared, unique, refuse",
         about: "What to do with a query without an isolation id: shared (all such queries share \
@@ -508,28 +411,21 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "cache-entries",
         placeholder: "N",
-        kind: Kind::Number {
-            least: 1,
-            most: MAX_COUNT,
-            set: |draft, value| draft.settings.cache.entries = value as usize,
-        },
+        kind: Kind::Number(1..=MAX_COUNT, |draft, value| {
+            draft.settings.cache.entries = value as usize
+        }),
         default: DefaultValue::Fixed("100"),
         help: "names for each isolation id",
         about: "How many names are kept for each isolation id.",
-        go: Some(GoOption {
-            name: "cachemaxentries",
-            convert: go_options::positive,
-        }),
+        go: Some(("cachemaxentries", go_options::positive)),
         ..CACHE
     },
     Key {
         name: "cache-isolations",
         placeholder: "N",
-        kind: Kind::Number {
-            least: 1,
-            most: MAX_COUNT,
-            set: |draft, value| draft.settings.cache.isolations = value as usize,
-        },
+        kind: Kind::Number(1..=MAX_COUNT, |draft, value| {
+            draft.settings.cache.isolations = value as usize
+        }),
         default: DefaultValue::Fixed("1000"),
         help: "isolation ids",
         about: "For how many isolation ids names are kept.",
@@ -538,11 +434,9 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "cache-ttl",
         placeholder: "SECONDS",
-        kind: Kind::Number {
-            least: 0,
-            most: MAX_SECONDS,
-            set: |draft, value| draft.settings.cache.ttl = values::seconds(value),
-        },
+        kind: Kind::Number(0..=MAX_SECONDS, |draft, value| {
+            draft.settings.cache.ttl = values::seconds(value)
+        }),
         default: DefaultValue::Fixed("600"),
         help: "keep values this long",
         about: "How many seconds a value is kept.",
@@ -551,11 +445,9 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "cache-negative-ttl",
         placeholder: "SECONDS",
-        kind: Kind::Number {
-            least: 0,
-            most: MAX_SECONDS,
-            set: |draft, value| draft.settings.cache.negative_ttl = values::seconds(value),
-        },
+        kind: Kind::Number(0..=MAX_SECONDS, |draft, value| {
+            draft.settings.cache.negative_ttl = values::seconds(value)
+        }),
         default: DefaultValue::Fixed("60"),
         help: "keep absence this long",
         about: "For how many seconds it is kept that a name does not exist.",
@@ -563,7 +455,7 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         name: "log-names",
-        group: Group::Configuration,
+        group: "Configuration",
         kind: Kind::Switch(|draft, value| draft.settings.log_names = value),
         default: DefaultValue::Fixed("false"),
         help: "show names and ids in the log of -vv",
@@ -574,12 +466,9 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         name: "config",
-        group: Group::Configuration,
+        group: "Configuration",
         placeholder: "FILE",
-        kind: Kind::Text(|draft, value| {
-            draft.config = Some(values::path(value)?);
-            Ok(())
-        }),
+        kind: text!(config = values::path),
         help: "TOML file with the same settings",
         about: "The configuration file, TOML with the same settings.",
         is_in_file: false,

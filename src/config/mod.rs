@@ -13,7 +13,6 @@
 //! settings comes from there. A program that embeds the library needs
 //! [`settings`] only.
 
-mod paths;
 pub mod settings;
 
 #[cfg(feature = "cli")]
@@ -25,15 +24,11 @@ mod draft;
 #[cfg(feature = "cli")]
 mod go_options;
 #[cfg(feature = "cli")]
-mod input;
-#[cfg(feature = "cli")]
 mod keys;
 #[cfg(feature = "cli")]
 mod mistakes;
 #[cfg(feature = "cli")]
 mod read;
-#[cfg(feature = "cli")]
-mod sources;
 #[cfg(feature = "cli")]
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,12 +23,8 @@ pub(super) enum Kind {
     Switch(fn(&mut Draft, bool)),
     /// One of a few words.
     Choice(&'static [Choice]),
-    /// A whole number.
-    Number {
-        least: u32,
-        most: u32,
-        set: fn(&mut Draft, u32),
-    },
+    /// A whole number in a range.
+    Number(RangeInclusive<u32>, fn(&mut Draft, u32)),
     /// A decimal number of seconds.
     Decimal(fn(&mut Draft, Duration)),
     /// A text with a form of its own.
@@ -49,7 +46,7 @@ impl Kind {
         match self {
             Self::Switch(set) => set(draft, switch(value)?),
             Self::Choice(choices) => choice(value, choices)?(draft),
-            Self::Number { least, most, set } => set(draft, integer(value, *least, *most)?),
+            Self::Number(range, set) => set(draft, integer(value, range)?),
             Self::Decimal(set) => set(draft, decimal_seconds(value)?),
             Self::Text(set) | Self::List { add: set, .. } => return set(draft, value),
         }
@@ -69,7 +66,7 @@ impl Kind {
     pub fn to_toml(&self, value: &str) -> String {
         let is_bare = match self {
             Self::Switch(_) => true,
-            Self::Number { .. } => value.parse::<u32>().is_ok_and(|n| n.to_string() == value),
+            Self::Number(..) => value.parse::<u32>().is_ok_and(|n| n.to_string() == value),
             Self::Decimal(_) => value.parse::<f64>().is_ok_and(|n| n.to_string() == value),
             _ => false,
         };
@@ -83,7 +80,7 @@ impl Kind {
     }
 }
 
-pub(super) fn utf8(value: &OsStr) -> Result<&str, String> {
+fn utf8(value: &OsStr) -> Result<&str, String> {
     value.to_str().ok_or_else(|| "is not UTF-8".into())
 }
 
@@ -107,6 +104,14 @@ pub(super) fn absolute_path(value: &OsStr) -> Result<PathBuf, String> {
     ))
 }
 
+/// A user name (RFC 7617 has no colon in one).
+pub(super) fn user(value: &OsStr) -> Result<String, String> {
+    match secret(value)? {
+        user if user.contains(':') => Err("has a colon, which a user name cannot have".into()),
+        user => Ok(user),
+    }
+}
+
 /// A user name or password (RFC 7617 has no control characters in them).
 pub(super) fn secret(value: &OsStr) -> Result<String, String> {
     let value = utf8(value)?;
@@ -128,14 +133,14 @@ fn choice<T: Copy>(value: &OsStr, choices: &[(&str, T)]) -> Result<T, String> {
     })
 }
 
-fn integer(value: &OsStr, least: u32, most: u32) -> Result<u32, String> {
+fn integer(value: &OsStr, range: &RangeInclusive<u32>) -> Result<u32, String> {
     value
         .to_str()
         .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
         .and_then(|digits| digits.parse().ok())
-        .filter(|number| (least..=most).contains(number))
+        .filter(|number| range.contains(number))
         .ok_or_else(|| {
-            let value = quoted(value);
+            let (value, least, most) = (quoted(value), range.start(), range.end());
             format!("is {value} but must be a whole number from {least} to {most}")
         })
 }
@@ -187,7 +192,8 @@ pub(super) fn quoted(value: impl AsRef<OsStr>) -> String {
 const DEFAULT_PORT: u16 = 8336;
 
 /// Reads `host`, `host:port`, `ipv6`, `[ipv6]` or `[ipv6]:port`.
-pub(super) fn address(text: &str) -> Result<NodeAddress, String> {
+pub(super) fn address(value: &OsStr) -> Result<NodeAddress, String> {
+    let text = utf8(value)?;
     let error = |reason: &str| Err(format!("is {} but {reason}", quoted(text)));
     if text.contains("//") {
         return error("must be HOST or HOST:PORT, not a URL");
@@ -235,7 +241,8 @@ pub(super) fn address(text: &str) -> Result<NodeAddress, String> {
 }
 
 /// Reads `host:port` or `[ipv6]:port`; the port has no default.
-pub(super) fn address_with_port(text: &str) -> Result<NodeAddress, String> {
+pub(super) fn address_with_port(value: &OsStr) -> Result<NodeAddress, String> {
+    let text = utf8(value)?;
     if text.contains("//") {
         return Err(format!(
             "is {} but must be HOST:PORT, not a URL",
@@ -246,7 +253,7 @@ pub(super) fn address_with_port(text: &str) -> Result<NodeAddress, String> {
         .rsplit_once(':')
         .is_some_and(|(host, _)| !host.contains(':') || host.ends_with(']'));
     if ends_in_port {
-        address(text)
+        address(value)
     } else {
         Err(format!("is {} but must be HOST:PORT", quoted(text)))
     }
@@ -272,7 +279,8 @@ fn is_host(host: &str) -> bool {
 
 /// Reads `host:port:s` or `host:port:t`; the letter says whether the server
 /// speaks TLS.
-pub(super) fn server(text: &str) -> Result<ServerAddress, String> {
+pub(super) fn server(value: &OsStr) -> Result<ServerAddress, String> {
+    let text = utf8(value)?;
     let (address, is_tls) = match text.rsplit_once(':') {
         Some((address, "s")) => (address, true),
         Some((address, "t")) => (address, false),
@@ -284,7 +292,7 @@ pub(super) fn server(text: &str) -> Result<ServerAddress, String> {
         }
     };
     Ok(ServerAddress {
-        address: address_with_port(address)?,
+        address: address_with_port(address.as_ref())?,
         is_tls,
     })
 }
@@ -305,7 +313,7 @@ mod tests {
             ("[::1]", "::1", 8336),
             ("[2001:db8::1]:8337", "2001:db8::1", 8337),
         ] {
-            let address = address(text).unwrap();
+            let address = address(text.as_ref()).unwrap();
             assert_eq!(
                 (address.host.as_str(), address.port),
                 (host, port),
@@ -346,7 +354,7 @@ mod tests {
             &long,
             "user@a",
         ] {
-            let error = address(text).unwrap_err();
+            let error = address(text.as_ref()).unwrap_err();
             assert!(!error.contains('\n'), "{text:?}");
         }
     }

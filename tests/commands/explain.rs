@@ -314,7 +314,7 @@ fn absent_names_and_delegations_are_shown() {
 fn a_failing_node_is_shown_with_its_time() {
     let node = Node::start(Flavour::Core);
     node.script("d/a", [Reply::Recorded("loading")]);
-    let end = run::run(node.prepare(&["resolve", "--explain", "a.bit", "my-id"]));
+    let end = run::run(node.prepare(&["resolve", "--explain", "a.bit", "--isolation=my-id"]));
     assert_eq!(end.code, Some(1), "{end:#?}");
     assert_eq!(end.stderr.len(), 1, "{end:#?}");
     assert!(end.says_on_stderr(&node.address()), "{end:#?}");

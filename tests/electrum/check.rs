@@ -269,7 +269,11 @@ fn resolve_and_records_answer_once() {
     let circuits = to(servers.each_ref().map(Electrum::address));
     for (arguments, code, first) in [
         (&["resolve", "example.bit"][..], 0, "192.0.2.1"),
-        (&["resolve", "d/example", "--isolation=an-id"], 0, "192.0.2.1"),
+        (
+            &["resolve", "d/example", "--isolation=an-id"],
+            0,
+            "192.0.2.1",
+        ),
         (&["resolve", "absent.bit"], 3, "not registered"),
         (&["resolve", "fresh.bit"], 3, "not yet safe"),
         (&["records", "example.bit"], 0, "example.bit. "),

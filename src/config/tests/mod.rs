@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::keys::{DefaultValue, KEYS};
-use super::paths::{default_cookie, state_directory};
 use super::read::{OPTIONS_VARIABLE, PROTOCOL, VERSIONS_VARIABLE};
 use super::settings::*;
 use super::*;
