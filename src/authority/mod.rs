@@ -15,7 +15,7 @@ use hickory_proto::rr::rdata::{CNAME, NS, SOA, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
 use crate::snapshot::{NameKey, Snapshot};
-use crate::value::error::EvaluationError;
+use crate::value::EvaluationError;
 use crate::value::import::NoObject;
 use crate::value::items::{TOR, dname};
 use crate::value::work::Parsed;

@@ -1,29 +1,52 @@
-//! `ncprop279 check`: whether lookups would work, and if not, why.
+//! `ncprop279 check`: whether lookups would work, and if not, why. And
+//! `ncprop279 checkpoint`, which asks the source for a verified block.
 
-use std::time::Duration;
+use std::process::ExitCode;
 
 use console::Style;
 use serde_json::json;
 
-use crate::source::diagnosis::{Diagnose, Finding, Health, RESULT};
-use crate::source::{Bounds, Cancel};
+use super::terminal::{self, Terminal, complain, complain_plainly};
+use super::{WIDTH, deadline, print, until};
+use crate::config::settings::Settings;
+use crate::log::{Level, Log};
+use crate::source::diagnosis::{Finding, Health, Milestone, RESULT};
 use crate::text::{ascii_json, printable, wrap};
-
-use super::WIDTH;
 
 /// Columns before the text of a finding.
 const INDENT: usize = 18;
 
-/// Tries a source out. The last finding says how names are looked up, or that
-/// they cannot be.
-pub fn run(timeout: Duration, source: &dyn Diagnose) -> Vec<Finding> {
-    let deadline = super::deadline(timeout);
-    let findings = source.check(&Bounds {
-        due: deadline,
-        deadline,
-        cancel: Cancel::new(),
+/// Runs `ncprop279 check`; gives the exit status.
+pub fn check(settings: &Settings, level: Level, json: bool) -> ExitCode {
+    let terminal = Terminal::new(settings, level);
+    // The plugin's warnings are among the findings.
+    let log = match level {
+        Level::Warning => Log::silent(),
+        _ => terminal.log.clone(),
+    };
+    let has_color = terminal::has_color();
+    // First, as the rest may take its time: with a setting forgotten it is
+    // another source than was meant.
+    let tried = Finding::ok("source", settings.source.to_string());
+    if !json {
+        terminal::print(&line(&tried, has_color));
+    }
+    let (_, source) = super::source(settings, log);
+    let findings = terminal.watch(&*source, || {
+        // The last finding says how names are looked up, or that they cannot be.
+        concluded(source.check(&until(deadline(settings.timeout))))
     });
-    concluded(findings)
+    if json {
+        let all: Vec<_> = std::iter::once(tried).chain(findings.clone()).collect();
+        terminal::print(&to_json(&all));
+    } else {
+        let lines = findings.iter().map(|finding| line(finding, has_color));
+        terminal::print(&lines.collect::<String>());
+    }
+    match works(&findings) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
 }
 
 /// If something keeps lookups from working, the first such thing is the result.
@@ -39,12 +62,12 @@ fn concluded(mut findings: Vec<Finding>) -> Vec<Finding> {
 }
 
 /// Whether lookups would work.
-pub fn works(findings: &[Finding]) -> bool {
+fn works(findings: &[Finding]) -> bool {
     findings.iter().all(|one| one.health != Health::Fail)
 }
 
 /// The findings as one JSON object in printable ASCII.
-pub fn to_json(findings: &[Finding]) -> String {
+fn to_json(findings: &[Finding]) -> String {
     let one = |finding: &Finding| {
         json!({
             "label": finding.label,
@@ -68,7 +91,7 @@ fn word(health: Health) -> &'static str {
 
 /// A finding for the terminal: label, `ok`, `warn` or `FAIL`, what was found,
 /// and below it what to do.
-pub fn line(finding: &Finding, has_color: bool) -> String {
+fn line(finding: &Finding, has_color: bool) -> String {
     let style = Style::new().force_styling(has_color);
     let style = match finding.health {
         Health::Ok => style.green(),
@@ -89,4 +112,100 @@ pub fn line(finding: &Finding, has_color: bool) -> String {
 /// A text in lines that fit behind the indentation.
 fn wrapped(text: &str) -> String {
     wrap(text, INDENT, INDENT, WIDTH) + "\n"
+}
+
+//------------ The checkpoint ------------------------------------------------
+
+/// Runs `ncprop279 checkpoint`: prints a verified block from which later runs, or
+/// the next release, can start their verification. Gives the exit status.
+pub fn checkpoint(settings: &Settings, level: Level) -> ExitCode {
+    let terminal = Terminal::new(settings, level);
+    let (_, source) = super::logged_source(settings, &terminal.log);
+    let found = terminal.watch(&*source, || {
+        source.milestone(&until(deadline(settings.timeout)))
+    });
+    match found {
+        Ok(milestone) => {
+            for note in notes(&milestone) {
+                complain_plainly(&format!("note: {note}"));
+            }
+            print(&two_lines(&milestone))
+        }
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Two lines: the block as `--checkpoint` takes it, and the work of the chain
+/// up to it in hexadecimal.
+fn two_lines(milestone: &Milestone) -> String {
+    let Milestone {
+        checkpoint,
+        work,
+        work_since,
+        ..
+    } = milestone;
+    let work = format!("{work:x}");
+    let work = work.trim_start_matches('0');
+    match work_since {
+        None => format!("{checkpoint}\nwork {work}\n"),
+        Some(height) => format!("{checkpoint}\nwork {work} since block {height}\n"),
+    }
+}
+
+/// What the user should know before relying on the block.
+fn notes(milestone: &Milestone) -> Vec<String> {
+    let alone = match milestone.operators.as_slice() {
+        [only] => Some(format!(
+            "only {only} answered: its chain was compared with no other"
+        )),
+        _ => None,
+    };
+    let sampled = milestone.is_sampled.then(|| {
+        "these block headers were verified by a random sample of their proofs of work; \
+         --verify-all-headers verifies all of them"
+            .to_owned()
+    });
+    let discovered = milestone.has_discovered.then(|| {
+        "one of the two operators is a discovered server, which the other might run".to_owned()
+    });
+    let notes = alone.into_iter().chain(discovered).chain(sampled);
+    notes.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::Work;
+
+    use super::*;
+    use crate::chain::network::Network;
+
+    #[test]
+    fn work_is_hexadecimal_and_says_where_it_begins() {
+        let mut milestone = Milestone {
+            checkpoint: Network::Mainnet.checkpoint(),
+            work: Work::from_unprefixed_hex("a88f4530bb8eaceaffde5c50").unwrap(),
+            work_since: None,
+            is_sampled: false,
+            operators: vec!["one".into(), "two".into()],
+            has_discovered: false,
+        };
+        let checkpoint = milestone.checkpoint;
+        assert_eq!(
+            two_lines(&milestone),
+            format!("{checkpoint}\nwork a88f4530bb8eaceaffde5c50\n")
+        );
+        milestone.work_since = Some(12);
+        let end = "\nwork a88f4530bb8eaceaffde5c50 since block 12\n";
+        assert!(two_lines(&milestone).ends_with(end));
+        assert_eq!(notes(&milestone), [""; 0]);
+        milestone.has_discovered = true;
+        assert!(notes(&milestone)[0].contains("a discovered server"));
+        milestone.has_discovered = false;
+        milestone.is_sampled = true;
+        milestone.operators.pop();
+        assert_eq!(notes(&milestone).len(), 2);
+    }
 }

@@ -9,12 +9,21 @@ use crate::text::clip;
 /// The most characters of a name that a message repeats.
 const SHOWN: usize = 253;
 
-/// A name that cannot be looked up.
-pub struct Refused {
+/// Why a name cannot be looked up, or yields nothing.
+pub struct Failure {
     /// What the plugin would answer.
     pub verdict: Verdict,
     /// Why, and what to write in its place.
     pub message: String,
+}
+
+impl From<Verdict> for Failure {
+    fn from(verdict: Verdict) -> Self {
+        Self {
+            message: verdict.text().into_owned(),
+            verdict,
+        }
+    }
 }
 
 /// Reads a name given as `example.bit` or `d/example`; the text is the name in
@@ -22,14 +31,14 @@ pub struct Refused {
 ///
 /// # Errors
 /// It is none.
-pub fn query(written: &str, only_onion: bool) -> Result<(String, Query), Refused> {
+pub fn query(written: &str, only_onion: bool) -> Result<(String, Query), Failure> {
     let name = match written.strip_prefix("d/") {
         Some(label) => format!("{label}.bit"),
         None => written.to_owned(),
     };
     match Query::parse(name.as_bytes(), only_onion) {
         Ok(query) => Ok((name, query)),
-        Err(verdict) => Err(Refused {
+        Err(verdict) => Err(Failure {
             message: advice(written).unwrap_or_else(|| verdict.text().into_owned()),
             verdict,
         }),

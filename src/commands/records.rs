@@ -1,41 +1,72 @@
 //! `ncprop279 records`: every record that a name and its subdomains yield.
 
-use std::time::Duration;
-
-use hickory_proto::rr::{Name, RData, RecordType};
-use serde_json::json;
-
-use super::names::{self, Refused};
+use super::names::{self, Failure};
+use super::print;
+use super::terminal::{self, Terminal, complain, complain_plainly};
 use crate::authority::edns::Cause;
+use crate::config::settings::Settings;
 use crate::isolation::IsolationId;
+use crate::log::Level;
 use crate::policy::{Query, Verdict};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 use crate::text::ascii_json;
-use crate::value::error::{EvaluationError, ItemError};
+use crate::value::{EvaluationError, ItemError};
 use crate::zone::listing::{self, Listing};
 use crate::zone::{self, Located, TTL, Traced};
+use hickory_proto::rr::{Name, RData, RecordType};
+use serde_json::json;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Runs `ncprop279 records`; gives the exit status.
+pub fn run(
+    settings: &Settings,
+    level: Level,
+    name: &str,
+    isolation: IsolationId,
+    json: bool,
+) -> ExitCode {
+    let terminal = Terminal::new(settings, level);
+    let (source, diagnosis) = super::logged_source(settings, &terminal.log);
+    let ended = terminal.watch(&*diagnosis, || {
+        report(name, isolation, settings.timeout, &source)
+    });
+    match ended {
+        Ok(report) if json => print(&report.to_json()),
+        Ok(report) => {
+            terminal::print(&report.to_lines());
+            let notes = report.notes(name);
+            notes.iter().for_each(|note| complain_plainly(note));
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            complain(&failure.message);
+            ExitCode::from(failure.verdict.status().code())
+        }
+    }
+}
 
 /// What a name yields.
-pub struct Report {
+struct Report {
     /// Owner names and records, in the order of a zone file.
-    pub records: Vec<(Name, RData)>,
+    records: Vec<(Name, RData)>,
     /// The errors in the value and in those that it imports.
-    pub errors: Vec<ItemError>,
+    errors: Vec<ItemError>,
     /// The wildcard that matches the name, if nothing else is listed.
-    pub wildcard: Option<String>,
+    wildcard: Option<String>,
 }
 
 impl Report {
     /// The records in the form of a zone file.
-    pub fn to_lines(&self) -> String {
+    fn to_lines(&self) -> String {
         let records = self.records.iter();
         let lines = records.map(|(owner, data)| listing::record(owner, data) + "\n");
         lines.collect()
     }
 
     /// What a person should know besides the records.
-    pub fn notes(&self, name: &str) -> Vec<String> {
+    fn notes(&self, name: &str) -> Vec<String> {
         let mut notes = Vec::new();
         if self.records.is_empty() && self.errors.is_empty() && self.wildcard.is_none() {
             notes.push(format!(
@@ -54,7 +85,7 @@ impl Report {
     /// One JSON object in printable ASCII: `records` with `owner`, `ttl`, `class`, `type` and
     /// `data` in the form of a zone file, and `errors` with `owner`, `item` and
     /// `reason`. Where a wildcard matches the name, `wildcard` is its name.
-    pub fn to_json(&self) -> String {
+    fn to_json(&self) -> String {
         let record = |(owner, data): &(Name, RData)| {
             json!({
                 "owner": listing::name(owner),
@@ -77,36 +108,13 @@ impl Report {
     }
 }
 
-/// Why a name yields nothing.
-pub struct Failure {
-    /// The protocol's status for it.
-    pub verdict: Verdict,
-    /// The same in words.
-    pub message: String,
-}
-
-impl From<Refused> for Failure {
-    fn from(Refused { verdict, message }: Refused) -> Self {
-        Self { verdict, message }
-    }
-}
-
-impl From<Verdict> for Failure {
-    fn from(verdict: Verdict) -> Self {
-        Self {
-            message: verdict.text().into_owned(),
-            verdict,
-        }
-    }
-}
-
 /// Lists a name given as `example.bit` or `d/example`. Of a subdomain only
 /// what is at or below it.
 ///
 /// # Errors
 /// The name cannot be registered, has no domain object or no such subdomain,
 /// or could not be fetched.
-pub fn run(
+fn report(
     name: &str,
     isolation: IsolationId,
     timeout: Duration,

@@ -8,7 +8,7 @@ use crate::address::HostError;
 use crate::authority::edns::Cause;
 use crate::onion::OnionError;
 use crate::snapshot::Snapshot;
-use crate::value::error::ItemError;
+use crate::value::ItemError;
 use crate::value::items::TOR;
 use crate::zone;
 

@@ -12,10 +12,10 @@ use hickory_proto::rr::Name;
 
 use crate::snapshot::{Absence, Entry, Fetched, NameKey, Snapshot};
 
-use super::error::{Errors, EvaluationError, shorten};
 use super::object::{Branch, Object, Origin};
 use super::tree::Tree;
 use super::work::{Parsed, Work};
+use super::{Errors, EvaluationError, shorten};
 
 /// How many distinct names may contribute to one answer
 /// (`spec/domain-values.md`).

@@ -10,9 +10,9 @@ use hickory_proto::rr::Name;
 
 use crate::snapshot::NameKey;
 
-use super::error::{Errors, shorten, suggestion};
 use super::names::is_label;
 use super::tree::{Members, Tree};
+use super::{Errors, shorten, suggestion};
 
 /// Keys that give an object its structure rather than records.
 const STRUCTURE: [&str; 3] = ["delegate", "import", "map"];

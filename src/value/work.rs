@@ -12,8 +12,8 @@ use std::sync::Arc;
 use crate::onion::{OnionAddress, OnionError};
 use crate::snapshot::NameKey;
 
+use super::EvaluationError;
 use super::cbor;
-use super::error::EvaluationError;
 use super::tree::{MAX_VALUE_LENGTH, Tree, parsing_cost, read_json};
 
 /// Steps that one evaluation may take. A step takes about a fifth of a

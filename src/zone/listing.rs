@@ -9,13 +9,13 @@ use hickory_proto::rr::{Name, RData, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncodable};
 
 use crate::snapshot::Snapshot;
-use crate::value::error::{EvaluationError, ItemError};
 use crate::value::import::{NoObject, Reader};
 use crate::value::items::loc::{self, LOC};
 use crate::value::items::{Level, Part};
 use crate::value::names::Place;
 use crate::value::object::Object;
 use crate::value::work::Parsed;
+use crate::value::{EvaluationError, ItemError};
 
 use super::{TTL, glue, locate_key, mail_servers};
 

@@ -8,12 +8,12 @@ use std::collections::{HashMap, HashSet};
 use hickory_proto::rr::{Name, RData, RecordType};
 
 use crate::snapshot::{NameKey, Snapshot};
-use crate::value::error::{EvaluationError, ItemError};
 use crate::value::import::{NoObject, Reader};
 use crate::value::items::{Level, Part, TOR, mail};
 use crate::value::names::{Place, is_domain_label};
 use crate::value::object::Object;
 use crate::value::work::{Parsed, Work};
+use crate::value::{EvaluationError, ItemError};
 
 /// How long a record may be cached, in seconds.
 pub const TTL: u32 = 600;

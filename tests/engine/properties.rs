@@ -12,7 +12,7 @@ use hickory_proto::serialize::binary::BinEncodable;
 use ncprop279::authority::{self, Outcome, edns};
 use ncprop279::isolation::IsolationId;
 use ncprop279::snapshot::{Absence, Entry, Fetched, NameKey, Snapshot};
-use ncprop279::value::error::EvaluationError;
+use ncprop279::value::EvaluationError;
 use ncprop279::value::import::MAX_NAMES;
 use ncprop279::zone::listing;
 use rand::rngs::StdRng;

@@ -8,7 +8,7 @@ use ncprop279::authority::{self, Outcome, edns};
 use ncprop279::isolation::IsolationId;
 use ncprop279::policy::{self, Evaluation, Step};
 use ncprop279::snapshot::{Absence, Entry, Fetched, NameKey, Snapshot};
-use ncprop279::value::error::EvaluationError;
+use ncprop279::value::EvaluationError;
 use ncprop279::value::import::MAX_NAMES;
 use ncprop279::zone::{TTL, listing};
 

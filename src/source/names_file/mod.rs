@@ -20,7 +20,6 @@
 //! confused. A member that is none of these is invalid; the others still count.
 
 mod content;
-pub(crate) mod fuzzing;
 
 use std::fmt;
 use std::io::Read;
@@ -358,4 +357,25 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
         return Err(too_large());
     }
     Ok(content)
+}
+
+/// The fuzz targets' entry into this room.
+pub(crate) mod fuzzing {
+    use std::collections::BTreeMap;
+
+    use super::content::Names;
+    use crate::snapshot::Fetched;
+
+    /// The names in a file's content with their entries.
+    ///
+    /// # Errors
+    /// The content is not a names file; the text completes "names file …".
+    pub fn read(
+        content: &[u8],
+    ) -> Result<BTreeMap<Box<str>, Result<Fetched, &'static str>>, String> {
+        let names = Names::parse(content.to_vec())?;
+        // Each as a lookup finds it.
+        let entry = |key: &str| (Box::from(key), names.get(key).unwrap_or(Err("missing")));
+        Ok(names.iter().map(|(key, _)| entry(&key)).collect())
+    }
 }

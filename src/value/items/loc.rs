@@ -8,7 +8,7 @@ use hickory_proto::rr::rdata::NULL;
 use hickory_proto::rr::{RData, RecordType};
 
 use super::records::ItemReader;
-use crate::value::error::shorten;
+use crate::value::shorten;
 use crate::value::tree::Tree;
 
 /// The type of LOC records, which hickory-proto does not define.

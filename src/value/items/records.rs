@@ -10,11 +10,11 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::{BinDecoder, BinEncodable, Restrict};
 
 use crate::onion::{OnionAddress, OnionError};
-use crate::value::error::{Errors, shorten};
 use crate::value::import::Reader;
 use crate::value::names::Place;
 use crate::value::tree::Tree;
 use crate::value::work::Work;
+use crate::value::{Errors, shorten};
 
 /// Steps ([`Work`]) that one element of an item takes.
 const ELEMENT_STEPS: usize = 2;
