@@ -4,7 +4,6 @@ use std::fs;
 
 use crate::support::node::{Flavour, Node};
 use crate::support::plugin::{Plugin, Start};
-use crate::support::run;
 
 const IP: &str = r#"{"ip":"192.0.2.1"}"#;
 /// Longer than any test waits: what comes, comes without waiting for it.
@@ -154,51 +153,4 @@ fn the_cookie_is_found_in_the_default_data_directory() {
     assert_eq!(plugin.line(), "INIT 1 0");
     assert_eq!(plugin.ask("a.bit", "a"), "0 192.0.2.1");
     plugin.finish();
-}
-
-#[test]
-fn a_password_on_the_command_line_earns_a_warning_that_does_not_repeat_it() {
-    let node = Node::start(Flavour::Core);
-    node.set("d/a", IP);
-    let address = node.address();
-    let mut plugin = Plugin::start(&[
-        "--rpc-address",
-        &address,
-        "--rpc-user",
-        "nmc-user",
-        "--rpc-password",
-        "nmc-password",
-    ]);
-    assert_eq!(plugin.ask("a.bit", "a"), "0 192.0.2.1");
-    let end = run::end(plugin);
-    assert_eq!(end.stderr.len(), 1, "{end:#?}");
-    assert!(end.says_on_stderr("password"), "{end:#?}");
-    assert!(!end.says("nmc-password"), "{end:#?}");
-}
-
-/// From the file it does not, unless everybody can read that.
-#[test]
-fn credentials_in_a_file_earn_no_warning() {
-    let node = Node::start(Flavour::Core);
-    node.set("d/a", IP);
-    let mut plugin = node.plugin(&[]);
-    assert_eq!(plugin.ask("a.bit", "a"), "0 192.0.2.1");
-    let end = run::end(plugin);
-    assert!(end.stderr.is_empty(), "{end:#?}");
-}
-
-#[cfg(unix)]
-#[test]
-fn credentials_in_a_file_for_everybody_earn_a_warning() {
-    use std::os::unix::fs::PermissionsExt;
-
-    let node = Node::start(Flavour::Core);
-    node.set("d/a", IP);
-    let file = node.path("config.toml");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-    let mut plugin = node.plugin(&[]);
-    assert_eq!(plugin.ask("a.bit", "a"), "0 192.0.2.1");
-    let end = run::end(plugin);
-    assert!(end.says_on_stderr("can be read by other users"), "{end:#?}");
-    assert!(!end.says("nmc-password"), "{end:#?}");
 }

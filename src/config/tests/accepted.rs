@@ -23,14 +23,14 @@ fn defaults_are_complete() {
 }
 
 /// Settings that work alone or together, and what they make of the defaults.
-fn samples() -> Vec<(Vec<(&'static str, &'static str)>, Settings)> {
+fn samples() -> Vec<(&'static str, Settings)> {
     vec![
         (
-            vec![("rpc-address", "[::1]:18336")],
+            "rpc-address=[::1]:18336",
             changed_rpc(|rpc| rpc.address = address("::1", 18336)),
         ),
         (
-            vec![("rpc-user", "u"), ("rpc-password", "p:=;\\ q")],
+            "rpc-user=u, rpc-password=p:=;\\ q",
             changed_rpc(|rpc| {
                 rpc.credentials = Credentials::Password {
                     user: "u".into(),
@@ -39,52 +39,46 @@ fn samples() -> Vec<(Vec<(&'static str, &'static str)>, Settings)> {
             }),
         ),
         (
-            vec![("rpc-cookie", "/c/.cookie")],
+            "rpc-cookie=/c/.cookie",
             changed_rpc(|rpc| rpc.credentials = Credentials::Cookie("/c/.cookie".into())),
         ),
         (
-            vec![("rpc-dialect", "electrum-nmc")],
+            "rpc-dialect=electrum-nmc",
             changed_rpc(|rpc| rpc.dialect = DialectSetting::ElectrumNmc),
         ),
         (
-            vec![
-                ("allow-unproxied-node", "true"),
-                ("rpc-address", "10.0.0.9"),
-            ],
+            "allow-unproxied-node=true, rpc-address=10.0.0.9",
             changed_rpc(|rpc| rpc.address = address("10.0.0.9", 8336)),
         ),
         (
-            vec![("proxy", "127.0.0.1:9050"), ("rpc-address", "a.onion:1")],
+            "proxy=127.0.0.1:9050, rpc-address=a.onion:1",
             changed_rpc(|rpc| {
                 rpc.address = address("a.onion", 1);
                 rpc.proxy = Some(address("127.0.0.1", 9050));
             }),
         ),
         (
-            vec![("names-file", "names.json")],
+            "names-file=names.json",
             changed(|all| all.source = SourceSettings::NamesFile("names.json".into())),
         ),
         (
-            vec![("backend", "file"), ("names-file", "n")],
+            "backend=file, names-file=n",
             changed(|all| all.source = SourceSettings::NamesFile("n".into())),
         ),
-        (vec![("backend", "rpc")], defaults()),
+        ("backend=rpc", defaults()),
         (
-            vec![("backend", "electrum"), ("proxy", "127.0.0.1:9050")],
+            "backend=electrum, proxy=127.0.0.1:9050",
             changed_electrum(|_| {}),
         ),
         (
-            vec![
-                ("electrum-server", "a.onion:50001:t"),
-                ("proxy", "localhost:9050"),
-            ],
+            "electrum-server=a.onion:50001:t, proxy=localhost:9050",
             changed_electrum(|electrum| {
                 electrum.servers = vec![server("a.onion", 50001, false)];
                 electrum.proxy = Some(address("localhost", 9050));
             }),
         ),
         (
-            vec![("network", "regtest"), ("electrum-server", "[::1]:50002:s")],
+            "network=regtest, electrum-server=[::1]:50002:s",
             changed_electrum(|electrum| {
                 electrum.network = Network::Regtest;
                 electrum.checkpoint = Network::Regtest.checkpoint();
@@ -93,17 +87,11 @@ fn samples() -> Vec<(Vec<(&'static str, &'static str)>, Settings)> {
             }),
         ),
         (
-            vec![("state-directory", ABSOLUTE), ("proxy", "127.0.0.1:9050")],
+            "state-directory={ABSOLUTE}, proxy=127.0.0.1:9050",
             changed_electrum(|electrum| electrum.state = Some(ABSOLUTE.into())),
         ),
         (
-            vec![
-                ("checkpoint", HIGH),
-                ("confirmations", "6"),
-                ("verify-all-headers", "true"),
-                ("electrum-operators", "2"),
-                ("proxy", "127.0.0.1:9050"),
-            ],
+            "checkpoint={HIGH}, confirmations=6, verify-all-headers=true, electrum-operators=2, proxy=127.0.0.1:9050",
             changed_electrum(|electrum| {
                 electrum.checkpoint = Checkpoint {
                     height: 830_000,
@@ -115,36 +103,27 @@ fn samples() -> Vec<(Vec<(&'static str, &'static str)>, Settings)> {
             }),
         ),
         (
-            vec![("timeout", "2.5")],
+            "timeout=2.5",
             changed(|all| all.timeout = Duration::from_millis(2500)),
         ),
-        (vec![("max-lookups", "7")], changed(|all| all.lookups = 7)),
+        ("max-lookups=7", changed(|all| all.lookups = 7)),
+        ("only-onion=true", changed(|all| all.only_onion = true)),
         (
-            vec![("only-onion", "true")],
-            changed(|all| all.only_onion = true),
-        ),
-        (
-            vec![("missing-isolation", "unique")],
+            "missing-isolation=unique",
             changed(|all| all.missing_isolation = MissingIsolation::Unique),
         ),
+        ("log-names=true", changed(|all| all.log_names = true)),
+        ("cache-entries=7", changed(|all| all.cache.entries = 7)),
         (
-            vec![("log-names", "true")],
-            changed(|all| all.log_names = true),
-        ),
-        (
-            vec![("cache-entries", "7")],
-            changed(|all| all.cache.entries = 7),
-        ),
-        (
-            vec![("cache-isolations", "8")],
+            "cache-isolations=8",
             changed(|all| all.cache.isolations = 8),
         ),
         (
-            vec![("cache-ttl", "9")],
+            "cache-ttl=9",
             changed(|all| all.cache.ttl = Duration::from_secs(9)),
         ),
         (
-            vec![("cache-negative-ttl", "0")],
+            "cache-negative-ttl=0",
             changed(|all| all.cache.negative_ttl = Duration::ZERO),
         ),
     ]
@@ -152,9 +131,12 @@ fn samples() -> Vec<(Vec<(&'static str, &'static str)>, Settings)> {
 
 #[test]
 fn every_setting_works_in_every_source() {
-    let mut seen: Vec<&str> = vec!["config"];
-    for (pairs, expected) in samples() {
-        seen.extend(pairs.iter().map(|(name, _)| name));
+    let mut seen = vec!["config".to_owned()];
+    for (text, expected) in samples() {
+        let text = text.replace("{ABSOLUTE}", ABSOLUTE).replace("{HIGH}", HIGH);
+        let pairs = text.split(", ").map(|pair| pair.split_once('=').unwrap());
+        let pairs: Vec<(&str, &str)> = pairs.collect();
+        seen.extend(pairs.iter().map(|(name, _)| (*name).to_owned()));
         let equals: Vec<_> = pairs.iter().map(|(n, v)| format!("--{n}={v}")).collect();
         let equals: Vec<_> = equals.iter().map(String::as_str).collect();
         assert_eq!(arguments(&equals).run().settings, expected);
@@ -191,7 +173,11 @@ fn every_setting_works_in_every_source() {
         }
     }
     for key in KEYS {
-        assert!(seen.contains(&key.name), "{} has no sample", key.name);
+        assert!(
+            seen.iter().any(|name| name == key.name),
+            "{} has no sample",
+            key.name
+        );
     }
 }
 
@@ -437,44 +423,9 @@ fn effective_settings_are_a_file() {
         let again = file(&text).run().settings;
         assert_eq!(again, arguments(&words).run().settings, "{text}");
         assert!(text.lines().all(|line| line.contains("  # ")), "{text}");
+        let is_electrum = words.iter().any(|word| word.contains("electrum"));
+        assert_eq!(text.contains("electrum-server"), is_electrum, "{text}");
     }
-}
-
-#[test]
-fn effective_settings_say_where_they_come_from() {
-    let mut case = file("\ntimeout = 5\ncache-ttl = 1\n[ncprop279]\nonlyonion = \"true\"\n");
-    case.options = Some("cache-entries=7;cache-ttl=2;rpc-user=hunter2;rpc-password=hunter2");
-    case.arguments = vec!["--max-lookups=3"];
-    let text = effective(&case);
-    assert!(!text.contains("hunter2"), "{text}");
-    let origin = |name: &str| {
-        let line = text
-            .lines()
-            .find(|line| line.trim_start_matches('#').starts_with(name));
-        line.unwrap_or_else(|| panic!("{name}: {text}")).to_owned()
-    };
-    assert!(origin("timeout").starts_with("timeout = 5  # /"), "{text}");
-    assert!(origin("timeout").ends_with(", line 2"), "{text}");
-    assert!(
-        origin("only-onion").ends_with(", line 5, as onlyonion of ncprop279 (Go)"),
-        "{text}"
-    );
-    let environment = "# environment TOR_NS_PLUGIN_OPTIONS";
-    assert_eq!(origin("cache-ttl"), format!("cache-ttl = 2  {environment}"));
-    assert_eq!(
-        origin("rpc-password"),
-        format!("#rpc-password = (set)  {environment}")
-    );
-    assert_eq!(origin("max-lookups"), "max-lookups = 3  # command line");
-    assert_eq!(
-        origin("cache-isolations"),
-        "cache-isolations = 1000  # default"
-    );
-    assert_eq!(
-        origin("backend"),
-        "#backend = \"rpc\"  # implied by rpc-password"
-    );
-    assert!(!text.contains("electrum-server"), "{text}");
 }
 
 #[test]
@@ -538,23 +489,4 @@ fn electrum_servers_may_be_several() {
         file("proxy = '127.0.0.1:9050'\nelectrum-server = ['c.onion:1:t', 'd.onion:1:t']");
     case.arguments = words[1..].to_vec();
     assert_eq!(servers(case), expected);
-}
-
-/// Whoever reads the log learns what was visited.
-#[test]
-fn showing_names_in_the_log_earns_a_warning() {
-    for (case, origin) in [
-        (arguments(&["--log-names"]), "command line"),
-        (options("log-names"), OPTIONS_VARIABLE),
-        (file("log-names = true"), "config"),
-    ] {
-        let warnings = case.run().warnings;
-        let [warning] = warnings.as_slice() else {
-            panic!("{warnings:?}")
-        };
-        let begin = warning.starts_with("log-names (");
-        assert!(begin && warning.contains("visited"), "{warning}");
-        assert!(origin == "config" || warning.contains(origin), "{warning}");
-    }
-    assert!(options("log-names=false").run().warnings.is_empty());
 }

@@ -224,25 +224,6 @@ fn credentials_must_be_complete_and_of_one_kind() {
     assert!(!format!("{invocation:?}").contains("hunter2"));
 }
 
-#[test]
-fn a_password_on_the_command_line_earns_a_warning() {
-    for words in [
-        vec!["--rpc-user=u", "--rpc-password=hunter2"],
-        vec!["--rpc-user", "u", "--rpc-password", "hunter2"],
-        vec!["resolve", "a.bit", "--rpc-user=u", "--rpc-password=hunter2"],
-    ] {
-        let warnings = arguments(&words).run().warnings;
-        assert_eq!(warnings.len(), 1);
-        assert!(warnings[0].contains("rpc-password") && !warnings[0].contains("hunter2"));
-    }
-    assert!(
-        options("rpc-user=u;rpc-password=p")
-            .run()
-            .warnings
-            .is_empty()
-    );
-}
-
 /// The file of a group, such as one for the services that may look names up,
 /// is as good as one's own.
 #[cfg(unix)]
@@ -277,25 +258,6 @@ fn a_password_in_a_file_that_everybody_can_read_earns_a_warning() {
     file.as_file().set_permissions(permissions).unwrap();
     let path = file.path().to_str().unwrap();
     assert_eq!(arguments(&["--config", path]).run().warnings, [""; 0]);
-}
-
-#[test]
-fn a_node_elsewhere_must_be_permitted() {
-    for address in [
-        "10.0.0.1",
-        "node.example:80",
-        "[2001:db8::1]:1",
-        "0.0.0.0",
-        "local",
-    ] {
-        let argument = format!("--rpc-address={address}");
-        arguments(&[&argument]).fails(&["rpc-address (command line)", "allow-unproxied-node"]);
-        arguments(&[&argument, "--allow-unproxied-node"]).run();
-        arguments(&[&argument, "--allow-unproxied-node=false"]).fails(&["rpc-address"]);
-    }
-    for address in ["127.9.9.9", "[::1]", "LocalHost:1", "localhost."] {
-        arguments(&[&format!("--rpc-address={address}")]).run();
-    }
 }
 
 #[test]
@@ -483,4 +445,23 @@ fn two_operators_need_two_servers() {
     arguments(&["--network=regtest", "--electrum-operators=1", one])
         .read()
         .unwrap();
+}
+
+/// Whoever reads the log learns what was visited.
+#[test]
+fn showing_names_in_the_log_earns_a_warning() {
+    for (case, origin) in [
+        (arguments(&["--log-names"]), "command line"),
+        (options("log-names"), OPTIONS_VARIABLE),
+        (file("log-names = true"), "config"),
+    ] {
+        let warnings = case.run().warnings;
+        let [warning] = warnings.as_slice() else {
+            panic!("{warnings:?}")
+        };
+        let begin = warning.starts_with("log-names (");
+        assert!(begin && warning.contains("visited"), "{warning}");
+        assert!(origin == "config" || warning.contains(origin), "{warning}");
+    }
+    assert!(options("log-names=false").run().warnings.is_empty());
 }
