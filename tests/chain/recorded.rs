@@ -44,34 +44,34 @@ fn regtest() -> Vec<Vec<u8>> {
 }
 
 /// Whether the bytes are one header and nothing else, with its work.
-fn is_accepted(octets: &[u8], network: Network, height: u32) -> bool {
-    FullHeader::read(octets)
+fn is_accepted(bytes: &[u8], network: Network, height: u32) -> bool {
+    FullHeader::read(bytes)
         .is_ok_and(|(sealed, rest)| rest.is_empty() && sealed.check_work(network, height).is_ok())
 }
 
 /// Where the 32 bytes are that nobody looks at.
-fn ignored(octets: &[u8]) -> Range<usize> {
-    let (_, length) = deserialize_partial::<Transaction>(&octets[80..]).unwrap();
+fn ignored(bytes: &[u8]) -> Range<usize> {
+    let (_, length) = deserialize_partial::<Transaction>(&bytes[80..]).unwrap();
     80 + length..80 + length + 32
 }
 
 /// The bits, counted from the beginning, whose change is accepted. Those in
 /// `left_out` are not tried.
 fn accepted_changes(
-    octets: &[u8],
+    bytes: &[u8],
     network: Network,
     height: u32,
     left_out: impl Fn(usize) -> bool,
 ) -> Vec<usize> {
-    let mut octets = octets.to_vec();
+    let mut bytes = bytes.to_vec();
     let mut accepted = Vec::new();
-    for place in (0..octets.len()).filter(|place| !left_out(*place)) {
+    for place in (0..bytes.len()).filter(|place| !left_out(*place)) {
         for bit in 0..8 {
-            octets[place] ^= 1 << bit;
-            if is_accepted(&octets, network, height) {
+            bytes[place] ^= 1 << bit;
+            if is_accepted(&bytes, network, height) {
                 accepted.push(8 * place + bit);
             }
-            octets[place] ^= 1 << bit;
+            bytes[place] ^= 1 << bit;
         }
     }
     accepted
@@ -100,10 +100,10 @@ fn the_whole_regtest_chain_verifies() {
 fn real_mainnet_headers_verify_at_their_heights() {
     let headers = mainnet();
     assert_eq!(headers.len(), 3);
-    for (height, octets) in headers {
-        assert!(is_accepted(&octets, Network::Mainnet, height), "{height}");
+    for (height, bytes) in headers {
+        assert!(is_accepted(&bytes, Network::Mainnet, height), "{height}");
         // Base version 1 is outdated later.
-        let (sealed, _) = FullHeader::read(&octets).unwrap();
+        let (sealed, _) = FullHeader::read(&bytes).unwrap();
         assert_eq!(
             sealed.check_work(Network::Mainnet, 335_000),
             Err(WorkError::Outdated)
@@ -115,8 +115,8 @@ fn real_mainnet_headers_verify_at_their_heights() {
 fn the_testnet_header_is_refused_on_mainnet() {
     let headers = recorded();
     let testnet = headers.iter().find(|one| one.network == "testnet").unwrap();
-    let octets = decode(&testnet.header);
-    let (sealed, rest) = FullHeader::read(&octets).unwrap();
+    let bytes = decode(&testnet.header);
+    let (sealed, rest) = FullHeader::read(&bytes).unwrap();
     assert!(rest.is_empty());
     for height in [19_200, 335_000, 815_001] {
         assert_eq!(
@@ -130,9 +130,9 @@ fn the_testnet_header_is_refused_on_mainnet() {
 
 #[test]
 fn regtest_headers_are_refused_on_mainnet() {
-    for (height, octets) in (0..).zip(regtest()) {
-        assert!(!is_accepted(&octets, Network::Mainnet, height));
-        assert!(!is_accepted(&octets, Network::Mainnet, 815_001));
+    for (height, bytes) in (0..).zip(regtest()) {
+        assert!(!is_accepted(&bytes, Network::Mainnet, height));
+        assert!(!is_accepted(&bytes, Network::Mainnet, 815_001));
     }
 }
 
@@ -140,14 +140,12 @@ fn regtest_headers_are_refused_on_mainnet() {
 /// changed.
 #[test]
 fn every_other_bit_of_a_mainnet_header_counts() {
-    let merged_mined = mainnet()
-        .into_iter()
-        .filter(|(_, octets)| octets.len() > 80);
+    let merged_mined = mainnet().into_iter().filter(|(_, bytes)| bytes.len() > 80);
     let mut headers = 0;
-    for (height, octets) in merged_mined {
-        let ignored = ignored(&octets);
+    for (height, bytes) in merged_mined {
+        let ignored = ignored(&bytes);
         let expected: Vec<_> = (8 * ignored.start..8 * ignored.end).collect();
-        let accepted = accepted_changes(&octets, Network::Mainnet, height, |_| false);
+        let accepted = accepted_changes(&bytes, Network::Mainnet, height, |_| false);
         assert_eq!(accepted, expected, "{height}");
         headers += 1;
     }
@@ -156,9 +154,9 @@ fn every_other_bit_of_a_mainnet_header_counts() {
 
 #[test]
 fn every_bit_of_a_mainnet_header_without_auxpow_counts() {
-    let (height, octets) = mainnet().remove(0);
-    assert_eq!(octets.len(), 80);
-    let accepted = accepted_changes(&octets, Network::Mainnet, height, |_| false);
+    let (height, bytes) = mainnet().remove(0);
+    assert_eq!(bytes.len(), 80);
+    let accepted = accepted_changes(&bytes, Network::Mainnet, height, |_| false);
     assert!(accepted.is_empty(), "{accepted:?}");
 }
 
@@ -168,36 +166,36 @@ fn every_bit_of_a_mainnet_header_without_auxpow_counts() {
 /// sure.
 #[test]
 fn every_bit_of_a_regtest_header_up_to_the_parent_counts() {
-    for (height, octets) in (0..).zip(regtest()).skip(1).step_by(31) {
-        let parent = octets.len() - 80;
+    for (height, bytes) in (0..).zip(regtest()).skip(1).step_by(31) {
+        let parent = bytes.len() - 80;
         let merkle_root = parent + 36..parent + 68;
-        let ignored = ignored(&octets);
+        let ignored = ignored(&bytes);
         let expected: Vec<_> = (8 * ignored.start..8 * ignored.end).collect();
         let left_out = |place| place >= parent && !merkle_root.contains(&place);
-        let accepted = accepted_changes(&octets, Network::Regtest, height, left_out);
+        let accepted = accepted_changes(&bytes, Network::Regtest, height, left_out);
         assert_eq!(accepted, expected, "{height}");
     }
 }
 
 #[test]
 fn a_header_that_is_cut_off_is_refused() {
-    let headers = mainnet().into_iter().map(|(_, octets)| octets);
-    for octets in headers.chain(regtest().into_iter().step_by(25)) {
-        for length in 0..octets.len() {
-            let error = FullHeader::read(&octets[..length]).unwrap_err();
+    let headers = mainnet().into_iter().map(|(_, bytes)| bytes);
+    for bytes in headers.chain(regtest().into_iter().step_by(25)) {
+        for length in 0..bytes.len() {
+            let error = FullHeader::read(&bytes[..length]).unwrap_err();
             assert!(matches!(
                 error,
                 HeaderParseError::CutOff | HeaderParseError::Coinbase
             ));
         }
-        assert!(FullHeader::read(&octets).is_ok());
+        assert!(FullHeader::read(&bytes).is_ok());
     }
 }
 
 /// Reads whatever comes, and checks what could be read.
-fn survive(octets: &[u8]) {
-    if let Ok((sealed, rest)) = FullHeader::read(octets) {
-        assert!(octets.ends_with(rest) && rest.len() + 80 <= octets.len());
+fn survive(bytes: &[u8]) {
+    if let Ok((sealed, rest)) = FullHeader::read(bytes) {
+        assert!(bytes.ends_with(rest) && rest.len() + 80 <= bytes.len());
         for height in [0, 1, 19_200, 815_001, u32::MAX] {
             for network in [Network::Mainnet, Network::Regtest] {
                 let _ = sealed.check_work(network, height);
@@ -207,18 +205,18 @@ fn survive(octets: &[u8]) {
 }
 
 #[test]
-fn random_octets_do_no_harm() {
+fn random_bytes_do_no_harm() {
     let mut random = StdRng::seed_from_u64(279);
-    let mut octets = vec![0; 2048];
+    let mut bytes = vec![0; 2048];
     for _ in 0..5_000 {
-        let length = random.random_range(0..octets.len());
-        let octets = &mut octets[..length];
-        random.fill_bytes(octets);
-        if let [_, flags, ..] = octets {
+        let length = random.random_range(0..bytes.len());
+        let bytes = &mut bytes[..length];
+        random.fill_bytes(bytes);
+        if let [_, flags, ..] = bytes {
             // An AuxPoW follows.
             *flags |= 1;
         }
-        survive(octets);
+        survive(bytes);
     }
 }
 
@@ -227,23 +225,23 @@ fn random_changes_of_real_headers_do_no_harm() {
     let mut random = StdRng::seed_from_u64(279);
     let headers: Vec<_> = mainnet()
         .into_iter()
-        .map(|(_, octets)| octets)
+        .map(|(_, bytes)| bytes)
         .chain(regtest().into_iter().take(5))
         .collect();
     for _ in 0..20_000 {
-        let mut octets = headers[random.random_range(0..headers.len())].clone();
+        let mut bytes = headers[random.random_range(0..headers.len())].clone();
         for _ in 0..random.random_range(1..4) {
-            let place = random.random_range(0..octets.len());
+            let place = random.random_range(0..bytes.len());
             match random.random_range(0..4) {
-                0 => octets[place] = random.random(),
-                1 => octets[place] = [0xfd, 0xfe, 0xff][random.random_range(0..3)],
-                2 => drop(octets.drain(place..octets.len().min(place + 33))),
-                _ => octets.insert(place, random.random()),
+                0 => bytes[place] = random.random(),
+                1 => bytes[place] = [0xfd, 0xfe, 0xff][random.random_range(0..3)],
+                2 => drop(bytes.drain(place..bytes.len().min(place + 33))),
+                _ => bytes.insert(place, random.random()),
             }
-            if octets.is_empty() {
+            if bytes.is_empty() {
                 break;
             }
         }
-        survive(&octets);
+        survive(&bytes);
     }
 }

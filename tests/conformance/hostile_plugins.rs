@@ -149,9 +149,9 @@ fn a_line_without_an_end_does_not_fill_the_memory() {
     let plugin = "#!/usr/bin/env python3\n\
         import os, time\n\
         os.write(1, b'INIT 1 0\\n')\n\
-        octets = b'y' * 65536\n\
+        bytes = b'y' * 65536\n\
         while True:\n    \
-            os.write(1, octets)\n    \
+            os.write(1, bytes)\n    \
             time.sleep(0.00125)\n";
     let cases = ["one-query", "tabs-separate", "further-words", "ready"];
     let directory = tempfile::tempdir().unwrap();

@@ -168,14 +168,14 @@ fn item(rng: &mut StdRng, key: &str, into: &mut String) {
                 into.push('"');
             }
             'b' if !text => {
-                let octets = octets(rng);
+                let bytes = bytes(rng);
                 match rng.random_range(0..4) {
                     0 => {
                         into.push('"');
                         into.push_str(pick(rng, TEXTS));
                         into.push('"');
                     }
-                    _ => into.push_str(&format!("\"{}\"", data_encoding::BASE64.encode(&octets))),
+                    _ => into.push_str(&format!("\"{}\"", data_encoding::BASE64.encode(&bytes))),
                 }
             }
             'k' if !text => into.push_str(&opaque(rng)),
@@ -220,7 +220,7 @@ fn object(rng: &mut StdRng, depth: usize, into: &mut String) {
 }
 
 /// Few bytes, of those that mean something in names above all.
-fn octets(rng: &mut StdRng) -> Vec<u8> {
+fn bytes(rng: &mut StdRng) -> Vec<u8> {
     (0..rng.random_range(0..24))
         .map(|_| match rng.random_range(0..4) {
             0 => rng.random(),
@@ -236,8 +236,8 @@ fn opaque(rng: &mut StdRng) -> String {
         0 => rng.random(),
         _ => rng.random_range(0..70u16),
     };
-    let octets = data_encoding::BASE64.encode(&octets(rng));
-    format!("[{kind},\"{octets}\"]")
+    let bytes = data_encoding::BASE64.encode(&bytes(rng));
+    format!("[{kind},\"{bytes}\"]")
 }
 
 /// CBOR, mostly well-formed, of what items are made of.
@@ -292,17 +292,17 @@ pub fn value(rng: &mut StdRng) -> Vec<u8> {
         }
         2 => text = format!("{{\"o\":[{},{}]}}", opaque(rng), opaque(rng)),
         3 => {
-            let mut octets = Vec::new();
-            cbor(rng, 0, &mut octets);
-            return octets;
+            let mut bytes = Vec::new();
+            cbor(rng, 0, &mut bytes);
+            return bytes;
         }
         4 => {
             // A good value with a byte changed.
             object(rng, 0, &mut text);
-            let mut octets = text.into_bytes();
-            let at = rng.random_range(0..octets.len());
-            octets[at] = rng.random();
-            return octets;
+            let mut bytes = text.into_bytes();
+            let at = rng.random_range(0..bytes.len());
+            bytes[at] = rng.random();
+            return bytes;
         }
         _ => object(rng, 0, &mut text),
     }

@@ -81,8 +81,8 @@ struct Client {
 
 impl Client {
     /// Reads what was written to it, in order.
-    fn read(&mut self, octets: &[u8]) {
-        for line in std::str::from_utf8(octets).unwrap().lines() {
+    fn read(&mut self, bytes: &[u8]) {
+        for line in std::str::from_utf8(bytes).unwrap().lines() {
             let words: Vec<&str> = line.split(' ').collect();
             match words[0] {
                 "RESOLVED" => {

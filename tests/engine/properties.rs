@@ -42,10 +42,10 @@ fn check(owner: &Name, data: &RData) {
 
     let line = listing::record(owner, data);
     assert!(line.bytes().all(|b| (b' '..=b'~').contains(&b)), "{line}");
-    let (name, kind, octets) = super::zone_file::read(&line).unwrap_or_else(|| panic!("{line}"));
+    let (name, kind, bytes) = super::zone_file::read(&line).unwrap_or_else(|| panic!("{line}"));
     assert_eq!(name, owner.to_ascii());
     assert_eq!(kind, u16::from(data.record_type()));
-    assert_eq!(octets, data.to_bytes().unwrap(), "{line}");
+    assert_eq!(bytes, data.to_bytes().unwrap(), "{line}");
 }
 
 fn ask(question: &str, kind: RecordType, known: &BTreeMap<&str, Vec<u8>>) {

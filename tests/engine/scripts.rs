@@ -62,8 +62,8 @@ fn ask(message: &Message, names: &BTreeMap<String, String>) -> Message {
         match authority::answer(message, &snapshot) {
             Outcome::Reply(reply) => {
                 // What goes over a wire must survive it.
-                let octets = reply.to_vec().unwrap();
-                return Message::from_vec(&octets).unwrap();
+                let bytes = reply.to_vec().unwrap();
+                return Message::from_vec(&bytes).unwrap();
             }
             Outcome::Need(keys) => {
                 for key in keys {
@@ -366,12 +366,12 @@ fn without_an_opt_record_there_is_none_in_the_reply() {
 
 #[test]
 fn what_is_no_message_gets_formerr() {
-    let octets = message("example.bit. A").to_vec().unwrap();
-    assert!(authority::read(&octets).is_ok());
+    let bytes = message("example.bit. A").to_vec().unwrap();
+    assert!(authority::read(&bytes).is_ok());
 
     // The OPT record is the last thing in the message; here it is twice.
-    let opt = octets.len() - 11;
-    let mut two = [&octets[..], &octets[opt..]].concat();
+    let opt = bytes.len() - 11;
+    let mut two = [&bytes[..], &bytes[opt..]].concat();
     two[11] = 2;
     let reply = authority::read(&two).unwrap_err().unwrap();
     assert_eq!(
@@ -379,8 +379,8 @@ fn what_is_no_message_gets_formerr() {
         ("FormErr".to_owned(), 7)
     );
 
-    for length in 0..octets.len() {
-        match authority::read(&octets[..length]) {
+    for length in 0..bytes.len() {
+        match authority::read(&bytes[..length]) {
             Err(None) => assert!(length < 12),
             Err(Some(reply)) => assert!(length >= 12 && status(&reply) == "FormErr"),
             Ok(_) => panic!("{length} bytes"),

@@ -50,7 +50,7 @@ struct Case {
 }
 
 impl Case {
-    fn octets(&self) -> Vec<u8> {
+    fn bytes(&self) -> Vec<u8> {
         match &self.value_hex {
             Some(digits) => HEXLOWER.decode(digits.as_bytes()).unwrap(),
             None => self.value.as_bytes().to_vec(),
@@ -85,7 +85,7 @@ fn run(case: &Case) -> Result<(Vec<String>, Vec<String>), String> {
     let own = format!("d/{}", domain.trim_end_matches(".bit."));
     let names = case.names.iter();
     let known = names.map(|(name, value)| (name.clone(), value.as_bytes().to_vec()));
-    for (name, value) in known.chain([(own, case.octets())]) {
+    for (name, value) in known.chain([(own, case.bytes())]) {
         let value = Fetched::Value(value.as_slice().into());
         snapshot.insert(NameKey::new(&name).unwrap(), Entry::Known(value));
     }
@@ -121,15 +121,15 @@ fn run(case: &Case) -> Result<(Vec<String>, Vec<String>), String> {
 fn survives_a_message(owner: &Name, data: &RData) {
     let mut message = Message::new(0, MessageType::Response, OpCode::Query);
     message.add_answer(Record::from_rdata(owner.clone(), 600, data.clone()));
-    let octets = message.to_vec().unwrap();
-    let read = Message::from_vec(&octets).unwrap();
+    let bytes = message.to_vec().unwrap();
+    let read = Message::from_vec(&bytes).unwrap();
     assert_eq!(read.answers, message.answers, "{owner} {data:?}");
 
     let line = listing::record(owner, data);
-    let (name, kind, octets) = super::zone_file::read(&line).expect("a line of a zone file");
+    let (name, kind, bytes) = super::zone_file::read(&line).expect("a line of a zone file");
     assert_eq!(name, owner.to_ascii(), "{line}");
     assert_eq!(kind, u16::from(data.record_type()), "{line}");
-    assert_eq!(octets, data.to_bytes().unwrap(), "{line}");
+    assert_eq!(bytes, data.to_bytes().unwrap(), "{line}");
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn values_mean_these_records() {
 /// A case's values with the names that it imports numbered, so that mere
 /// renaming makes no new case.
 fn renamed(case: &Case) -> (Vec<u8>, Vec<String>) {
-    let mut texts = vec![String::from_utf8_lossy(&case.octets()).into_owned()];
+    let mut texts = vec![String::from_utf8_lossy(&case.bytes()).into_owned()];
     texts.extend(case.names.values().cloned());
     // Longer names first, so that none is replaced inside another.
     let mut names: Vec<&String> = case.names.keys().collect();
@@ -190,11 +190,11 @@ fn renamed(case: &Case) -> (Vec<u8>, Vec<String>) {
         text
     };
     let texts = texts.iter().map(numbered).collect();
-    let octets = match &case.value_hex {
-        Some(_) => case.octets(),
+    let bytes = match &case.value_hex {
+        Some(_) => case.bytes(),
         None => Vec::new(),
     };
-    (octets, texts)
+    (bytes, texts)
 }
 
 #[test]

@@ -30,11 +30,11 @@ pub fn read(line: &str) -> Option<(String, u16, Vec<u8>)> {
     };
     let fields: Vec<&str> = data.split(' ').collect();
     if fields[0] == "\\#" {
-        let octets = hex(fields.get(2).unwrap_or(&""))?;
-        assert_eq!(fields[1].parse::<usize>().ok()?, octets.len());
-        return Some((owner, number, octets));
+        let bytes = hex(fields.get(2).unwrap_or(&""))?;
+        assert_eq!(fields[1].parse::<usize>().ok()?, bytes.len());
+        return Some((owner, number, bytes));
     }
-    let octets = match number {
+    let bytes = match number {
         1 => data.parse::<Ipv4Addr>().ok()?.octets().to_vec(),
         28 => data.parse::<Ipv6Addr>().ok()?.octets().to_vec(),
         2 | 5 | 39 => name(data)?,
@@ -58,7 +58,7 @@ pub fn read(line: &str) -> Option<(String, u16, Vec<u8>)> {
         52 => [numbers(&fields[..3])?, rest(&fields, 3)?].concat(),
         _ => return None,
     };
-    Some((owner, number, octets))
+    Some((owner, number, bytes))
 }
 
 fn hex(digits: &str) -> Option<Vec<u8>> {
@@ -79,22 +79,22 @@ fn numbers(fields: &[&str]) -> Option<Vec<u8>> {
 
 /// A name with `\.` and `\ddd`.
 fn name(text: &str) -> Option<Vec<u8>> {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     let mut label = Vec::new();
     let mut input = text.bytes();
-    while let Some(octet) = input.next() {
-        match octet {
+    while let Some(byte) = input.next() {
+        match byte {
             b'.' if label.is_empty() => {}
             b'.' => {
-                octets.push(u8::try_from(label.len()).ok()?);
-                octets.append(&mut label);
+                bytes.push(u8::try_from(label.len()).ok()?);
+                bytes.append(&mut label);
             }
             b'\\' => label.push(escaped(&mut input)?),
             other => label.push(other),
         }
     }
-    octets.push(0);
-    label.is_empty().then_some(octets)
+    bytes.push(0);
+    label.is_empty().then_some(bytes)
 }
 
 fn escaped(input: &mut impl Iterator<Item = u8>) -> Option<u8> {
@@ -109,7 +109,7 @@ fn escaped(input: &mut impl Iterator<Item = u8>) -> Option<u8> {
 
 /// Quoted strings with `\"`, `\\` and `\ddd`.
 fn strings(text: &str) -> Option<Vec<u8>> {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     let mut input = text.bytes().peekable();
     while input.next()? == b'"' {
         let mut string = Vec::new();
@@ -120,10 +120,10 @@ fn strings(text: &str) -> Option<Vec<u8>> {
                 other => string.push(other),
             }
         }
-        octets.push(u8::try_from(string.len()).ok()?);
-        octets.extend(string);
+        bytes.push(u8::try_from(string.len()).ok()?);
+        bytes.extend(string);
         match input.next() {
-            None => return Some(octets),
+            None => return Some(bytes),
             Some(b' ') => {}
             Some(_) => return None,
         }
@@ -158,10 +158,10 @@ fn position(fields: &[&str]) -> Option<Vec<u8>> {
         Some(digit as u8 * 16 + power)
     };
     assert_eq!(fields.len(), 12);
-    let mut octets = vec![0, size(9)?, size(10)?, size(11)?];
-    octets.extend(angle(0, "N")?.to_be_bytes());
-    octets.extend(angle(4, "E")?.to_be_bytes());
+    let mut bytes = vec![0, size(9)?, size(10)?, size(11)?];
+    bytes.extend(angle(0, "N")?.to_be_bytes());
+    bytes.extend(angle(4, "E")?.to_be_bytes());
     let altitude = (metres(8)? * 100.0).round() + 10_000_000.0;
-    octets.extend((altitude as u32).to_be_bytes());
-    Some(octets)
+    bytes.extend((altitude as u32).to_be_bytes());
+    Some(bytes)
 }

@@ -43,7 +43,7 @@ fn values_of_every_kind_come_over_the_wire() {
         let node = Node::start(flavour);
         let mut plugin = node.plugin(&[]);
         let long = format!(r#"{{"ip":"192.0.2.8","info":"{}"}}"#, "x".repeat(990));
-        for (n, (octets, expected)) in [
+        for (n, (bytes, expected)) in [
             (
                 r#"{"ip": "192.0.2.7", "info": "grüße-日本-😀"}"#.as_bytes(),
                 "0 192.0.2.7",
@@ -56,7 +56,7 @@ fn values_of_every_kind_come_over_the_wire() {
         .into_iter()
         .enumerate()
         {
-            node.script(&format!("d/v{n}"), [Reply::Value(octets.to_vec())]);
+            node.script(&format!("d/v{n}"), [Reply::Value(bytes.to_vec())]);
             let answer = plugin.ask(&format!("v{n}.bit"), "a");
             assert!(answer.starts_with(expected), "{flavour:?}, {n}: {answer}");
         }

@@ -261,7 +261,7 @@ fn the_last_error_is_told_with_its_place() {
         let answer = plugin.ask(&format!("{key}.bit"), key);
         assert!(answer.starts_with("1 \""), "{answer}");
         assert!(answer.contains(&node.address()), "{answer}");
-        assert!(answer.bytes().all(|octet| (b' '..=b'~').contains(&octet)));
+        assert!(answer.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
         answers.push(answer);
     }
     assert_eq!(answers[0], answers[2], "the last counts");

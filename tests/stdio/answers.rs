@@ -985,7 +985,7 @@ fn nothing_that_an_owner_wrote_forges_a_line() {
         let query = input.lines().nth(id - 1).unwrap();
         assert_eq!(words[0], "RESOLVED", "{line}");
         assert!(
-            line.bytes().all(|octet| (b' '..=b'~').contains(&octet)),
+            line.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
             "{line}"
         );
         match words[2] {
@@ -1000,7 +1000,7 @@ fn nothing_that_an_owner_wrote_forges_a_line() {
                 assert!(
                     result
                         .bytes()
-                        .all(|octet| octet.is_ascii_alphanumeric() || b".-_".contains(&octet))
+                        .all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
                         && !result.is_empty()
                         && !result.starts_with("6.6.6.6")
                         && !result.ends_with(".6"),

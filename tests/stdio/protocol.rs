@@ -45,20 +45,20 @@ fn assert_begin(row: &str, lines: &[String], begins: &[&str]) {
 /// specification.
 fn unquote(quoted: &str) -> Option<Vec<u8>> {
     let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
-    let mut octets = inner.bytes();
+    let mut bytes = inner.bytes();
     let mut text = Vec::new();
-    while let Some(octet) = octets.next() {
-        text.push(match octet {
+    while let Some(byte) = bytes.next() {
+        text.push(match byte {
             b'"' => return None,
-            b'\\' => match octets.next()? {
+            b'\\' => match bytes.next()? {
                 plain @ (b'"' | b'\\') => plain,
                 b'x' => {
-                    let digits = [octets.next()?, octets.next()?];
+                    let digits = [bytes.next()?, bytes.next()?];
                     u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
                 }
                 _ => return None,
             },
-            b' '..=b'~' => octet,
+            b' '..=b'~' => byte,
             _ => return None,
         });
     }
@@ -359,7 +359,7 @@ fn a_long_line_without_an_end_is_skipped_too() {
 /// Q6: names that are no printable US-ASCII, before anything else is asked
 /// about them.
 #[test]
-fn names_with_other_octets_are_refused() {
+fn names_with_other_bytes_are_refused() {
     for (what, name, is_foreign) in [
         ("NUL", &b"a\0.bit"[..], false),
         ("NUL at the end", b"a.bit\0", false),

@@ -259,10 +259,10 @@ fn no_input_ends_the_plugin() {
     }
     plugin.send_bytes(&junk);
     // Requests with odd bytes in every place.
-    for octet in 0..=u8::MAX {
+    for byte in 0..=u8::MAX {
         for place in 0..4 {
             let mut words = [&b"RESOLVE"[..], b"-77", b"a.bit", b"i"].map(<[u8]>::to_vec);
-            words[place].push(octet);
+            words[place].push(byte);
             plugin.send_bytes(b"\n");
             plugin.send_bytes(&words.join(&b' '));
         }

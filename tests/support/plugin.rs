@@ -181,9 +181,9 @@ impl Plugin {
         self.send_bytes(format!("{line}\n").as_bytes());
     }
 
-    pub fn send_bytes(&mut self, octets: &[u8]) {
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
         let stdin = self.stdin.as_mut().expect("stdin is open");
-        stdin.write_all(octets).unwrap();
+        stdin.write_all(bytes).unwrap();
         stdin.flush().unwrap();
     }
 

@@ -160,16 +160,16 @@ impl Socks {
 }
 
 fn take<const N: usize>(stream: &mut TcpStream) -> std::io::Result<[u8; N]> {
-    let mut octets = [0; N];
-    stream.read_exact(&mut octets)?;
-    Ok(octets)
+    let mut bytes = [0; N];
+    stream.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn take_counted(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     let [length] = take::<1>(stream)?;
-    let mut octets = vec![0; usize::from(length)];
-    stream.read_exact(&mut octets)?;
-    Ok(octets)
+    let mut bytes = vec![0; usize::from(length)];
+    stream.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// RFC 1928 and RFC 1929. A client that leaves before it asks for a target, as
@@ -235,16 +235,16 @@ fn pass(
         let _ = std::io::copy(&mut from, &mut back);
         let _ = back.shutdown(Shutdown::Both);
     });
-    let mut octets = [0; 4096];
-    while let Ok(count) = client.read(&mut octets) {
+    let mut bytes = [0; 4096];
+    while let Ok(count) = client.read(&mut bytes) {
         if count == 0 {
             break;
         }
         log.0.lock().unwrap()[at]
             .sent
-            .extend_from_slice(&octets[..count]);
+            .extend_from_slice(&bytes[..count]);
         log.1.notify_all();
-        server.write_all(&octets[..count])?;
+        server.write_all(&bytes[..count])?;
     }
     let _ = server.shutdown(Shutdown::Both);
     let _ = replies.join();

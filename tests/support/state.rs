@@ -18,8 +18,8 @@ pub fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 /// Whether bytes hold others.
-pub fn holds(octets: &[u8], part: &[u8]) -> bool {
-    octets.windows(part.len()).any(|window| window == part)
+pub fn holds(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
 }
 
 /// Writes a file that nobody else can read, as is right for one with a

@@ -56,12 +56,12 @@ fn the_base_version_is_4_from_height_335_000_of_mainnet() {
             let mut forge = Forge::default();
             forge.block.version = version(0x0001_0000 | flags | base);
             forge.block.bits = CompactTarget::from_consensus(0x1d00_ffff);
-            let octets = if flags & 0x100 == 0 {
+            let bytes = if flags & 0x100 == 0 {
                 serialize(&forge.block)
             } else {
                 forge.seal()
             };
-            let sealed = read(&octets).unwrap();
+            let sealed = read(&bytes).unwrap();
             let is_outdated =
                 |height| sealed.check_work(Network::Mainnet, height) == Err(WorkError::Outdated);
             assert_eq!(is_outdated(335_000), base < 4, "{flags:x} {base}");

@@ -25,16 +25,16 @@ fn branches_have_at_most_30_hashes() {
 #[test]
 fn the_count_of_a_branch_has_one_encoding() {
     let forge = changed(|f| f.coinbase_branch = hashes(3));
-    let octets = forge.seal();
+    let bytes = forge.seal();
     let count = 80 + serialize(&forge.committed_coinbase()).len() + 32;
-    assert_eq!(octets[count], 3);
+    assert_eq!(bytes[count], 3);
     for long in [
         &b"\xfd\x03\0"[..],
         b"\xfe\x03\0\0\0",
         b"\xff\x03\0\0\0\0\0\0\0",
     ] {
-        let octets = [&octets[..count], long, &octets[count + 1..]].concat();
-        assert_eq!(read(&octets), Err(HeaderParseError::CoinbaseBranch));
+        let bytes = [&bytes[..count], long, &bytes[count + 1..]].concat();
+        assert_eq!(read(&bytes), Err(HeaderParseError::CoinbaseBranch));
     }
 }
 

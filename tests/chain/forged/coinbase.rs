@@ -76,9 +76,9 @@ fn the_id_of_the_coinbase_is_without_witness() {
             ..Forge::default()
         };
         forge.coinbase.input[0].witness = Witness::from_slice(&[[0; 32]]);
-        let octets = forge.seal();
+        let bytes = forge.seal();
         // Marker and flag.
-        assert_eq!(octets[84..86], [0, 1]);
+        assert_eq!(bytes[84..86], [0, 1]);
         assert_eq!(check(&forge), Ok(()));
         // So nothing commits to the witness, as nothing commits to the bytes
         // that are ignored.

@@ -12,8 +12,8 @@ use bitcoin::block::Version;
 use ncprop279::chain::network::Network;
 use ncprop279::chain::proof_of_work::{AuxPowError, FullHeader, HeaderParseError, WorkError};
 
-fn read(octets: &[u8]) -> Result<FullHeader, HeaderParseError> {
-    let (sealed, rest) = FullHeader::read(octets)?;
+fn read(bytes: &[u8]) -> Result<FullHeader, HeaderParseError> {
+    let (sealed, rest) = FullHeader::read(bytes)?;
     assert!(rest.is_empty());
     Ok(sealed)
 }
@@ -64,10 +64,10 @@ fn what_is_forged_is_valid_unless_something_is_changed() {
 
 #[test]
 fn the_rest_behind_a_header_is_returned() {
-    let octets = Forge::default().seal();
-    let (first, rest) = FullHeader::read(&octets).unwrap();
+    let bytes = Forge::default().seal();
+    let (first, rest) = FullHeader::read(&bytes).unwrap();
     assert!(rest.is_empty());
-    let twice = [octets.as_slice(), &octets, b"rest"].concat();
+    let twice = [bytes.as_slice(), &bytes, b"rest"].concat();
     let (_, rest) = FullHeader::read(&twice).unwrap();
     let (second, rest) = FullHeader::read(rest).unwrap();
     assert_eq!(rest, b"rest");

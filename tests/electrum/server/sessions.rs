@@ -115,8 +115,8 @@ fn pipelining_does_not_prevent_the_delay() {
     );
     assert_eq!(order, [4, 5, 3]);
     let packets = &electrum.connections()[0].packets;
-    let octets: Vec<_> = packets.iter().map(|packet| packet.octets).collect();
-    assert_eq!(octets, [1024, 1024, 1024, 2048, 1024]);
+    let bytes: Vec<_> = packets.iter().map(|packet| packet.bytes).collect();
+    assert_eq!(bytes, [1024, 1024, 1024, 2048, 1024]);
     assert!(packets[4].at - packets[3].at >= Duration::from_secs(1));
     assert!(packets[4].small && !packets[3].small);
 }

@@ -39,8 +39,8 @@ fn kind(fetched: Result<Fetched, FetchFailure>) -> FailureKind {
     failure.kind
 }
 
-fn value(octets: &[u8]) -> Result<Fetched, FetchFailure> {
-    Ok(Fetched::Value(octets.into()))
+fn value(bytes: &[u8]) -> Result<Fetched, FetchFailure> {
+    Ok(Fetched::Value(bytes.into()))
 }
 
 fn absent(absence: Absence) -> Result<Fetched, FetchFailure> {
@@ -48,7 +48,7 @@ fn absent(absence: Absence) -> Result<Fetched, FetchFailure> {
 }
 
 #[test]
-fn values_come_octet_for_octet() {
+fn values_come_byte_for_byte() {
     for case in ["existing", "existing-1.0"] {
         let Ok(Fetched::Value(value)) = core(case, NAME) else {
             panic!("{case}");

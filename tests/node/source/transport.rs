@@ -21,8 +21,8 @@ fn answer_body(act: Act) -> String {
 }
 
 /// What becomes of a fetch if the node sends these bytes and closes.
-fn kind_of(octets: Vec<u8>) -> FailureKind {
-    let node = Node::start(move |_, _| Act::Raw(octets.clone()));
+fn kind_of(bytes: Vec<u8>) -> FailureKind {
+    let node = Node::start(move |_, _| Act::Raw(bytes.clone()));
     let failure = fetch(&node.source(DialectSetting::Auto), NAME).unwrap_err();
     assert_eq!(node.requests().len(), 1);
     failure.kind
@@ -220,10 +220,10 @@ fn redirections_are_not_followed() {
     let other = Node::start(|_, _| good());
     for status in [301, 302, 303, 307, 308] {
         let target = other.address.to_string();
-        let octets = format!(
+        let bytes = format!(
             "HTTP/1.1 {status} Moved\r\nLocation: http://{target}/\r\nContent-Length: 0\r\n\r\n"
         );
-        assert_eq!(kind_of(octets.into_bytes()), FailureKind::BadReply);
+        assert_eq!(kind_of(bytes.into_bytes()), FailureKind::BadReply);
     }
     assert!(other.requests().is_empty());
 }

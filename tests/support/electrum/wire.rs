@@ -78,14 +78,14 @@ impl Wire {
 
     /// Waits for bytes and appends what they say; `false` at the end.
     pub fn read(&self, text: &mut Vec<u8>) -> io::Result<bool> {
-        let mut octets = [0; 16_384];
-        let count = (&self.stream).read(&mut octets)?;
+        let mut bytes = [0; 16_384];
+        let count = (&self.stream).read(&mut bytes)?;
         let Some(tls) = &self.tls else {
-            text.extend(&octets[..count]);
+            text.extend(&bytes[..count]);
             return Ok(count > 0);
         };
         let mut tls = tls.lock().unwrap();
-        let mut rest = &octets[..count];
+        let mut rest = &bytes[..count];
         while !rest.is_empty() {
             tls.read_tls(&mut rest)?;
             let state = tls.process_new_packets();
@@ -100,12 +100,12 @@ impl Wire {
     }
 
     /// Writes bytes, all of them within `patience`.
-    pub fn write(&self, octets: &[u8], patience: Duration) -> io::Result<()> {
+    pub fn write(&self, bytes: &[u8], patience: Duration) -> io::Result<()> {
         let Some(tls) = &self.tls else {
-            return self.send(octets, patience);
+            return self.send(bytes, patience);
         };
         let mut tls = tls.lock().unwrap();
-        tls.writer().write_all(octets)?;
+        tls.writer().write_all(bytes)?;
         self.flush(&mut tls, patience)
     }
 
@@ -117,16 +117,16 @@ impl Wire {
         self.send(&records, patience)
     }
 
-    fn send(&self, mut octets: &[u8], patience: Duration) -> io::Result<()> {
+    fn send(&self, mut bytes: &[u8], patience: Duration) -> io::Result<()> {
         let deadline = Instant::now() + patience;
-        while !octets.is_empty() {
+        while !bytes.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(io::ErrorKind::TimedOut.into());
             }
             self.stream.set_write_timeout(Some(left))?;
-            let count = (&self.stream).write(octets)?;
-            octets = &octets[count..];
+            let count = (&self.stream).write(bytes)?;
+            bytes = &bytes[count..];
         }
         Ok(())
     }

@@ -69,8 +69,8 @@ impl Call {
         let method = body["method"].as_str().unwrap_or_default().to_owned();
         let key = (method == "name_show").then(|| {
             if options["nameEncoding"] == "hex" {
-                let octets = HEX.decode(name.as_bytes()).unwrap_or_default();
-                String::from_utf8_lossy(&octets).into_owned()
+                let bytes = HEX.decode(name.as_bytes()).unwrap_or_default();
+                String::from_utf8_lossy(&bytes).into_owned()
             } else {
                 name.clone()
             }
