@@ -30,7 +30,7 @@ impl From<Verdict> for Failure {
 /// the first form.
 ///
 /// # Errors
-/// It is none.
+/// The text is not such a name.
 pub fn query(written: &str, only_onion: bool) -> Result<(String, Query), Failure> {
     let name = match written.strip_prefix("d/") {
         Some(label) => format!("{label}.bit"),

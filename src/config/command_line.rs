@@ -54,9 +54,9 @@ With --json prints one object: \"works\", whether lookups would work, and
 \"remedy\", which may be empty.";
 
 const CONFIG_NOTES: &str = "\
-The output has the form of the configuration file. Secrets are omitted. A default
-that depends on other settings or on this system is commented out, so that a file
-made from the output leaves it to depend on them.";
+The output has the form of the configuration file. Secrets are omitted.
+A default that depends on other settings or on this system is commented out, so
+that a file made from the output does not fix it.";
 
 /// A command line that can be used.
 pub(super) struct Arguments {
@@ -151,10 +151,10 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, String> {
 
 /// What a subcommand is to do.
 fn command(name: &str, matches: &ArgMatches) -> Result<Command, String> {
-    let name_written = || Ok::<_, String>(text(matches, "NAME")?.unwrap_or_default());
+    let written = || text(matches, "NAME").map(Option::unwrap_or_default);
     Ok(match name {
         "resolve" => Command::Resolve {
-            name: name_written()?,
+            name: written()?,
             isolation: isolation(matches)?,
             form: match (matches.get_flag("explain"), matches.get_flag("json")) {
                 (true, true) => {
@@ -169,7 +169,7 @@ fn command(name: &str, matches: &ArgMatches) -> Result<Command, String> {
             },
         },
         "records" => Command::Records {
-            name: name_written()?,
+            name: written()?,
             isolation: isolation(matches)?,
             json: matches.get_flag("json"),
         },

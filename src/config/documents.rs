@@ -140,15 +140,9 @@ fn default_and_sample(key: &Key) -> (String, String, bool) {
 }
 
 /// The groups with their settings.
-fn groups() -> Vec<(&'static str, Vec<&'static Key>)> {
-    let mut groups: Vec<(&str, Vec<&Key>)> = Vec::new();
-    for key in KEYS {
-        match groups.last_mut() {
-            Some((title, keys)) if *title == key.group => keys.push(key),
-            _ => groups.push((key.group, vec![key])),
-        }
-    }
-    groups
+fn groups() -> impl Iterator<Item = (&'static str, &'static [Key])> {
+    let groups = KEYS.chunk_by(|one, other| one.group == other.group);
+    groups.filter_map(|keys| Some((keys.first()?.group, keys)))
 }
 
 /// `contrib/ncprop279.toml`: every setting, commented out, with its default or
@@ -168,7 +162,7 @@ pub fn example_file() -> String {
     for (title, keys) in groups() {
         let rule = "-".repeat(WIDTH.saturating_sub(title.len() + 7));
         let _ = write!(page, "\n# --- {title} {rule}\n");
-        for key in keys.into_iter().filter(|key| key.is_in_file) {
+        for key in keys.iter().filter(|key| key.is_in_file) {
             let (default, sample, is_example) = default_and_sample(key);
             let value = key.kind.to_toml(&sample);
             let about = match (is_example, &key.default) {

@@ -289,6 +289,9 @@ fn help_and_version_are_printed() {
     let end = run::with(&["--help"]);
     assert_eq!((end.code, end.stderr.len()), (Some(0), 0), "{end:#?}");
     assert!(end.says("Usage: ncprop279"), "{end:#?}");
+    let end = run::with(&["config", "--help"]);
+    let why = "A default that depends on other settings or on this system is commented out";
+    assert!(end.text().contains(why), "{end:#?}");
     let mut plugin = Start::new(&["--version"]).spawn();
     assert_eq!(plugin.wait().code(), Some(0));
     let lines = plugin.rest();

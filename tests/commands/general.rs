@@ -40,6 +40,7 @@ fn resolve_prints_the_answer_first_and_exits_with_the_status() {
     for (name, answer, status) in [
         ("example.bit", "192.0.2.1", 0),
         ("EXAMPLE.bit.", "192.0.2.1", 0),
+        ("d/example", "192.0.2.1", 0),
         ("blog.example.bit", "example.github.io", 0),
         (
             "onion.bit",
@@ -63,26 +64,6 @@ fn resolve_prints_the_answer_first_and_exits_with_the_status() {
         assert_eq!(output.stdout, stdout, "{name}");
         assert_eq!(output.stderr, stderr, "{name}");
         assert_eq!(output.status, Some(status), "{name}");
-    }
-}
-
-/// The issue gives both forms for NAME.
-#[test]
-fn resolve_takes_a_name_key() {
-    let output = on_examples(&["resolve", "d/example"]);
-    assert_eq!(output.stdout[0], "192.0.2.1");
-    assert_eq!(output.status, Some(0));
-}
-
-#[test]
-fn resolve_shows_what_it_looked_at_if_asked() {
-    let output = on_examples(&["resolve", "imported.bit"]);
-    assert_eq!(output.stdout, ["192.0.2.4"]);
-    let output = on_examples(&["resolve", "imported.bit", "--explain"]);
-    assert_eq!(output.stdout[0], "192.0.2.4");
-    let rest = output.stdout[1..].join("\n");
-    for part in ["d/imported", "dd/shared", "TXT", "_tor.imported.bit"] {
-        assert!(rest.contains(part), "{rest} lacks {part}");
     }
 }
 
@@ -173,26 +154,6 @@ fn no_option_is_swallowed() {
     }
     let output = on_examples(&["resolve", "example.bit", "--isolation=--json"]);
     assert_eq!(output.status, Some(0), "{:?}", output.stderr);
-}
-
-/// A person sees the failure at once, whatever the deadline.
-#[test]
-fn resolve_does_not_retry() {
-    let output = run(&[
-        "resolve",
-        "example.bit",
-        "--rpc-address",
-        "127.0.0.1:1",
-        "--rpc-user",
-        "u",
-        "--rpc-password",
-        "p",
-        "--timeout",
-        "3600",
-    ]);
-    assert_eq!(output.status, Some(1), "{:?}", output.stdout);
-    let message = output.stderr.last().unwrap();
-    assert!(message.contains("127.0.0.1:1"), "{message}");
 }
 
 #[test]
@@ -394,28 +355,6 @@ fn records_are_one_line_each() {
 }
 
 #[test]
-fn errors_in_the_value_go_to_stderr() {
-    let output = on_names(
-        r#"{"d/a":{"ip":["192.0.2.1","192.0.2.256"],"ip6":5,"import":"dd/none",
-            "map":{"www":{"alias":"a\nb"},"bad label":{"ip":"192.0.2.2"}}}}"#,
-        &["records", "a.bit"],
-    );
-    assert_eq!(output.stdout, ["a.bit. 600 IN A 192.0.2.1"]);
-    assert_eq!(output.status, Some(0));
-    assert_eq!(output.stderr.len(), 5, "{:#?}", output.stderr);
-    for line in &output.stderr {
-        assert!(line.starts_with("error: "), "{line}");
-    }
-    for part in ["ip", "ip6", "import", "www"] {
-        assert!(
-            output.stderr.iter().any(|line| line.contains(part)),
-            "{part}: {:#?}",
-            output.stderr
-        );
-    }
-}
-
-#[test]
 fn a_value_without_records_is_read_all_the_same() {
     let output = on_names(r#"{"d/a":{}}"#, &["records", "a.bit"]);
     assert_eq!(output.status, Some(0));
@@ -578,36 +517,6 @@ fn the_plugin_on_a_terminal_says_what_to_write() {
 }
 
 // The names file.
-
-/// Every form that a value may have.
-#[test]
-fn values_have_four_forms() {
-    let hex: String = br#"{"ip":"192.0.2.1"}"#.iter().map(|byte| format!("{byte:02x}")).collect();
-    for (form, value) in [
-        ("as in the chain", r#""{\"ip\":\"192.0.2.1\"}""#.to_owned()),
-        ("the object", r#"{"ip":"192.0.2.1"}"#.to_owned()),
-        (
-            "saved, ascii",
-            r#"{"name":"d/a","name_encoding":"ascii","value":"{\"ip\":\"192.0.2.1\"}",
-                "value_encoding":"ascii","txid":"00","height":1,"expires_in":5,"expired":false}"#
-                .to_owned(),
-        ),
-        (
-            "saved, hex",
-            format!(r#"{{"value":"{hex}","value_encoding":"hex","expired":false}}"#),
-        ),
-        (
-            "saved, upper case hex",
-            format!(
-                r#"{{"value":"{}","value_encoding":"hex"}}"#,
-                hex.to_uppercase()
-            ),
-        ),
-    ] {
-        let output = on_names(&format!(r#"{{"d/a":{value}}}"#), &["resolve", "a.bit"]);
-        assert_eq!(output.stdout[0], "192.0.2.1", "{form}");
-    }
-}
 
 /// Asks again and again, until the answer is there.
 #[track_caller]
