@@ -15,8 +15,9 @@ use std::sync::{Arc, Mutex};
 
 use rand::{Rng, RngExt};
 
-use super::state_dir::{MAX_SERVER_KEY, StateDir, is_server_key, lock, server_key};
+use super::state_dir::{MAX_SERVER_KEY, StateDir, is_server_key, server_key};
 use crate::config::settings::NodeAddress;
+use crate::source::transport::lock;
 
 /// The file in the state directory, and its first line.
 const FILE: &str = "servers";

@@ -14,8 +14,9 @@ use std::sync::{Arc, Mutex};
 
 use data_encoding::HEXLOWER;
 
-use super::state_dir::{MAX_SERVER_KEY, StateDir, is_server_key, lock, server_key};
+use super::state_dir::{MAX_SERVER_KEY, StateDir, is_server_key, server_key};
 use crate::config::settings::NodeAddress;
+use crate::source::transport::lock;
 use crate::source::transport::tls::KeyHash;
 
 /// The sightings after which a key counts. More are not counted.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bitcoin::BlockHash;
@@ -29,6 +29,7 @@ use crate::chain::proof_of_work::{FullHeader, HeaderParseError};
 use crate::log::Log;
 use crate::snapshot::{FailureKind, FetchFailure};
 use crate::source::Cancel;
+use crate::source::transport::lock;
 
 /// Seconds between pings, drawn at random. Servers close a session after ten
 /// silent minutes.
@@ -52,10 +53,10 @@ pub(super) struct HeaderPeers {
 impl HeaderPeers {
     /// Warns of a changed key, once for each server.
     fn warn(&self, server: &Server, error: &DialError) {
-        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = lock(&self.changed);
         let is_changed = matches!(
             error,
-            DialError::PinChanged { .. } | DialError::OtherIdentity { .. }
+            DialError::PinChanged(_) | DialError::OtherIdentity(_)
         );
         if is_changed && changed.insert(server.to_string()) {
             self.log.warn(error);
@@ -228,7 +229,7 @@ impl Peer for HeaderPeer {
     }
 
     fn newest(&self) -> Result<Announced, PeerError> {
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut newest = lock(&self.newest);
         if let Some(news) = self.connection.news() {
             *newest = announced(reply::tip_notification(news.get()).map_err(lied)?)?;
         }
@@ -321,10 +322,7 @@ impl Peer for HeaderPeer {
     fn keep_alive(&self) {
         // A failure shows as the end of the connection, here and below.
         let _ = self.connection.drain();
-        let mut next = self
-            .next_ping
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut next = lock(&self.next_ping);
         if Instant::now() >= *next {
             *next = next_ping();
             let _ = self.connection.ping();
@@ -422,8 +420,8 @@ impl Dial for LookupDialer {
 
 fn kind(error: &DialError) -> FailureKind {
     match error {
-        DialError::TimedOut { .. } | DialError::Cancelled { .. } => FailureKind::TimedOut,
-        DialError::NotElectrum { .. } | DialError::Version { .. } => FailureKind::BadReply,
+        DialError::TimedOut(_) | DialError::Cancelled(_) => FailureKind::TimedOut,
+        DialError::NotElectrum(_) | DialError::Version(_) => FailureKind::BadReply,
         _ => FailureKind::Unreachable,
     }
 }

@@ -4,8 +4,7 @@ use data_encoding::HEXLOWER;
 use super::*;
 use crate::chain::network::Network;
 use crate::chain::testing;
-use crate::source::electrum::wire::tests::connect;
-use crate::source::electrum::wire::tests::peer::Peer as Scripted;
+use crate::source::electrum::wire::tests::{Peer as Scripted, connect};
 
 #[test]
 fn stripped_headers_are_taken_if_all_are_there_and_link() {

@@ -1,7 +1,6 @@
 //! How a lookup gets its connection.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::plan::Plan;
@@ -148,7 +147,8 @@ impl<D: Dial> Search<'_, D> {
         self.last = Some(failure);
         // Where all refuse at once, as when there is no proxy, it would go on
         // without a pause.
-        sleep(self.pause, self.bounds);
+        let until = (Instant::now() + self.pause).min(self.bounds.deadline);
+        self.bounds.cancel.sleep_until(until);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         Ok(None)
     }
@@ -191,18 +191,6 @@ impl<D: Dial> Opening<'_, D> {
 impl<D: Dial> Drop for Opening<'_, D> {
     fn drop(&mut self) {
         self.settle(None);
-    }
-}
-
-/// Lets time pass, as long as somebody waits.
-fn sleep(time: Duration, bounds: &Bounds) {
-    let until = (Instant::now() + time).min(bounds.deadline);
-    while !bounds.cancel.is_set() {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return;
-        }
-        thread::sleep(left.min(WAITER_POLL));
     }
 }
 

@@ -21,7 +21,7 @@ mod slot;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,7 @@ use crate::isolation::IsolationId;
 use crate::platform;
 use crate::snapshot::FetchFailure;
 use crate::source::Cancel;
+use crate::source::transport::lock;
 
 /// How long opening a ready connection may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -195,7 +196,7 @@ impl<D: Dial> Drop for Pool<D> {
 
 impl<D: Dial> Shared<D> {
     fn plan(&self) -> MutexGuard<'_, Plan<D::Link>> {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.plan)
     }
 }
 

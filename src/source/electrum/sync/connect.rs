@@ -2,11 +2,6 @@
 //! (`spec/electrum.md`, section 3.9), and now and then one more, to learn whether it
 //! works and which key it has, so that lookups have more servers to choose from.
 
-// MERGEDOC //! Which servers are tried for headers, and when: no threads, no I/O, and time
-// MERGEDOC //! is an argument (`spec/electrum.md`, section 3.9).
-// MERGEDOC //! Getting to know servers that work and can prove who they are, so that
-// MERGEDOC //! lookups have more to choose from than those that give the headers.
-
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;

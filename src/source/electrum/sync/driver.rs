@@ -149,17 +149,6 @@ impl<P: Peers> Driver<P> {
             )),
         }
     }
-
-    /// Waits until then, unless cancelled.
-    pub(super) fn wait(&self, until: Instant) {
-        while !self.cancel.is_set() {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            std::thread::sleep(left.min(Duration::from_millis(250)));
-        }
-    }
 }
 
 /// How long a server's announcements are ignored after a comparison that

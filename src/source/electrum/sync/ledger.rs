@@ -12,6 +12,7 @@ use crate::chain::freshness::FreshnessError;
 use crate::chain::headers::{Adoption, Candidate, Headers};
 use crate::snapshot::{FailureKind, FetchFailure};
 use crate::source::Bounds;
+use crate::source::transport::lock;
 
 /// How long an operator's answer counts. Operators are drawn anew every day.
 const ANSWER_LIFETIME: Duration = Duration::from_secs(30 * 3600);
@@ -401,7 +402,7 @@ impl Ledger {
     }
 
     fn state(&self) -> MutexGuard<'_, SyncState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn notify(&self) {

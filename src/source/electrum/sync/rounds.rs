@@ -351,7 +351,8 @@ impl<P: Peers> Driver<P> {
         until: Instant,
     ) {
         while !self.cancel.is_set() && Instant::now() < until {
-            self.wait((Instant::now() + POLL_INTERVAL).min(until));
+            self.cancel
+                .sleep_until((Instant::now() + POLL_INTERVAL).min(until));
             self.poll(sessions);
             if sessions.operators().len() < needed {
                 return;

@@ -1,16 +1,37 @@
-//! Bytes to lines, and how much memory the lines of all servers together may
-//! take.
+//! Bytes to lines: how long a line may be, and how much memory the lines of all
+//! servers together may take.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use thiserror::Error;
 
-use super::connection::CallError;
+use super::message::CallError;
 
 /// Bytes of a line that are not counted. Nearly all replies are shorter, and the
 /// number of connections bounds them.
 pub const FREE: usize = 64 << 10;
+
+/// What a connection is for. This decides how long a line may be and whether an
+/// unknown certificate is acceptable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Headers and other servers' addresses, for no isolation id.
+    Headers,
+    /// Names, for one isolation id.
+    Lookups,
+}
+
+impl Purpose {
+    /// The longest line that is read, in bytes with its end. Servers send up to
+    /// 10 MB; a lookup never needs that much.
+    pub(super) const fn max_line(self) -> usize {
+        match self {
+            Self::Headers => 10 << 20,
+            Self::Lookups => 4 << 20,
+        }
+    }
+}
 
 /// Memory that all connections share.
 ///
