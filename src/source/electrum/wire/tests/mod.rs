@@ -53,7 +53,7 @@ fn proxy_of(socks: &Socks) -> Option<NodeAddress> {
 }
 
 fn no_pins() -> Arc<Pins> {
-    Arc::new(Pins::open(None).0)
+    Arc::new(Pins::open(None))
 }
 
 fn direct() -> Dialer {
