@@ -127,7 +127,7 @@ fn report(connection: &Connection) -> Value {
         *methods.entry(method).or_default() += 1;
     }
     json!({
-        "bytes": connection.octets(),
+        "bytes": connection.bytes(),
         "methods": methods,
         "closed": connection.closed,
     })

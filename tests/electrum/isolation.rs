@@ -127,18 +127,18 @@ fn check_credentials(circuits: &[Circuit]) {
 }
 
 /// No name and no script hash, in whichever form.
-fn check_silence(octets: &[u8], what: &str) {
+fn check_silence(bytes: &[u8], what: &str) {
     for name in NAMES {
         let hash = script_hash(name);
         let mut raw = HEXLOWER.decode(hash.as_bytes()).unwrap();
         let forward = HEXLOWER.encode(&raw.iter().rev().copied().collect::<Vec<_>>());
         let label = name.strip_prefix("d/").unwrap();
         for part in [label, &hash, &forward] {
-            assert!(!holds(octets, part.as_bytes()), "{part} in {what}");
+            assert!(!holds(bytes, part.as_bytes()), "{part} in {what}");
         }
-        assert!(!holds(octets, &raw), "{hash} in {what}");
+        assert!(!holds(bytes, &raw), "{hash} in {what}");
         raw.reverse();
-        assert!(!holds(octets, &raw), "{hash} in {what}");
+        assert!(!holds(bytes, &raw), "{hash} in {what}");
     }
 }
 
@@ -146,10 +146,10 @@ fn check_silence(octets: &[u8], what: &str) {
 fn check_files(home: &Path) {
     let kept = files(home);
     assert!(!kept.is_empty());
-    for (path, octets) in kept {
+    for (path, bytes) in kept {
         let path = path.to_str().unwrap();
         check_silence(path.as_bytes(), "a path");
-        check_silence(&octets, path);
+        check_silence(&bytes, path);
     }
 }
 
@@ -270,7 +270,7 @@ fn ready_connections_open_by_themselves_and_serve_new_ids() {
     plugin.finish();
 }
 
-/// Nothing is connected before the naming client has been told of the plugin.
+/// Nothing is connected before the naming client knows that the plugin is ready.
 #[test]
 fn no_connection_is_opened_if_the_plugin_cannot_serve() {
     let (_servers, circuits) = two();

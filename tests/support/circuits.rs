@@ -37,10 +37,10 @@ fn is_filler(request: &Value) -> bool {
 
 impl Circuit {
     fn new(seen: Seen) -> Self {
-        let end = seen.sent.iter().rposition(|octet| *octet == b'\n');
+        let end = seen.sent.iter().rposition(|byte| *byte == b'\n');
         let lines = &seen.sent[..end.unwrap_or(0)];
         let requests = lines
-            .split(|octet| *octet == b'\n')
+            .split(|byte| *byte == b'\n')
             .filter(|line| !line.is_empty())
             .map(|line| serde_json::from_slice(line).unwrap());
         Self {

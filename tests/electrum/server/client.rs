@@ -94,7 +94,7 @@ pub fn unhex(value: &Value) -> Vec<u8> {
 
 /// The hash of a reversed hex string.
 pub fn unhex_hash(value: &Value) -> [u8; 32] {
-    let mut octets: [u8; 32] = unhex(value).try_into().unwrap();
-    octets.reverse();
-    octets
+    let mut bytes: [u8; 32] = unhex(value).try_into().unwrap();
+    bytes.reverse();
+    bytes
 }

@@ -66,7 +66,7 @@ fn start(version: Version) -> (Electrum, Client) {
     (electrum, client)
 }
 
-/// Checks an operation; the id is known only where the server told it.
+/// Checks an operation; the id is known only where the server sent it.
 fn check(
     client: &mut Client,
     id: Option<Txid>,
@@ -281,7 +281,7 @@ fn silence_is_no_reply_at_all() {
 }
 
 #[test]
-fn drips_octet_by_octet() {
+fn drips_byte_by_byte() {
     let (electrum, mut client) = start(Version::V1_15);
     electrum.lie(Lie::Drip(Duration::from_millis(2)));
     let begin = Instant::now();
@@ -289,7 +289,7 @@ fn drips_octet_by_octet() {
     assert_eq!(reply["result"], Value::Null);
     assert!(begin.elapsed() >= Duration::from_millis(80));
     let packets = &electrum.connections()[0].packets;
-    assert!(packets[1..].iter().all(|packet| packet.octets == 1));
+    assert!(packets[1..].iter().all(|packet| packet.bytes == 1));
 }
 
 #[test]
@@ -297,11 +297,11 @@ fn an_endless_reply_lasts_until_the_client_closes() {
     let (electrum, mut client) = start(Version::V2_0b1);
     electrum.lie(Lie::Endless(Duration::ZERO));
     client.ask("server.ping", &json!([]));
-    let mut octets = vec![0; 4 << 20];
-    client.stream.read_exact(&mut octets).unwrap();
-    assert!(!octets.contains(&b'\n'));
-    assert!(octets.starts_with(b"{\"jsonrpc\":\"2.0\",\"result\":\"0000"));
+    let mut bytes = vec![0; 4 << 20];
+    client.stream.read_exact(&mut bytes).unwrap();
+    assert!(!bytes.contains(&b'\n'));
+    assert!(bytes.starts_with(b"{\"jsonrpc\":\"2.0\",\"result\":\"0000"));
     drop(client);
     electrum.wait("the end", |log| log[0].closed);
-    assert!(electrum.connections()[0].octets() > 4 << 20);
+    assert!(electrum.connections()[0].bytes() > 4 << 20);
 }

@@ -31,7 +31,7 @@ fn bad_heights(chain: &Chain) -> Vec<usize> {
         let linked = block.header.prev_blockhash == last;
         let in_time = block.header.time > chain.median_time(height - 1);
         let bits = block.header.bits.to_consensus() == BITS;
-        if !linked || !in_time || !bits || !broken(&block.octets).is_empty() {
+        if !linked || !in_time || !bits || !broken(&block.bytes).is_empty() {
             bad.push(height);
         }
         last = block.hash;
@@ -67,9 +67,9 @@ fn what_is_mined_keeps_the_rules() {
     assert_eq!(chain.tip(), 49);
     assert_eq!(bad_heights(&chain), NONE);
     // Without proof, with a small one, with one as of the real network.
-    assert_eq!(chain.block(43).unwrap().octets.len(), 80);
-    assert!(chain.block(3).unwrap().octets.len() < 500);
-    assert!((1900..2300).contains(&chain.tip_block().octets.len()));
+    assert_eq!(chain.block(43).unwrap().bytes.len(), 80);
+    assert!(chain.block(3).unwrap().bytes.len() < 500);
+    assert!((1900..2300).contains(&chain.tip_block().bytes.len()));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn each_flaw_breaks_its_rule_alone() {
     for chain in [mined, Chain::recorded().fork_at(12)] {
         for flaw in Flaw::ALL {
             let forged = Lie::Flaw { height: 5, flaw }.forge(&chain).unwrap();
-            assert_eq!(broken(&forged.block(5).unwrap().octets), [flaw]);
+            assert_eq!(broken(&forged.block(5).unwrap().bytes), [flaw]);
             assert_eq!(bad_heights(&forged), [5], "{flaw:?}");
             assert_eq!(forged.tip(), chain.tip());
         }

@@ -23,34 +23,34 @@ struct Proof {
     parent: Header,
 }
 
-fn take<const N: usize>(octets: &mut &[u8]) -> [u8; N] {
-    let (front, rest) = octets.split_at(N);
-    *octets = rest;
+fn take<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
+    let (front, rest) = bytes.split_at(N);
+    *bytes = rest;
     front.try_into().unwrap()
 }
 
 /// `None` if it claims more hashes than any branch has.
-fn take_branch(octets: &mut &[u8]) -> Option<Branch> {
-    let count = VarInt::consensus_decode(octets).unwrap().0;
+fn take_branch(bytes: &mut &[u8]) -> Option<Branch> {
+    let count = VarInt::consensus_decode(bytes).unwrap().0;
     if count > 64 {
         return None;
     }
     Some(Branch {
-        hashes: (0..count).map(|_| take(octets)).collect(),
-        index: u32::from_le_bytes(take(octets)),
+        hashes: (0..count).map(|_| take(bytes)).collect(),
+        index: u32::from_le_bytes(take(bytes)),
     })
 }
 
-fn read(mut octets: &[u8]) -> Option<Proof> {
-    let coinbase = Transaction::consensus_decode(&mut octets).unwrap();
-    let _ignored: [u8; 32] = take(&mut octets);
+fn read(mut bytes: &[u8]) -> Option<Proof> {
+    let coinbase = Transaction::consensus_decode(&mut bytes).unwrap();
+    let _ignored: [u8; 32] = take(&mut bytes);
     let proof = Proof {
         coinbase,
-        coinbase_branch: take_branch(&mut octets)?,
-        chain_branch: take_branch(&mut octets)?,
-        parent: deserialize(&take::<80>(&mut octets)).unwrap(),
+        coinbase_branch: take_branch(&mut bytes)?,
+        chain_branch: take_branch(&mut bytes)?,
+        parent: deserialize(&take::<80>(&mut bytes)).unwrap(),
     };
-    assert!(octets.is_empty(), "bytes behind the proof");
+    assert!(bytes.is_empty(), "bytes behind the proof");
     Some(proof)
 }
 
@@ -154,8 +154,8 @@ fn meets(header: &Header, bits: CompactTarget) -> bool {
 }
 
 /// All rules that a header above the genesis breaks.
-pub fn broken(octets: &[u8]) -> Vec<Flaw> {
-    let header: Header = deserialize(&octets[..80]).unwrap();
+pub fn broken(bytes: &[u8]) -> Vec<Flaw> {
+    let header: Header = deserialize(&bytes[..80]).unwrap();
     let version = header.version.to_consensus();
     if version == 1 {
         return vec![Flaw::Legacy];
@@ -165,13 +165,13 @@ pub fn broken(octets: &[u8]) -> Vec<Flaw> {
         flaws.push(Flaw::BlockChainId);
     }
     if version & 0x100 == 0 {
-        assert_eq!(octets.len(), 80);
+        assert_eq!(bytes.len(), 80);
         if !meets(&header, header.bits) {
             flaws.push(Flaw::NoWork);
         }
         return flaws;
     }
-    match read(&octets[80..]) {
+    match read(&bytes[80..]) {
         Some(proof) => flaws.extend(proof_flaws(&header, &proof)),
         None => flaws.push(Flaw::HugeBranch),
     }

@@ -63,10 +63,10 @@ impl Branch {
         Self { hashes, index }
     }
 
-    fn append_to(&self, octets: &mut Vec<u8>) {
-        octets.extend(serialize(&VarInt::from(self.hashes.len())));
-        octets.extend(self.hashes.as_flattened());
-        octets.extend(self.index.to_le_bytes());
+    fn append_to(&self, bytes: &mut Vec<u8>) {
+        bytes.extend(serialize(&VarInt::from(self.hashes.len())));
+        bytes.extend(self.hashes.as_flattened());
+        bytes.extend(self.index.to_le_bytes());
     }
 }
 
@@ -93,7 +93,7 @@ pub struct Script {
 }
 
 impl Script {
-    fn octets(&self, mut root: Raw) -> Vec<u8> {
+    fn bytes(&self, mut root: Raw) -> Vec<u8> {
         root.reverse();
         root[0] ^= self.root_mask;
         let marker: &[u8] = if self.marker { &MARKER } else { &[] };
@@ -132,7 +132,7 @@ pub struct Draft {
 
 impl Draft {
     pub fn new(shape: Shape, salt: u32) -> Self {
-        let octet = salt.to_le_bytes()[0];
+        let byte = salt.to_le_bytes()[0];
         let nonce = salt.wrapping_mul(7);
         let size = 1u32 << shape.chain_branch;
         let tail = [size.to_le_bytes(), nonce.to_le_bytes()].concat();
@@ -147,7 +147,7 @@ impl Draft {
             chain: Branch::new(
                 shape.chain_branch,
                 slot(nonce, CHAIN_ID, shape.chain_branch),
-                octet,
+                byte,
             ),
             script: Script {
                 before,
@@ -159,7 +159,7 @@ impl Draft {
             },
             inputs: true,
             padding: shape.padding,
-            coinbase: Branch::new(shape.coinbase_branch, 0, !octet),
+            coinbase: Branch::new(shape.coinbase_branch, 0, !byte),
             inner_transaction: false,
             parent_version: 0x2000_0000,
             merkle_root_mask: 0,
@@ -173,7 +173,7 @@ impl Draft {
         if self.inputs {
             input.push(bitcoin::TxIn {
                 previous_output: OutPoint::null(),
-                script_sig: ScriptBuf::from_bytes(self.script.octets(root)),
+                script_sig: ScriptBuf::from_bytes(self.script.bytes(root)),
                 sequence: Sequence::MAX,
                 witness: bitcoin::Witness::new(),
             });
@@ -223,17 +223,17 @@ impl Draft {
             nonce: 0,
         };
         grind(&mut parent, bits, self.worked);
-        let mut octets = serialize(&coinbase);
-        octets.extend([0; 32]);
-        let at = octets.len();
-        self.coinbase.append_to(&mut octets);
+        let mut bytes = serialize(&coinbase);
+        bytes.extend([0; 32]);
+        let at = bytes.len();
+        self.coinbase.append_to(&mut bytes);
         if self.huge_branch {
             let count = [0xff, 0, 0, 0, 0, 1, 0, 0, 0];
-            octets.splice(at..=at, count);
+            bytes.splice(at..=at, count);
         }
-        self.chain.append_to(&mut octets);
-        octets.extend(serialize(&parent));
-        octets
+        self.chain.append_to(&mut bytes);
+        bytes.extend(serialize(&parent));
+        bytes
     }
 }
 
@@ -249,13 +249,13 @@ pub fn grind(header: &mut Header, bits: CompactTarget, worked: bool) {
 /// The whole bytes of a block's header with a proof, where its version says
 /// that one follows.
 pub fn with_proof(header: &Header, shape: Shape, salt: u32, flaw: Option<Flaw>) -> Vec<u8> {
-    let mut octets = serialize(header);
+    let mut bytes = serialize(header);
     if header.version.to_consensus() & 0x100 != 0 {
         let mut draft = Draft::new(shape, salt);
         if let Some(flaw) = flaw {
             flaw.spoil(&mut draft);
         }
-        octets.extend(draft.solve(header.block_hash(), header.bits));
+        bytes.extend(draft.solve(header.block_hash(), header.bits));
     }
-    octets
+    bytes
 }

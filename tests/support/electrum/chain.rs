@@ -26,18 +26,18 @@ pub const HEADER: usize = 80;
 #[derive(Debug, Clone)]
 pub struct Block {
     /// The 80 bytes, and the proof behind them if there is one.
-    pub octets: Vec<u8>,
+    pub bytes: Vec<u8>,
     pub hash: BlockHash,
     pub header: Header,
 }
 
 impl Block {
     /// Panics if the first 80 bytes are missing.
-    pub fn new(octets: Vec<u8>) -> Self {
-        let header: Header = deserialize(&octets[..HEADER]).unwrap();
+    pub fn new(bytes: Vec<u8>) -> Self {
+        let header: Header = deserialize(&bytes[..HEADER]).unwrap();
         Self {
             hash: header.block_hash(),
-            octets,
+            bytes,
             header,
         }
     }
@@ -45,9 +45,9 @@ impl Block {
     /// The whole header, or its first 80 bytes.
     pub fn part(&self, stripped: bool) -> &[u8] {
         if stripped {
-            &self.octets[..HEADER]
+            &self.bytes[..HEADER]
         } else {
-            &self.octets
+            &self.bytes
         }
     }
 }
@@ -99,19 +99,19 @@ pub struct Chain {
 }
 
 fn recorded_headers(recorded: &Value) -> Vec<Arc<Block>> {
-    let octets = HEXLOWER
+    let bytes = HEXLOWER
         .decode(recorded["headers"].as_str().unwrap().as_bytes())
         .unwrap();
     // A header follows wherever the hash of the one before stands.
     let mut blocks: Vec<Arc<Block>> = Vec::new();
     let mut start = 0;
-    while start < octets.len() {
-        let hash = Block::new(octets[start..start + HEADER].to_vec()).hash;
-        let next = octets[start + HEADER..]
+    while start < bytes.len() {
+        let hash = Block::new(bytes[start..start + HEADER].to_vec()).hash;
+        let next = bytes[start + HEADER..]
             .windows(36)
             .position(|at| at[..2] == [4, 1] && at[4..] == hash.to_byte_array())
-            .map_or(octets.len(), |at| start + HEADER + at);
-        blocks.push(Arc::new(Block::new(octets[start..next].to_vec())));
+            .map_or(bytes.len(), |at| start + HEADER + at);
+        blocks.push(Arc::new(Block::new(bytes[start..next].to_vec())));
         start = next;
     }
     blocks

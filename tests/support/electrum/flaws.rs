@@ -144,7 +144,7 @@ fn set_chain_branch(draft: &mut Draft, length: usize, more: u32) {
 }
 
 /// Gives the draft a coinbase branch whose first sibling completes the
-/// coinbase's id to a transaction of 64 octets: version, one input, and 27
+/// coinbase's id to a transaction of 64 bytes: version, one input, and 27
 /// bytes of an output's hash are the id.
 fn make_inner_transaction(draft: &mut Draft) {
     let mut sibling = [0; 32];

@@ -22,7 +22,7 @@ pub struct Request {
 /// What went to a client at once.
 #[derive(Debug, Clone)]
 pub struct Packet {
-    pub octets: usize,
+    pub bytes: usize,
     /// Whether it is one of those that are held until a second after the
     /// packet before, if that was not so long ago.
     pub small: bool,
@@ -70,14 +70,14 @@ impl Connection {
         let state = if self.closed { "closed" } else { "open" };
         format!(
             "\n{state}, {} bytes sent: {:?}",
-            self.octets(),
+            self.bytes(),
             self.methods()
         )
     }
 
     /// Bytes sent to the client.
-    pub fn octets(&self) -> usize {
-        self.packets.iter().map(|packet| packet.octets).sum()
+    pub fn bytes(&self) -> usize {
+        self.packets.iter().map(|packet| packet.bytes).sum()
     }
 }
 

@@ -61,9 +61,9 @@ pub struct Call<'a> {
 type Answer = Result<Value, Fault>;
 
 fn hex_reversed(hash: &Raw) -> String {
-    let mut octets = *hash;
-    octets.reverse();
-    HEXLOWER.encode(&octets)
+    let mut bytes = *hash;
+    bytes.reverse();
+    HEXLOWER.encode(&bytes)
 }
 
 fn hex_branch(branch: &[Raw]) -> Vec<String> {
@@ -158,9 +158,9 @@ impl Call<'_> {
         Value::Array(named.collect())
     }
 
-    /// The last header, as subscribers are told it.
+    /// The last header, as subscribers get it.
     pub fn tip(&self) -> Value {
-        let hex = HEXLOWER.encode(&self.chain.tip_block().octets);
+        let hex = HEXLOWER.encode(&self.chain.tip_block().bytes);
         json!({ "hex": hex, "height": self.chain.tip() })
     }
 
@@ -243,14 +243,14 @@ impl Call<'_> {
         if self.options.version == Version::V1_15 {
             return blocks.map(|block| block.part(stripped).to_vec()).collect();
         }
-        let whole: Vec<u8> = blocks.flat_map(|block| block.octets.clone()).collect();
+        let whole: Vec<u8> = blocks.flat_map(|block| block.bytes.clone()).collect();
         let mut parts = Vec::new();
         let mut at = 0;
         for block in &self.chain.blocks {
             if at >= whole.len() {
                 break;
             }
-            let end = (at + block.octets.len()).min(whole.len());
+            let end = (at + block.bytes.len()).min(whole.len());
             let kept = if stripped { end.min(at + HEADER) } else { end };
             parts.push(whole[at..kept].to_vec());
             at = end;

@@ -69,8 +69,8 @@ impl Chain {
         if self.plain {
             grind_own(&mut header);
         }
-        let octets = self.prove(height, &header, None);
-        self.blocks.push(Arc::new(Block::new(octets)));
+        let bytes = self.prove(height, &header, None);
+        self.blocks.push(Arc::new(Block::new(bytes)));
     }
 
     fn prove(&self, height: usize, header: &Header, flaw: Option<Flaw>) -> Vec<u8> {
@@ -128,8 +128,8 @@ impl Chain {
         if let Some(flaw) = flaw {
             flaw.spoil_header(&mut header);
         }
-        let octets = chain.prove(height, &header, flaw);
-        chain.blocks[height] = Arc::new(Block::new(octets));
+        let bytes = chain.prove(height, &header, flaw);
+        chain.blocks[height] = Arc::new(Block::new(bytes));
         if chain.blocks[height].hash != self.blocks[height].hash {
             chain.relink(height + 1);
         }
@@ -144,10 +144,10 @@ impl Chain {
         let mut chain = self.with_header(1, None, |header| header.merkle_root = other);
         let end = chain.blocks.len().saturating_sub(150);
         for block in chain.blocks[..end].iter_mut().skip(1).step_by(every) {
-            let mut octets = block.octets.clone();
-            let root = octets.len() - HEADER + 36;
-            octets[root] ^= 1;
-            *block = Arc::new(Block::new(octets));
+            let mut bytes = block.bytes.clone();
+            let root = bytes.len() - HEADER + 36;
+            bytes[root] ^= 1;
+            *block = Arc::new(Block::new(bytes));
         }
         chain
     }
@@ -160,8 +160,8 @@ impl Chain {
             if header.version.to_consensus() & 0x100 == 0 {
                 grind_own(&mut header);
             }
-            let octets = self.prove(height, &header, None);
-            self.blocks[height] = Arc::new(Block::new(octets));
+            let bytes = self.prove(height, &header, None);
+            self.blocks[height] = Arc::new(Block::new(bytes));
         }
     }
 
@@ -169,10 +169,10 @@ impl Chain {
     /// nothing else.
     pub fn with_bit(&self, height: usize, bit: usize) -> Self {
         let mut chain = self.clone();
-        let mut octets = chain.blocks[height].octets.clone();
-        octets[bit / 8] ^= 1 << (bit % 8);
+        let mut bytes = chain.blocks[height].bytes.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
         // Its hash changes with it; no block above says so.
-        chain.blocks[height] = Arc::new(Block::new(octets));
+        chain.blocks[height] = Arc::new(Block::new(bytes));
         chain
     }
 }

@@ -41,9 +41,9 @@ pub fn index_script(name: &[u8]) -> Vec<u8> {
 /// The script hash of a name, as it stands in requests.
 pub fn script_hash(name: impl AsRef<[u8]>) -> String {
     let hash = sha256::Hash::hash(&index_script(name.as_ref()));
-    let mut octets = hash.to_byte_array();
-    octets.reverse();
-    HEXLOWER.encode(&octets)
+    let mut bytes = hash.to_byte_array();
+    bytes.reverse();
+    HEXLOWER.encode(&bytes)
 }
 
 /// The name that an output script registers or updates, if it does.

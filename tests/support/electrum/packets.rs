@@ -1,4 +1,4 @@
-//! How replies become octets: JSON as each version writes it, and the padding
+//! How replies become bytes: JSON as each version writes it, and the padding
 //! and holding back of small packets.
 
 use std::io;
@@ -45,10 +45,10 @@ impl Version {
         match self {
             Self::V2_0b1 => value.to_string(),
             Self::V1_15 => {
-                let mut octets = Vec::new();
-                let mut serializer = Serializer::with_formatter(&mut octets, Spaced);
+                let mut bytes = Vec::new();
+                let mut serializer = Serializer::with_formatter(&mut bytes, Spaced);
                 value.serialize(&mut serializer).unwrap();
-                String::from_utf8(octets).unwrap()
+                String::from_utf8(bytes).unwrap()
             }
         }
     }

@@ -71,8 +71,8 @@ impl Session {
                     packer.push(&line);
                     Ok(())
                 }
-                Item::Raw(octets) => self.write(&octets, false),
-                Item::Drip(octets, pause) => self.drip(&octets, pause),
+                Item::Raw(bytes) => self.write(&bytes, false),
+                Item::Drip(bytes, pause) => self.drip(&bytes, pause),
                 Item::Endless(pause) => self.endless(pause),
                 Item::Close => {
                     let rest = packer.take();
@@ -125,9 +125,9 @@ impl Session {
         }
     }
 
-    fn write(&self, octets: &[u8], small: bool) -> io::Result<()> {
+    fn write(&self, bytes: &[u8], small: bool) -> io::Result<()> {
         let packet = Packet {
-            octets: octets.len(),
+            bytes: bytes.len(),
             small,
             at: Instant::now(),
         };
@@ -135,7 +135,7 @@ impl Session {
         self.shared
             .log
             .write(|log| log[self.at].packets.push(packet));
-        self.wire.write(octets, self.shared.options.unread)
+        self.wire.write(bytes, self.shared.options.unread)
     }
 
     /// Waits; `false` if the connection ends meanwhile.
@@ -147,12 +147,12 @@ impl Session {
         !waiting.unwrap().0.closed
     }
 
-    fn drip(&self, octets: &[u8], pause: Duration) -> io::Result<()> {
-        for octet in octets {
+    fn drip(&self, bytes: &[u8], pause: Duration) -> io::Result<()> {
+        for byte in bytes {
             if !self.pause(pause) {
                 return Err(io::ErrorKind::NotConnected.into());
             }
-            self.write(&[*octet], false)?;
+            self.write(&[*byte], false)?;
         }
         Ok(())
     }

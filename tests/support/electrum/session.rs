@@ -22,16 +22,16 @@ const EXCESSIVE_RESOURCE_USAGE: i64 = -101;
 /// The longest line that is read.
 const LONGEST_LINE: usize = 1 << 20;
 
-/// What the client has agreed on and asked to be told.
+/// What the client has agreed on and subscribed to.
 #[derive(Default)]
 struct Agreed {
     protocol: Option<Protocol>,
-    /// The tip that was told last.
+    /// The tip that was sent last.
     tip: Option<(usize, BlockHash)>,
-    /// Script hash to the status that was told last.
+    /// Script hash to the status that was sent last.
     statuses: HashMap<String, Value>,
     /// Bytes of JSON that were answered.
-    octets: usize,
+    bytes: usize,
 }
 
 /// A connection with a client.
@@ -65,19 +65,19 @@ impl Session {
     pub fn run(self: Arc<Self>) {
         let sender = self.clone();
         let sending = thread::spawn(move || sender.send());
-        let mut octets = Vec::new();
-        while let Ok(true) = self.wire.read(&mut octets) {
+        let mut bytes = Vec::new();
+        while let Ok(true) = self.wire.read(&mut bytes) {
             self.note_tls();
-            let Some(end) = octets.iter().rposition(|octet| *octet == b'\n') else {
-                if octets.len() > LONGEST_LINE {
+            let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') else {
+                if bytes.len() > LONGEST_LINE {
                     break;
                 }
                 continue;
             };
-            let rest = octets.split_off(end + 1);
-            let lines = String::from_utf8_lossy(&octets).into_owned();
+            let rest = bytes.split_off(end + 1);
+            let lines = String::from_utf8_lossy(&bytes).into_owned();
             self.answer_burst(&lines);
-            octets = rest;
+            bytes = rest;
         }
         self.cut();
         let _ = sending.join();
@@ -156,13 +156,13 @@ impl Session {
 
     /// Counts a reply against the limits: how long it is delayed, or `None`
     /// if the session has had enough.
-    fn charge(&self, octets: usize) -> Option<Duration> {
+    fn charge(&self, bytes: usize) -> Option<Duration> {
         let mut agreed = self.agreed.lock().unwrap();
-        agreed.octets += octets;
+        agreed.bytes += bytes;
         let Some(limits) = self.shared.options.limits else {
             return Some(Duration::ZERO);
         };
-        let over = agreed.octets.saturating_sub(limits.slow);
+        let over = agreed.bytes.saturating_sub(limits.slow);
         let room = limits.close - limits.slow;
         let part = u32::try_from(over.saturating_mul(1000) / room).unwrap_or(u32::MAX);
         (part < 1000).then(|| limits.slowest * part / 1000)
@@ -268,10 +268,10 @@ impl Session {
             agreed.tip = tip;
             news.push(("blockchain.headers.subscribe", json!([call.tip()])));
         }
-        for (hash, told) in &mut agreed.statuses {
+        for (hash, sent) in &mut agreed.statuses {
             let status = call.status(hash);
-            if *told != status {
-                *told = status.clone();
+            if *sent != status {
+                *sent = status.clone();
                 news.push(("blockchain.scripthash.subscribe", json!([hash, status])));
             }
         }

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use rustls::version::{TLS12, TLS13};
 use rustls::{HandshakeKind, ServerConfig, ServerConnection};
 
 use super::log::Tls;
@@ -40,15 +39,10 @@ impl Certificate {
         }
     }
 
-    /// The server's side of TLS 1.3 and 1.2, or of 1.2 alone.
-    pub fn config(&self, only_tls12: bool) -> Arc<ServerConfig> {
-        let versions: &[_] = if only_tls12 {
-            &[&TLS12]
-        } else {
-            &[&TLS13, &TLS12]
-        };
+    /// The server's side of TLS.
+    pub fn config(&self) -> Arc<ServerConfig> {
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_protocol_versions(versions)
+            .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(
@@ -78,18 +72,18 @@ impl Wire {
 
     /// Waits for bytes and appends what they say; `false` at the end.
     pub fn read(&self, text: &mut Vec<u8>) -> io::Result<bool> {
-        let mut octets = [0; 16_384];
-        let count = (&self.stream).read(&mut octets)?;
+        let mut bytes = [0; 16_384];
+        let count = (&self.stream).read(&mut bytes)?;
         let Some(tls) = &self.tls else {
-            text.extend(&octets[..count]);
+            text.extend(&bytes[..count]);
             return Ok(count > 0);
         };
         let mut tls = tls.lock().unwrap();
-        let mut rest = &octets[..count];
+        let mut rest = &bytes[..count];
         while !rest.is_empty() {
             tls.read_tls(&mut rest)?;
             let state = tls.process_new_packets();
-            // An alert may have to go out before the error is told.
+            // An alert may have to go out before the error is returned.
             self.flush(&mut tls, Duration::from_secs(20))?;
             let state = state.map_err(io::Error::other)?;
             let start = text.len();
@@ -100,12 +94,12 @@ impl Wire {
     }
 
     /// Writes bytes, all of them within `patience`.
-    pub fn write(&self, octets: &[u8], patience: Duration) -> io::Result<()> {
+    pub fn write(&self, bytes: &[u8], patience: Duration) -> io::Result<()> {
         let Some(tls) = &self.tls else {
-            return self.send(octets, patience);
+            return self.send(bytes, patience);
         };
         let mut tls = tls.lock().unwrap();
-        tls.writer().write_all(octets)?;
+        tls.writer().write_all(bytes)?;
         self.flush(&mut tls, patience)
     }
 
@@ -117,16 +111,16 @@ impl Wire {
         self.send(&records, patience)
     }
 
-    fn send(&self, mut octets: &[u8], patience: Duration) -> io::Result<()> {
+    fn send(&self, mut bytes: &[u8], patience: Duration) -> io::Result<()> {
         let deadline = Instant::now() + patience;
-        while !octets.is_empty() {
+        while !bytes.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(io::ErrorKind::TimedOut.into());
             }
             self.stream.set_write_timeout(Some(left))?;
-            let count = (&self.stream).write(octets)?;
-            octets = &octets[count..];
+            let count = (&self.stream).write(bytes)?;
+            bytes = &bytes[count..];
         }
         Ok(())
     }
