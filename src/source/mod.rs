@@ -16,10 +16,14 @@ mod transport;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::isolation::IsolationId;
 use crate::snapshot::{FetchFailure, Fetched, NameKey};
+
+/// How soon a thread that sleeps notices that it was cancelled.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How long a fetch may take, and whether anybody still wants it.
 #[derive(Debug, Clone)]
@@ -52,6 +56,17 @@ impl Cancel {
     /// Whether the flag is set.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// Sleeps until `until`, or until the flag is set.
+    pub fn sleep_until(&self, until: Instant) {
+        while !self.is_set() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            thread::sleep(left.min(POLL_INTERVAL));
+        }
     }
 }
 

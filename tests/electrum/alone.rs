@@ -1,5 +1,7 @@
-//! A value that servers of one operator alone have given may be an old one: a
-//! second operator is asked again, though nobody asks (spec/electrum.md, 4.10).
+//! The word of one operator alone. A value that it has given may be an old one: a
+//! second operator is asked again, though nobody asks (spec/electrum.md, 4.10). That
+//! a name has no value takes two, whatever becomes of an isolation id's connections
+//! (4.9).
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -9,7 +11,8 @@ use crate::support::electrum::chain::Chain;
 use crate::support::electrum::lies::Lie;
 use crate::support::electrum::{Electrum, Version};
 use crate::support::electrum_plugin::{
-    FIRST_METHODS, becomes, for_each, ip, lookups, ready, server, times_asked,
+    FIRST_METHODS, becomes, for_each, ip, is_transient, lookups, ready, server, times_asked,
+    wait_asked,
 };
 
 const OLDER: &str = "0 192.0.2.1";
@@ -40,14 +43,6 @@ fn servers(version: Version, lie: Lie) -> [Electrum; 2] {
         }
     }
     servers
-}
-
-fn wait_asked(server: &Electrum, times: usize) {
-    server.wait("it is asked again", |log| {
-        let requests = log.iter().flat_map(|connection| &connection.requests);
-        let asked = requests.filter(|request| FIRST_METHODS.contains(&request.method.as_str()));
-        asked.count() >= times
-    });
 }
 
 /// Silent or gone: its word comes later, and the old value goes.
@@ -120,4 +115,39 @@ fn another_id_has_nothing_of_it() {
             == 1
     }));
     plugin.finish();
+}
+
+/// Ids that keep connections; the next takes the place of the first.
+const IDS: usize = 90;
+
+/// A chain with one operation.
+fn short_chain() -> Chain {
+    let mut chain = Chain::new();
+    chain.mine(10);
+    chain.register("d/example", ip("192.0.2.1"));
+    chain.mine(20);
+    chain
+}
+
+/// One server hides the name, and the connections to the other break. The id
+/// has lost its slots to others by then, and with them the memory of who
+/// answered, so that the hiding server is asked again in the other's place.
+#[test]
+fn one_operator_that_is_asked_twice_is_one_operator() {
+    let chain = short_chain();
+    let [hiding, honest] = [(); 2].map(|()| server(V1_15, &chain));
+    let mut plugin = ready(&[&hiding, &honest], &["--max-lookups=128", "--timeout=12"]);
+    hiding.lie(Lie::Hidden);
+    honest.lie_in(FIRST_METHODS[0], Lie::Silent);
+    plugin.send("RESOLVE 1 example.bit victim");
+    wait_asked(&hiding, 1);
+    wait_asked(&honest, 1);
+    for other in 0..IDS {
+        plugin.send(&format!("RESOLVE {} example.bit other{other}", other + 2));
+    }
+    wait_asked(&honest, IDS + 1);
+    honest.lie_in(FIRST_METHODS[0], Lie::CutLine);
+    honest.disconnect();
+    let answer = plugin.answer("1");
+    assert!(is_transient(&answer), "{answer}");
 }

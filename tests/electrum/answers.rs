@@ -215,7 +215,7 @@ fn the_confirmations_that_are_wanted_decide() {
     }
 }
 
-/// Each server tells of its new blocks by itself.
+/// Each server announces its new blocks by itself.
 #[test]
 fn new_blocks_change_answers() {
     let servers = one_of_each(&CHAIN);

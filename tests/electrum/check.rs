@@ -1,7 +1,7 @@
 //! The subcommands on Electrum servers in every state.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use crate::support::circuits::{Circuit, Circuits, Use};
@@ -107,7 +107,7 @@ fn all_is_well_with_two_servers_and_a_proxy() {
 
 /// Headers come, but what a lookup needs does not.
 #[test]
-fn a_server_that_lets_no_lookup_connect_is_told() {
+fn a_server_that_lets_no_lookup_connect_is_reported() {
     let one = server();
     let options = Options {
         most_connections: Some(1),
@@ -300,4 +300,55 @@ fn resolve_without_servers_is_transient() {
     }
     let attempts = circuits.seen().len();
     assert!((2..40).contains(&attempts), "{attempts} in two seconds");
+}
+
+/// What `check` says within so many seconds about a server that works and one
+/// at this address, if there have to be two.
+fn fails(other: SocketAddr, seconds: u32) -> (Outcome, String) {
+    let (end, text) = look(other, seconds, "2");
+    assert_eq!(end.code, Some(1), "{end:#?}");
+    assert!(text.contains("servers FAIL"), "{end:#?}");
+    assert!(text.contains("headers FAIL"), "{end:#?}");
+    assert!(!text.contains("wait:"), "{end:#?}");
+    (end, text)
+}
+
+fn look(other: SocketAddr, seconds: u32, operators: &str) -> (Outcome, String) {
+    let server = server();
+    let circuits = to([server.address(), other]);
+    let timeout = format!("--timeout={seconds}");
+    let operators = format!("--electrum-operators={operators}");
+    let end = run::run(circuits.prepare('t', &["check", &timeout, &operators]));
+    let text = end.text();
+    (end, text)
+}
+
+#[test]
+fn a_server_that_is_dead_from_the_start_is_named() {
+    let (end, text) = fails(([127, 0, 0, 1], 1).into(), 3);
+    let words = format!("{} answers, {} does not", TARGETS[0], TARGETS[1]);
+    assert!(text.contains(&words), "{end:#?}");
+    assert!(text.contains("servers of two operators"), "{end:#?}");
+}
+
+/// It accepts connections, and that is all.
+#[test]
+fn a_server_that_hangs_from_the_start_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (end, text) = fails(listener.local_addr().unwrap(), 13);
+    // If it was tried first, the other was not tried yet.
+    let words = format!("{} does not", TARGETS[1]);
+    assert!(text.contains(&words), "{end:#?}");
+}
+
+/// By default one that answers is enough, and `check` says what that means.
+#[test]
+fn where_no_other_answers_one_goes_on_alone() {
+    let (end, text) = look(([127, 0, 0, 1], 1).into(), 20, "auto");
+    assert_eq!(end.code, Some(0), "{end:#?}");
+    let alone = format!("servers warn {} alone answers: it cannot", TARGETS[0]);
+    assert!(text.contains(&alone), "{end:#?}");
+    assert!(text.contains("headers ok"), "{end:#?}");
+    let lookups = format!("an isolation id can ask {}", TARGETS[0]);
+    assert!(text.contains(&lookups), "{end:#?}");
 }

@@ -61,8 +61,8 @@ fn is_stripped(request: &Request) -> bool {
 fn works(servers: &[Electrum; 2]) {
     let [one, other] = servers;
     let mut plugin = start(&[one, other], &[&checkpoint()]);
-    let told = plugin.complaint("block headers below the checkpoint are there down to ");
-    assert!(told.contains("info: "), "{told}");
+    let line = plugin.complaint("block headers below the checkpoint are there down to ");
+    assert!(line.contains("info: "), "{line}");
     for (name, answer) in [("below.bit", "0 192.0.2.1"), ("above.bit", "0 192.0.2.2")] {
         assert_eq!(plugin.ask(name, "a"), answer, "{}", plugin.story());
     }

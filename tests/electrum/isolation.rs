@@ -270,7 +270,7 @@ fn ready_connections_open_by_themselves_and_serve_new_ids() {
     plugin.finish();
 }
 
-/// Nothing is connected before the naming client has been told of the plugin.
+/// Nothing is connected before the naming client knows that the plugin is ready.
 #[test]
 fn no_connection_is_opened_if_the_plugin_cannot_serve() {
     let (_servers, circuits) = two();

@@ -34,8 +34,8 @@ static CHAIN: LazyLock<Chain> = LazyLock::new(|| {
     chain
 });
 
-/// Lies that a proof gives away. In steps, what cannot be proven cannot be told
-/// from what a reorganisation left behind.
+/// Lies that a proof gives away. In steps, what cannot be proven looks like
+/// what a reorganisation left behind.
 fn disproved(version: Version) -> Vec<Lie> {
     let mut lies = vec![
         Lie::WrongTransaction,
@@ -96,7 +96,7 @@ fn a_lie_of_one_server_is_set_right_by_the_other() {
     }
 }
 
-/// The liar rests for an isolation id that has caught it, and for no other.
+/// The liar backs off for an isolation id that has caught it, and for no other.
 #[test]
 fn a_liar_is_not_asked_again_on_behalf_of_the_same_isolation_id() {
     let servers = [V1_15, V2_0b1, V1_15].map(|version| server(version, &CHAIN));
@@ -140,8 +140,7 @@ fn a_lie_of_both_at_once_is_a_failure_for_the_moment() {
     lies_of_both_are_failures_for_the_moment(V2_0b1);
 }
 
-/// The user is told which server it was and what was wrong, and nothing of
-/// the name.
+/// The user learns which server it was and what was wrong, and nothing of the name.
 #[test]
 fn the_failure_names_a_server_and_not_the_name() {
     let servers = servers(V2_0b1);
@@ -193,7 +192,7 @@ fn absence_needs_two_who_say_so() {
     });
 }
 
-/// Asks and tells how long the answer took.
+/// Asks, and measures how long the answer took.
 fn timed(
     plugin: &mut crate::support::plugin::Plugin,
     name: &str,
@@ -258,7 +257,7 @@ fn a_silent_server_is_replaced_if_there_is_another() {
     assert_eq!(times_asked(silent), asked);
 }
 
-/// A server that cannot be reached has failed: the other's value stands at
+/// A server that cannot be reached has failed: the other's value counts at
 /// once, and nobody knocks in a loop.
 #[test]
 fn a_server_that_is_gone_delays_nothing() {

@@ -1,6 +1,5 @@
 //! Electrum servers as a source.
 
-mod absence;
 mod alone;
 mod answers;
 mod check;
@@ -11,9 +10,7 @@ mod hostile;
 mod isolation;
 mod lies;
 mod odd;
-mod reorganised;
 mod sampling;
 mod server;
 mod state;
 mod tls;
-mod unheard;

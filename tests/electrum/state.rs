@@ -197,7 +197,7 @@ fn a_file_that_ends_anywhere_does_no_harm() {
 }
 
 #[test]
-fn a_damaged_file_is_told_and_mended() {
+fn a_damaged_file_is_reported_and_mended() {
     let servers = servers();
     let state = filled(&servers);
     let path = state.path().join(HEADERS);
@@ -224,8 +224,8 @@ fn a_damaged_file_is_told_and_mended() {
 /// The change is counted from the chain that the user relied on before, not
 /// from what is left of it until the newest blocks have been fetched again.
 #[test]
-fn a_deep_change_while_nothing_ran_is_told() {
-    for (depth, is_told) in [(100, false), (101, true), (150, true)] {
+fn a_deep_change_while_nothing_ran_is_reported() {
+    for (depth, is_reported) in [(100, false), (101, true), (150, true)] {
         let servers = servers();
         let state = filled(&servers);
         let mut other = servers[0].chain().fork_at(300 - depth);
@@ -234,13 +234,13 @@ fn a_deep_change_while_nothing_ran_is_told() {
         other.mine(301 - other.tip());
         servers.iter().for_each(|one| one.set_chain(other.clone()));
         let said = works(in_state(start(&servers, &[]), state.path()).ready());
-        let told = format!("{depth} blocks of the chain were replaced");
-        let told = said.iter().filter(|line| line.contains(&told)).count();
-        assert_eq!(told, usize::from(is_told), "{depth}: {said:#?}");
+        let line = format!("{depth} blocks of the chain were replaced");
+        let count = said.iter().filter(|entry| entry.contains(&line)).count();
+        assert_eq!(count, usize::from(is_reported), "{depth}: {said:#?}");
     }
 }
 
-/// Nothing in the file tells that its newest header is another; it is fetched
+/// Nothing in the file shows that its newest header is another; it is fetched
 /// again all the same.
 #[test]
 fn a_newest_header_that_is_wrong_gives_way() {
@@ -258,7 +258,7 @@ fn a_newest_header_that_is_wrong_gives_way() {
 
 /// Not even the superuser can write there, whom permissions would not stop.
 #[test]
-fn a_state_directory_that_cannot_be_used_is_told_and_done_without() {
+fn a_state_directory_that_cannot_be_used_is_reported_and_done_without() {
     let servers = servers();
     let root = tempfile::tempdir().unwrap();
     let file = root.path().join("file");
@@ -296,8 +296,8 @@ fn two_plugins_on_one_directory() {
     servers.iter().for_each(|server| server.mine(1));
     let second = in_state(start(&servers, &["-v"]), state.path()).ready();
     let said = works(second);
-    let is_told = |line: &String| line.contains("another process uses it");
-    assert!(said.iter().any(is_told), "{said:#?}");
+    let is_reported = |line: &String| line.contains("another process uses it");
+    assert!(said.iter().any(is_reported), "{said:#?}");
     assert!(
         said.iter()
             .any(|line| line.contains("block headers were loaded: 201")),
@@ -309,7 +309,7 @@ fn two_plugins_on_one_directory() {
     first.finish();
     // Once the first is gone the directory is free again.
     let said = works(in_state(start(&servers, &["-v"]), state.path()).ready());
-    assert!(!said.iter().any(is_told), "{said:#?}");
+    assert!(!said.iter().any(is_reported), "{said:#?}");
 }
 
 /// Whatever stands in the place of a file, nothing waits for it.

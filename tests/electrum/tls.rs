@@ -38,14 +38,14 @@ fn server(certificate: &Certificate, address: Option<SocketAddr>) -> Electrum {
 }
 
 /// Servers with keys of their own, and a state directory.
-struct World {
+struct Setup {
     servers: Vec<Electrum>,
     certificates: Vec<Certificate>,
     circuits: Circuits,
     state: tempfile::TempDir,
 }
 
-impl World {
+impl Setup {
     /// Two servers.
     fn new() -> Self {
         Self::of(2)
@@ -64,13 +64,13 @@ impl World {
         }
     }
 
-    /// A world whose pins a first run has learned.
+    /// Servers whose pins a first run has learned.
     fn pinned() -> Self {
-        let world = Self::new();
-        let mut plugin = world.plugin(&[]);
+        let setup = Self::new();
+        let mut plugin = setup.plugin(&[]);
         assert_eq!(plugin.ask("example.bit", "a"), FOUND);
         plugin.finish();
-        world
+        setup
     }
 
     fn path(&self) -> &str {
@@ -120,15 +120,15 @@ fn is_lookup(connection: &Connection) -> bool {
 /// the keys, over connections that were opened after that.
 #[test]
 fn keys_count_after_two_connections_for_headers() {
-    let world = World::new();
-    let mut plugin = world.plugin(&["-v"]);
+    let setup = Setup::new();
+    let mut plugin = setup.plugin(&["-v"]);
     assert_eq!(plugin.ask("example.bit", "a"), FOUND, "{}", plugin.story());
     plugin.finish();
     assert_eq!(
-        pins(world.state.path()),
+        pins(setup.state.path()),
         ["one.example:50002 2", "two.example:50002 2"]
     );
-    for (host, server) in HOSTS.into_iter().zip(&world.servers) {
+    for (host, server) in HOSTS.into_iter().zip(&setup.servers) {
         let connections = server.connections();
         let first = connections.iter().position(is_lookup).unwrap();
         let headers = connections[..first]
@@ -142,18 +142,18 @@ fn keys_count_after_two_connections_for_headers() {
 /// for one that would be refused.
 #[test]
 fn only_servers_whose_keys_are_known_are_drawn_for_lookups() {
-    let world = World::of(5);
-    let mut plugin = world.plugin(&[]);
+    let setup = Setup::of(5);
+    let mut plugin = setup.plugin(&[]);
     for isolation in ["a", "b", "c", "d"] {
         let answer = plugin.ask("example.bit", isolation);
         assert_eq!(answer, FOUND, "{}", plugin.story());
     }
     // Two for each id, two for headers, and the pool's.
-    world.circuits.proxy.wait("six ready connections", |seen| {
+    setup.circuits.proxy.wait("six ready connections", |seen| {
         seen.iter().filter(|circuit| !circuit.closed).count() >= 4 * 2 + 2 + 6
     });
     let mut used = 0;
-    for (host, server) in HOSTS.into_iter().zip(&world.servers) {
+    for (host, server) in HOSTS.into_iter().zip(&setup.servers) {
         let connections = server.connections();
         let is_header = |one: &Connection| one.methods().contains(&"server.features");
         // One for headers may be cut short, as enough others have answered.
@@ -177,33 +177,33 @@ fn only_servers_whose_keys_are_known_are_drawn_for_lookups() {
 /// While no key is known, servers are not stormed with attempts.
 #[test]
 fn untrusted_servers_are_not_tried_over_and_over() {
-    let world = World::new();
+    let setup = Setup::new();
     // Headers never come about, and no key is learned.
-    world
+    setup
         .servers
         .iter()
         .for_each(|server| server.delay(crate::support::PATIENCE));
-    let mut plugin = world.plugin(&["--timeout=3"]);
+    let mut plugin = setup.plugin(&["--timeout=3"]);
     let answer = plugin.ask("example.bit", "a");
     assert!(crate::support::is_transient(&answer), "{answer}");
     assert!(
         answer.contains("which Electrum servers can be trusted"),
         "{answer}"
     );
-    let attempts = world.circuits.proxy.seen().len();
+    let attempts = setup.circuits.proxy.seen().len();
     assert!(attempts < 10, "{attempts} connections in three seconds");
 }
 
 #[test]
 fn each_session_is_new_and_names_the_host() {
-    let world = World::pinned();
-    let mut plugin = world.plugin(&[]);
+    let setup = Setup::pinned();
+    let mut plugin = setup.plugin(&[]);
     for isolation in ["a", "b", "c"] {
         assert_eq!(plugin.ask("example.bit", isolation), FOUND);
     }
     plugin.finish();
     let mut sessions = 0;
-    for (host, connection) in world.connections() {
+    for (host, connection) in setup.connections() {
         let Some(tls) = connection.tls else { continue };
         sessions += 1;
         assert!(!tls.resumed);
@@ -217,39 +217,39 @@ fn each_session_is_new_and_names_the_host() {
 /// on all connections, with a warning that names the server and no answer.
 #[test]
 fn another_key_than_the_pinned_one_is_refused() {
-    let mut world = World::pinned();
-    let before = std::fs::read(world.state.path().join("pins")).unwrap();
-    world.restart(0, &Certificate::new());
-    let mut plugin = world.plugin(&["--timeout=2", "--electrum-operators=2"]);
+    let mut setup = Setup::pinned();
+    let before = std::fs::read(setup.state.path().join("pins")).unwrap();
+    setup.restart(0, &Certificate::new());
+    let mut plugin = setup.plugin(&["--timeout=2", "--electrum-operators=2"]);
     let warning = plugin.complaint("shows another key than the pinned one");
     assert!(warning.contains("warning: "), "{warning}");
     assert!(warning.contains("one.example:50002"), "{warning}");
     let answer = plugin.ask("example.bit", "a");
     assert!(crate::support::is_transient(&answer), "{answer}");
     let end = run::end(plugin);
-    let told = end
+    let warnings = end
         .stderr
         .iter()
         .filter(|line| line.contains("another key"));
-    assert_eq!(told.count(), 1, "{end:#?}");
-    let asked = world.servers[0].connections();
+    assert_eq!(warnings.count(), 1, "{end:#?}");
+    let asked = setup.servers[0].connections();
     assert!(
         asked.iter().all(|one| one.requests.is_empty()),
         "{asked:#?}"
     );
-    let after = std::fs::read(world.state.path().join("pins")).unwrap();
+    let after = std::fs::read(setup.state.path().join("pins")).unwrap();
     assert_eq!(before, after);
 }
 
 #[test]
 fn a_new_certificate_for_the_same_key_is_as_good() {
-    let mut world = World::pinned();
-    let renewed = world.certificates[0].renewed();
-    assert_ne!(renewed.der, world.certificates[0].der);
-    world.restart(0, &renewed);
-    let mut plugin = world.plugin(&[]);
+    let mut setup = Setup::pinned();
+    let renewed = setup.certificates[0].renewed();
+    assert_ne!(renewed.der, setup.certificates[0].der);
+    setup.restart(0, &renewed);
+    let mut plugin = setup.plugin(&[]);
     assert_eq!(plugin.ask("example.bit", "a"), FOUND);
     plugin.finish();
-    let asked = world.servers[0].connections();
+    let asked = setup.servers[0].connections();
     assert!(asked.iter().any(is_lookup), "{asked:#?}");
 }

@@ -7,6 +7,7 @@ use super::PATIENCE;
 use super::electrum::chain::Chain;
 use super::electrum::log::{Connection, Request};
 use super::electrum::{Electrum, Options, Version};
+pub use super::is_transient;
 use super::plugin::Plugin;
 
 /// The methods that one server or the other has for finding a name.
@@ -69,11 +70,6 @@ pub fn becomes(plugin: &mut Plugin, name: &str, meanwhile: &str, expected: &str)
     }
 }
 
-/// Whether an answer says that nothing is known for the moment.
-pub fn is_transient(answer: &str) -> bool {
-    answer.starts_with("1 \"") || answer.starts_with("4 \"")
-}
-
 /// Asserts that nothing is known of a name for the moment, and that it was
 /// said about when the time was up, or before.
 pub fn assert_transient(plugin: &mut Plugin, name: &str, isolation: &str, timeout: Duration) {
@@ -109,6 +105,14 @@ pub fn times_asked(server: &Electrum) -> usize {
         .iter()
         .map(|connection| connection_requests(connection).len())
         .sum()
+}
+
+/// Waits until a server has been asked for names so many times.
+pub fn wait_asked(server: &Electrum, times: usize) {
+    server.wait("it is asked", |log| {
+        let asked = log.iter().map(|one| connection_requests(one).len());
+        asked.sum::<usize>() >= times
+    });
 }
 
 /// Waits until all connections on which a server was asked for names are

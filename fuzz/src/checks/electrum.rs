@@ -126,15 +126,15 @@ fn proofs(text: &str) {
     let Some(proofs) = check(fuzzing::value_proofs(text, SCRIPT_HASH)) else {
         return;
     };
-    for proof in proofs.into_iter().filter_map(check) {
-        assert!(proof.txid.is_none() && proof.branch.len() <= 32 && proof.height > 0);
+    for claim in proofs.into_iter().filter_map(check) {
+        assert!(claim.txid.is_none() && claim.branch.len() <= 32 && claim.height > 0);
         let written = json!({SCRIPT_HASH: [{
-            "height": proof.height,
-            "tx": HEXLOWER.encode(&proof.tx),
-            "tx_merkle": merkle(&proof.branch, proof.position),
+            "height": claim.height,
+            "tx": HEXLOWER.encode(&claim.tx),
+            "tx_merkle": merkle(&claim.branch, claim.position),
         }]});
         let parse = |text: &str| fuzzing::value_proofs(text, SCRIPT_HASH);
-        same(parse, &written, vec![Ok(proof)]);
+        same(parse, &written, vec![Ok(claim)]);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Proofs that an operation on a name is in the chain.
 
+use bitcoin::Txid;
 use bitcoin::hashes::{Hash, sha256d};
-use ncprop279::fuzzing::electrum::{Hash32, Proof, name_output, prove, script_hash};
+use ncprop279::fuzzing::electrum::{Claim, Hash32, name_output, prove, script_hash};
 use ncprop279::snapshot::NameKey;
 
 const HEIGHT: u32 = 100;
@@ -26,27 +27,27 @@ pub fn evidence(data: &[u8]) {
     let Some(key) = std::str::from_utf8(&said.0).ok().and_then(NameKey::new) else {
         return;
     };
-    let mut proof = Proof {
+    let mut claim = Claim {
         txid: None,
         tx: tx.to_vec(),
         height: HEIGHT,
         branch: (0..length % 34).map(|level| [level; 32]).collect(),
         position,
     };
-    let root = root(tx, &proof.branch, position);
+    let root = root(tx, &claim.branch, position);
     let root_at = |height| (height == HEIGHT).then_some(root);
-    match prove(&key, &proof, &root_at) {
+    match prove(&key, &claim, &root_at) {
         Ok((height, at, value)) => {
             assert_eq!((height, at, &value), (HEIGHT, position, &said.1));
             let other = |_| Some([0x5a; 32]);
-            prove(&key, &proof, &other).expect_err("proven under another root");
+            prove(&key, &claim, &other).expect_err("proven under another root");
             let other = NameKey::new(&format!("{key}x"));
             if let Some(other) = other {
-                prove(&other, &proof, &root_at).expect_err("proven of another name");
+                prove(&other, &claim, &root_at).expect_err("proven of another name");
             }
-            prove(&key, &proof, &|_| None).expect_err("proven without a header");
-            proof.txid = Some([0x5a; 32]);
-            prove(&key, &proof, &root_at).expect_err("proven with another id");
+            prove(&key, &claim, &|_| None).expect_err("proven without a header");
+            claim.txid = Some(Txid::from_byte_array([0x5a; 32]));
+            prove(&key, &claim, &root_at).expect_err("proven with another id");
         }
         Err(why) => assert!(super::is_printable(&why), "{why}"),
     }

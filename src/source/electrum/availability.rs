@@ -15,22 +15,24 @@ use std::sync::{Arc, Mutex};
 
 use rand::{Rng, RngExt};
 
-use super::state_dir::{MAX_SERVER_KEY, StateDir, is_server_key, lock, server_key};
+use super::state_dir::{MAX_SERVER_KEY, StateDir, is_server_key, server_key};
 use crate::config::settings::NodeAddress;
+use crate::source::transport::lock;
 
 /// The file in the state directory, and its first line.
 const FILE: &str = "servers";
 const VERSION: &str = "ncprop279 servers 1";
 
-/// The most that is read of the file, in bytes.
+/// The most that is read of the file, in bytes, and what is said of a damaged one.
 const MAX_FILE: usize = 1 << 18;
+const DAMAGED: &str = "is damaged and is not used; servers are tried as at the first start";
 
 /// Servers that are remembered.
 const MAX_SERVERS: usize = 500;
 
-/// How long a server rests after its first failure, in seconds. The time
-/// doubles with each failure, up to the longest, and is then drawn between half
-/// and one and a half of that.
+/// How long others are preferred to a server after its first failure, in seconds.
+/// The time doubles with each failure, up to the longest, and is then drawn between
+/// half and one and a half of that.
 const FIRST_BACK_OFF: u64 = 60;
 const LONGEST_BACK_OFF: u64 = 24 * HOUR;
 
@@ -49,8 +51,6 @@ pub(super) struct Availability {
     answered_before: Mutex<BTreeSet<String>>,
     /// Where changes are written; `None` to keep them in memory.
     state: Option<Arc<StateDir>>,
-    /// Why the last change was not written.
-    trouble: Mutex<Option<String>>,
 }
 
 /// What is known of one server, in seconds of Unix time.
@@ -60,32 +60,27 @@ struct Record {
     answered: u64,
     /// How often it has failed since.
     failures: u32,
-    /// It rests until then.
-    rests_until: u64,
+    /// It backs off until then.
+    backed_off_until: u64,
 }
 
 impl Availability {
-    /// Reads the file in the state directory, if there is one, and returns a
-    /// warning if it cannot be used. Changes are written only if the directory
-    /// is this process's to write to.
-    pub fn open(state: Option<Arc<StateDir>>, now: u64) -> (Self, Option<String>) {
-        let loaded = state.as_deref().map_or(Ok(BTreeMap::new()), load);
-        let (records, warning) = match loaded {
-            Ok(records) => (records, None),
-            Err(warning) => (BTreeMap::new(), Some(warning)),
-        };
+    /// Reads the file in the state directory, if there is one. Changes are written
+    /// only if the directory is this process's to write to.
+    pub fn open(state: Option<Arc<StateDir>>, now: u64) -> Self {
+        let records = state.as_deref().map_or_else(BTreeMap::new, |state| {
+            state.load(FILE, MAX_FILE, parse, DAMAGED)
+        });
         let is_fresh =
             |record: &Record| record.failures == 0 && record.answered.saturating_add(MAX_AGE) > now;
         let answered_before = records.iter().filter(|(_, record)| is_fresh(record));
-        let availability = Self {
+        Self {
             answered_before: Mutex::new(
                 answered_before.map(|(server, _)| server.clone()).collect(),
             ),
             records: Mutex::new(records),
             state: state.filter(|state| state.is_writable()),
-            trouble: Mutex::new(None),
-        };
-        (availability, warning)
+        }
     }
 
     /// Whether a server answered in an earlier run. That counts until it is
@@ -99,9 +94,9 @@ impl Availability {
         lock(&self.records)
             .get(&server_key(server))
             .is_some_and(|record| {
-                // A clock that was ahead must not let it rest for ever.
+                // A clock that was ahead must not let it back off for ever.
                 let longest = now.saturating_add(LONGEST_BACK_OFF * 3 / 2);
-                (now..=longest).contains(&record.rests_until) && record.rests_until != now
+                (now..=longest).contains(&record.backed_off_until) && record.backed_off_until != now
             })
     }
 
@@ -120,9 +115,9 @@ impl Availability {
         self.note(server, |record| {
             record.failures = record.failures.saturating_add(1);
             let doublings = record.failures.saturating_sub(1).min(16);
-            let rest = (FIRST_BACK_OFF << doublings).min(LONGEST_BACK_OFF);
-            let rest = random.random_range(rest / 2..rest * 3 / 2);
-            record.rests_until = now.saturating_add(rest);
+            let mean = (FIRST_BACK_OFF << doublings).min(LONGEST_BACK_OFF);
+            let back_off = random.random_range(mean / 2..mean * 3 / 2);
+            record.backed_off_until = now.saturating_add(back_off);
         });
     }
 
@@ -147,31 +142,11 @@ impl Availability {
             return;
         }
         records.insert(server, record);
-        let Some(state) = &self.state else {
-            return;
-        };
-        // Under the lock, so that a newer file is not replaced by an older one.
-        *lock(&self.trouble) = state.keep(FILE, &text(&records));
+        if let Some(state) = &self.state {
+            // Under the lock, so that a newer file is not replaced by an older one.
+            state.keep(FILE, &text(&records));
+        }
     }
-
-    /// Takes the reason why the last change could not be written.
-    pub fn trouble(&self) -> Option<String> {
-        lock(&self.trouble).take()
-    }
-}
-
-fn load(state: &StateDir) -> Result<BTreeMap<String, Record>, String> {
-    let bytes = state
-        .read(FILE, MAX_FILE)
-        .map_err(|error| format!("the file {FILE} cannot be read: {error}"))?;
-    let Some(bytes) = bytes else {
-        return Ok(BTreeMap::new());
-    };
-    parse(&bytes).ok_or_else(|| {
-        format!(
-            "the file {FILE} is damaged and is not used; servers are tried as at the first start"
-        )
-    })
 }
 
 fn parse(bytes: &[u8]) -> Option<BTreeMap<String, Record>> {
@@ -187,7 +162,7 @@ fn parse_line(line: &str) -> Option<(String, Record)> {
     let record = Record {
         answered: words.next()?.parse().ok()?,
         failures: words.next()?.parse().ok()?,
-        rests_until: words.next()?.parse().ok()?,
+        backed_off_until: words.next()?.parse().ok()?,
     };
     (is_server_key(server) && words.next().is_none()).then(|| (server.to_owned(), record))
 }
@@ -199,10 +174,10 @@ fn text(records: &BTreeMap<String, Record>) -> String {
         let Record {
             answered,
             failures,
-            rests_until,
+            backed_off_until,
         } = record;
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{server} {answered} {failures} {rests_until}");
+        let _ = writeln!(text, "{server} {answered} {failures} {backed_off_until}");
     }
     text
 }
@@ -219,9 +194,11 @@ mod tests {
 
     const NOW: u64 = 1_790_000_000;
 
+    /// What a directory holds, which causes no warning.
     fn open(directory: &Path, now: u64) -> Availability {
-        let (availability, warning) = Availability::open(state_dir(directory), now);
-        assert_eq!(warning, None);
+        let (state, warnings) = state_dir(directory);
+        let availability = Availability::open(state, now);
+        assert_eq!(*lock(&warnings), [""; 0]);
         availability
     }
 
@@ -230,21 +207,21 @@ mod tests {
     }
 
     #[test]
-    fn rests_double_up_to_a_day_and_end_with_an_answer() {
-        let (availability, _) = Availability::open(None, NOW);
+    fn back_off_doubles_up_to_a_day_and_ends_with_an_answer() {
+        let availability = Availability::open(None, NOW);
         let (one, mut random) = (server("one.example"), random());
         let mut whole = FIRST_BACK_OFF;
         for failures in 1..=100 {
             availability.failed(&one, NOW, &mut random);
             let record = lock(&availability.records)["one.example:50002"];
-            let rest = record.rests_until - NOW;
+            let back_off = record.backed_off_until - NOW;
             assert_eq!(record.failures, failures);
             assert!(
-                (whole / 2..whole * 3 / 2).contains(&rest),
-                "{whole}: {rest}"
+                (whole / 2..whole * 3 / 2).contains(&back_off),
+                "{whole}: {back_off}"
             );
             assert!(availability.is_backed_off(&one, NOW));
-            assert!(!availability.is_backed_off(&one, record.rests_until));
+            assert!(!availability.is_backed_off(&one, record.backed_off_until));
             whole = (whole * 2).min(LONGEST_BACK_OFF);
         }
         // The clock was ahead.
@@ -264,7 +241,6 @@ mod tests {
             assert!(!availability.answered_before(server), "not in this run");
         }
         availability.failed(&bad, NOW, &mut random());
-        assert_eq!(availability.trouble(), None);
         drop(availability);
         let availability = open(directory.path(), NOW + 1);
         assert!(
@@ -318,8 +294,9 @@ mod tests {
         ] {
             let directory = tempfile::tempdir().unwrap();
             std::fs::write(directory.path().join(FILE), &text).unwrap();
-            let (availability, warning) = Availability::open(state_dir(directory.path()), 2);
-            assert!(warning.unwrap().contains("the file servers"), "{text}");
+            let (state, warnings) = state_dir(directory.path());
+            let availability = Availability::open(state, 2);
+            assert!(lock(&warnings)[0].contains("the file servers"), "{text}");
             assert!(!availability.answered_before(&server("good.example")));
             availability.answered(&server("new.example"), NOW);
             drop(availability);
@@ -343,20 +320,5 @@ mod tests {
         assert!(records["s0.example:50002"].answered > 1);
         // One of those that answered longest ago gives way.
         assert!(records["new.example:50002"].answered > 1);
-    }
-
-    #[test]
-    fn a_second_process_reads_and_does_not_write() {
-        let directory = tempfile::tempdir().unwrap();
-        let first = open(directory.path(), NOW);
-        first.answered(&server("one.example"), NOW);
-        let second = open(directory.path(), NOW);
-        assert!(second.answered_before(&server("one.example")));
-        second.answered(&server("other.example"), NOW);
-        assert_eq!(second.trouble(), None);
-        drop((first, second));
-        let third = open(directory.path(), NOW);
-        assert!(third.answered_before(&server("one.example")));
-        assert!(!third.answered_before(&server("other.example")));
     }
 }

@@ -428,7 +428,7 @@ mod tests {
     fn each_stage_counts_its_own() {
         let headers = Headers::new(Network::Regtest, Network::Regtest.checkpoint());
         let ledger = Ledger::new(headers, 2, || 0);
-        let told = |bytes| {
+        let reported = |bytes| {
             let progress = progress(&ledger, bytes)?;
             assert_eq!(progress.bytes, bytes);
             Some((
@@ -438,39 +438,39 @@ mod tests {
                 progress.later,
             ))
         };
-        assert_eq!(told(0), Some((Stage::Searching, 0, 2, 0)));
+        assert_eq!(reported(0), Some((Stage::Searching, 0, 2, 0)));
         for operator in ["a", "b", "c"] {
             ledger.met(operator);
         }
-        assert_eq!(told(10), Some((Stage::Searching, 2, 2, 0)));
+        assert_eq!(reported(10), Some((Stage::Searching, 2, 2, 0)));
         // The genesis is not there yet.
         ledger.raise_target(5000);
-        assert_eq!(told(20), Some((Stage::Fetching, 0, 5001, 0)));
+        assert_eq!(reported(20), Some((Stage::Fetching, 0, 5001, 0)));
         let (sample, newest) = (500 * FULL_HEADER_SIZE, 144 * FULL_HEADER_SIZE);
         ledger.set_unproven(UnprovenHeaders::Fetched { tip: 400 });
         let expected = (Stage::Fetching, 400, 5001, sample + newest);
-        assert_eq!(told(30), Some(expected));
+        assert_eq!(reported(30), Some(expected));
         let (proven, drawn) = (25, 487);
         ledger.set_unproven(UnprovenHeaders::Sampled { proven, drawn });
-        assert_eq!(told(40), Some((Stage::Proving, 25, 487, newest)));
+        assert_eq!(reported(40), Some((Stage::Proving, 25, 487, newest)));
         // Somebody's chain is longer than anybody has said.
         ledger.set_unproven(UnprovenHeaders::Fetched { tip: u32::MAX });
         let all = u64::from(u32::MAX);
         let expected = (Stage::Fetching, all, all + 1, sample + newest);
-        assert_eq!(told(50), Some(expected));
+        assert_eq!(reported(50), Some(expected));
     }
 
     #[test]
     fn there_is_none_once_lookups_work() {
         let ledger = Ledger::new(testing::regtest(100), 2, || 0);
-        let told = || progress(&ledger, 0).map(|one| (one.stage, one.done, one.total));
+        let reported = || progress(&ledger, 0).map(|one| (one.stage, one.done, one.total));
         ledger.raise_target(250);
-        assert_eq!(told(), Some((Stage::Fetching, 100, 251)));
+        assert_eq!(reported(), Some((Stage::Fetching, 100, 251)));
         ledger.change(|headers| *headers = testing::regtest(251));
-        assert_eq!(told(), Some((Stage::Comparing, 0, 2)));
+        assert_eq!(reported(), Some((Stage::Comparing, 0, 2)));
         ledger.answered("a");
-        assert_eq!(told(), Some((Stage::Comparing, 1, 2)));
+        assert_eq!(reported(), Some((Stage::Comparing, 1, 2)));
         ledger.answered("b");
-        assert_eq!(told(), None);
+        assert_eq!(reported(), None);
     }
 }

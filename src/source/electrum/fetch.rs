@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::connections::LookupDialer;
-use super::lookup::{Lookup, LookupError};
+use super::lookup::{Lookup, LookupDialer, LookupError};
 use super::pool::{Fault, Pool};
 use super::sync::{Ledger, NotReadyError};
 use super::verdict::{NameStatus, judge};
@@ -86,13 +85,8 @@ pub(super) fn fetch(
     let _guard = CancelOnDrop(own.cancel.clone());
     let slots = backend.pool.slots();
     for slot in 0..slots {
-        let (backend, isolation, key, own) = (
-            Arc::clone(backend),
-            isolation.clone(),
-            key.clone(),
-            own.clone(),
-        );
-        let (sender, overdue) = (sender.clone(), overdue.clone());
+        let (backend, isolation, key) = (Arc::clone(backend), isolation.clone(), key.clone());
+        let (own, sender, overdue) = (own.clone(), sender.clone(), overdue.clone());
         platform::thread("ask")
             .spawn(move || {
                 let asking = Asking {
@@ -114,13 +108,13 @@ pub(super) fn fetch(
     drop(sender);
     let mut tally = Tally::new(slots);
     // From when on a value is accepted though the other server is silent.
-    let mut stands = None;
+    let mut counts_from = None;
     loop {
         let now = Instant::now();
         if tally.has_value() {
-            stands.get_or_insert_with(|| times.stands(now));
+            counts_from.get_or_insert_with(|| times.counts_from(now));
         }
-        let is_due = stands.is_some_and(|stands| now >= stands);
+        let is_due = counts_from.is_some_and(|from| now >= from);
         if let Some(outcome) = tally.outcome(is_due, now >= bounds.deadline) {
             if outcome.is_ok() && tally.awaited > 0 {
                 overdue.set();
@@ -169,12 +163,13 @@ impl Times {
 
     /// When a value that one server has proven now is accepted alone: after
     /// twice the time that it took.
-    fn stands(&self, now: Instant) -> Instant {
+    fn counts_from(&self, now: Instant) -> Instant {
         let took = now.saturating_duration_since(self.begun);
         (self.begun + (took * 2).max(MIN_WAIT)).min(self.half)
     }
 }
 
+/// Sets a flag when it is dropped.
 struct CancelOnDrop(Cancel);
 
 impl Drop for CancelOnDrop {
@@ -184,6 +179,7 @@ impl Drop for CancelOnDrop {
 }
 
 /// The answers so far.
+#[derive(Default)]
 struct Tally {
     /// Answers asked for: one if all servers belong to one operator.
     slots: usize,
@@ -201,9 +197,7 @@ impl Tally {
         Self {
             slots,
             awaited: slots,
-            heard: HashSet::new(),
-            status: None,
-            failure: None,
+            ..Self::default()
         }
     }
 
@@ -388,8 +382,7 @@ mod tests {
 
     /// The outcome before the other is overdue, after it, and at the end.
     fn outcomes(slots: usize, answers: Vec<Answer>) -> [Option<Answer>; 3] {
-        let operators = ["a", "b"];
-        let said = answers.into_iter().zip(operators);
+        let said = answers.into_iter().zip(["a", "b"]);
         outcomes_of(slots, said.map(|(answer, operator)| by(operator, answer)))
     }
 
@@ -408,15 +401,9 @@ mod tests {
     }
 
     #[test]
-    fn a_value_stands_when_the_other_is_overdue() {
-        assert_eq!(
-            outcomes(2, vec![value(1)]),
-            [None, Some(value(1)), Some(value(1))]
-        );
-    }
-
-    #[test]
-    fn a_value_stands_at_once_when_both_have_answered_or_one_has_failed() {
+    fn a_value_counts_when_both_have_answered_or_one_has_failed_or_is_overdue() {
+        let overdue = [None, Some(value(1)), Some(value(1))];
+        assert_eq!(outcomes(2, vec![value(1)]), overdue);
         for (answers, expected) in [
             (vec![value(1), value(2)], value(2)),
             (vec![value(2), value(1)], value(2)),
@@ -440,23 +427,27 @@ mod tests {
             cancel: Cancel::new(),
         };
         let times = Times::new(begun, &bounds);
-        for (took, stands) in [
+        for (took, expected) in [
             (0, 2000),
             (300, 2000),
             (1500, 3000),
             (4000, 8000),
             (6000, 10_000),
         ] {
-            let [took, stands] = [took, stands].map(Duration::from_millis);
-            assert_eq!(times.stands(begun + took), begun + stands, "{took:?}");
+            let [took, expected] = [took, expected].map(Duration::from_millis);
+            assert_eq!(
+                times.counts_from(begun + took),
+                begun + expected,
+                "{took:?}"
+            );
         }
-        // After half of the time it stands at once.
+        // After half of the time it counts at once.
         let late = begun + Duration::from_secs(11);
-        assert!(times.stands(late) <= late);
+        assert!(times.counts_from(late) <= late);
     }
 
     #[test]
-    fn absence_needs_both() {
+    fn absence_needs_both_and_two_operators() {
         let absent = || Ok(NameStatus::NeverRegistered);
         assert_eq!(
             outcomes(2, vec![absent()]),
@@ -466,11 +457,6 @@ mod tests {
         assert_eq!(outcomes(2, vec![absent(), failure()])[0], Some(failure()));
         assert_eq!(outcomes(2, vec![failure(), absent()])[0], Some(failure()));
         assert_eq!(outcomes(1, vec![absent()])[0], Some(absent()));
-    }
-
-    #[test]
-    fn absence_needs_two_operators_and_a_value_does_not() {
-        let absent = || Ok(NameStatus::NeverRegistered);
         let twice = |first, second| outcomes_of(2, [by("a", first), by("a", second)])[0].clone();
         assert_eq!(twice(absent(), absent()), Some(Err(one_operator())));
         assert_eq!(twice(absent(), value(1)), Some(value(1)));
@@ -494,10 +480,8 @@ mod tests {
         let minute = Some(Duration::from_secs(60));
         let (one, other) = (by("a", value(1)), by("b", value(2)));
         assert_eq!(heard(2, &[one.clone(), other]), None);
-        assert_eq!(
-            heard(2, &[one.clone(), by("b", Ok(NameStatus::NeverRegistered))]),
-            None
-        );
+        let absent = by("b", Ok(NameStatus::NeverRegistered));
+        assert_eq!(heard(2, &[one.clone(), absent]), None);
         assert_eq!(heard(2, std::slice::from_ref(&one)), minute, "silent");
         assert_eq!(heard(2, &[one.clone(), failure()]), minute, "or gone");
         assert_eq!(heard(2, &[one.clone(), by("a", value(1))]), minute);
@@ -505,7 +489,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_answer_it_is_the_failure_that_is_told() {
+    fn without_an_answer_the_failure_is_reported() {
         assert_eq!(outcomes(2, vec![failure()]), [None, None, Some(failure())]);
         assert_eq!(outcomes(2, vec![failure(), failure()])[0], Some(failure()));
         let mut tally = Tally::new(2);

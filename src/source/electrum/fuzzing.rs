@@ -1,33 +1,19 @@
 //! The fuzz targets' entry into this room, in types that they can name. Errors
 //! are texts.
 
+use bitcoin::TxMerkleNode;
 use bitcoin::hashes::Hash;
 use bitcoin::script::Script;
-use bitcoin::{TxMerkleNode, Txid};
 
-use super::evidence::{Claim, verify};
+pub use super::evidence::Claim;
+use super::evidence::{self, verify};
 use super::wire::lines::{Budget, Lines};
 use super::wire::message::{Message, Outcome};
-use super::{discovery, name_script, reply};
+use super::{discovery, reply};
 use crate::snapshot::NameKey;
 
 /// A hash in the order of memory.
 pub type Hash32 = [u8; 32];
-
-/// An operation on a name with its proof.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proof {
-    /// The transaction's id, if the server told it.
-    pub txid: Option<Hash32>,
-    /// The transaction.
-    pub tx: Vec<u8>,
-    /// The height of its block.
-    pub height: u32,
-    /// The siblings on the way to the merkle root, lowest first.
-    pub branch: Vec<Hash32>,
-    /// Its place in the block.
-    pub position: u32,
-}
 
 fn words(error: impl std::error::Error) -> String {
     error.to_string()
@@ -66,19 +52,10 @@ pub fn transaction(result: &str) -> Result<Vec<u8>, String> {
 ///
 /// # Errors
 /// The reply is no list of proofs.
-pub fn value_proofs(result: &str, script_hash: &str) -> Result<Vec<Result<Proof, String>>, String> {
+pub fn value_proofs(result: &str, script_hash: &str) -> Result<Vec<Result<Claim, String>>, String> {
     let proofs = reply::value_proofs(result, script_hash).map_err(words)?;
-    let proof = |claim: Claim| Proof {
-        txid: claim.txid.map(|txid| txid.to_byte_array()),
-        tx: claim.tx,
-        height: claim.height,
-        branch: claim.branch,
-        position: claim.position,
-    };
-    Ok(proofs
-        .into_iter()
-        .map(|value| value.claim().map(proof).map_err(words))
-        .collect())
+    let claims = proofs.into_iter();
+    Ok(claims.map(|proof| proof.claim().map_err(words)).collect())
 }
 
 /// The number and the bytes of headers, of which `asked` were asked for.
@@ -107,7 +84,7 @@ pub fn tip(result: &str) -> Result<(u32, Vec<u8>), String> {
     Ok((tip.height, tip.bytes))
 }
 
-/// The height and bytes of a newest header that was told unasked.
+/// The height and bytes of a newest header that was sent unasked.
 ///
 /// # Errors
 /// The parameters are none of such a notification.
@@ -119,7 +96,7 @@ pub fn tip_notification(params: &str) -> Result<(u32, Vec<u8>), String> {
 /// The newest protocol that a server speaks.
 ///
 /// # Errors
-/// The reply tells none.
+/// The reply names none.
 pub fn newest_protocol(result: &str) -> Result<String, String> {
     let protocol = reply::newest_protocol(result).map_err(words)?;
     Ok(protocol.to_string())
@@ -146,18 +123,11 @@ pub fn peers(result: &str) -> Result<Vec<(String, u16, bool)>, String> {
 /// The proof proves nothing.
 pub fn prove(
     key: &NameKey,
-    proof: &Proof,
+    claim: &Claim,
     root_at: &dyn Fn(u32) -> Option<Hash32>,
 ) -> Result<(u32, u32, Vec<u8>), String> {
-    let claim = Claim {
-        txid: proof.txid.map(Txid::from_byte_array),
-        tx: proof.tx.clone(),
-        height: proof.height,
-        branch: proof.branch.clone(),
-        position: proof.position,
-    };
     let root_at = |height| root_at(height).map(TxMerkleNode::from_byte_array);
-    let operation = verify(key, &claim, &root_at).map_err(words)?;
+    let operation = verify(key, claim, &root_at).map_err(words)?;
     Ok((
         operation.height,
         operation.position,
@@ -167,13 +137,13 @@ pub fn prove(
 
 /// The name and value that an output's script gives.
 pub fn name_output(script: &[u8]) -> Option<(&[u8], &[u8])> {
-    let said = name_script::name_output(Script::from_bytes(script))?;
+    let said = evidence::name_output(Script::from_bytes(script))?;
     Some((said.name, said.value))
 }
 
 /// The hash by which servers index a name.
 pub fn script_hash(name: &[u8]) -> String {
-    name_script::script_hash(name)
+    evidence::script_hash(name)
 }
 
 /// A parsed line of a server.

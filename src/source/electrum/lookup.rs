@@ -1,24 +1,27 @@
-//! One lookup at one server: the request, the proof, and what the server got
-//! wrong.
+//! One lookup at one server: the connection, the request, the proof, and what the
+//! server got wrong.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use super::evidence::{Claim, Operation, ProofError, verify};
-use super::name_script::script_hash;
+use super::evidence::{Claim, Operation, ProofError, script_hash, verify};
+use super::pool::{Dial, Link};
 use super::reply::{self, HistoryEntry, ReplyError};
+use super::servers::Server;
 use super::sync::Ledger;
 use super::verdict::{
     NameStatus, Selection, Terms, TooManyOperationsError, USUAL_DEPTH, is_complete, newest, select,
     value_proof_height,
 };
-use super::wire::Protocol;
-use super::wire::{CallError, Connection, Reply, Request, ServerError};
+use super::wire::{
+    CallError, Connection, DialError, Dialer, Protocol, Purpose, Reply, Request, ServerError,
+};
 use crate::chain::network::Network;
-use crate::snapshot::{FetchFailure, NameKey};
-use crate::source::Bounds;
+use crate::snapshot::{FailureKind, FetchFailure, NameKey};
+use crate::source::{Bounds, Cancel};
 
 /// The JSON-RPC error of a server that does not know a method.
 const NO_SUCH_METHOD: i64 = -32601;
@@ -252,8 +255,8 @@ impl Lookup<'_> {
         requests: [Request; 2],
     ) -> Result<(Reply, Reply), LookupError> {
         let mut replies = Vec::new();
-        for ticket in server.send(&requests)? {
-            replies.push(server.receive(ticket, self.bounds.deadline, &self.bounds.cancel)?);
+        for request in server.send(&requests)? {
+            replies.push(server.receive(request, self.bounds.deadline, &self.bounds.cancel)?);
         }
         let mut replies = replies.into_iter();
         match (replies.next(), replies.next()) {
@@ -297,10 +300,10 @@ impl Lookup<'_> {
         if server.pads() {
             requests.push(filler());
         }
-        // The filler's ticket is dropped, and with it the reply.
-        let ticket = server.send(&requests)?.into_iter().next();
-        let ticket = ticket.ok_or_else(|| LookupError::Broken("nothing was sent".into()))?;
-        Ok(server.receive(ticket, self.bounds.deadline, &self.bounds.cancel)?)
+        // The reply to the filler is discarded.
+        let sent = server.send(&requests)?.into_iter().next();
+        let sent = sent.ok_or_else(|| LookupError::Broken("nothing was sent".into()))?;
+        Ok(server.receive(sent, self.bounds.deadline, &self.bounds.cancel)?)
     }
 }
 
@@ -309,4 +312,53 @@ fn succeed(reply: Reply) -> Result<Box<RawValue>, LookupError> {
     reply
         .result()
         .map_err(|error| LookupError::Broken(format!("answered with {error}")))
+}
+
+/// Opens connections for lookups.
+pub(super) struct LookupDialer(pub Arc<Dialer>);
+
+impl Dial for LookupDialer {
+    type Link = Connection;
+
+    fn trusts(&self, server: &Server) -> bool {
+        self.0.trusts(server)
+    }
+
+    fn dial(
+        &self,
+        server: &Server,
+        deadline: Instant,
+        cancel: &Cancel,
+    ) -> Result<Connection, FetchFailure> {
+        self.0
+            .dial(server, Purpose::Lookups, deadline, cancel)
+            .map_err(|error| {
+                let kind = match error {
+                    DialError::TimedOut(_) | DialError::Cancelled(_) => FailureKind::TimedOut,
+                    DialError::NotElectrum(_) | DialError::Version(_) => FailureKind::BadReply,
+                    _ => FailureKind::Unreachable,
+                };
+                FetchFailure::new(kind, error.to_string())
+            })
+    }
+}
+
+impl Link for Connection {
+    fn server(&self) -> &Server {
+        self.server()
+    }
+
+    fn is_alive(&self) -> bool {
+        self.is_alive()
+    }
+
+    fn keep_alive(&self) {
+        // A failure shows as the end of the connection.
+        let _ = self.drain();
+        let _ = self.ping();
+    }
+
+    fn close(&self) {
+        self.close();
+    }
 }

@@ -19,23 +19,21 @@
 //! `servers` is the bundled list of servers, and `discovery` finds others.
 //! `availability`, `pins` and `header_file` remember across runs which servers
 //! answer, which keys they have, and the headers, all in the `state_dir`. `wire`
-//! speaks the protocol, and `connections` shows its connections to `pool` and
-//! `sync` the way each needs them. `diagnose` is what `check`, `checkpoint` and
-//! the progress display report.
+//! speaks the protocol, and `header_peer` fetches headers with it. `diagnose` is
+//! what `check`, `checkpoint` and the progress display report.
 //!
 //! Start reading with `verdict`, `evidence`, `lookup` and `fetch`, then `pool`,
 //! then `sync`. `spec/electrum.md` is normative.
 
 mod availability;
-mod connections;
 mod diagnose;
 mod discovery;
 mod evidence;
 mod fetch;
 pub(crate) mod fuzzing;
 mod header_file;
+mod header_peer;
 mod lookup;
-mod name_script;
 mod pins;
 mod pool;
 mod reply;
@@ -56,16 +54,17 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use self::availability::Availability;
-use self::connections::{HeaderPeers, LookupDialer, unix_time};
 use self::discovery::Discovery;
 use self::fetch::Backend;
 use self::header_file::HeaderFile;
+use self::header_peer::HeaderPeers;
+use self::lookup::LookupDialer;
 use self::pins::Pins;
 use self::pool::Pool;
 use self::second_operator::{SecondOpinions, SingleAnswer};
 use self::servers::{Server, servers};
 use self::state_dir::{StateDir, Storage};
-use self::sync::{Driver, Ledger, Sampling, TrackRecord, needed};
+use self::sync::{Driver, Ledger, Sampling, TrackRecord, needed, unix_time};
 use self::wire::Dialer;
 use super::diagnosis::{Diagnose, Finding, Milestone, MilestoneError, Progress, proxy_trouble};
 use super::{Bounds, Cancel, Learned, Source, SourceReply};
@@ -130,15 +129,11 @@ impl Inner {
         let settings = &self.settings;
         let servers = self.servers();
         let (state, storage) = Storage::open(settings.state.as_deref(), &self.log);
-        let (pins, notes) = Pins::open(state.clone());
-        notes.iter().for_each(|note| self.log.warn(note));
-        let (availability, note) = Availability::open(state.clone(), unix_time());
-        note.iter().for_each(|note| self.log.warn(note));
-        let (discovery, note) = self.discovery(&servers, state.clone());
-        note.iter().for_each(|note| self.log.warn(note));
+        let pins = Arc::new(Pins::open(state.clone()));
+        let availability = Availability::open(state.clone(), unix_time());
+        let discovery = self.discovery(&servers, state.clone());
         let (file, headers) = self.load_headers(state);
-        let pins = Arc::new(pins);
-        let dialer = Arc::new(Dialer::new(settings.proxy.clone(), Arc::clone(&pins)));
+        let dialer = Arc::new(Dialer::new(settings.proxy.clone(), pins));
         let received = dialer.headers_received();
         let pool = Arc::new(Pool::new(
             LookupDialer(Arc::clone(&dialer)),
@@ -158,7 +153,6 @@ impl Inner {
         let driver = Driver {
             peers: Arc::new(HeaderPeers {
                 dialer,
-                pins,
                 availability,
                 log: self.log.clone(),
                 pool: Arc::clone(&pool),
@@ -208,15 +202,11 @@ impl Inner {
 
     /// Servers beside the listed ones; none where the user named servers, or
     /// where they would not count.
-    fn discovery(
-        &self,
-        listed: &[Server],
-        state: Option<Arc<StateDir>>,
-    ) -> (Discovery, Option<String>) {
+    fn discovery(&self, listed: &[Server], state: Option<Arc<StateDir>>) -> Discovery {
         let settings = &self.settings;
         match settings.servers.is_empty() && settings.operators == ElectrumOperators::Auto {
             true => Discovery::open(listed, settings.proxy.is_some(), state, unix_time()),
-            false => (Discovery::off(), None),
+            false => Discovery::off(),
         }
     }
 
@@ -231,7 +221,6 @@ impl Inner {
             return (None, Headers::new(network, checkpoint));
         };
         let (file, headers, loaded) = HeaderFile::load(state, network, checkpoint, verifies_all);
-        loaded.notes.iter().for_each(|note| self.log.warn(note));
         self.log
             .info(format_args!("block headers were loaded: {}", loaded.kept));
         (Some(file), headers)

@@ -14,8 +14,9 @@ use std::sync::{Arc, Mutex};
 
 use data_encoding::HEXLOWER;
 
-use super::state_dir::{MAX_SERVER_KEY, StateDir, is_server_key, lock, server_key};
+use super::state_dir::{MAX_SERVER_KEY, StateDir, is_server_key, server_key};
 use crate::config::settings::NodeAddress;
+use crate::source::transport::lock;
 use crate::source::transport::tls::KeyHash;
 
 /// The sightings after which a key counts. More are not counted.
@@ -42,8 +43,6 @@ pub(super) struct Pins {
     vouched: Mutex<BTreeSet<String>>,
     /// Where changes are written; `None` to keep them in memory.
     state: Option<Arc<StateDir>>,
-    /// Why the last change was not written.
-    trouble: Mutex<Option<String>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,22 +54,14 @@ struct Pin {
 }
 
 impl Pins {
-    /// Reads the file `pins` in the state directory, if there is one, and
-    /// returns warnings about what of it cannot be used. Changes are written
-    /// only if the directory is this process's to write to.
-    pub fn open(state: Option<Arc<StateDir>>) -> (Self, Vec<String>) {
-        let mut warnings = Vec::new();
-        let known = state
-            .as_deref()
-            .map(|state| load(state, &mut warnings))
-            .unwrap_or_default();
-        let pins = Self {
-            known: Mutex::new(known),
+    /// Reads the file `pins` in the state directory, if there is one. Changes are
+    /// written only if the directory is this process's to write to.
+    pub fn open(state: Option<Arc<StateDir>>) -> Self {
+        Self {
+            known: Mutex::new(state.as_deref().map(load).unwrap_or_default()),
             vouched: Mutex::default(),
             state: state.filter(|state| state.is_writable()),
-            trouble: Mutex::new(None),
-        };
-        (pins, warnings)
+        }
     }
 
     /// The key that a server must show, if it is known well enough.
@@ -125,29 +116,17 @@ impl Pins {
             is_kept,
         };
         known.insert(server, pin);
-        let Some(state) = self.state.as_ref().filter(|_| is_kept) else {
-            return;
-        };
-        // Under the lock, so that a newer file is not replaced by an older one.
-        *lock(&self.trouble) = state.keep(FILE, &text(&known));
-    }
-
-    /// Takes the reason why the last change could not be written. Pins are
-    /// then kept in memory and learned again in the next run.
-    pub fn trouble(&self) -> Option<String> {
-        lock(&self.trouble).take()
+        if let Some(state) = self.state.as_ref().filter(|_| is_kept) {
+            // Under the lock, so that a newer file is not replaced by an older one.
+            state.keep(FILE, &text(&known));
+        }
     }
 }
 
-fn load(state: &StateDir, warnings: &mut Vec<String>) -> BTreeMap<String, Pin> {
+/// Reads the file, without lines that are no pins.
+fn load(state: &StateDir) -> BTreeMap<String, Pin> {
     let mut known = BTreeMap::new();
-    let text = match state.read(FILE, MAX_FILE) {
-        Ok(text) => text.unwrap_or_default(),
-        Err(error) => {
-            warnings.push(format!("the file {FILE} cannot be read: {error}"));
-            return known;
-        }
-    };
+    let text = state.load(FILE, MAX_FILE, |bytes| Some(bytes.to_vec()), "");
     let mut skipped = 0_usize;
     for line in text.split(|byte| *byte == b'\n') {
         match parse(line) {
@@ -159,7 +138,7 @@ fn load(state: &StateDir, warnings: &mut Vec<String>) -> BTreeMap<String, Pin> {
         }
     }
     if skipped > 0 {
-        warnings.push(format!(
+        state.warn(format_args!(
             "{skipped} lines of the file {FILE} are no pins and were skipped"
         ));
     }
@@ -203,14 +182,15 @@ mod tests {
 
     /// The pins of a directory that no other process has.
     fn open(directory: &Path) -> Pins {
-        let (pins, warnings) = Pins::open(state_dir(directory));
-        assert_eq!(warnings, [""; 0]);
+        let (state, warnings) = state_dir(directory);
+        let pins = Pins::open(state);
+        assert_eq!(*lock(&warnings), [""; 0]);
         pins
     }
 
     #[test]
     fn a_key_counts_after_two_sightings() {
-        let (pins, _) = Pins::open(None);
+        let pins = Pins::open(None);
         let (one, other) = (server("one.example"), server("2001:db8::1"));
         pins.sight(&one, A, true);
         assert_eq!(pins.confirmed(&one), None);
@@ -236,7 +216,6 @@ mod tests {
         pins.sight(&one, A, true);
         pins.sight(&other, B, true);
         pins.sight(&other, B, true);
-        assert_eq!(pins.trouble(), None);
         drop(pins);
         let pins = open(directory.path());
         assert_eq!(pins.confirmed(&other), Some(B));
@@ -253,19 +232,6 @@ mod tests {
         );
         let names: Vec<_> = directory.path().read_dir().unwrap().collect();
         assert_eq!(names.len(), 2, "and the lock: {names:?}");
-    }
-
-    #[test]
-    fn a_second_process_reads_and_does_not_write() {
-        let directory = tempfile::tempdir().unwrap();
-        let one = server("one.example");
-        let first = open(directory.path());
-        first.sight(&one, A, true);
-        let second = open(directory.path());
-        second.sight(&one, A, true);
-        assert_eq!(second.confirmed(&one), Some(A));
-        drop((first, second));
-        assert_eq!(open(directory.path()).confirmed(&one), None);
     }
 
     #[test]
@@ -291,10 +257,11 @@ mod tests {
         ];
         let file = directory.path().join("pins");
         std::fs::write(&file, lines.join("\n")).unwrap();
-        let (pins, warnings) = Pins::open(state_dir(directory.path()));
+        let (state, warnings) = state_dir(directory.path());
+        let pins = Pins::open(state);
         assert_eq!(
-            warnings,
-            ["13 lines of the file pins are no pins and were skipped"]
+            *lock(&warnings),
+            ["warning: 13 lines of the file pins are no pins and were skipped"]
         );
         assert_eq!(pins.confirmed(&server("good.example")), Some(A));
         assert_eq!(lock(&pins.known).len(), 1);
@@ -302,7 +269,7 @@ mod tests {
 
     #[test]
     fn the_number_of_pins_is_bounded() {
-        let (pins, _) = Pins::open(None);
+        let pins = Pins::open(None);
         for number in 0..2 * MAX_SERVERS {
             pins.sight(&server(&format!("s{number}.example")), A, true);
         }
@@ -332,14 +299,16 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_written_is_told_and_does_no_harm() {
+    fn a_file_that_cannot_be_written_is_reported_and_does_no_harm() {
         let directory = tempfile::tempdir().unwrap();
         let gone = directory.path().join("gone");
-        let pins = open(&gone);
+        let (state, warnings) = state_dir(&gone);
+        let pins = Pins::open(state);
         std::fs::remove_dir_all(&gone).unwrap();
         pins.sight(&server("a.example"), A, true);
-        assert!(pins.trouble().unwrap().contains("pins cannot be written"));
-        assert_eq!(pins.trouble(), None);
+        let warnings = lock(&warnings);
+        assert!(warnings[0].contains("pins cannot be written") && warnings.len() == 1);
+        drop(warnings);
         pins.sight(&server("a.example"), A, true);
         assert_eq!(pins.confirmed(&server("a.example")), Some(A));
     }

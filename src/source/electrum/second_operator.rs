@@ -7,8 +7,7 @@
 //! value in the cache, if it is still there.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::fetch::{Asking, Backend, Times, ask};
@@ -16,6 +15,7 @@ use super::verdict::{NameStatus, judge};
 use crate::isolation::IsolationId;
 use crate::platform;
 use crate::snapshot::{Fetched, NameKey};
+use crate::source::transport::lock;
 use crate::source::{Bounds, Cancel, Learned};
 
 /// How long to keep asking: no longer than the value is kept.
@@ -27,9 +27,6 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long one attempt may take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// How often a thread checks whether it is still wanted.
-const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The most names of one isolation id that are asked for at a time.
 const MAX_NAMES: usize = 8;
@@ -95,7 +92,7 @@ impl SecondOpinions {
     fn keep_asking(&self, backend: &Backend, isolation: &IsolationId, cancel: &Cancel) {
         let mut pause = FIRST_PAUSE;
         loop {
-            sleep(pause.mul_f64(rand::random_range(0.5..1.5)), cancel);
+            cancel.sleep_until(Instant::now() + pause.mul_f64(rand::random_range(0.5..1.5)));
             if cancel.is_set() {
                 return;
             }
@@ -120,14 +117,10 @@ impl SecondOpinions {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IsolationId, Queue>> {
-        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Adds a value, if there is room. If the isolation id has no thread yet,
     /// returns the handle that cancels the one to be started.
     fn add(&self, isolation: &IsolationId, first: SingleAnswer, now: Instant) -> Option<Cancel> {
-        let mut ids = self.lock();
+        let mut ids = lock(&self.ids);
         let is_new = !ids.contains_key(isolation);
         if is_new && ids.len() >= MAX_IDS {
             return None;
@@ -143,7 +136,7 @@ impl SecondOpinions {
     /// The value to be asked for next, which moves to the end of the queue. If
     /// there is none, removes the isolation id.
     fn next(&self, isolation: &IsolationId, now: Instant) -> Option<(SingleAnswer, Instant)> {
-        let mut ids = self.lock();
+        let mut ids = lock(&self.ids);
         let queue = ids.get_mut(isolation)?;
         queue.names.retain(|(_, until)| *until > now);
         if queue.names.is_empty() {
@@ -156,21 +149,21 @@ impl SecondOpinions {
 
     /// A second operator has answered.
     fn done(&self, isolation: &IsolationId, key: &NameKey) {
-        if let Some(queue) = self.lock().get_mut(isolation) {
+        if let Some(queue) = lock(&self.ids).get_mut(isolation) {
             queue.names.retain(|(first, _)| first.key != *key);
         }
     }
 
     /// Stops asking for an isolation id.
     pub fn forget(&self, isolation: &IsolationId) {
-        if let Some(queue) = self.lock().remove(isolation) {
+        if let Some(queue) = lock(&self.ids).remove(isolation) {
             queue.cancel.set();
         }
     }
 
     /// Stops asking for all isolation ids.
     pub fn end(&self) {
-        self.lock()
+        lock(&self.ids)
             .drain()
             .for_each(|(_, queue)| queue.cancel.set());
     }
@@ -204,18 +197,6 @@ fn attempt(
     (operator != first.operator).then(|| judge(first.status.clone(), second))
 }
 
-/// Sleeps until the time is over or it is cancelled.
-fn sleep(time: Duration, cancel: &Cancel) {
-    let until = Instant::now() + time;
-    while !cancel.is_set() {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return;
-        }
-        thread::sleep(left.min(POLL_INTERVAL));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,7 +224,11 @@ mod tests {
         for name in 0..2 * MAX_NAMES {
             assert!(!is_new("0", &format!("d/{name}")));
         }
-        let names = || waiting.lock().get(&id("0")).map(|queue| queue.names.len());
+        let names = || {
+            lock(&waiting.ids)
+                .get(&id("0"))
+                .map(|queue| queue.names.len())
+        };
         assert_eq!(names(), Some(MAX_NAMES));
         for isolation in 1..MAX_IDS {
             assert!(is_new(&isolation.to_string(), "d/0"));
@@ -252,7 +237,7 @@ mod tests {
         waiting.forget(&id("0"));
         assert!(is_new("more", "d/0"));
         waiting.end();
-        assert!(waiting.lock().is_empty());
+        assert!(lock(&waiting.ids).is_empty());
     }
 
     #[test]
@@ -270,7 +255,7 @@ mod tests {
         assert_eq!(next(now + RETRY_PERIOD).as_deref(), Some("d/b"));
         waiting.done(&id("x"), &NameKey::new("d/b").unwrap());
         assert_eq!(next(now + RETRY_PERIOD), None);
-        assert!(waiting.lock().is_empty() && !cancel.is_set());
+        assert!(lock(&waiting.ids).is_empty() && !cancel.is_set());
         let cancel = waiting.add(&id("x"), first("d/a"), now).unwrap();
         waiting.forget(&id("x"));
         assert!(cancel.is_set());

@@ -4,10 +4,11 @@
 //! it. The operating system releases the lock when that process ends, however it
 //! ends.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Error, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use thiserror::Error as ThisError;
 
@@ -39,17 +40,12 @@ pub(super) fn is_server_key(word: &str) -> bool {
             .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
-/// Locks a mutex whose contents are consistent at every moment, so that a panic
-/// elsewhere does not matter.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The state directory, and the right to write to it if no other process has
 /// it.
 #[derive(Debug)]
 pub(super) struct StateDir {
     directory: PathBuf,
+    log: Log,
     /// Kept open, because closing it gives the lock back.
     lock: Result<File, LockError>,
 }
@@ -85,7 +81,7 @@ impl Storage {
             let why = "the environment names no home directory".to_owned();
             return (None, Self::Memory(why));
         };
-        let state = match StateDir::open(path) {
+        let state = match StateDir::open(path, log) {
             Ok(state) => state,
             Err(error) => {
                 log.warn(format_args!(
@@ -123,10 +119,11 @@ impl StateDir {
     ///
     /// # Errors
     /// The directory does not exist and cannot be created.
-    pub fn open(directory: &Path) -> io::Result<Self> {
+    pub fn open(directory: &Path, log: &Log) -> io::Result<Self> {
         platform::create_private_directory(directory)?;
         Ok(Self {
             directory: directory.to_owned(),
+            log: log.clone(),
             lock: lock_file(&directory.join(LOCK)),
         })
     }
@@ -160,12 +157,41 @@ impl StateDir {
         Ok(Some(bytes))
     }
 
-    /// Replaces a file's contents. Returns why that failed, for the user.
-    pub fn keep(&self, file: &str, text: &str) -> Option<String> {
-        let error = self.replace(file, text.as_bytes()).err()?;
-        Some(format!(
-            "the file {file} cannot be written: {error}; {SET_STATE_DIRECTORY}"
-        ))
+    /// Warns the user of something about a file.
+    pub fn warn(&self, warning: impl fmt::Display) {
+        self.log.warn(warning);
+    }
+
+    /// The contents of a file as `parse` reads them, and nothing if there is no
+    /// file. Warns if it cannot be read, or with `damaged` if it cannot be parsed.
+    pub fn load<T: Default>(
+        &self,
+        file: &str,
+        limit: usize,
+        parse: impl FnOnce(&[u8]) -> Option<T>,
+        damaged: &str,
+    ) -> T {
+        let parsed = match self.read(file, limit) {
+            Ok(None) => Some(T::default()),
+            Ok(Some(bytes)) => parse(&bytes),
+            Err(error) => {
+                self.warn(format_args!("the file {file} cannot be read: {error}"));
+                return T::default();
+            }
+        };
+        parsed.unwrap_or_else(|| {
+            self.warn(format_args!("the file {file} {damaged}"));
+            T::default()
+        })
+    }
+
+    /// Replaces a file's contents. Warns if that fails.
+    pub fn keep(&self, file: &str, text: &str) {
+        if let Err(error) = self.replace(file, text.as_bytes()) {
+            self.warn(format_args!(
+                "the file {file} cannot be written: {error}; {SET_STATE_DIRECTORY}"
+            ));
+        }
     }
 
     /// Puts a file with these contents in the place of an old one, so that at
@@ -253,11 +279,15 @@ fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    fn open(directory: &Path) -> io::Result<StateDir> {
+        StateDir::open(directory, &Log::silent())
+    }
+
     #[test]
     fn a_directory_is_created_for_the_user_alone() {
         let root = tempfile::tempdir().unwrap();
         let directory = root.path().join("above").join("state");
-        let state = StateDir::open(&directory).unwrap();
+        let state = open(&directory).unwrap();
         assert!(state.is_writable());
         assert!(state.read_only().is_none());
         #[cfg(unix)]
@@ -266,15 +296,15 @@ mod tests {
             let mode = fs::metadata(&directory).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o700);
         }
-        assert!(StateDir::open(&directory.join("lock")).is_err());
+        assert!(open(&directory.join("lock")).is_err());
     }
 
     #[test]
     fn the_second_to_open_reads_only_until_the_first_is_gone() {
         let directory = tempfile::tempdir().unwrap();
-        let first = StateDir::open(directory.path()).unwrap();
+        let first = open(directory.path()).unwrap();
         first.replace("file", b"old").unwrap();
-        let second = StateDir::open(directory.path()).unwrap();
+        let second = open(directory.path()).unwrap();
         assert!(!second.is_writable());
         assert!(matches!(second.read_only(), Some(LockError::Busy)));
         assert!(second.replace("file", b"new").is_err());
@@ -283,16 +313,16 @@ mod tests {
         assert!(first.is_writable());
         drop(first);
         assert!(!second.is_writable());
-        assert!(StateDir::open(directory.path()).unwrap().is_writable());
+        assert!(open(directory.path()).unwrap().is_writable());
     }
 
     #[test]
     fn a_directory_that_cannot_be_locked_is_read_only() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("file"), b"old").unwrap();
-        // Stands in the way of the superuser too.
+        // It stops the superuser too.
         fs::create_dir(directory.path().join(LOCK)).unwrap();
-        let state = StateDir::open(directory.path()).unwrap();
+        let state = open(directory.path()).unwrap();
         assert!(!state.is_writable());
         assert!(matches!(state.read_only(), Some(LockError::Denied(_))));
         assert!(state.replace("file", b"new").is_err());
@@ -302,7 +332,7 @@ mod tests {
     #[test]
     fn a_file_beyond_the_limit_is_not_read() {
         let directory = tempfile::tempdir().unwrap();
-        let state = StateDir::open(directory.path()).unwrap();
+        let state = open(directory.path()).unwrap();
         assert_eq!(state.read("file", 3).unwrap(), None);
         state.replace("file", b"abc").unwrap();
         assert_eq!(state.read("file", 3).unwrap().unwrap(), b"abc");
@@ -313,7 +343,7 @@ mod tests {
     #[test]
     fn a_failed_replacement_leaves_no_trace() {
         let directory = tempfile::tempdir().unwrap();
-        let state = StateDir::open(directory.path()).unwrap();
+        let state = open(directory.path()).unwrap();
         fs::create_dir(directory.path().join("file")).unwrap();
         fs::write(directory.path().join("file").join("in"), b"").unwrap();
         assert!(state.replace("file", b"new").is_err());
@@ -323,7 +353,7 @@ mod tests {
     #[test]
     fn appending_cuts_off_what_was_behind() {
         let directory = tempfile::tempdir().unwrap();
-        let state = StateDir::open(directory.path()).unwrap();
+        let state = open(directory.path()).unwrap();
         let kind = |result: io::Result<()>| result.unwrap_err().kind();
         assert_eq!(kind(state.append("file", 0, b"x")), ErrorKind::NotFound);
         state.replace("file", b"abcdef").unwrap();

@@ -2,7 +2,7 @@
 //! what Namecoin Core says about it, and servers that are made up.
 
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use bitcoin::TxMerkleNode;
@@ -17,16 +17,11 @@ use super::reply;
 use super::servers::{Server, Standing};
 use super::state_dir::StateDir;
 use crate::config::settings::NodeAddress;
+use crate::log::{Level, Log};
 use crate::source::{Bounds, Cancel};
 
 const CHAIN: &str = include_str!("../../../tests/data/electrum/evidence_chain.json");
 const REPLIES: &str = include_str!("../../../tests/data/electrum/evidence_replies.json");
-
-/// The height of the recorded chain.
-pub const TIP: u32 = 250;
-
-/// After how many blocks names of the recorded chain expire.
-pub const EXPIRY: u32 = 30;
 
 /// The recorded chain.
 #[derive(Deserialize)]
@@ -78,14 +73,9 @@ pub fn name(key: &str) -> Name {
     chain().names.into_iter().find(|n| n.name == hex).unwrap()
 }
 
-/// All recorded exchanges.
-pub fn exchanges() -> Vec<Exchange> {
-    serde_json::from_str(REPLIES).unwrap()
-}
-
 /// The recorded exchanges of one method.
 pub fn replies(method: &str) -> Vec<Exchange> {
-    let mut found = exchanges();
+    let mut found: Vec<Exchange> = serde_json::from_str(REPLIES).unwrap();
     found.retain(|exchange| exchange.method == method);
     assert!(!found.is_empty(), "{method}");
     found
@@ -118,9 +108,21 @@ pub fn address(host: &str) -> NodeAddress {
     }
 }
 
-/// The state directory at a path.
-pub fn state_dir(path: &Path) -> Option<Arc<StateDir>> {
-    Some(Arc::new(StateDir::open(path).unwrap()))
+/// The state directory at a path, and the lines that it logs.
+pub fn state_dir(path: &Path) -> (Option<Arc<StateDir>>, Arc<Mutex<Vec<String>>>) {
+    let (log, lines) = log(Level::Warning);
+    let state = StateDir::open(path, &log).unwrap();
+    (Some(Arc::new(state)), lines)
+}
+
+/// A log, and the lines that it has logged.
+pub fn log(most: Level) -> (Log, Arc<Mutex<Vec<String>>>) {
+    let lines = Arc::<Mutex<Vec<String>>>::default();
+    let sink = Arc::clone(&lines);
+    let log = Log::new(most, move |_, line| {
+        sink.lock().unwrap().push(line.to_owned());
+    });
+    (log, lines)
 }
 
 /// A server that is listed as alive and speaks TLS.

@@ -66,7 +66,7 @@ fn start(version: Version) -> (Electrum, Client) {
     (electrum, client)
 }
 
-/// Checks an operation; the id is known only where the server told it.
+/// Checks an operation; the id is known only where the server sent it.
 fn check(
     client: &mut Client,
     id: Option<Txid>,

@@ -5,6 +5,5 @@ mod client;
 mod lies;
 mod mining;
 mod replay;
-mod routes;
 mod rules;
 mod sessions;

@@ -1,22 +1,12 @@
-//! How a connection goes: greeting, order, delays, limits, news and TLS.
+//! How a connection goes: greeting, order, delays, limits and notifications.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, Stream,
-};
 use serde_json::{Value, json};
 
 use super::client::{Client, request};
 use crate::support::electrum::chain::Chain;
 use crate::support::electrum::names::script_hash;
-use crate::support::electrum::wire::Certificate;
 use crate::support::electrum::{Electrum, Limits, Options, Version};
 
 const TESTLS: &str = "b519574e96740a4b3627674a0708e71a73e654a95117fc828b8e177a0579ab42";
@@ -174,18 +164,6 @@ fn replies_may_be_delayed_and_limited() {
 }
 
 #[test]
-fn a_delay_adds_to_each_reply_and_not_to_each_other() {
-    let electrum = recorded(Version::V1_15);
-    let mut client = Client::greet(electrum.address(), "1.4");
-    electrum.delay(Duration::from_millis(100));
-    let begin = Instant::now();
-    let pings: Vec<_> = (0..100).map(|id| (id, "server.ping", json!([]))).collect();
-    burst(&mut client, &pings);
-    assert!(begin.elapsed() >= Duration::from_millis(100));
-    assert!(begin.elapsed() < Duration::from_secs(10));
-}
-
-#[test]
 fn unread_replies_end_the_connection() {
     let options = Options {
         unread: Duration::from_millis(100),
@@ -201,7 +179,7 @@ fn unread_replies_end_the_connection() {
 }
 
 #[test]
-fn blocks_are_told_to_subscribers() {
+fn blocks_are_announced_to_subscribers() {
     for version in [Version::V1_15, Version::V2_0b1] {
         let options = Options {
             hold: Duration::ZERO,
@@ -247,101 +225,4 @@ fn a_server_ends_and_starts_again_at_its_address() {
     let electrum = Electrum::start(Chain::recorded(), options);
     assert_eq!(electrum.address(), address);
     Client::greet(address, "1.4.3");
-}
-
-//------------ TLS ---------------------------------------------------------
-
-/// Takes every certificate.
-#[derive(Debug)]
-struct Trusting(CryptoProvider);
-
-impl ServerCertVerifier for Trusting {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-fn trusting() -> Arc<ClientConfig> {
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Trusting(ring::default_provider())))
-        .with_no_client_auth();
-    Arc::new(config)
-}
-
-/// Greets over TLS; the server's certificate and the reply.
-fn greet_by_tls(address: SocketAddr, config: &Arc<ClientConfig>) -> (Vec<u8>, String) {
-    let name = ServerName::try_from("one.example").unwrap();
-    let mut tls = ClientConnection::new(config.clone(), name).unwrap();
-    let mut tcp = TcpStream::connect(address).unwrap();
-    let mut stream = Stream::new(&mut tls, &mut tcp);
-    let line = request(0, "server.version", &json!(["test", "1.4"]));
-    stream.write_all(format!("{line}\n").as_bytes()).unwrap();
-    let mut reply = [0; 1024];
-    stream.read_exact(&mut reply).unwrap();
-    let certificate = tls.peer_certificates().unwrap()[0].to_vec();
-    (certificate, String::from_utf8(reply.to_vec()).unwrap())
-}
-
-#[test]
-fn tls_by_both_versions_with_kept_and_changed_keys() {
-    let first = Certificate::new();
-    let (same, other) = (first.renewed(), Certificate::new());
-    for (certificate, only_tls12) in [
-        (&first, false),
-        (&first, true),
-        (&same, false),
-        (&other, false),
-    ] {
-        let options = Options {
-            tls: Some(certificate.clone()),
-            only_tls12,
-            ..Options::new(Version::V2_0b1)
-        };
-        let electrum = Electrum::start(Chain::recorded(), options);
-        let config = trusting();
-        let (shown, reply) = greet_by_tls(electrum.address(), &config);
-        assert_eq!(shown, certificate.der.to_vec());
-        assert!(reply.contains("ElectrumX 2.0b1"), "{reply}");
-        // A client that keeps sessions takes the first up again.
-        greet_by_tls(electrum.address(), &config);
-        let seen = electrum.connections();
-        let tls: Vec<_> = seen.iter().map(|seen| seen.tls.clone().unwrap()).collect();
-        let version = if only_tls12 { "TLSv1_2" } else { "TLSv1_3" };
-        assert!(tls.iter().all(|tls| tls.version == version), "{tls:?}");
-        assert_eq!(tls[0].server_name.as_deref(), Some("one.example"));
-        assert_eq!([tls[0].resumed, tls[1].resumed], [false, true]);
-    }
-    assert_ne!(first.der, same.der);
 }

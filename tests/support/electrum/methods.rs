@@ -158,7 +158,7 @@ impl Call<'_> {
         Value::Array(named.collect())
     }
 
-    /// The last header, as subscribers are told it.
+    /// The last header, as subscribers get it.
     pub fn tip(&self) -> Value {
         let hex = HEXLOWER.encode(&self.chain.tip_block().bytes);
         json!({ "hex": hex, "height": self.chain.tip() })

@@ -1,5 +1,5 @@
 //! A scripted Electrum server with a regtest chain of its own. It behaves as
-//! the recorded servers do, writes down what clients ask, and lies when told.
+//! the recorded servers do, writes down what clients ask, and lies on request.
 
 pub mod auxpow;
 pub mod chain;
@@ -93,8 +93,6 @@ pub struct Options {
     /// The newest protocol that it says it speaks, if not its version's.
     pub claims: Option<&'static str>,
     pub tls: Option<Certificate>,
-    /// Refuses TLS 1.3.
-    pub only_tls12: bool,
     /// Where to listen; without it, at a free port.
     pub address: Option<SocketAddr>,
 }
@@ -114,21 +112,20 @@ impl Options {
             peers: None,
             claims: None,
             tls: None,
-            only_tls12: false,
             address: None,
         }
     }
 }
 
 /// A lie, and the one method whose replies it is about, or all.
-type LoggedSource = Option<(Option<String>, Lie)>;
+type ActiveLie = Option<(Option<String>, Lie)>;
 
 /// What may change while the server runs.
 struct State {
     chain: Arc<Chain>,
     /// What the lie makes of the chain, if it is about the chain.
     forged: Option<Arc<Chain>>,
-    told: LoggedSource,
+    lie: ActiveLie,
     delay: Duration,
 }
 
@@ -145,7 +142,7 @@ struct Shared {
 impl Shared {
     /// The lie that replies to this method tell.
     fn lie(&self, method: &str) -> Option<Lie> {
-        match &self.state.lock().unwrap().told {
+        match &self.state.lock().unwrap().lie {
             Some((Some(only), _)) if only != method => None,
             Some((_, lie)) => Some(lie.clone()),
             None => None,
@@ -173,7 +170,7 @@ impl Shared {
             let mut state = self.state.lock().unwrap();
             change(&mut state);
             let forged = state
-                .told
+                .lie
                 .as_ref()
                 .and_then(|(_, lie)| lie.forge(&state.chain));
             state.forged = forged.map(Arc::new);
@@ -200,7 +197,7 @@ impl Electrum {
             state: Mutex::new(State {
                 chain: Arc::new(chain),
                 forged: None,
-                told: None,
+                lie: None,
                 delay: options.delay,
             }),
             options,
@@ -237,7 +234,7 @@ impl Electrum {
         self.work(|chain| chain.mine(count));
     }
 
-    /// Changes the chain and tells subscribers.
+    /// Changes the chain and notifies subscribers.
     pub fn work<T>(&self, work: impl FnOnce(&mut Chain) -> T) -> T {
         let mut chain = self.chain();
         let result = work(&mut chain);
@@ -247,17 +244,17 @@ impl Electrum {
 
     /// Lies from now on, in the place of any other lie.
     pub fn lie(&self, lie: Lie) {
-        self.shared.change(|state| state.told = Some((None, lie)));
+        self.shared.change(|state| state.lie = Some((None, lie)));
     }
 
     /// Lies in replies to one method only.
     pub fn lie_in(&self, method: &str, lie: Lie) {
         let method = Some(method.to_owned());
-        self.shared.change(|state| state.told = Some((method, lie)));
+        self.shared.change(|state| state.lie = Some((method, lie)));
     }
 
     pub fn honest(&self) {
-        self.shared.change(|state| state.told = None);
+        self.shared.change(|state| state.lie = None);
     }
 
     /// Sets the delay of the replies to requests that come from now on.
@@ -296,10 +293,7 @@ impl Drop for Electrum {
 
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     let options = &shared.options;
-    let config = options
-        .tls
-        .as_ref()
-        .map(|tls| tls.config(options.only_tls12));
+    let config = options.tls.as_ref().map(|tls| tls.config());
     for stream in listener.incoming().flatten() {
         if shared.stopping.load(Ordering::SeqCst) {
             return;

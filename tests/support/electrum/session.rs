@@ -22,13 +22,13 @@ const EXCESSIVE_RESOURCE_USAGE: i64 = -101;
 /// The longest line that is read.
 const LONGEST_LINE: usize = 1 << 20;
 
-/// What the client has agreed on and asked to be told.
+/// What the client has agreed on and subscribed to.
 #[derive(Default)]
 struct Agreed {
     protocol: Option<Protocol>,
-    /// The tip that was told last.
+    /// The tip that was sent last.
     tip: Option<(usize, BlockHash)>,
-    /// Script hash to the status that was told last.
+    /// Script hash to the status that was sent last.
     statuses: HashMap<String, Value>,
     /// Bytes of JSON that were answered.
     bytes: usize,
@@ -268,10 +268,10 @@ impl Session {
             agreed.tip = tip;
             news.push(("blockchain.headers.subscribe", json!([call.tip()])));
         }
-        for (hash, told) in &mut agreed.statuses {
+        for (hash, sent) in &mut agreed.statuses {
             let status = call.status(hash);
-            if *told != status {
-                *told = status.clone();
+            if *sent != status {
+                *sent = status.clone();
                 news.push(("blockchain.scripthash.subscribe", json!([hash, status])));
             }
         }

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use rustls::version::{TLS12, TLS13};
 use rustls::{HandshakeKind, ServerConfig, ServerConnection};
 
 use super::log::Tls;
@@ -40,15 +39,10 @@ impl Certificate {
         }
     }
 
-    /// The server's side of TLS 1.3 and 1.2, or of 1.2 alone.
-    pub fn config(&self, only_tls12: bool) -> Arc<ServerConfig> {
-        let versions: &[_] = if only_tls12 {
-            &[&TLS12]
-        } else {
-            &[&TLS13, &TLS12]
-        };
+    /// The server's side of TLS.
+    pub fn config(&self) -> Arc<ServerConfig> {
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_protocol_versions(versions)
+            .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(
@@ -89,7 +83,7 @@ impl Wire {
         while !rest.is_empty() {
             tls.read_tls(&mut rest)?;
             let state = tls.process_new_packets();
-            // An alert may have to go out before the error is told.
+            // An alert may have to go out before the error is returned.
             self.flush(&mut tls, Duration::from_secs(20))?;
             let state = state.map_err(io::Error::other)?;
             let start = text.len();

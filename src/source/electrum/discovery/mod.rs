@@ -10,28 +10,31 @@
 //! The first line of the file `discovered` names its version. Each other line has a
 //! server's host and port, `s` with TLS or `t` without, and the operators that name
 //! it, each with the day on which it last did (days of Unix time).
-
-mod filter;
+//!
+//! The last part of the file decides which [`Endpoint`]s may be tried at all.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-pub(super) use self::filter::{Endpoint, endpoint};
 use super::reply::NamedServer;
 use super::servers::{Server, Standing};
 use super::state_dir::StateDir;
+use crate::address::{host_name, is_public};
+use crate::config::settings::NodeAddress;
+use crate::onion::OnionAddress;
 
 /// The file in the state directory, its first line, and that of older ones.
 const FILE: &str = "discovered";
 const VERSION: &str = "ncprop279 discovered 2";
 const OLD_VERSION: &str = "ncprop279 discovered 1";
 
-/// The most that is read of the file, in bytes.
+/// The most that is read of the file, in bytes, and what is said of a damaged one.
 const MAX_FILE: usize = 1 << 18;
+const DAMAGED: &str = "is damaged and is not used; servers are discovered anew";
 
 /// The most servers that one operator may name, so that none can crowd out what
 /// another names.
@@ -87,26 +90,22 @@ impl Discovery {
     }
 
     /// Discovers servers besides the listed ones, beginning with those in the
-    /// state directory, and returns a warning if these cannot be used. Changes
-    /// are written only if the directory is this process's to write to. `now` is
-    /// in seconds of Unix time.
+    /// state directory. Changes are written only if the directory is this
+    /// process's to write to. `now` is in seconds of Unix time.
     pub fn open(
         listed: &[Server],
         is_proxied: bool,
         state: Option<Arc<StateDir>>,
         now: u64,
-    ) -> (Self, Option<String>) {
+    ) -> Self {
         let rules = Rules {
             listed: listed.to_vec(),
             is_proxied,
         };
-        let loaded = state.as_deref().map_or(Ok(BTreeMap::new()), |state| {
-            load(state).map(|lines| rules.accept(lines, now / DAY))
-        });
-        let (found, warning) = match loaded {
-            Ok(found) => (found, None),
-            Err(warning) => (BTreeMap::new(), Some(warning)),
-        };
+        let found = state
+            .as_deref()
+            .map_or_else(Vec::new, |state| state.load(FILE, MAX_FILE, parse, DAMAGED));
+        let found = rules.accept(found, now / DAY);
         let mut discovery = Self {
             rules: Some(rules),
             found,
@@ -115,7 +114,7 @@ impl Discovery {
             has_warned: false,
         };
         discovery.refresh(now);
-        (discovery, warning)
+        discovery
     }
 
     /// Whether a server is to be asked which others it knows.
@@ -158,19 +157,15 @@ impl Discovery {
     }
 
     /// Notes the servers that a listed one names. If its operator has too many
-    /// then, those are dropped that it named longest ago. Returns why the file
-    /// could not be written. [`Self::refresh`] applies the change.
-    pub fn learn(
-        &mut self,
-        by: &Server,
-        named: &[NamedServer],
-        now: u64,
-        random: &mut impl Rng,
-    ) -> Option<String> {
-        let rules = self.rules.as_ref().filter(|_| self.asks(by))?;
+    /// then, those are dropped that it named longest ago. [`Self::refresh`] applies
+    /// the change.
+    pub fn learn(&mut self, by: &Server, named: &[NamedServer], now: u64, random: &mut impl Rng) {
+        let Some(rules) = self.rules.as_ref().filter(|_| self.asks(by)) else {
+            return;
+        };
         let mut endpoints: Vec<Endpoint> = named
             .iter()
-            .filter_map(|named| filter::endpoint(named, rules.is_proxied))
+            .filter_map(|named| endpoint(named, rules.is_proxied))
             .filter(|endpoint| !rules.lists(endpoint))
             .collect();
         endpoints.shuffle(random);
@@ -202,11 +197,9 @@ impl Discovery {
             witnesses.insert(by.operator.clone(), now / DAY);
         }
         self.found.retain(|_, witnesses| !witnesses.is_empty());
-        if self.found == before {
-            return None;
+        if let Some(state) = self.state.as_ref().filter(|_| self.found != before) {
+            state.keep(FILE, &text(&self.found));
         }
-        let state = self.state.as_ref()?;
-        state.keep(FILE, &text(&self.found))
     }
 }
 
@@ -232,7 +225,7 @@ impl Rules {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         let mut found = BTreeMap::new();
         for line in lines {
-            let Some(endpoint) = filter::stored(&line.address, line.is_tls, self.is_proxied)
+            let Some(endpoint) = stored(&line.address, line.is_tls, self.is_proxied)
                 .filter(|endpoint| !self.lists(endpoint))
             else {
                 continue;
@@ -281,22 +274,10 @@ struct Line {
     witnesses: Witnesses,
 }
 
-fn load(state: &StateDir) -> Result<Vec<Line>, String> {
-    let bytes = state
-        .read(FILE, MAX_FILE)
-        .map_err(|error| format!("the file {FILE} cannot be read: {error}"))?;
-    let Some(bytes) = bytes else {
-        return Ok(Vec::new());
-    };
-    if bytes.starts_with(OLD_VERSION.as_bytes()) {
-        return Ok(Vec::new());
-    }
-    parse(&bytes).ok_or_else(|| {
-        format!("the file {FILE} is damaged and is not used; servers are discovered anew")
-    })
-}
-
 fn parse(bytes: &[u8]) -> Option<Vec<Line>> {
+    if bytes.starts_with(OLD_VERSION.as_bytes()) {
+        return Some(Vec::new());
+    }
     let mut lines = str::from_utf8(bytes).ok()?.lines();
     (lines.next()? == VERSION).then_some(())?;
     lines.map(parse_line).collect()
@@ -333,6 +314,157 @@ fn text(found: &BTreeMap<Endpoint, Witnesses>) -> String {
         format!("{} {letter} {}\n", endpoint.address(), witnesses.join(","))
     });
     format!("{VERSION}\n{}", lines.collect::<String>())
+}
+
+/// No public server has a name in these domains: they are for home networks,
+/// tests or documentation.
+const PRIVATE: [&str; 8] = [
+    ".lan",
+    ".internal",
+    ".home.arpa",
+    ".test",
+    ".invalid",
+    ".example",
+    ".localhost",
+    ".local",
+];
+
+/// The lowest port that may be tried, apart from HTTPS: lower ones belong to
+/// other services.
+const LOWEST_PORT: u16 = 1024;
+const HTTPS: u16 = 443;
+
+/// The ports that `s` and `t` without a number stand for.
+const DEFAULT_TLS: u16 = 50002;
+const DEFAULT_PLAIN: u16 = 50001;
+
+/// Where a server can be reached.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// An IP address, a host name or an onion service, in its usual form.
+    pub host: String,
+    /// The port, not 0.
+    pub port: u16,
+    /// Whether that port speaks TLS.
+    pub is_tls: bool,
+}
+
+impl Endpoint {
+    /// Host and port.
+    pub fn address(&self) -> NodeAddress {
+        NodeAddress {
+            host: self.host.clone(),
+            port: self.port,
+        }
+    }
+}
+
+/// The endpoint of a server that was named; `None` if it may not be tried. What
+/// the features say about protocols and limits is ignored.
+pub fn endpoint(named: &NamedServer, is_proxied: bool) -> Option<Endpoint> {
+    let host = host(&named.host, is_proxied)?;
+    // The address may repeat the host. If it is another one, it shows which
+    // machine the naming server means, and a private one is no public server.
+    if let Ok(ip) = named.ip.parse::<IpAddr>() {
+        is_reachable(ip).then_some(())?;
+    }
+    let port = |letter, default| {
+        let mut ports = named.features.iter().filter_map(|feature| {
+            let digits = feature.strip_prefix(letter)?;
+            match digits {
+                "" => Some(default),
+                _ => port(digits),
+            }
+        });
+        ports.next()
+    };
+    let tls = || port('s', DEFAULT_TLS).map(|port| (port, true));
+    let plain = || port('t', DEFAULT_PLAIN).map(|port| (port, false));
+    let (port, is_tls) = match is_onion(&host) {
+        true => plain().or_else(tls),
+        // Anything else would show names to an exit of Tor.
+        false => tls(),
+    }?;
+    Some(Endpoint { host, port, is_tls })
+}
+
+/// An endpoint from the file; `None` if it may not be tried.
+fn stored(address: &str, is_tls: bool, is_proxied: bool) -> Option<Endpoint> {
+    let (text, digits) = address.rsplit_once(':')?;
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    let host = host(bare.unwrap_or(text), is_proxied)?;
+    let endpoint = Endpoint {
+        port: port(digits)?,
+        is_tls,
+        host,
+    };
+    (is_tls || is_onion(&endpoint.host)).then_some(endpoint)
+}
+
+fn is_onion(host: &str) -> bool {
+    host.ends_with(".onion")
+}
+
+/// A host in its usual form, if it is one that may be tried.
+fn host(text: &str, is_proxied: bool) -> Option<String> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return is_reachable(ip).then(|| ip.to_string());
+    }
+    // Without a proxy there are no onion services, and a name would be looked
+    // up here: it could stand for an address of the local network.
+    if !is_proxied {
+        return None;
+    }
+    if let Ok(onion) = OnionAddress::parse(text) {
+        // A service has many names with labels in front.
+        let host = onion.into_string();
+        return (host.matches('.').count() == 1).then_some(host);
+    }
+    // A name of one label is one of the local network.
+    let is_private = |name: &str| PRIVATE.iter().any(|domain| name.ends_with(domain));
+    host_name(text)
+        .ok()
+        .filter(|name| name.contains('.') && !is_private(name))
+}
+
+/// A port that may be tried, in decimal digits without zeros in front.
+fn port(digits: &str) -> Option<u16> {
+    let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
+    let port = is_plain.then(|| digits.parse().ok()).flatten();
+    port.filter(|&port| port == HTTPS || port >= LOWEST_PORT)
+}
+
+/// Whether an address is one that a public server can have.
+fn is_reachable(address: IpAddr) -> bool {
+    is_public(address)
+        && match address {
+            IpAddr::V4(address) => is_assigned_v4(address),
+            IpAddr::V6(address) => is_assigned_v6(address),
+        }
+}
+
+/// Not for protocols, documentation (RFC 5737) or measurements.
+fn is_assigned_v4(address: Ipv4Addr) -> bool {
+    !matches!(
+        address.octets(),
+        [192, 0, 0 | 2, _]
+            | [192, 88, 99, _]
+            | [198, 18 | 19, ..]
+            | [198, 51, 100, _]
+            | [203, 0, 113, _]
+    )
+}
+
+/// Only what is routed as IPv6, not for documentation (RFC 3849, RFC 9637), and
+/// not what has an IPv4 address inside, which may be a private one: Teredo, 6to4
+/// and, outside of 2000::/3, all others.
+fn is_assigned_v6(address: Ipv6Addr) -> bool {
+    match address.segments() {
+        [0x2001, 0..=0x01ff | 0x0db8, ..] | [0x2002, ..] | [0x3fff, 0..=0x0fff, ..] => false,
+        [first, ..] => first & 0xe000 == 0x2000,
+    }
 }
 
 #[cfg(test)]

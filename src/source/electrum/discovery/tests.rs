@@ -4,7 +4,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::*;
-use crate::source::electrum::testing::server;
+use crate::source::electrum::testing::{server, state_dir};
 
 const ONION: &str = "6cbn4rskfdr647otej7gpqlmpqcmj723vg2eoeuu7ljbwu6cpdebozyd.onion";
 
@@ -23,9 +23,12 @@ const TODAY: u64 = 20_000;
 const NOW: u64 = TODAY * DAY + 7;
 
 fn open(state: Option<&Path>) -> Discovery {
-    let state = state.map(|path| Arc::new(StateDir::open(path).unwrap()));
-    let (discovery, warning) = Discovery::open(&listed(), true, state, NOW);
-    assert_eq!(warning, None);
+    let Some(path) = state else {
+        return Discovery::open(&listed(), true, None, NOW);
+    };
+    let (state, warnings) = state_dir(path);
+    let discovery = Discovery::open(&listed(), true, state, NOW);
+    assert_eq!(*warnings.lock().unwrap(), [""; 0]);
     discovery
 }
 
@@ -52,8 +55,7 @@ fn learn(discovery: &mut Discovery, by: usize, named: &[NamedServer]) -> bool {
 fn learn_later(discovery: &mut Discovery, by: usize, named: &[NamedServer], days: u64) -> bool {
     let mut random = StdRng::from_seed([by as u8; 32]);
     let now = NOW + days * DAY;
-    let trouble = discovery.learn(&listed()[by], named, now, &mut random);
-    assert_eq!(trouble, None);
+    discovery.learn(&listed()[by], named, now, &mut random);
     discovery.refresh(now)
 }
 
@@ -170,7 +172,7 @@ fn one_host_has_one_port_for_each_who_names_it() {
 fn what_is_a_listed_operators_is_dropped() {
     let onion = server("d.example", ONION);
     let list = [listed(), vec![onion]].concat();
-    let (mut discovery, _) = Discovery::open(&list, true, None, NOW);
+    let mut discovery = Discovery::open(&list, true, None, NOW);
     let known = [
         "one.a.example.",
         "TWO.a.example",
@@ -287,10 +289,10 @@ fn a_damaged_file_is_not_used() {
         &format!("{VERSION}\n{good}\u{0}{}", "x".repeat(MAX_FILE)),
     ] {
         std::fs::write(directory.path().join(FILE), text).unwrap();
-        let state = Some(Arc::new(StateDir::open(directory.path()).unwrap()));
-        let (discovery, warning) = Discovery::open(&listed(), true, state, NOW);
+        let (state, warnings) = state_dir(directory.path());
+        let discovery = Discovery::open(&listed(), true, state, NOW);
         assert_eq!(discovery.servers(), []);
-        assert!(warning.unwrap().contains(FILE), "{text:.80}");
+        assert!(warnings.lock().unwrap()[0].contains(FILE), "{text:.80}");
     }
 }
 
@@ -298,10 +300,189 @@ fn a_damaged_file_is_not_used() {
 fn a_file_that_cannot_be_written_does_no_harm() {
     let directory = tempfile::tempdir().unwrap();
     let gone = directory.path().join("gone");
-    let mut discovery = open(Some(&gone));
+    let (state, warnings) = state_dir(&gone);
+    let mut discovery = Discovery::open(&listed(), true, state, NOW);
     std::fs::remove_dir_all(&gone).unwrap();
-    let mut random = StdRng::from_seed([0; 32]);
-    let trouble = discovery.learn(&listed()[0], &many("x", 1), NOW, &mut random);
-    assert!(trouble.unwrap().contains("discovered cannot be written"));
+    learn(&mut discovery, 0, &many("x", 1));
+    let warnings = warnings.lock().unwrap();
+    assert!(warnings[0].contains("discovered cannot be written"));
     assert_eq!(discovery.found.len(), 1);
+}
+
+fn named_at(ip: &str, host: &str, features: &[&str]) -> NamedServer {
+    NamedServer {
+        ip: ip.to_owned(),
+        host: host.to_owned(),
+        features: features.iter().map(|&text| text.to_owned()).collect(),
+    }
+}
+
+fn of(host: &str) -> Option<String> {
+    endpoint(&named_at(host, host, &["s50002"]), true).map(|endpoint| endpoint.host)
+}
+
+#[test]
+fn hosts_that_may_be_tried_are_put_in_their_usual_form() {
+    for (host, usual) in [
+        ("A.Example.NET", "a.example.net"),
+        ("a.example.net.", "a.example.net"),
+        ("testlocal.net", "testlocal.net"),
+        ("3fff:1000::1", "3fff:1000::1"),
+        ("9.9.9.9", "9.9.9.9"),
+        ("2A00:0:0::1", "2a00::1"),
+        (&ONION.to_uppercase(), ONION),
+    ] {
+        assert_eq!(of(host).as_deref(), Some(usual), "{host}");
+    }
+}
+
+#[test]
+fn hosts_of_no_public_server_are_dropped() {
+    let long = format!("{}.example.net", "x".repeat(64));
+    let huge = "x.".repeat(100_000) + "example.net";
+    let labelled = format!("www.{ONION}");
+    for host in [
+        "",
+        ".",
+        "localhost",
+        "router",
+        "a.localhost",
+        "a.local",
+        "a.LAN.",
+        "a.internal",
+        "a.home.arpa",
+        "a.test",
+        "a.invalid",
+        "a.example",
+        "relay.testls.bit",
+        "RELAY.TESTLS.BIT.",
+        "a.exit",
+        "a..example.net",
+        "a b.example.net",
+        "a.example.net:50002",
+        "a.example.net\n",
+        "a.example.net\0",
+        "\u{e4}.example.net",
+        "a.1",
+        "0x7f.1",
+        "127.1",
+        "0177.0.0.1",
+        "2130706433",
+        "127.0.0.1",
+        "0.0.0.0",
+        "10.1.2.3",
+        "100.64.0.1",
+        "169.254.1.1",
+        "172.16.0.1",
+        "192.0.0.8",
+        "192.0.2.1",
+        "192.168.0.1",
+        "198.18.0.1",
+        "198.51.100.1",
+        "203.0.113.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "::127.0.0.1",
+        "::ffff:127.0.0.1",
+        "::ffff:9.9.9.9",
+        "64:ff9b::7f00:1",
+        "64:ff9b:1::1",
+        "100::1",
+        "2001::1",
+        "2001:db8::1",
+        "2002:7f00:1::1",
+        "3fff:fff::1",
+        "fc00::1",
+        "fe80::1",
+        "fe80::1%eth0",
+        "fec0::1",
+        "ff02::1",
+        "[2a00::1]",
+        "expyuzz4wqqyqhjn.onion",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.onion",
+        &labelled,
+        &long,
+        &huge,
+    ] {
+        assert_eq!(of(host), None, "{host:.80}");
+    }
+}
+
+#[test]
+fn a_private_address_beside_a_public_name_is_dropped() {
+    for (ip, fits) in [
+        ("9.9.9.9", true),
+        ("a.example.net", true),
+        ("", true),
+        ("127.0.0.1", false),
+        ("192.168.1.1", false),
+        ("::1", false),
+    ] {
+        let endpoint = endpoint(&named_at(ip, "a.example.net", &["s443"]), true);
+        assert_eq!(endpoint.is_some(), fits, "{ip}");
+    }
+}
+
+#[test]
+fn ports_are_those_that_tor_can_be_asked_for() {
+    let port = |host: &str, features: &[&str]| {
+        endpoint(&named_at("", host, features), true)
+            .map(|endpoint| (endpoint.port, endpoint.is_tls))
+    };
+    for (features, plain, onion) in [
+        (
+            &["v1.4", "s50002", "t50001"][..],
+            Some((50002, true)),
+            Some((50001, false)),
+        ),
+        (&["s"], Some((50002, true)), Some((50002, true))),
+        (&["t"], None, Some((50001, false))),
+        (&["t50001"], None, Some((50001, false))),
+        (&["s1", "s57002"], Some((57002, true)), Some((57002, true))),
+        (&["s1024", "t1023"], Some((1024, true)), Some((1024, true))),
+        (&["s22", "s25", "s442", "s444", "s1023", "t80"], None, None),
+        (
+            &["s0", "s65536", "s-1", "s+1", "s01", "s 1", "s1x"],
+            None,
+            None,
+        ),
+        (&["s0", "s443"], Some((443, true)), Some((443, true))),
+        (&["v1.4", "p10000", "S50002", "", "\u{e4}"], None, None),
+        (&[], None, None),
+    ] {
+        assert_eq!(port("a.example.net", features), plain, "{features:?}");
+        assert_eq!(port(ONION, features), onion, "{features:?}");
+    }
+}
+
+#[test]
+fn without_a_proxy_only_addresses_are_tried() {
+    for (host, fits) in [("9.9.9.9", true), ("a.example.net", false), (ONION, false)] {
+        let endpoint = endpoint(&named_at(host, host, &["s443"]), false);
+        assert_eq!(endpoint.is_some(), fits, "{host}");
+    }
+}
+
+#[test]
+fn what_was_kept_is_judged_again() {
+    let read = |text: &str, is_tls| stored(text, is_tls, true).map(|endpoint| endpoint.address());
+    for text in ["a.example.net:443", "9.9.9.9:50002", "[2a00::1]:50002"] {
+        assert_eq!(read(text, true).unwrap().to_string(), text);
+        assert_eq!(read(text, false), None, "{text} shows names to an exit");
+    }
+    let onion = format!("{ONION}:50001");
+    assert_eq!(read(&onion, false).unwrap().to_string(), onion);
+    for text in [
+        "a.example.net",
+        "a.example.net:0",
+        "a.example.net:25",
+        "127.0.0.1:50002",
+        "[::1]:50002",
+        ":50002",
+        "a.bit:50002",
+    ] {
+        assert_eq!(read(text, true), None, "{text}");
+    }
 }

@@ -4,16 +4,21 @@
 //! the transaction leads through its Merkle branch to the root in the header at
 //! that height, which was verified beforehand, and if it is about the name that was
 //! asked for. Nothing else that a server says counts.
+//!
+//! The last part of the file has the scripts that carry names: the one by which
+//! servers index a name, and the outputs of operations on names.
 
 use std::slice;
 use std::sync::Arc;
 
 use bitcoin::consensus::encode::deserialize_partial;
-use bitcoin::hashes::Hash;
-use bitcoin::{Transaction, TxMerkleNode, Txid};
+use bitcoin::hashes::{Hash, sha256};
+use bitcoin::opcodes::all::{OP_2DROP, OP_DROP, OP_PUSHNUM_2, OP_PUSHNUM_3};
+use bitcoin::script::{Instruction, Instructions, Script};
+use bitcoin::{Opcode, ScriptBuf, Transaction, TxMerkleNode, Txid};
+use data_encoding::HEXLOWER;
 use thiserror::Error;
 
-use super::name_script::name_output;
 use crate::chain::merkle::{FoldError, fold};
 use crate::snapshot::NameKey;
 
@@ -27,7 +32,7 @@ const INNER_NODE_LENGTH: usize = 64;
 
 /// An operation on a name, as a server claims it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Claim {
+pub struct Claim {
     /// The transaction's id, if the server sent it before the transaction.
     pub txid: Option<Txid>,
     /// The transaction, with or without witnesses.
@@ -206,6 +211,95 @@ fn climb(txid: Txid, branch: &[[u8; 32]], position: u32) -> Result<TxMerkleNode,
         return Err(FoldError::Index.into());
     }
     Ok(TxMerkleNode::from_byte_array(node))
+}
+
+// Namecoin gives the opcodes that push 2 and 3 another meaning at the
+// beginning of an output.
+const OP_NAME_FIRSTUPDATE: Opcode = OP_PUSHNUM_2;
+const OP_NAME_UPDATE: Opcode = OP_PUSHNUM_3;
+
+/// The hash by which servers index a name: SHA-256 of [`index_script`], its
+/// bytes reversed, as 64 digits of lower-case hexadecimal.
+///
+/// It reveals the name to everybody who can guess names, so it belongs in a request
+/// and nowhere else.
+pub(super) fn script_hash(name: &[u8]) -> String {
+    let mut hash = sha256::Hash::hash(index_script(name).as_bytes()).to_byte_array();
+    hash.reverse();
+    HEXLOWER.encode(&hash)
+}
+
+/// The output under which servers index a name: a NAME_UPDATE to the empty
+/// value that nobody can spend. A name has at most 255 bytes.
+fn index_script(name: &[u8]) -> ScriptBuf {
+    let mut script = vec![OP_NAME_UPDATE.to_u8()];
+    push(&mut script, name);
+    push(&mut script, b"");
+    script.extend([OP_2DROP.to_u8(), OP_DROP.to_u8(), 0x6a]);
+    ScriptBuf::from_bytes(script)
+}
+
+/// Appends a push of at most 65,535 bytes in its shortest form, except that
+/// single bytes are never replaced by an opcode for small numbers.
+fn push(script: &mut Vec<u8>, bytes: &[u8]) {
+    let [low, high, ..] = bytes.len().to_le_bytes();
+    match bytes.len() {
+        0..=75 => script.push(low),
+        76..=255 => script.extend([0x4c, low]),
+        _ => script.extend([0x4d, low, high]),
+    }
+    script.extend(bytes);
+}
+
+/// What an operation on a name says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NameOutput<'a> {
+    /// The name's key, which need not be text.
+    pub name: &'a [u8],
+    /// The value that the name has from then on.
+    pub value: &'a [u8],
+}
+
+/// Reads an output that registers a name (NAME_FIRSTUPDATE) or gives it a new
+/// value (NAME_UPDATE). Any other output is `None`: NAME_NEW too, which only
+/// commits to a name without telling it.
+///
+/// The operators that clear the stack must be the usual ones, because servers
+/// index nothing else. Pushes may have any form, as in Namecoin Core. Lengths
+/// are for the chain to judge (a value has at most 1,023 bytes by consensus);
+/// a script is no longer than the transaction that it came in.
+pub(super) fn name_output(script: &Script) -> Option<NameOutput<'_>> {
+    let mut rest = script.instructions();
+    let operation = next_opcode(&mut rest)?;
+    let name = next_push(&mut rest)?;
+    let (value, clears) = match operation {
+        OP_NAME_FIRSTUPDATE => {
+            let _salt = next_push(&mut rest)?;
+            (next_push(&mut rest)?, [OP_2DROP, OP_2DROP])
+        }
+        OP_NAME_UPDATE => (next_push(&mut rest)?, [OP_2DROP, OP_DROP]),
+        _ => return None,
+    };
+    for clear in clears {
+        if next_opcode(&mut rest)? != clear {
+            return None;
+        }
+    }
+    Some(NameOutput { name, value })
+}
+
+fn next_opcode(rest: &mut Instructions<'_>) -> Option<Opcode> {
+    match rest.next()?.ok()? {
+        Instruction::Op(opcode) => Some(opcode),
+        Instruction::PushBytes(_) => None,
+    }
+}
+
+fn next_push<'a>(rest: &mut Instructions<'a>) -> Option<&'a [u8]> {
+    match rest.next()?.ok()? {
+        Instruction::PushBytes(bytes) => Some(bytes.as_bytes()),
+        Instruction::Op(_) => None,
+    }
 }
 
 #[cfg(test)]

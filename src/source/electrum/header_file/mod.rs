@@ -62,8 +62,6 @@ pub(super) struct Loaded {
     pub kept: usize,
     /// Records that are damaged or depend on damaged ones.
     pub dropped: usize,
-    /// What the user may want to know.
-    pub notes: Vec<String>,
 }
 
 impl HeaderFile {
@@ -72,7 +70,7 @@ impl HeaderFile {
     ///
     /// `verifies_all` refuses a file with headers that were not all verified.
     ///
-    /// If anything is wrong with the file, there are fewer headers and a note.
+    /// If anything is wrong with the file, there are fewer headers and a warning.
     pub fn load(
         state: Arc<StateDir>,
         network: Network,
@@ -88,7 +86,7 @@ impl HeaderFile {
         };
         let mut replay = Replay::new(network, checkpoint);
         let mut loaded = Loaded::default();
-        let bytes = file.read(verifies_all, &mut loaded.notes);
+        let bytes = file.read(verifies_all);
         // An incomplete last record does not count.
         let records = bytes.as_chunks::<RECORD>().0;
         for record in records {
@@ -97,7 +95,7 @@ impl HeaderFile {
         let replayed = replay.finish();
         loaded.dropped = replayed.dropped;
         if loaded.dropped > 0 {
-            loaded.notes.push(format!(
+            file.state.warn(format_args!(
                 "{} of {} records of the file {} are damaged or do not follow from others",
                 loaded.dropped,
                 records.len(),
@@ -190,7 +188,7 @@ impl HeaderFile {
     }
 
     /// The records of the file; none if it is not for this checkpoint.
-    fn read(&mut self, verifies_all: bool, notes: &mut Vec<String>) -> Vec<u8> {
+    fn read(&mut self, verifies_all: bool) -> Vec<u8> {
         let name = &self.name;
         match self.state.read(name, MAX_FILE) {
             Ok(None) => Vec::new(),
@@ -200,7 +198,7 @@ impl HeaderFile {
                 }
                 let sampled = sampled(&self.preamble);
                 match bytes.strip_prefix(&*sampled) {
-                    Some(_) if verifies_all => notes.push(format!(
+                    Some(_) if verifies_all => self.state.warn(format_args!(
                         "not all block headers in the file {name} were verified with their proof \
                          of work; they are fetched again because verify-all-headers is set"
                     )),
@@ -209,14 +207,15 @@ impl HeaderFile {
                         self.is_sampled = true;
                         return records.to_vec();
                     }
-                    None => notes.push(format!(
+                    None => self.state.warn(format_args!(
                         "the file {name} is damaged or for another checkpoint, and is not used"
                     )),
                 }
                 Vec::new()
             }
             Err(error) => {
-                notes.push(format!("cannot read the file {name}: {error}"));
+                self.state
+                    .warn(format_args!("cannot read the file {name}: {error}"));
                 Vec::new()
             }
         }

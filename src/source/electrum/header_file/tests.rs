@@ -1,6 +1,7 @@
 use std::fs;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use tempfile::TempDir;
 
@@ -8,18 +9,25 @@ use super::*;
 use crate::chain::testing::{
     after, branch, extend, extend_times, mainnet, recorded, regtest, replace,
 };
+use crate::log::{Level, Log};
+use crate::source::electrum::testing;
 
 /// A state directory and the file of headers in it.
 struct Place {
     directory: TempDir,
+    log: Log,
+    warnings: Arc<Mutex<Vec<String>>>,
     network: Network,
     checkpoint: Checkpoint,
 }
 
 impl Place {
     fn new(network: Network, checkpoint: Checkpoint) -> Self {
+        let (log, warnings) = testing::log(Level::Warning);
         Self {
             directory: tempfile::tempdir().unwrap(),
+            log,
+            warnings,
             network,
             checkpoint,
         }
@@ -30,7 +38,7 @@ impl Place {
     }
 
     fn state(&self) -> Arc<StateDir> {
-        Arc::new(StateDir::open(self.directory.path()).unwrap())
+        Arc::new(StateDir::open(self.directory.path(), &self.log).unwrap())
     }
 
     fn load(&self) -> (HeaderFile, Headers, Loaded) {
@@ -40,6 +48,11 @@ impl Place {
     /// Saves headers as a process does that has just started.
     fn save(&self, headers: &Headers) {
         self.load().0.save(headers).unwrap();
+    }
+
+    /// What was warned of since the last call.
+    fn warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.warnings.lock().unwrap())
     }
 
     fn path(&self) -> PathBuf {
@@ -99,15 +112,8 @@ fn what_was_saved_is_loaded_but_for_the_newest() {
     let (_, headers, loaded) = place.load();
     assert_eq!(shape(&headers), shape(&regtest(151)));
     assert!(is_part(&headers, &regtest(251)));
-    let (kept, dropped, notes) = (151, 0, Vec::new());
-    assert_eq!(
-        loaded,
-        Loaded {
-            kept,
-            dropped,
-            notes
-        }
-    );
+    let (kept, dropped) = (151, 0);
+    assert_eq!(loaded, Loaded { kept, dropped });
 }
 
 #[test]
@@ -199,7 +205,7 @@ fn a_file_for_another_checkpoint_is_not_used() {
     };
     let (mut file, mut headers, loaded) = other.load();
     assert_eq!(headers.tip(), None);
-    assert_eq!((loaded.kept, loaded.dropped, loaded.notes.len()), (0, 0, 1));
+    assert_eq!((loaded, other.warnings().len()), (Loaded::default(), 1));
     headers.anchor(recorded()[200]).unwrap();
     file.save(&headers).unwrap();
     assert_eq!(other.records(), 1);
@@ -238,7 +244,7 @@ fn headers_below_the_checkpoint_are_kept() {
     assert_eq!(heights(&loaded), 40_319..=42_200);
     assert!(is_part(&loaded, &headers));
 
-    // What stands below a damaged one is fetched again.
+    // What lies below a damaged one is fetched again.
     let mut bytes = place.bytes();
     let place_of_flip = preamble(place.network, place.checkpoint).len() + 50 * RECORD + 50;
     bytes[place_of_flip] ^= 1;
@@ -283,7 +289,7 @@ fn what_is_no_longer_needed_goes_once_it_is_half() {
 
 #[test]
 fn headers_below_what_is_needed_are_not_written() {
-    // The regtest knows no heights, so that its blocks may stand higher up.
+    // The regtest knows no heights, so that its blocks may lie higher up.
     let recorded = recorded();
     let checkpoint = Checkpoint {
         height: 4037,
@@ -341,9 +347,9 @@ fn errors_of_the_disk_are_reported_and_overcome() {
     let place = Place::regtest();
     // A directory in the way cannot be read, appended to or replaced.
     fs::create_dir_all(place.path().join("in the way")).unwrap();
-    let (mut file, headers, loaded) = place.load();
+    let (mut file, headers, _) = place.load();
     assert_eq!(headers.tip(), None);
-    assert_eq!(loaded.notes.len(), 1);
+    assert_eq!(place.warnings().len(), 1);
     assert!(file.save(&regtest(10)).is_err());
     fs::remove_dir_all(place.path()).unwrap();
     file.save(&regtest(10)).unwrap();
@@ -377,16 +383,17 @@ fn a_file_says_whether_all_headers_were_verified() {
     assert!(all.starts_with(plain));
     // It stays so, and the file is read as any other.
     assert_eq!(sampled(251), bytes);
-    let (_, headers, loaded) = load(false);
-    assert_eq!((tip(&headers), loaded.notes.len()), (150, 0));
+    let (_, headers, _) = load(false);
+    assert_eq!((tip(&headers), place.warnings().len()), (150, 0));
     // Whoever wants all of them verified fetches them again.
-    let (mut file, headers, loaded) = load(true);
+    let (mut file, headers, _) = load(true);
     assert!(headers.tip().is_none());
-    assert!(loaded.notes[0].contains("verify-all-headers"), "{loaded:?}");
+    assert!(place.warnings()[0].contains("verify-all-headers"));
     file.save(&regtest(151)).unwrap();
     drop(file);
     assert_eq!(place.bytes(), all);
-    assert_eq!(load(true).2.notes.len(), 0);
+    load(true);
+    assert_eq!(place.warnings(), [""; 0]);
 }
 
 /// Loads what is left, and saves the whole chain again.
@@ -470,7 +477,7 @@ fn it_survives_bytes_that_are_gone_or_too_many() {
 }
 
 #[test]
-fn damage_is_told() {
+fn damage_is_reported() {
     let place = Place::regtest();
     place.save(&regtest(251));
     let mut bytes = place.bytes();
@@ -479,6 +486,9 @@ fn damage_is_told() {
     place.write(&bytes);
     let (_, headers, loaded) = place.load();
     assert_eq!((tip(&headers), loaded.kept, loaded.dropped), (140, 141, 10));
-    assert_eq!(loaded.notes.len(), 1);
-    assert!(loaded.notes[0].contains("10 of 251"), "{:?}", loaded.notes);
+    let warnings = place.warnings();
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("10 of 251"),
+        "{warnings:?}"
+    );
 }

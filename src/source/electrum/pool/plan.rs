@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::roster::{BackOff, Roster, exponential, fits, for_id, for_pool};
 use super::slot::{
-    DialPermit, Fault, IdSlots, Link, ReadyConnection, SLOTS, Slot, SlotReply, Task,
+    Closing, DialPermit, Fault, IdSlots, Link, ReadyConnection, SLOTS, Slot, SlotReply, Task,
 };
 use crate::isolation::IsolationId;
 use crate::source::electrum::servers::Server;
@@ -52,9 +52,6 @@ const LINGER: std::ops::Range<u64> = 0..60_000;
 /// open, the smallest usual limit.
 pub(super) const MAX_IDS: std::num::NonZeroUsize = std::num::NonZeroUsize::new(90).unwrap();
 
-/// The most connections that wait to be closed.
-const MAX_CLOSING: usize = 20;
-
 /// How long a server is not used, in seconds: after a bad proof, and after it
 /// could not be reached or a connection broke.
 const BAN: std::ops::Range<u64> = 600..3600;
@@ -62,7 +59,7 @@ const BACK_OFF: std::ops::Range<u64> = 60..180;
 
 /// The state of the pool.
 pub(super) struct Plan<L> {
-    roster: Roster,
+    pub(super) roster: Roster,
     /// Slots of each isolation id: fewer than [`SLOTS`] if there are fewer
     /// operators.
     slots: usize,
@@ -70,17 +67,17 @@ pub(super) struct Plan<L> {
     /// tick depends on what happens between ticks.
     clock: StdRng,
     random: StdRng,
-    next_tick: Option<Instant>,
+    /// When the clock ticks next, if it was started.
+    pub(super) next_tick: Option<Instant>,
     ticks: u32,
-    ready: Vec<ReadyConnection<L>>,
+    /// Connections that wait to be taken.
+    pub(super) ready: Vec<ReadyConnection<L>>,
     /// Servers that the pool is connecting to.
     opening: Vec<Server>,
     ids: LruCache<IsolationId, IdSlots<L>>,
     /// Permits given so far to open a connection for a slot.
     permits: u64,
-    /// Oldest first.
-    closing: Vec<(Instant, Arc<L>)>,
-    overflow: Vec<Arc<L>>,
+    closing: Closing<L>,
     backed_off: BackOff,
 }
 
@@ -100,8 +97,7 @@ impl<L: Link> Plan<L> {
             opening: Vec::new(),
             ids: LruCache::new(MAX_IDS),
             permits: 0,
-            closing: Vec::new(),
-            overflow: Vec::new(),
+            closing: Closing::default(),
             backed_off: BackOff::default(),
             roster,
         }
@@ -118,12 +114,6 @@ impl<L: Link> Plan<L> {
         self.slots = self.roster.operators().min(slots).clamp(1, SLOTS);
     }
 
-    /// Connections that wait to be taken.
-    #[cfg(test)]
-    pub fn ready(&self) -> impl Iterator<Item = &Arc<L>> {
-        self.ready.iter().map(|kept| &kept.link)
-    }
-
     /// Starts the clock.
     pub fn start(&mut self, now: Instant) {
         if self.next_tick.is_none() {
@@ -131,30 +121,18 @@ impl<L: Link> Plan<L> {
         }
     }
 
-    /// When the clock ticks next, if it was started.
-    #[cfg(test)]
-    pub fn next_tick(&self) -> Option<Instant> {
-        self.next_tick
-    }
-
     /// When something is due next: a tick, a ping or a close. The thread wakes
     /// up then and not at fixed intervals, which connections of different ids
     /// would have in common.
     pub fn next_due(&self) -> Option<Instant> {
         let ready = self.ready.iter().flat_map(|kept| [kept.closes, kept.pings]);
-        let closing = self.closing.iter().map(|(closes, _)| *closes);
         let taken = self.ids.iter().flat_map(|(_, slots)| &slots.slots);
         let pings = taken.filter_map(|slot| match slot {
             Slot::Open { link, pings } if link.is_alive() => Some(*pings),
             _ => None,
         });
-        let all = self.next_tick.into_iter().chain(ready).chain(closing);
-        all.chain(pings).min()
-    }
-
-    /// A discovered server may be used, once it can prove who it is.
-    pub fn take_in(&mut self, server: &Server) {
-        self.roster.take_in(server);
+        let all = self.next_tick.into_iter().chain(ready);
+        all.chain(pings).chain(self.closing.next()).min()
     }
 
     /// Discovered servers that are not among these may not be used any more.
@@ -166,18 +144,6 @@ impl<L: Link> Plan<L> {
             .ready
             .extract_if(.., |kept| !roster.has(kept.link.server()));
         gone.map(|kept| kept.link).collect()
-    }
-
-    /// A server can prove its identity: isolation ids may ask it about names.
-    /// Nobody has seen yet whether it is alive.
-    pub fn trust(&mut self, server: &Server) {
-        self.roster.trust(server);
-    }
-
-    /// A server is likely to work: isolation ids may ask it as soon as it is
-    /// trusted.
-    pub fn expect(&mut self, server: &Server) {
-        self.roster.expect(server);
     }
 
     /// A connection for headers found that a server works and can prove its
@@ -267,13 +233,7 @@ impl<L: Link> Plan<L> {
             }
             stays
         });
-        self.closing.retain(|(closes, link)| {
-            let stays = *closes > now;
-            if !stays {
-                tasks.push(Task::Close(Arc::clone(link)));
-            }
-            stays
-        });
+        tasks.extend(self.closing.take_due(now).map(Task::Close));
         let idle: Vec<_> = self
             .ids
             .iter()
@@ -320,7 +280,7 @@ impl<L: Link> Plan<L> {
             self.back_off(server, now);
             return None;
         };
-        if self.backed_off.until(server, now).is_some() || !self.roster.has(server) {
+        if self.backed_off.holds(server, now) || !self.roster.has(server) {
             return Some(link);
         }
         let (closes, pings) = (self.after(SHELF_LIFE, 1000, now), self.after(PING, 1, now));
@@ -353,17 +313,15 @@ impl<L: Link> Plan<L> {
     /// while. Returns connections to be closed.
     pub fn ban(&mut self, server: &Server, now: Instant) -> Vec<Arc<L>> {
         self.back_off_for(server, BAN, now);
-        let (gone, stay) = std::mem::take(&mut self.ready)
-            .into_iter()
-            .partition(|kept| kept.link.server() == server);
-        self.ready = stay;
-        let gone: Vec<ReadyConnection<L>> = gone;
-        gone.into_iter().map(|kept| kept.link).collect()
+        let gone = self
+            .ready
+            .extract_if(.., |kept| kept.link.server() == server);
+        gone.map(|kept| kept.link).collect()
     }
 
     /// Whether nobody is to use a server for now.
     pub fn is_backed_off(&self, server: &Server, now: Instant) -> bool {
-        self.backed_off.until(server, now).is_some()
+        self.backed_off.holds(server, now)
     }
 
     /// The connection of one of an isolation id's slots: the one it has, a
@@ -397,14 +355,12 @@ impl<L: Link> Plan<L> {
             let server = kept.link.server();
             kept.link.is_alive()
                 && fits(server, other.as_ref())
-                && slots.backed_off.until(server, now).is_none()
+                && !slots.backed_off.holds(server, now)
         };
         if let Some(at) = self.ready.iter().position(is_fit) {
             let ReadyConnection { link, pings, .. } = self.ready.swap_remove(at);
             let taken = Arc::clone(&link);
-            if let Some(slot) = slots.slots.get_mut(index) {
-                *slot = Slot::Open { link, pings };
-            }
+            *slot = Slot::Open { link, pings };
             return SlotReply::Open(taken);
         }
         let has_working = self.roster.has_working(other.as_ref());
@@ -427,12 +383,10 @@ impl<L: Link> Plan<L> {
         }
         self.permits += 1;
         let number = self.permits;
-        if let Some(slot) = slots.slots.get_mut(index) {
-            *slot = Slot::Opening {
-                server: server.clone(),
-                number,
-            };
-        }
+        *slot = Slot::Opening {
+            server: server.clone(),
+            number,
+        };
         SlotReply::Dial(DialPermit { server, number })
     }
 
@@ -528,16 +482,12 @@ impl<L: Link> Plan<L> {
 
     /// Connections to be closed at once, because too many wait to be closed.
     pub fn take_overflow(&mut self) -> Vec<Arc<L>> {
-        std::mem::take(&mut self.overflow)
+        self.closing.take_overflow()
     }
 
     /// Closes a connection after a random delay.
     fn linger(&mut self, link: Arc<L>, now: Instant) {
-        if self.closing.len() >= MAX_CLOSING {
-            let (_, oldest) = self.closing.remove(0);
-            self.overflow.push(oldest);
-        }
         let closes = self.after(LINGER, 1, now);
-        self.closing.push((closes, link));
+        self.closing.add(link, closes);
     }
 }

@@ -21,8 +21,13 @@ impl BackOff {
     }
 
     /// Until when a server is not to be used, if so.
-    pub fn until(&self, server: &Server, now: Instant) -> Option<Instant> {
+    fn until(&self, server: &Server, now: Instant) -> Option<Instant> {
         self.0.get(server).copied().filter(|&until| until > now)
+    }
+
+    /// Whether a server is not to be used for now.
+    pub fn holds(&self, server: &Server, now: Instant) -> bool {
+        self.until(server, now).is_some()
     }
 
     /// Forgets servers that may be used again.
@@ -147,7 +152,7 @@ pub(super) fn for_pool<'a>(
     let mut fit: Vec<&Server> = roster
         .trusted()
         .filter(|server| roster.working.contains(*server))
-        .filter(|server| backed_off.until(server, now).is_none() && of(&server.operator) < most)
+        .filter(|server| !backed_off.holds(server, now) && of(&server.operator) < most)
         .collect();
     prefer(&mut fit, is_listed);
     prefer(&mut fit, |server| !there.contains(&server));
@@ -155,10 +160,10 @@ pub(super) fn for_pool<'a>(
     fit.choose(random).copied()
 }
 
-/// Draws a trusted server for an isolation id: of another operator than that of `taken`, and
-/// if it can be had one that neither failed this id (`own`) nor everybody
-/// (`all`), and one that works or is likely to. If all have failed it is the one
-/// whose rest ends first.
+/// Draws a trusted server for an isolation id: of another operator than that of
+/// `taken`; if there is one, one that failed neither this id (`own`) nor everybody
+/// (`all`), and one that works or is likely to. If all have failed, it is the one
+/// that stops backing off first.
 pub(super) fn for_id<'a>(
     roster: &'a Roster,
     taken: Option<&Server>,

@@ -61,7 +61,7 @@ pub enum SlotReply<L> {
     NoServer,
 }
 
-/// DialPermit to open a connection for a slot.
+/// Permission to open a connection for a slot.
 #[derive(Debug)]
 pub struct DialPermit {
     /// The server to connect to.
@@ -76,6 +76,55 @@ pub struct ReadyConnection<L> {
     pub link: Arc<L>,
     pub closes: Instant,
     pub pings: Instant,
+}
+
+/// The most connections that wait to be closed.
+const MAX_CLOSING: usize = 20;
+
+/// Connections that are to be closed.
+pub struct Closing<L> {
+    /// Each with its time, in the order in which they were added.
+    waiting: Vec<(Instant, Arc<L>)>,
+    /// Those that must not wait, because there are too many.
+    overflow: Vec<Arc<L>>,
+}
+
+impl<L> Default for Closing<L> {
+    fn default() -> Self {
+        Self {
+            waiting: Vec::new(),
+            overflow: Vec::new(),
+        }
+    }
+}
+
+impl<L> Closing<L> {
+    /// Adds a connection that is to be closed then. If too many wait, the oldest
+    /// waits no longer.
+    pub fn add(&mut self, link: Arc<L>, closes: Instant) {
+        if self.waiting.len() >= MAX_CLOSING {
+            self.overflow.push(self.waiting.remove(0).1);
+        }
+        self.waiting.push((closes, link));
+    }
+
+    /// When the next is to be closed.
+    pub fn next(&self) -> Option<Instant> {
+        self.waiting.iter().map(|(closes, _)| *closes).min()
+    }
+
+    /// Takes out those whose time has come.
+    pub fn take_due(&mut self, now: Instant) -> impl Iterator<Item = Arc<L>> {
+        let due = self
+            .waiting
+            .extract_if(.., move |(closes, _)| *closes <= now);
+        due.map(|(_, link)| link)
+    }
+
+    /// Takes out those that must not wait.
+    pub fn take_overflow(&mut self) -> Vec<Arc<L>> {
+        std::mem::take(&mut self.overflow)
+    }
 }
 
 /// The connections of one isolation id.

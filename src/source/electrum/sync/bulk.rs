@@ -7,10 +7,11 @@ use std::iter::repeat_n;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::catch_up::{REQUEST_TIMEOUT, adopt, begin, lie, tip};
-use super::driver::{Driver, RateLimit, SESSIONS, Session, Sessions};
 use super::ledger::Ledger;
-use super::peer::{MAX_BATCH, MIN_BATCH, Peer, PeerError, Peers};
+use super::peer::{
+    MAX_BATCH, MIN_BATCH, Peer, PeerError, Peers, REQUEST_TIMEOUT, adopt, begin, lie, tip,
+};
+use super::{Driver, RateLimit, SESSIONS, Session, Sessions};
 use crate::chain::proof_of_work::FullHeader;
 use crate::platform;
 use crate::source::electrum::servers::Server;

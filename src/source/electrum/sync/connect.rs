@@ -2,11 +2,6 @@
 //! (`spec/electrum.md`, section 3.9), and now and then one more, to learn whether it
 //! works and which key it has, so that lookups have more servers to choose from.
 
-// MERGEDOC //! Which servers are tried for headers, and when: no threads, no I/O, and time
-// MERGEDOC //! is an argument (`spec/electrum.md`, section 3.9).
-// MERGEDOC //! Getting to know servers that work and can prove who they are, so that
-// MERGEDOC //! lookups have more to choose from than those that give the headers.
-
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -15,8 +10,8 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 use rand::seq::{IndexedRandom, IteratorRandom};
 
-use super::driver::{Driver, SESSIONS, Session, Sessions, TrackRecord};
 use super::peer::{Peer, PeerError, Peers};
+use super::{Driver, SESSIONS, Session, Sessions, TrackRecord};
 use crate::platform;
 use crate::source::Cancel;
 use crate::source::electrum::servers::{Server, Standing};
@@ -111,11 +106,11 @@ impl<P: Peers> Driver<P> {
         let (lied, others): (Vec<Server>, Vec<Server>) =
             left.partition(|server| sessions.liars.contains(server));
         for servers in [others, lied] {
-            let rests = |server: &Server| self.peers.is_backed_off(server);
+            let is_shunned = |server: &Server| self.peers.is_backed_off(server);
             let is_good = |server: &Server| self.peers.answered_before(server);
             let order = self
                 .record
-                .order(&servers, rests, is_good, &mut self.random);
+                .order(&servers, is_shunned, is_good, &mut self.random);
             self.dial_until(order, sessions, tried, Sessions::listed);
         }
         if sessions.listed().len() == 1 && sessions.operators().len() < self.needed() {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bitcoin::TxMerkleNode;
 
@@ -12,6 +12,7 @@ use crate::chain::freshness::FreshnessError;
 use crate::chain::headers::{Adoption, Candidate, Headers};
 use crate::snapshot::{FailureKind, FetchFailure};
 use crate::source::Bounds;
+use crate::source::transport::lock;
 
 /// How long an operator's answer counts. Operators are drawn anew every day.
 const ANSWER_LIFETIME: Duration = Duration::from_secs(30 * 3600);
@@ -309,29 +310,25 @@ impl Ledger {
 
     /// The height of the newest header, if lookups may rely on the chain now.
     pub fn usable_tip(&self) -> Result<u32, NotReadyError> {
-        let (answered, target, trouble, single_operator) = {
+        let (answered, target, trouble, single) = {
             let mut state = self.state();
             state
                 .answered
                 .retain(|_, at| at.elapsed() < ANSWER_LIFETIME);
-            let (trouble, single_operator) = (state.trouble(), state.single_operator.clone());
-            (state.answered.len(), state.target, trouble, single_operator)
+            let single = state.single_operator.clone();
+            (state.answered.len(), state.target, state.trouble(), single)
         };
-        let is_believed = single_operator
-            .as_ref()
-            .is_some_and(|single_operator| single_operator.is_believed);
-        let needed = if is_believed { 1 } else { self.needed };
+        let needed = match &single {
+            Some(single) if single.is_believed => 1,
+            _ => self.needed,
+        };
         let headers = self.headers();
         let tip = headers.tip().map(|(height, _)| height);
         if answered < needed {
-            return Err(match (tip, trouble) {
-                _ if answered > 0 && single_operator.is_some() => NotReadyError::SingleOperator(
-                    single_operator
-                        .map(|single_operator| single_operator.operator)
-                        .unwrap_or_default(),
-                ),
+            return Err(match (single, trouble) {
+                (Some(single), _) if answered > 0 => NotReadyError::SingleOperator(single.operator),
                 (_, Some(what)) if answered == 0 => NotReadyError::Trouble(what),
-                (tip, _) if answered == 0 => NotReadyError::Fetching {
+                _ if answered == 0 => NotReadyError::Fetching {
                     tip: tip.unwrap_or_default(),
                     target,
                 },
@@ -401,7 +398,7 @@ impl Ledger {
     }
 
     fn state(&self) -> MutexGuard<'_, SyncState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn notify(&self) {
@@ -410,4 +407,11 @@ impl Ledger {
         drop(self.state());
         self.changed.notify_all();
     }
+}
+
+/// The time, in seconds of Unix time.
+pub fn unix_time() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs())
 }

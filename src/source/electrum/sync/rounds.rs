@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 
 use super::bulk::fewer;
-use super::catch_up::{DEEP_REORG, catch_up, fetch_below, fetch_checkpoint};
-use super::driver::{Driver, RateLimit, Sessions};
-use super::peer::{MAX_BATCH, Peer, PeerError, Peers};
+use super::peer::{
+    DEEP_REORG, MAX_BATCH, Peer, PeerError, Peers, catch_up, fetch_below, fetch_checkpoint,
+};
+use super::{Driver, RateLimit, Sessions};
 use crate::config::settings::ElectrumOperators;
 use crate::log::Log;
 use crate::source::electrum::discovery::DISCOVERED;
@@ -182,10 +183,7 @@ impl<P: Peers> Driver<P> {
             session.is_asked = true;
             match session.peer.peers(Instant::now() + PEERS_TIMEOUT) {
                 Ok(named) => {
-                    let trouble = self.discovery.learn(server, &named, now, &mut self.random);
-                    if let Some(trouble) = trouble {
-                        self.log.warn(trouble);
-                    }
+                    self.discovery.learn(server, &named, now, &mut self.random);
                     self.log
                         .debug(format_args!("{server} names {} other servers", named.len()));
                 }
@@ -260,8 +258,8 @@ impl<P: Peers> Driver<P> {
     /// verify those above. Returns whether that succeeded.
     fn fetch_base(&mut self, sessions: &mut Sessions<P::Peer>) -> bool {
         while let Some(session) = sessions.open.first() {
-            let (ledger, batch, tell) = (&self.ledger, sessions.batch, depth_logger(&self.log));
-            match fetch_checkpoint(ledger, &session.peer, batch, &self.cancel, tell) {
+            let (ledger, batch, log) = (&self.ledger, sessions.batch, depth_logger(&self.log));
+            match fetch_checkpoint(ledger, &session.peer, batch, &self.cancel, log) {
                 Ok(()) => {
                     self.save();
                     return true;
@@ -324,14 +322,19 @@ impl<P: Peers> Driver<P> {
     /// Fetches what is still missing below the checkpoint.
     fn fetch_below_checkpoint(&mut self, sessions: &mut Sessions<P::Peer>) {
         let log = self.log.clone();
-        let mut tell = depth_logger(&log);
+        let mut log_depth = depth_logger(&log);
         for session in &sessions.open {
             if self.ledger.headers().is_complete() {
                 break;
             }
             let peer = &session.peer;
-            let completed =
-                fetch_below(&self.ledger, peer, sessions.batch, &self.cancel, &mut tell);
+            let completed = fetch_below(
+                &self.ledger,
+                peer,
+                sessions.batch,
+                &self.cancel,
+                &mut log_depth,
+            );
             if let Err(error) = completed {
                 peer.close();
                 self.blame(&mut sessions.liars, peer.server(), &error);
@@ -351,7 +354,8 @@ impl<P: Peers> Driver<P> {
         until: Instant,
     ) {
         while !self.cancel.is_set() && Instant::now() < until {
-            self.wait((Instant::now() + POLL_INTERVAL).min(until));
+            self.cancel
+                .sleep_until((Instant::now() + POLL_INTERVAL).min(until));
             self.poll(sessions);
             if sessions.operators().len() < needed {
                 return;

@@ -12,18 +12,12 @@ use bitcoin::block::Header;
 use rand::seq::SliceRandom;
 
 use super::bulk::side_by_side;
-use super::catch_up::{REQUEST_TIMEOUT, adopt, is_too_slow, refused, tip};
-use super::driver::{Drawn, Driver, Pending, RateLimit};
-use super::driver::{Session, Sessions};
-use super::ledger::Ledger;
-use super::ledger::UnprovenHeaders;
-use super::peer::{Peer, PeerError, Peers};
+use super::ledger::{Ledger, UnprovenHeaders};
+use super::peer::{Peer, PeerError, Peers, REQUEST_TIMEOUT, adopt, is_too_slow, refused, tip};
+use super::{Drawn, Driver, NEWEST, Pending, RateLimit, Session, Sessions};
 use crate::chain::proof_of_work::FullHeader;
 use crate::chain::sample::{LinkedHeaders, ProofError, Sample};
 use crate::source::electrum::servers::Server;
-
-/// The newest headers of a server's chain, which are always verified in full.
-pub const NEWEST: u32 = 144;
 
 /// The fewest headers below those for which a sample is drawn.
 pub(super) const FEWEST: u32 = 1008;

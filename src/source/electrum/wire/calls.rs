@@ -10,11 +10,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use serde_json::value::RawValue;
 
-use super::connection::CallError;
-use super::lines::{Budget, BudgetError, Charge};
-use super::message::{Message, Outcome, Reply};
-use super::{HEADERS_SUBSCRIBE, Purpose};
+use super::lines::{Budget, BudgetError, Charge, Purpose};
+use super::message::{CallError, Message, Outcome, Reply};
 use crate::source::transport::{CANCEL_CHECK_INTERVAL, Until, lock};
+
+/// The only method whose notifications are kept: new tips of the chain.
+pub const HEADERS_SUBSCRIBE: &str = "blockchain.headers.subscribe";
 
 /// Requests without a reply, or with one that nobody took yet. A server that
 /// leaves more unanswered has failed.

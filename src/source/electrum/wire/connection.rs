@@ -2,23 +2,19 @@
 
 use std::fmt;
 use std::fmt::Write as _;
-use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
-use thiserror::Error;
 
-use super::Purpose;
 use super::calls::{Calls, PendingCalls, SentRequest, Turn};
-use super::lines::{Budget, Lines};
-use super::message::Protocol;
-use super::message::Reply;
+use super::lines::{Budget, Lines, Purpose};
+use super::message::{CallError, Protocol, Reply};
 use crate::source::Cancel;
 use crate::source::electrum::servers::Server;
 use crate::source::transport::stream::Stream;
-use crate::source::transport::{StreamError, Until, lock};
+use crate::source::transport::{Until, lock};
 
 /// How long writing requests may take. They are short and fit into a buffer of
 /// the system, unless the server has not read for long.
@@ -339,61 +335,5 @@ impl Connection {
             }
         }
         Ok(())
-    }
-}
-
-/// Why a call brought no reply. The text continues a sentence that begins with
-/// the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum CallError {
-    /// The time is up. The connection continues, and the reply is discarded when
-    /// it comes.
-    #[error("did not answer in time")]
-    TimedOut {
-        /// Nothing at all came from the server meanwhile.
-        is_silent: bool,
-    },
-    /// Nobody waits any more. The connection continues.
-    #[error("was not waited for")]
-    Cancelled,
-    /// One of the two sides closed the connection.
-    #[error("closed the connection")]
-    Closed,
-    /// The connection broke.
-    #[error("lost the connection ({0})")]
-    Lost(ErrorKind),
-    /// The server broke the protocol.
-    #[error("sent {0}")]
-    Protocol(&'static str),
-    /// The memory for long lines is used up.
-    #[error("sent more than there is room for")]
-    Memory,
-    /// The server leaves too many requests without a reply.
-    #[error("leaves too many requests unanswered")]
-    Unanswered,
-    /// The request was sent on another connection: a bug of the caller.
-    #[error("was not asked this")]
-    Foreign,
-}
-
-impl CallError {
-    /// Whether the connection has ended with this error.
-    pub fn is_fatal(self) -> bool {
-        !matches!(
-            self,
-            Self::TimedOut { .. } | Self::Cancelled | Self::Foreign
-        )
-    }
-}
-
-impl From<StreamError> for CallError {
-    fn from(error: StreamError) -> Self {
-        match error {
-            StreamError::TimedOut => Self::TimedOut { is_silent: false },
-            StreamError::Cancelled => Self::Cancelled,
-            StreamError::Closed => Self::Closed,
-            StreamError::Lost(kind) => Self::Lost(kind),
-            StreamError::BrokenTls => Self::Protocol("broken TLS"),
-        }
     }
 }

@@ -1,19 +1,77 @@
-//! Versions of the Electrum protocol, and what a server sends: JSON-RPC 2.0, one
-//! object a line.
+//! The protocol: JSON-RPC 2.0, one object a line, its versions, and why a call
+//! fails.
 //!
 //! Members are found without being parsed, which needs no recursion: a line of a
 //! million brackets costs what any line of that length costs.
 
 use std::fmt;
+use std::io::ErrorKind;
 
 use serde::Deserialize;
 use serde::de::Deserializer;
 use serde_json::value::RawValue;
+use thiserror::Error;
 
-use super::connection::CallError;
+use crate::source::transport::StreamError;
 
 /// The longest text of a server's error that is kept, in bytes.
 const MAX_TEXT: usize = 256;
+
+/// Why a call brought no reply. The text continues a sentence that begins with
+/// the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum CallError {
+    /// The time is up. The connection continues, and the reply is discarded when
+    /// it comes.
+    #[error("did not answer in time")]
+    TimedOut {
+        /// Nothing at all came from the server meanwhile.
+        is_silent: bool,
+    },
+    /// Nobody waits any more. The connection continues.
+    #[error("was not waited for")]
+    Cancelled,
+    /// One of the two sides closed the connection.
+    #[error("closed the connection")]
+    Closed,
+    /// The connection broke.
+    #[error("lost the connection ({0})")]
+    Lost(ErrorKind),
+    /// The server broke the protocol.
+    #[error("sent {0}")]
+    Protocol(&'static str),
+    /// The memory for long lines is used up.
+    #[error("sent more than there is room for")]
+    Memory,
+    /// The server leaves too many requests without a reply.
+    #[error("leaves too many requests unanswered")]
+    Unanswered,
+    /// The request was sent on another connection: a bug of the caller.
+    #[error("was not asked this")]
+    Foreign,
+}
+
+impl CallError {
+    /// Whether the connection has ended with this error.
+    pub fn is_fatal(self) -> bool {
+        !matches!(
+            self,
+            Self::TimedOut { .. } | Self::Cancelled | Self::Foreign
+        )
+    }
+}
+
+impl From<StreamError> for CallError {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::TimedOut => Self::TimedOut { is_silent: false },
+            StreamError::Cancelled => Self::Cancelled,
+            StreamError::Closed => Self::Closed,
+            StreamError::Lost(kind) => Self::Lost(kind),
+            StreamError::BrokenTls => Self::Protocol("broken TLS"),
+        }
+    }
+}
 
 /// A server's reply to a request.
 pub enum Reply {

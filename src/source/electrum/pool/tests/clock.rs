@@ -1,19 +1,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::*;
-use crate::source::electrum::pool::plan::READY;
 use crate::source::electrum::servers::Standing;
 
 /// The ticks of two hours, with `disturb` called between them.
-fn ticks(seed: u8, mut disturb: impl FnMut(&mut World, usize)) -> Vec<Duration> {
-    let mut world = World::new(servers(&[("a", 4), ("b", 4), ("c", 2)]), seed);
-    world.plan.start(world.now);
+fn ticks(seed: u8, mut disturb: impl FnMut(&mut Simulation, usize)) -> Vec<Duration> {
+    let mut sim = Simulation::new(servers(&[("a", 4), ("b", 4), ("c", 2)]), seed);
+    sim.plan.start(sim.now);
     let mut ticks = Vec::new();
-    while world.now < world.begin + seconds(7200) {
-        let tick = world.plan.next_tick().unwrap();
-        ticks.push(tick - world.begin);
-        world.run(tick - world.now);
-        disturb(&mut world, ticks.len());
+    while sim.now < sim.begin + seconds(7200) {
+        let tick = sim.plan.next_tick.unwrap();
+        ticks.push(tick - sim.begin);
+        sim.run(tick - sim.now);
+        disturb(&mut sim, ticks.len());
     }
     ticks
 }
@@ -22,14 +21,14 @@ fn ticks(seed: u8, mut disturb: impl FnMut(&mut World, usize)) -> Vec<Duration> 
 fn no_tick_moves_because_of_ids() {
     for seed in 0..5 {
         let alone = ticks(seed, |_, _| {});
-        let busy = ticks(seed, |world, number| {
+        let busy = ticks(seed, |sim, number| {
             let isolation = id(number % 7);
-            let [one, _] = world.pair(&isolation);
+            let [one, _] = sim.pair(&isolation);
             match number % 5 {
-                0 => world.plan.forget(&isolation, world.now),
+                0 => sim.plan.forget(&isolation, sim.now),
                 1 => {
-                    let now = world.now;
-                    world.plan.failed(&isolation, &one, Fault::Proof, now);
+                    let now = sim.now;
+                    sim.plan.failed(&isolation, &one, Fault::Proof, now);
                 }
                 _ => {}
             }
@@ -44,16 +43,16 @@ fn no_tick_moves_because_of_ids() {
 /// one at each.
 #[test]
 fn connections_are_opened_by_ticks_alone() {
-    let mut world = World::new(servers(&[("a", 9), ("b", 9)]), 3);
-    world.plan.start(world.now);
+    let mut sim = Simulation::new(servers(&[("a", 9), ("b", 9)]), 3);
+    sim.plan.start(sim.now);
     let mut ticks = HashSet::new();
     for number in 0..200 {
-        ticks.extend(world.plan.next_tick());
-        world.run(world.plan.next_tick().unwrap() - world.now);
-        world.pair(&id(number));
+        ticks.extend(sim.plan.next_tick);
+        sim.run(sim.plan.next_tick.unwrap() - sim.now);
+        sim.pair(&id(number));
     }
-    let opened: HashSet<Instant> = world.opened.iter().map(|(when, _)| *when).collect();
-    assert_eq!(opened.len(), world.opened.len());
+    let opened: HashSet<Instant> = sim.opened.iter().map(|(when, _)| *when).collect();
+    assert_eq!(opened.len(), sim.opened.len());
     assert!(opened.is_subset(&ticks));
     assert!(opened.len() > 150);
 }
@@ -61,12 +60,12 @@ fn connections_are_opened_by_ticks_alone() {
 #[test]
 fn the_first_six_come_soon() {
     for seed in 0..100 {
-        let mut world = World::new(servers(&[("a", 4), ("b", 4)]), seed);
-        world.run(seconds(20));
-        assert_eq!(world.plan.ready().count(), 0, "the clock stands still");
-        world.plan.start(world.now);
-        world.run(seconds(40));
-        assert_eq!(world.plan.ready().count(), READY, "seed {seed}");
+        let mut sim = Simulation::new(servers(&[("a", 4), ("b", 4)]), seed);
+        sim.run(seconds(20));
+        assert_eq!(sim.ready().count(), 0, "the clock has not started");
+        sim.plan.start(sim.now);
+        sim.run(seconds(40));
+        assert_eq!(sim.ready().count(), READY, "seed {seed}");
     }
 }
 
@@ -76,17 +75,17 @@ fn the_first_ones_are_spread_and_apart_from_connections_for_headers() {
     let (mut within_two_seconds, mut until_full) = (0, 0.0);
     for seed in 0..100 {
         let all = servers(&[("a", 2), ("b", 2)]);
-        let mut world = World::wary(all.clone(), seed);
-        world.plan.start(world.now);
-        world.run(seconds(5));
+        let mut sim = Simulation::wary(all.clone(), seed);
+        sim.plan.start(sim.now);
+        sim.run(seconds(5));
         let mut met = Vec::new();
         for server in &all {
-            world.plan.mark_working(server, world.now);
-            met.push(world.now);
-            world.run(Duration::from_millis(500));
+            sim.plan.mark_working(server, sim.now);
+            met.push(sim.now);
+            sim.run(Duration::from_millis(500));
         }
-        world.run(seconds(60));
-        let opened: Vec<Instant> = world.opened.iter().map(|(when, _)| *when).collect();
+        sim.run(seconds(60));
+        let opened: Vec<Instant> = sim.opened.iter().map(|(when, _)| *when).collect();
         let is_close = |when: &Instant| {
             met.iter()
                 .any(|met| when >= met && *when - *met < seconds(2))
@@ -100,13 +99,13 @@ fn the_first_ones_are_spread_and_apart_from_connections_for_headers() {
 
 #[test]
 fn gaps_are_exponentially_distributed() {
-    let mut world = World::new(Vec::new(), 5);
-    world.plan.start(world.now);
+    let mut sim = Simulation::new(Vec::new(), 5);
+    sim.plan.start(sim.now);
     let mut gaps = Vec::new();
     for _ in 0..10_000 {
-        let tick = world.plan.next_tick().unwrap();
-        world.plan.due(tick);
-        gaps.push((world.plan.next_tick().unwrap() - tick).as_secs_f64());
+        let tick = sim.plan.next_tick.unwrap();
+        sim.plan.due(tick);
+        gaps.push((sim.plan.next_tick.unwrap() - tick).as_secs_f64());
     }
     // The first ones are shorter.
     let gaps = &gaps[100..];
@@ -123,30 +122,30 @@ fn gaps_are_exponentially_distributed() {
 /// The clock's ticks while the machine slept are not made up for in one go.
 #[test]
 fn after_a_long_pause_one_connection_is_opened() {
-    let mut world = World::new(servers(&[("a", 9), ("b", 9)]), 6);
-    world.plan.start(world.now);
-    world.now += seconds(8 * 3600);
-    assert_eq!(world.look(), 1);
-    assert!(world.plan.next_tick().unwrap() > world.now);
+    let mut sim = Simulation::new(servers(&[("a", 9), ("b", 9)]), 6);
+    sim.plan.start(sim.now);
+    sim.now += seconds(8 * 3600);
+    assert_eq!(sim.look(), 1);
+    assert!(sim.plan.next_tick.unwrap() > sim.now);
 
-    let mut world = World::filled(servers(&[("a", 9), ("b", 9)]), 7);
-    for link in world.plan.ready() {
+    let mut sim = Simulation::filled(servers(&[("a", 9), ("b", 9)]), 7);
+    for link in sim.ready() {
         link.break_off();
     }
-    world.now += seconds(8 * 3600);
-    assert_eq!(world.look(), 1);
+    sim.now += seconds(8 * 3600);
+    assert_eq!(sim.look(), 1);
 }
 
 /// Runs for an hour in which ids take connections, and looks at the pool after each
 /// moment of change.
 fn watch(servers: Vec<Server>, seed: u8, check: impl Fn(&[&Server])) {
-    let mut world = World::filled(servers, seed);
+    let mut sim = Simulation::filled(servers, seed);
     for number in 0..240 {
-        world.run(seconds(15));
+        sim.run(seconds(15));
         if number % 10 == 0 {
-            world.pair(&id(number));
+            sim.pair(&id(number));
         }
-        let there: Vec<&Server> = world.plan.ready().map(|link| &link.server).collect();
+        let there: Vec<&Server> = sim.ready().map(|link| &link.server).collect();
         assert!(there.len() <= READY);
         check(&there);
     }
@@ -174,13 +173,13 @@ fn few_servers_fill_the_pool_too() {
         (servers(&[("a", 1), ("b", 1)]), 2),
         (servers(&[("a", 1)]), 1),
     ] {
-        let world = World::filled(list, 1);
-        assert_eq!(world.plan.ready().count(), READY);
-        let distinct: HashSet<_> = world.plan.ready().map(|link| &link.server).collect();
+        let sim = Simulation::filled(list, 1);
+        assert_eq!(sim.ready().count(), READY);
+        let distinct: HashSet<_> = sim.ready().map(|link| &link.server).collect();
         assert_eq!(distinct.len(), count);
     }
-    let world = World::filled(Vec::new(), 1);
-    assert_eq!(world.plan.ready().count(), 0);
+    let sim = Simulation::filled(Vec::new(), 1);
+    assert_eq!(sim.ready().count(), 0);
 }
 
 #[test]
@@ -190,9 +189,9 @@ fn onion_services_are_preferred() {
     watch(list.clone(), 2, |there| {
         assert!(there.iter().all(|server| server.address.is_onion()));
     });
-    let mut world = World::new(list, 3);
+    let mut sim = Simulation::new(list, 3);
     for number in 0..50 {
-        let pair = world.pair(&id(number));
+        let pair = sim.pair(&id(number));
         assert!(pair.iter().all(|link| link.server.address.is_onion()));
     }
 }
@@ -201,7 +200,7 @@ fn onion_services_are_preferred() {
 fn every_server_is_drawn() {
     let list = servers(&[("a", 4), ("b", 3), ("c", 2)]);
     let drawn: BTreeSet<String> = (0..40)
-        .flat_map(|seed| World::filled(list.clone(), seed).opened)
+        .flat_map(|seed| Simulation::filled(list.clone(), seed).opened)
         .map(|(_, link)| link.server.to_string())
         .collect();
     assert_eq!(drawn.len(), list.len());
@@ -209,12 +208,12 @@ fn every_server_is_drawn() {
 
 #[test]
 fn what_nobody_takes_closes_after_5_to_15_minutes() {
-    let mut world = World::filled(servers(&[("a", 9), ("b", 9)]), 9);
-    world.run(seconds(12 * 3600));
-    let lives: Vec<u64> = world
+    let mut sim = Simulation::filled(servers(&[("a", 9), ("b", 9)]), 9);
+    sim.run(seconds(12 * 3600));
+    let lives: Vec<u64> = sim
         .opened
         .iter()
-        .filter_map(|(when, link)| world.closed_after(link, *when))
+        .filter_map(|(when, link)| sim.closed_after(link, *when))
         .map(|life| life.as_secs())
         .collect();
     assert!(lives.len() > 200);
@@ -222,103 +221,97 @@ fn what_nobody_takes_closes_after_5_to_15_minutes() {
     for part in [300..400, 400..500, 500..600, 600..700, 700..800, 800..900] {
         assert!(lives.iter().any(|life| part.contains(life)), "{part:?}");
     }
-    assert!(world.closed.iter().all(|(_, link)| link.closes() == 1));
+    assert!(sim.closed.iter().all(|(_, link)| link.closes() == 1));
     // They are pinged meanwhile, at times of their own.
-    assert!(world.opened[0].1.pings.load(SeqCst) >= 1);
+    assert!(sim.opened[0].1.pings.load(SeqCst) >= 1);
 }
 
 /// Pings of different ids would have a common beat if they waited for the next
-/// look at what is due, and servers that compare times could tell that the
+/// look at what is due, and servers that compare times could see that the
 /// connections are one user's.
 #[test]
 fn pings_keep_no_common_beat() {
-    let mut world = World::filled(servers(&[("a", 9), ("b", 9)]), 8);
+    let mut sim = Simulation::filled(servers(&[("a", 9), ("b", 9)]), 8);
     for number in 0..20 {
-        world.pair(&id(number));
+        sim.pair(&id(number));
     }
-    world.run(seconds(550));
-    let gaps = world.pinged.windows(2).map(|pair| pair[1] - pair[0]);
+    sim.run(seconds(550));
+    let gaps = sim.pinged.windows(2).map(|pair| pair[1] - pair[0]);
     let beat = gaps.filter(|gap| gap.as_nanos() % 500_000_000 == 0).count();
-    assert!(world.pinged.len() > 200);
-    assert!(beat < 5, "{beat} of {}", world.pinged.len());
+    assert!(sim.pinged.len() > 200);
+    assert!(beat < 5, "{beat} of {}", sim.pinged.len());
 }
 
 /// Servers of which the first of each operator becomes trusted after a time.
-fn late(seed: u8, time: Duration) -> (World, HashSet<Server>) {
-    let mut world = World::wary(servers(&[("a", 9), ("b", 9), ("c", 9)]), seed);
-    world.plan.start(world.now);
-    world.run(time);
-    assert!(world.opened.is_empty());
+fn late(seed: u8, time: Duration) -> (Simulation, HashSet<Server>) {
+    let mut sim = Simulation::wary(servers(&[("a", 9), ("b", 9), ("c", 9)]), seed);
+    sim.plan.start(sim.now);
+    sim.run(time);
+    assert!(sim.opened.is_empty());
     let trusted = [server("a", 0, "example"), server("b", 0, "example")];
     for server in &trusted {
-        world.plan.mark_working(server, world.now);
+        sim.plan.mark_working(server, sim.now);
     }
-    (world, HashSet::from(trusted))
+    (sim, HashSet::from(trusted))
 }
 
 #[test]
 fn none_but_trusted_servers_are_drawn() {
     for seed in 0..10 {
-        let (mut world, trusted) = late(seed, seconds(60));
-        let is_trusted = |link: &Arc<Wire>| trusted.contains(&link.server);
+        let (mut sim, trusted) = late(seed, seconds(60));
+        let is_trusted = |link: &Arc<FakeLink>| trusted.contains(&link.server);
         for number in 0..20 {
-            assert!(world.pair(&id(number)).iter().all(is_trusted));
-            world.run(seconds(5));
+            assert!(sim.pair(&id(number)).iter().all(is_trusted));
+            sim.run(seconds(5));
         }
-        assert!(!world.opened.is_empty());
-        assert!(world.opened.iter().all(|(_, link)| is_trusted(link)));
+        assert!(!sim.opened.is_empty());
+        assert!(sim.opened.iter().all(|(_, link)| is_trusted(link)));
     }
 }
 
 /// Not even if the trusted ones fail, of which another operator's may be left.
 #[test]
 fn a_stranger_does_not_take_the_place_of_one_that_fails() {
-    let (mut world, trusted) = late(1, seconds(1));
+    let (mut sim, trusted) = late(1, seconds(1));
     for _ in 0..10 {
-        for link in world.pair(&id(1)) {
+        for link in sim.pair(&id(1)) {
             assert!(trusted.contains(&link.server));
-            world.plan.failed(&id(1), &link, Fault::Proof, world.now);
+            sim.plan.failed(&id(1), &link, Fault::Proof, sim.now);
         }
     }
 }
 
 #[test]
-fn an_id_is_told_of_strangers_only_if_one_could_become_its_server() {
-    let mut world = World::wary(servers(&[("a", 1), ("b", 1)]), 1);
-    let slot = |world: &mut World, index| world.plan.slot(&id(1), index, false, world.now);
-    assert!(matches!(slot(&mut world, 0), SlotReply::NoneTrusted));
-    world
-        .plan
-        .mark_working(&server("a", 0, "example"), world.now);
-    assert_eq!(world.slot(&id(1), 0).operator(), "a");
-    assert!(matches!(slot(&mut world, 1), SlotReply::NoneTrusted));
+fn none_trusted_is_reported_only_if_a_server_could_become_trusted() {
+    let mut sim = Simulation::wary(servers(&[("a", 1), ("b", 1)]), 1);
+    let slot = |sim: &mut Simulation, index| sim.plan.slot(&id(1), index, false, sim.now);
+    assert!(matches!(slot(&mut sim, 0), SlotReply::NoneTrusted));
+    sim.plan.mark_working(&server("a", 0, "example"), sim.now);
+    assert_eq!(sim.slot(&id(1), 0).operator(), "a");
+    assert!(matches!(slot(&mut sim, 1), SlotReply::NoneTrusted));
 
-    let mut world = World::new(servers(&[("a", 1)]), 1);
-    assert_eq!(world.slot(&id(1), 0).operator(), "a");
+    let mut sim = Simulation::new(servers(&[("a", 1)]), 1);
+    assert_eq!(sim.slot(&id(1), 0).operator(), "a");
 }
 
 /// Ticks that found nobody are not the last quick ones.
 #[test]
 fn the_pool_fills_quickly_once_servers_are_trusted() {
     for seed in 0..100 {
-        let (mut world, _) = late(seed, seconds(300));
-        world.run(seconds(50));
-        assert_eq!(world.plan.ready().count(), READY, "seed {seed}");
+        let (mut sim, _) = late(seed, seconds(300));
+        sim.run(seconds(50));
+        assert_eq!(sim.ready().count(), READY, "seed {seed}");
     }
 }
 
-/// That it was heard of again changes nothing: the clock would tell of it.
+/// That it was heard of again changes nothing: the clock would show it.
 #[test]
 fn trust_moves_the_clock_once() {
-    let mut world = World::filled(servers(&[("a", 3), ("b", 3)]), 4);
-    let tick = world.plan.next_tick();
-    world
-        .plan
-        .mark_working(&server("a", 1, "example"), world.now);
-    world
-        .plan
-        .mark_working(&server("z", 1, "example"), world.now);
-    assert_eq!(world.plan.next_tick(), tick);
+    let mut sim = Simulation::filled(servers(&[("a", 3), ("b", 3)]), 4);
+    let tick = sim.plan.next_tick;
+    sim.plan.mark_working(&server("a", 1, "example"), sim.now);
+    sim.plan.mark_working(&server("z", 1, "example"), sim.now);
+    assert_eq!(sim.plan.next_tick, tick);
 }
 
 /// Onion services need no certificate, but most of them are dead.
@@ -328,32 +321,31 @@ fn servers_that_work_are_drawn_before_onions_of_which_nothing_is_known() {
         let mut all = servers(&[("a", 3), ("b", 3)]);
         let dead = [("a", "onion"), ("b", "onion")].map(|(operator, tld)| server(operator, 9, tld));
         all.extend(dead.clone());
-        let mut world = World::wary(all.clone(), seed);
-        all.iter().for_each(|server| world.plan.trust(server));
-        world.plan.start(world.now);
-        world.run(seconds(30));
-        assert!(world.opened.is_empty(), "the pool waits until one works");
+        let mut sim = Simulation::wary(all.clone(), seed);
+        all.iter().for_each(|server| sim.plan.roster.trust(server));
+        sim.plan.start(sim.now);
+        sim.run(seconds(30));
+        assert!(sim.opened.is_empty(), "the pool waits until one works");
         let working = [server("a", 0, "example"), server("b", 0, "example")];
         for server in &working {
-            world.plan.mark_working(server, world.now);
+            sim.plan.mark_working(server, sim.now);
         }
-        world.run(seconds(60));
-        assert_eq!(world.plan.ready().count(), READY);
+        sim.run(seconds(60));
+        assert_eq!(sim.ready().count(), READY);
         assert!(
-            world
-                .opened
+            sim.opened
                 .iter()
                 .all(|(_, link)| working.contains(&link.server))
         );
         for number in 0..10 {
-            let pair = world.pair(&id(number));
+            let pair = sim.pair(&id(number));
             assert!(pair.iter().all(|link| working.contains(&link.server)));
         }
         // What has failed this id is replaced by another all the same.
-        for link in world.pair(&id(1)) {
-            world.plan.failed(&id(1), &link, Fault::Broken, world.now);
+        for link in sim.pair(&id(1)) {
+            sim.plan.failed(&id(1), &link, Fault::Broken, sim.now);
         }
-        let pair = world.pair(&id(1));
+        let pair = sim.pair(&id(1));
         assert!(pair.iter().all(|link| !working.contains(&link.server)));
     }
 }
@@ -366,31 +358,31 @@ fn discovered(operator: &str, number: usize) -> Server {
 }
 
 /// Takes a discovered server in and says that it works.
-fn take_in(world: &mut World, server: &Server) {
-    world.plan.take_in(server);
-    world.plan.mark_working(server, world.now);
+fn take_in(sim: &mut Simulation, server: &Server) {
+    sim.plan.roster.take_in(server);
+    sim.plan.mark_working(server, sim.now);
 }
 
 #[test]
 fn a_discovered_server_is_used_where_no_listed_one_of_another_operator_works() {
     let listed = servers(&[("a", 2), ("b", 2)]);
-    let mut world = World::wary(listed.clone(), 3);
+    let mut sim = Simulation::wary(listed.clone(), 3);
     let new = discovered("d", 0);
-    world.plan.mark_working(&new, world.now);
+    sim.plan.mark_working(&new, sim.now);
     assert!(matches!(
-        world.plan.slot(&id(0), 0, false, world.now),
+        sim.plan.slot(&id(0), 0, false, sim.now),
         SlotReply::NoneTrusted
     ));
-    world.plan.mark_working(&listed[0], world.now);
-    take_in(&mut world, &new);
+    sim.plan.mark_working(&listed[0], sim.now);
+    take_in(&mut sim, &new);
     for number in 0..20 {
-        let of = world.pair(&id(number)).map(|link| link.server.clone());
+        let of = sim.pair(&id(number)).map(|link| link.server.clone());
         assert!(of.contains(&listed[0]) && of.contains(&new), "{of:?}");
     }
     // As long as there are enough listed ones it is left alone.
-    world.plan.mark_working(&listed[2], world.now);
+    sim.plan.mark_working(&listed[2], sim.now);
     for number in 20..40 {
-        let of = world.pair(&id(number)).map(|link| link.server.clone());
+        let of = sim.pair(&id(number)).map(|link| link.server.clone());
         assert!(!of.contains(&new), "{of:?}");
     }
 }
@@ -398,43 +390,43 @@ fn a_discovered_server_is_used_where_no_listed_one_of_another_operator_works() {
 #[test]
 fn a_discovered_server_goes_when_it_is_not_named() {
     let listed = servers(&[("a", 1), ("b", 1)]);
-    let mut world = World::wary(listed.clone(), 4);
-    world.plan.mark_working(&listed[0], world.now);
+    let mut sim = Simulation::wary(listed.clone(), 4);
+    sim.plan.mark_working(&listed[0], sim.now);
     let (one, other) = (discovered("d", 0), discovered("d", 1));
-    take_in(&mut world, &one);
-    take_in(&mut world, &other);
-    world.plan.start(world.now);
-    world.run(seconds(120));
-    let ready = |world: &World| {
-        let ready = world.plan.ready().filter(|link| link.server == one);
+    take_in(&mut sim, &one);
+    take_in(&mut sim, &other);
+    sim.plan.start(sim.now);
+    sim.run(seconds(120));
+    let ready = |sim: &Simulation| {
+        let ready = sim.ready().filter(|link| link.server == one);
         ready.count()
     };
-    let before = ready(&world);
+    let before = ready(&sim);
     assert!(before > 0);
-    let gone = world.plan.keep_discovered(std::slice::from_ref(&other));
-    assert_eq!((gone.len(), ready(&world)), (before, 0));
+    let gone = sim.plan.keep_discovered(std::slice::from_ref(&other));
+    assert_eq!((gone.len(), ready(&sim)), (before, 0));
     for number in 0..20 {
-        let of = world.pair(&id(number)).map(|link| link.server.clone());
+        let of = sim.pair(&id(number)).map(|link| link.server.clone());
         assert!(of.contains(&listed[0]) && of.contains(&other), "{of:?}");
     }
     // One that was under way comes too late.
     let link = Arc::clone(&gone[0]);
-    assert!(world.plan.opened(&one, Some(link), world.now).is_some());
+    assert!(sim.plan.opened(&one, Some(link), sim.now).is_some());
 }
 
 /// Nobody is heard twice at one host.
 #[test]
-fn a_discovered_server_at_the_host_of_another_gets_no_seat_beside_it() {
+fn a_discovered_server_at_the_host_of_another_gets_no_slot_beside_it() {
     let listed = servers(&[("a", 1)]);
-    let mut world = World::wary(listed.clone(), 4);
-    world.plan.mark_working(&listed[0], world.now);
+    let mut sim = Simulation::wary(listed.clone(), 4);
+    sim.plan.mark_working(&listed[0], sim.now);
     let mut twin = discovered("d", 0);
     twin.address.host = listed[0].address.host.to_uppercase();
     twin.address.port += 1;
-    take_in(&mut world, &twin);
-    world.plan.set_slots(2);
-    world.plan.slot(&id(0), 0, true, world.now);
-    let second = world.plan.slot(&id(0), 1, true, world.now);
+    take_in(&mut sim, &twin);
+    sim.plan.set_slots(2);
+    sim.plan.slot(&id(0), 0, true, sim.now);
+    let second = sim.plan.slot(&id(0), 1, true, sim.now);
     assert!(matches!(second, SlotReply::NoServer), "{second:?}");
 }
 
@@ -444,36 +436,36 @@ fn an_id_waits_for_a_server_that_works_or_is_expected_to() {
     for seed in 0..20 {
         let mut all = servers(&[("a", 2), ("b", 2)]);
         all.extend(["a", "b", "c"].map(|operator| server(operator, 9, "onion")));
-        let mut world = World::wary(all.clone(), seed);
-        all.iter().for_each(|server| world.plan.trust(server));
-        let slot = |world: &mut World, index, tries_unknown| {
-            let now = world.now;
-            world.plan.slot(&id(1), index, tries_unknown, now)
+        let mut sim = Simulation::wary(all.clone(), seed);
+        all.iter().for_each(|server| sim.plan.roster.trust(server));
+        let slot = |sim: &mut Simulation, index, tries_unknown| {
+            let now = sim.now;
+            sim.plan.slot(&id(1), index, tries_unknown, now)
         };
         assert!(matches!(
-            slot(&mut world, 0, false),
+            slot(&mut sim, 0, false),
             SlotReply::NoneKnownToWork
         ));
         // Without any sign onion services are as good as others.
-        assert!(matches!(slot(&mut world, 0, true), SlotReply::Dial(_)));
+        assert!(matches!(slot(&mut sim, 0, true), SlotReply::Dial(_)));
 
-        let mut world = World::wary(all.clone(), seed);
-        all.iter().for_each(|server| world.plan.trust(server));
+        let mut sim = Simulation::wary(all.clone(), seed);
+        all.iter().for_each(|server| sim.plan.roster.trust(server));
         let expected = server("a", 1, "example");
-        world.plan.expect(&expected);
-        assert_eq!(world.slot(&id(1), 0).server, expected);
+        sim.plan.roster.expect(&expected);
+        assert_eq!(sim.slot(&id(1), 0).server, expected);
         assert!(matches!(
-            slot(&mut world, 1, false),
+            slot(&mut sim, 1, false),
             SlotReply::NoneKnownToWork
         ));
         let working = server("b", 1, "example");
-        world.plan.mark_working(&working, world.now);
-        assert_eq!(world.slot(&id(1), 1).server, working);
+        sim.plan.mark_working(&working, sim.now);
+        assert_eq!(sim.slot(&id(1), 1).server, working);
 
         // What has failed since is as little known as the others.
-        world.plan.back_off(&expected, world.now);
-        world.plan.back_off(&working, world.now);
-        let reply = world.plan.slot(&id(2), 0, false, world.now);
+        sim.plan.back_off(&expected, sim.now);
+        sim.plan.back_off(&working, sim.now);
+        let reply = sim.plan.slot(&id(2), 0, false, sim.now);
         assert!(matches!(reply, SlotReply::NoneKnownToWork));
     }
 }

@@ -3,11 +3,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Barrier;
 
 use super::*;
-use crate::snapshot::FailureKind;
-use crate::source::Bounds;
 use crate::source::electrum::testing::bounds;
 
-type Answer = dyn Fn(usize, &Server, Instant) -> Result<Wire, FetchFailure> + Send + Sync;
+type Answer = dyn Fn(usize, &Server, Instant) -> Result<FakeLink, FetchFailure> + Send + Sync;
 
 /// Servers that are made up, and what was dialled.
 struct Servers {
@@ -49,13 +47,18 @@ impl Calls {
 }
 
 impl Dial for Servers {
-    type Link = Wire;
+    type Link = FakeLink;
 
     fn trusts(&self, server: &Server) -> bool {
         !self.calls.state().untrusted.contains(server)
     }
 
-    fn dial(&self, server: &Server, deadline: Instant, _: &Cancel) -> Result<Wire, FetchFailure> {
+    fn dial(
+        &self,
+        server: &Server,
+        deadline: Instant,
+        _: &Cancel,
+    ) -> Result<FakeLink, FetchFailure> {
         let number = {
             let mut state = self.calls.state();
             state.dialled.push((server.clone(), deadline));
@@ -73,11 +76,11 @@ impl Drop for Servers {
     }
 }
 
-/// A pool whose connections come about as `answer` says, which is told how many were
+/// A pool whose connections come about as `answer` says, given how many were
 /// dialled.
 fn pool(
     servers: Vec<Server>,
-    answer: impl Fn(usize, &Server, Instant) -> Result<Wire, FetchFailure> + Send + Sync + 'static,
+    answer: impl Fn(usize, &Server, Instant) -> Result<FakeLink, FetchFailure> + Send + Sync + 'static,
 ) -> (Pool<Servers>, Arc<Calls>) {
     wary_pool(servers, &[], answer)
 }
@@ -86,7 +89,7 @@ fn pool(
 fn wary_pool(
     servers: Vec<Server>,
     untrusted: &[Server],
-    answer: impl Fn(usize, &Server, Instant) -> Result<Wire, FetchFailure> + Send + Sync + 'static,
+    answer: impl Fn(usize, &Server, Instant) -> Result<FakeLink, FetchFailure> + Send + Sync + 'static,
 ) -> (Pool<Servers>, Arc<Calls>) {
     let calls = Arc::<Calls>::default();
     calls.state().untrusted = untrusted.to_vec();
@@ -99,11 +102,11 @@ fn wary_pool(
     (pool, calls)
 }
 
-fn answers(server: &Server) -> Result<Wire, FetchFailure> {
-    Ok(Wire::new(server))
+fn answers(server: &Server) -> Result<FakeLink, FetchFailure> {
+    Ok(FakeLink::new(server))
 }
 
-fn refuses() -> Result<Wire, FetchFailure> {
+fn refuses() -> Result<FakeLink, FetchFailure> {
     Err(FetchFailure::new(FailureKind::Unreachable, "refused"))
 }
 
@@ -116,7 +119,7 @@ fn lookups_of_one_id_share_its_two_connections() {
         slow.wait();
         answers(server)
     });
-    let links: Vec<(usize, Arc<Wire>)> = thread::scope(|scope| {
+    let links: Vec<(usize, Arc<FakeLink>)> = thread::scope(|scope| {
         let asking: Vec<_> = (0..16)
             .map(|number| {
                 let (pool, barrier) = (&pool, &barrier);
@@ -200,7 +203,7 @@ fn nobody_waits_longer_than_the_limit() {
 }
 
 #[test]
-fn a_panic_leaves_no_seat_behind() {
+fn a_panic_leaves_no_slot_behind() {
     let (pool, _) = pool(servers(&[("a", 9)]), |number, server, _| match number {
         1 => panic!("on purpose"),
         _ => answers(server),
@@ -225,14 +228,14 @@ fn a_panic_leaves_no_place_in_the_pool_behind() {
 }
 
 #[test]
-fn what_failed_is_closed_and_what_was_condemned_too() {
+fn what_failed_is_closed_and_what_was_banned_too() {
     let (pool, _) = pool(servers(&[("a", 9), ("b", 9)]), |_, server, _| {
         answers(server)
     });
     let link = pool.slot(&id(1), 0, &bounds(seconds(30))).unwrap();
     pool.failed(&id(1), &link, Fault::Broken);
     assert_eq!(link.closes(), 1);
-    let ready = Arc::new(Wire::new(&server("a", 0, "example")));
+    let ready = Arc::new(FakeLink::new(&server("a", 0, "example")));
     let kept = Some(Arc::clone(&ready));
     let refused = pool.0.plan().opened(&ready.server, kept, Instant::now());
     assert!(refused.is_none());

@@ -3,18 +3,12 @@
 //! Headers without AuxPoW prove themselves. Those that are forged here say
 //! that they have one, and nobody has it.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::SeqCst;
-
 use bitcoin::block::Version;
 
 use super::*;
 use crate::chain::sample::SAMPLE_SIZE;
 use crate::source::electrum::sync::bulk::{Lane, fetch_ranges};
-use crate::source::electrum::sync::peer::MAX_BATCH;
-use crate::source::electrum::sync::sampling::{FEWEST, NEWEST};
+use crate::source::electrum::sync::sampling::FEWEST;
 
 const LENGTH: usize = (FEWEST + NEWEST) as usize + 100;
 
@@ -78,9 +72,9 @@ fn refuses(host: &Host) {
 fn another_operator_is_asked_for_the_sample_over_several_connections() {
     let chain = chain(|_| false);
     let hosts = [stripping("a", &chain), stripping("b", &chain)];
-    let mut world = World::new(&hosts);
-    assert!(world.connect_and_compare());
-    assert!(world.is_at(&chain));
+    let mut sim = Simulation::new(&hosts);
+    assert!(sim.connect_and_compare());
+    assert!(sim.is_at(&chain));
     let asked = hosts.iter().filter(|host| !host.drawn().is_empty());
     let asked: Vec<_> = asked.collect();
     assert_eq!(asked.len(), 1, "the giver is not asked");
@@ -109,10 +103,10 @@ fn forged_work_refuses_the_chain_and_the_server() {
     for every in [2, 10] {
         let forger = stripping("a", &chain(|height| height % every == 0));
         let other = Host::new("b", &honest);
-        let mut world = World::new(&[Arc::clone(&forger), Arc::clone(&other)]);
-        world.connect_and_compare();
-        assert!(world.is_at(&honest), "one in {every}");
-        assert_eq!(world.condemned(), std::slice::from_ref(&forger.server));
+        let mut sim = Simulation::new(&[Arc::clone(&forger), Arc::clone(&other)]);
+        sim.connect_and_compare();
+        assert!(sim.is_at(&honest), "one in {every}");
+        assert_eq!(sim.banned(), std::slice::from_ref(&forger.server));
         assert!(!forger.drawn().is_empty());
         // The other does not have that chain, which is no fault of its own.
         assert!(!other.drawn().is_empty());
@@ -122,15 +116,15 @@ fn forged_work_refuses_the_chain_and_the_server() {
 #[test]
 fn a_forger_alone_is_not_given_another_draw() {
     let forger = stripping("a", &chain(|height| height % 10 == 0));
-    let mut world = World::new(&[Arc::clone(&forger)]);
-    assert!(!world.connect_and_compare());
+    let mut sim = Simulation::new(&[Arc::clone(&forger)]);
+    assert!(!sim.connect_and_compare());
     let drawn = forger.drawn();
     assert!(!drawn.is_empty() && drawn.len() <= SAMPLE_SIZE);
     for _ in 0..3 {
-        assert!(!world.connect_and_compare());
+        assert!(!sim.connect_and_compare());
     }
     assert_eq!(forger.drawn(), drawn, "all of its headers are verified now");
-    let headers = world.ledger.headers();
+    let headers = sim.ledger.headers();
     assert!(headers.tip().is_some_and(|(tip, _)| tip < 10));
 }
 
@@ -146,11 +140,11 @@ fn what_was_drawn_stays_drawn_over_connections() {
         }
         Ok(chain[height as usize].clone())
     });
-    let mut world = World::new(&[Arc::clone(&host)]);
-    while !world.connect_and_compare() {
+    let mut sim = Simulation::new(&[Arc::clone(&host)]);
+    while !sim.connect_and_compare() {
         assert!(host.opened() < 10);
     }
-    assert!(world.is_at(&chain));
+    assert!(sim.is_at(&chain));
     let drawn = host.drawn();
     assert!(
         (350..=SAMPLE_SIZE).contains(&drawn.len()),
@@ -165,14 +159,14 @@ fn a_chain_whose_proofs_are_withheld_is_not_believed() {
     let chain = chain(|_| false);
     let host = stripping("a", &chain);
     refuses(&host);
-    let mut world = World::new(&[Arc::clone(&host)]);
-    assert!(!world.connect_and_compare());
-    assert_eq!(world.ledger.headers().tip().unwrap().0, 0);
-    while !world.connect_and_compare() {
+    let mut sim = Simulation::new(&[Arc::clone(&host)]);
+    assert!(!sim.connect_and_compare());
+    assert_eq!(sim.ledger.headers().tip().unwrap().0, 0);
+    while !sim.connect_and_compare() {
         assert!(host.opened() < 10);
     }
-    assert!(world.is_at(&chain));
-    assert!(world.condemned().is_empty());
+    assert!(sim.is_at(&chain));
+    assert!(sim.banned().is_empty());
     let verified: u32 = host.requests().iter().map(|(_, _, count)| count).sum();
     assert!(verified as usize >= 2 * LENGTH - NEWEST as usize);
 }
@@ -197,9 +191,9 @@ fn what_one_operator_withholds_is_asked_of_the_giver() {
         let provider = stripping("a", &chain);
         let other = Host::new("b", &chain);
         play(&other);
-        let mut world = World::new(&[Arc::clone(&provider), Arc::clone(&other)]);
-        world.connect_and_compare();
-        assert!(world.is_at(&chain));
+        let mut sim = Simulation::new(&[Arc::clone(&provider), Arc::clone(&other)]);
+        sim.connect_and_compare();
+        assert!(sim.is_at(&chain));
         assert!(!other.drawn().is_empty());
         let drawn = provider.drawn();
         assert!(
@@ -207,7 +201,7 @@ fn what_one_operator_withholds_is_asked_of_the_giver() {
             "{}",
             drawn.len()
         );
-        assert!(world.condemned().is_empty());
+        assert!(sim.banned().is_empty());
     }
 }
 
@@ -216,10 +210,10 @@ fn proofs_of_another_chain_than_it_gave_are_a_lie() {
     let chain = chain(|_| false);
     let host = stripping("a", &chain);
     host.proves(|chain, height| Ok(chain[height as usize - 1].clone()));
-    let mut world = World::new(&[Arc::clone(&host)]);
-    assert!(!world.connect_and_compare());
-    assert_eq!(world.condemned(), std::slice::from_ref(&host.server));
-    assert_eq!(world.ledger.headers().tip().unwrap().0, 0);
+    let mut sim = Simulation::new(&[Arc::clone(&host)]);
+    assert!(!sim.connect_and_compare());
+    assert_eq!(sim.banned(), std::slice::from_ref(&host.server));
+    assert_eq!(sim.ledger.headers().tip().unwrap().0, 0);
 }
 
 #[test]
@@ -235,11 +229,11 @@ fn headers_that_break_a_rule_are_a_lie_before_anything_is_drawn() {
     });
     let forged = grown(&forged, LENGTH - height, 1);
     let host = stripping("a", &forged);
-    let mut world = World::new(&[Arc::clone(&host)]);
-    assert!(!world.connect_and_compare());
-    assert_eq!(world.condemned(), std::slice::from_ref(&host.server));
+    let mut sim = Simulation::new(&[Arc::clone(&host)]);
+    assert!(!sim.connect_and_compare());
+    assert_eq!(sim.banned(), std::slice::from_ref(&host.server));
     assert!(host.drawn().is_empty());
-    assert_eq!(world.ledger.headers().tip().unwrap().0, 0);
+    assert_eq!(sim.ledger.headers().tip().unwrap().0, 0);
 }
 
 #[test]
@@ -253,9 +247,9 @@ fn servers_that_do_not_leave_auxpow_out_are_verified_in_full() {
         None
     });
     for host in [never, hardly] {
-        let mut world = World::new(&[Arc::clone(&host)]);
-        assert!(world.connect_and_compare());
-        assert!(world.is_at(&chain));
+        let mut sim = Simulation::new(&[Arc::clone(&host)]);
+        assert!(sim.connect_and_compare());
+        assert!(sim.is_at(&chain));
         assert!(host.drawn().is_empty());
     }
 }
@@ -266,10 +260,10 @@ fn all_are_verified_if_few_are_new_or_the_user_wants_it() {
     let few = &chain[..(FEWEST + NEWEST) as usize];
     for (chain, is_off) in [(few, false), (&chain, true)] {
         let host = stripping("a", chain);
-        let mut world = World::new(&[Arc::clone(&host)]);
-        world.driver.sampling = Sampling::new(is_off);
-        assert!(world.connect_and_compare());
-        assert!(world.is_at(chain));
+        let mut sim = Simulation::new(&[Arc::clone(&host)]);
+        sim.driver.sampling = Sampling::new(is_off);
+        assert!(sim.connect_and_compare());
+        assert!(sim.is_at(chain));
         assert!(host.drawn().is_empty());
     }
 }

@@ -1,9 +1,6 @@
 //! Finding two operators among many dead servers: the model, with a clock that
 //! the test moves, and the same with threads.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
 use rand::seq::SliceRandom;
 
 use super::*;
@@ -122,7 +119,7 @@ fn servers_that_failed_less_are_tried_first_and_an_onion_that_worked_before_othe
 
 #[test]
 fn servers_that_are_known_to_answer_are_tried_before_others() {
-    use crate::source::electrum::servers::Standing::{Alive, Dead};
+    use Standing::{Alive, Dead};
     let mut random = StdRng::from_seed([1; 32]);
     let mut servers = listed();
     servers.iter_mut().for_each(|server| server.standing = Dead);
@@ -170,19 +167,21 @@ fn those_that_hang_do_not_hold_up_the_others() {
     }
     hosts.shuffle(&mut StdRng::from_seed([3; 32]));
     // The two are among the first that are tried.
-    let mut world = World::new(&hosts);
+    let mut sim = Simulation::new(&hosts);
     for host in hosts.iter().filter(|host| host.hangs.load(SeqCst)).take(34) {
-        world.driver.record.failed(&host.server);
+        sim.driver.record.failed(&host.server);
     }
     let begun = Instant::now();
-    assert!(world.connect_and_compare());
+    assert!(sim.connect_and_compare());
     assert!(begun.elapsed() < Duration::from_secs(12));
-    assert_eq!(world.ledger.status().operators, ["o0", "o1"]);
-    assert!(world.net.rested.lock().unwrap().is_empty(), "nobody failed");
+    assert_eq!(sim.ledger.status().operators, ["o0", "o1"]);
+    assert!(
+        sim.net.backed_off.lock().unwrap().is_empty(),
+        "nobody failed"
+    );
 }
 
-/// They connect, and that is all: each is replaced by the next at once, and
-/// rests.
+/// They connect, and that is all: each is replaced by the next at once.
 #[test]
 fn servers_whose_chain_cannot_be_compared_are_replaced() {
     let chain = trunk(20);
@@ -192,15 +191,15 @@ fn servers_whose_chain_cannot_be_compared_are_replaced() {
         host.set(&parted(&chain, 10, 12, 1));
         host.play(|_, _, _, _| Some(Err(PeerError::TimedOut)));
     }
-    let mut world = World::new(&hosts);
-    assert!(world.connect_and_compare(), "at the first attempt");
-    assert_eq!(world.ledger.status().operators, ["e", "f"]);
-    let rested: BTreeSet<_> = {
-        let rested = world.net.rested.lock().unwrap();
-        rested.iter().map(|one| one.operator.clone()).collect()
+    let mut sim = Simulation::new(&hosts);
+    assert!(sim.connect_and_compare(), "at the first attempt");
+    assert_eq!(sim.ledger.status().operators, ["e", "f"]);
+    let backed_off: BTreeSet<_> = {
+        let backed_off = sim.net.backed_off.lock().unwrap();
+        backed_off.iter().map(|one| one.operator.clone()).collect()
     };
     assert!(
-        rested
+        backed_off
             .iter()
             .all(|one| ["a", "b", "c", "d"].contains(&one.as_str()))
     );
@@ -218,9 +217,9 @@ fn several_servers_of_an_operator_are_tried() {
     for host in &hosts[..5] {
         host.is_down.store(true, SeqCst);
     }
-    let mut world = World::new(&hosts);
-    assert!(world.connect_and_compare());
-    assert_eq!(world.ledger.status().operators, ["a", "b"]);
+    let mut sim = Simulation::new(&hosts);
+    assert!(sim.connect_and_compare());
+    assert_eq!(sim.ledger.status().operators, ["a", "b"]);
 }
 
 /// A liar that is always the first to connect does not keep others out.
@@ -231,22 +230,22 @@ fn a_slow_honest_server_is_found_behind_a_quick_liar() {
     hosts[1].set(&parted(&chain, 10, 12, 1));
     hosts[1].play(|_, _, _, _| Some(Err(PeerError::Lied("nonsense".into()))));
     hosts[2].hangs.store(true, SeqCst);
-    let mut world = World::new(&hosts);
+    let mut sim = Simulation::new(&hosts);
     let slow = Arc::clone(&hosts[2]);
-    let net = Arc::clone(&world.net);
+    let net = Arc::clone(&sim.net);
     // It comes about once the liar has been found out.
     let waiting = std::thread::spawn(move || {
         for _ in 0..2000 {
-            if !net.condemned.lock().unwrap().is_empty() {
+            if !net.banned.lock().unwrap().is_empty() {
                 break;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
         slow.hangs.store(false, SeqCst);
     });
-    assert!(world.connect_and_compare(), "at the first attempt");
+    assert!(sim.connect_and_compare(), "at the first attempt");
     waiting.join().unwrap();
-    assert_eq!(world.ledger.status().operators, ["a", "slow"]);
+    assert_eq!(sim.ledger.status().operators, ["a", "slow"]);
     assert!(hosts[1].opened() <= 2);
 }
 
@@ -269,28 +268,28 @@ fn asked(hosts: &[Arc<Host>]) -> usize {
 }
 
 /// Lets the next look come at once, so many times.
-fn probe(world: &mut World, times: usize) {
+fn probe(sim: &mut Simulation, times: usize) {
     for _ in 0..times {
-        world.driver.next_probe = world.driver.next_probe.map(|_| Instant::now());
-        world.driver.probe();
+        sim.driver.next_probe = sim.driver.next_probe.map(|_| Instant::now());
+        sim.driver.probe();
     }
 }
 
 #[test]
 fn strangers_are_met_until_eight_are_trusted() {
     let hosts = untrusted(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]);
-    let mut world = World::new(&hosts);
+    let mut sim = Simulation::new(&hosts);
     // What gives the headers becomes trusted by that.
-    assert!(world.connect_and_compare());
+    assert!(sim.connect_and_compare());
     assert_eq!(opened(&hosts), 4);
     let before = asked(&hosts);
     let first = Instant::now();
-    probe(&mut world, 1);
+    probe(&mut sim, 1);
     assert_eq!(opened(&hosts), 4, "the others have time");
-    assert!(world.driver.next_probe.unwrap() >= first + Duration::from_secs(120));
-    probe(&mut world, 6);
+    assert!(sim.driver.next_probe.unwrap() >= first + Duration::from_secs(120));
+    probe(&mut sim, 6);
     assert_eq!(opened(&hosts), 16, "two connections to each");
-    probe(&mut world, 10);
+    probe(&mut sim, 10);
     assert_eq!(opened(&hosts), 16);
     assert_eq!(asked(&hosts), before, "nothing is fetched from the others");
 }
@@ -302,13 +301,13 @@ fn an_operator_that_is_missing_is_looked_for() {
     let hosts = untrusted(&["a", "b"]);
     hosts[0].is_stranger.store(false, SeqCst);
     hosts[1].is_down.store(true, SeqCst);
-    let mut world = World::new(&hosts);
-    world.driver.record.worked(&hosts[0].server);
-    probe(&mut world, 1);
+    let mut sim = Simulation::new(&hosts);
+    sim.driver.record.worked(&hosts[0].server);
+    probe(&mut sim, 1);
     let soon = Instant::now() + Duration::from_secs(30);
-    assert!(world.driver.next_probe.unwrap() <= soon);
+    assert!(sim.driver.next_probe.unwrap() <= soon);
     hosts[1].is_down.store(false, SeqCst);
-    probe(&mut world, 1);
+    probe(&mut sim, 1);
     assert_eq!([hosts[0].opened(), hosts[1].opened()], [0, 2]);
 }
 
@@ -323,16 +322,16 @@ fn trust_that_was_never_exercised_is_not_enough() {
         host.is_down.store(true, SeqCst);
     }
     hosts.extend(untrusted(&["a", "b", "c"]));
-    let mut world = World::new(&hosts);
-    while !world.connect_and_compare() {}
-    probe(&mut world, 11);
+    let mut sim = Simulation::new(&hosts);
+    while !sim.connect_and_compare() {}
+    probe(&mut sim, 11);
     assert!(hosts[9..].iter().all(|host| host.opened() >= 2));
 }
 
 #[test]
 fn there_is_a_pause_between_two_looks() {
     let hosts = untrusted(&["a", "b", "c"]);
-    let mut world = World::new(&hosts);
-    (0..5).for_each(|_| world.driver.probe());
+    let mut sim = Simulation::new(&hosts);
+    (0..5).for_each(|_| sim.driver.probe());
     assert_eq!(opened(&hosts), 2);
 }

@@ -1,37 +1,26 @@
 //! Synchronisation with servers in memory, on a regtest that the tests mine.
 
 mod bulk;
-mod catch_up;
 mod connect;
-mod discovery;
-mod ledger;
+mod operators;
+mod peer;
 mod rounds;
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::sync::{Mutex, MutexGuard};
 
 use bitcoin::block::Header;
 use rand::SeedableRng;
-use rand::rngs::StdRng;
 
-use super::driver::Driver;
-use super::driver::Sampling;
-use super::driver::Sessions;
-use super::driver::TrackRecord;
-use super::ledger::Ledger;
-use super::{Announced, Peer, PeerError, Peers};
+use super::*;
 use crate::chain::headers::Headers;
 use crate::chain::network::{Checkpoint, Network};
 use crate::chain::proof_of_work::FullHeader;
 use crate::chain::testing;
-use crate::config::settings::{ElectrumOperators, NodeAddress};
-use crate::log::{Level, Log};
-use crate::source::Cancel;
-use crate::source::electrum::discovery::Discovery;
+use crate::log::Level;
 use crate::source::electrum::reply::NamedServer;
-use crate::source::electrum::servers::{Server, Standing};
+use crate::source::electrum::servers::Standing;
+use crate::source::electrum::testing as fixtures;
 
 /// Late enough for every header.
 fn clock() -> u64 {
@@ -64,20 +53,11 @@ fn height(chain: &[FullHeader]) -> u32 {
 }
 
 fn server(operator: &str) -> Server {
-    Server {
-        address: NodeAddress {
-            host: format!("{operator}.example"),
-            port: 50001,
-        },
-        is_tls: false,
-        operator: operator.to_owned(),
-        standing: Standing::Alive,
-        identity: None,
-    }
+    fixtures::server(operator, &format!("{operator}.example"))
 }
 
-/// What a request for headers gets, if not what it should: told are the
-/// session, the first height and the number.
+/// What a request for headers gets, if not what it should, by the session, the
+/// first height and the number.
 type Trick = dyn Fn(&[FullHeader], usize, u32, u32) -> Option<Answer> + Send + Sync;
 type Answer = Result<Vec<FullHeader>, PeerError>;
 type Prover = dyn Fn(&[FullHeader], u32) -> Result<FullHeader, PeerError> + Send + Sync;
@@ -217,7 +197,7 @@ impl Peer for Connected {
     }
 
     fn full_headers(&self, start: u32, count: u32, _: Instant) -> Answer {
-        assert!((1..=super::peer::MAX_BATCH).contains(&count));
+        assert!((1..=MAX_BATCH).contains(&count));
         assert!(self.is_alive(), "nothing is asked on a closed connection");
         let mut requests = self.host.requests.lock().unwrap();
         requests.push((self.session, start, count));
@@ -289,8 +269,8 @@ impl Peer for Connected {
 /// All servers.
 struct Net {
     hosts: Vec<Arc<Host>>,
-    condemned: Mutex<Vec<Server>>,
-    rested: Mutex<Vec<Server>>,
+    banned: Mutex<Vec<Server>>,
+    backed_off: Mutex<Vec<Server>>,
     /// Operators whose answers lookups compare, if that was changed.
     compared: AtomicUsize,
     /// Discovered servers that lookups may use, and those that are known.
@@ -321,11 +301,11 @@ impl Peers for Net {
     }
 
     fn ban(&self, server: &Server) {
-        self.condemned.lock().unwrap().push(server.clone());
+        self.banned.lock().unwrap().push(server.clone());
     }
 
     fn back_off(&self, server: &Server) {
-        self.rested.lock().unwrap().push(server.clone());
+        self.backed_off.lock().unwrap().push(server.clone());
     }
 
     fn set_operators(&self, operators: usize) {
@@ -360,15 +340,15 @@ impl Net {
 }
 
 /// Synchronisation with some servers.
-struct World {
+struct Simulation {
     driver: Driver<Net>,
     net: Arc<Net>,
     ledger: Arc<Ledger>,
     sessions: Sessions<Connected>,
-    told: Arc<Mutex<Vec<String>>>,
+    logged: Arc<Mutex<Vec<String>>>,
 }
 
-impl World {
+impl Simulation {
     fn new(hosts: &[Arc<Host>]) -> Self {
         Self::from(hosts, Network::Regtest.checkpoint())
     }
@@ -376,8 +356,8 @@ impl World {
     fn from(hosts: &[Arc<Host>], checkpoint: Checkpoint) -> Self {
         let net = Arc::new(Net {
             hosts: hosts.to_vec(),
-            condemned: Mutex::default(),
-            rested: Mutex::default(),
+            banned: Mutex::default(),
+            backed_off: Mutex::default(),
             compared: AtomicUsize::default(),
             admitted: Mutex::default(),
             kept: Mutex::default(),
@@ -385,8 +365,7 @@ impl World {
         let headers = Headers::new(Network::Regtest, checkpoint);
         let operators: HashSet<_> = hosts.iter().map(|host| &host.server.operator).collect();
         let ledger = Arc::new(Ledger::new(headers, operators.len().min(2), clock));
-        let told = Arc::<Mutex<Vec<String>>>::default();
-        let sink = Arc::clone(&told);
+        let (log, logged) = fixtures::log(Level::Debug);
         let driver = Driver {
             peers: Arc::clone(&net),
             servers: hosts.iter().map(|host| host.server.clone()).collect(),
@@ -394,9 +373,7 @@ impl World {
             ledger: Arc::clone(&ledger),
             file: None,
             cancel: Cancel::new(),
-            log: Log::new(Level::Debug, move |_, line| {
-                sink.lock().unwrap().push(line.to_owned());
-            }),
+            log,
             random: StdRng::from_seed([7; 32]),
             sampling: Sampling::new(false),
             next_probe: None,
@@ -410,7 +387,7 @@ impl World {
             net,
             ledger,
             sessions: Sessions::new(),
-            told,
+            logged,
         }
     }
 
@@ -428,13 +405,13 @@ impl World {
         headers.tip() == Some((height(chain), &chain.last().unwrap().header))
     }
 
-    fn condemned(&self) -> Vec<Server> {
-        self.net.condemned.lock().unwrap().clone()
+    fn banned(&self) -> Vec<Server> {
+        self.net.banned.lock().unwrap().clone()
     }
 
-    fn was_told(&self, part: &str) -> bool {
-        let told = self.told.lock().unwrap();
-        told.iter().any(|line| line.contains(part))
+    fn has_logged(&self, part: &str) -> bool {
+        let logged = self.logged.lock().unwrap();
+        logged.iter().any(|line| line.contains(part))
     }
 }
 

@@ -1,13 +1,12 @@
-//! The connections of `wire`, as `pool` and `sync` need them.
+//! Connections for headers, as `sync` needs them.
 //!
-//! [`LookupDialer`] opens connections for lookups. [`HeaderPeers`] opens those for
-//! headers, tells the pool and `availability` what it learns about servers, and
-//! [`HeaderPeer`] fetches headers on them.
+//! [`HeaderPeers`] opens them, and passes what it learns about servers to the pool and
+//! `availability`. [`HeaderPeer`] fetches headers on them.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use bitcoin::BlockHash;
 use bitcoin::block::Header;
@@ -16,19 +15,18 @@ use rand::RngExt;
 use serde_json::value::RawValue;
 
 use super::availability::Availability;
-use super::pins::Pins;
-use super::pool::{Dial, Link, Pool};
+use super::lookup::LookupDialer;
+use super::pool::Pool;
 use super::reply::{self, NamedServer, ReplyError};
 use super::servers::{Server, Standing};
-use super::sync::{Announced, Peer, PeerError, Peers};
-use super::wire::Protocol;
+use super::sync::{Announced, Peer, PeerError, Peers, unix_time};
 use super::wire::{
-    CallError, Connection, DialError, Dialer, HEADERS_SUBSCRIBE, Purpose, Reply, Request,
+    CallError, Connection, DialError, Dialer, HEADERS_SUBSCRIBE, Protocol, Purpose, Reply, Request,
 };
 use crate::chain::proof_of_work::{FullHeader, HeaderParseError};
 use crate::log::Log;
-use crate::snapshot::{FailureKind, FetchFailure};
 use crate::source::Cancel;
+use crate::source::transport::lock;
 
 /// Seconds between pings, drawn at random. Servers close a session after ten
 /// silent minutes.
@@ -37,7 +35,6 @@ const PINGS: std::ops::Range<u64> = 60..240;
 /// Opens connections for headers.
 pub(super) struct HeaderPeers {
     pub dialer: Arc<Dialer>,
-    pub pins: Arc<Pins>,
     pub availability: Availability,
     pub log: Log,
     pub pool: Arc<Pool<LookupDialer>>,
@@ -52,10 +49,10 @@ pub(super) struct HeaderPeers {
 impl HeaderPeers {
     /// Warns of a changed key, once for each server.
     fn warn(&self, server: &Server, error: &DialError) {
-        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = lock(&self.changed);
         let is_changed = matches!(
             error,
-            DialError::PinChanged { .. } | DialError::OtherIdentity { .. }
+            DialError::PinChanged(_) | DialError::OtherIdentity(_)
         );
         if is_changed && changed.insert(server.to_string()) {
             self.log.warn(error);
@@ -88,9 +85,6 @@ impl Peers for HeaderPeers {
                 }
                 PeerError::Broken(error.to_string())
             })?;
-        if let Some(trouble) = self.pins.trouble() {
-            self.log.warn(trouble);
-        }
         // Listed servers are known to serve our chain.
         let genesis = (server.standing == Standing::Discovered).then_some(self.genesis);
         let peer = HeaderPeer::new(connection, genesis, self.cancel.clone(), deadline, cancel);
@@ -102,9 +96,6 @@ impl Peers for HeaderPeers {
             // An attempt that is not wanted any more has not failed.
             Err(_) if cancel.is_set() => {}
             Err(_) => self.failed(server),
-        }
-        if let Some(trouble) = self.availability.trouble() {
-            self.log.warn(trouble);
         }
         peer
     }
@@ -228,7 +219,7 @@ impl Peer for HeaderPeer {
     }
 
     fn newest(&self) -> Result<Announced, PeerError> {
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut newest = lock(&self.newest);
         if let Some(news) = self.connection.news() {
             *newest = announced(reply::tip_notification(news.get()).map_err(lied)?)?;
         }
@@ -290,9 +281,9 @@ impl Peer for HeaderPeer {
             .iter()
             .map(|height| Request::new("blockchain.block.header", format!("[{height}]")))
             .collect();
-        let tickets = self.connection.send(&requests).map_err(failed)?;
-        let replies = tickets.into_iter().map(|ticket| {
-            let reply = self.connection.receive(ticket, deadline, &self.cancel);
+        let sent = self.connection.send(&requests).map_err(failed)?;
+        let replies = sent.into_iter().map(|request| {
+            let reply = self.connection.receive(request, deadline, &self.cancel);
             let text = result(reply.map_err(failed)?)?;
             let bytes = reply::header(text.get()).map_err(lied)?;
             match FullHeader::read(&bytes) {
@@ -321,10 +312,7 @@ impl Peer for HeaderPeer {
     fn keep_alive(&self) {
         // A failure shows as the end of the connection, here and below.
         let _ = self.connection.drain();
-        let mut next = self
-            .next_ping
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut next = lock(&self.next_ping);
         if Instant::now() >= *next {
             *next = next_ping();
             let _ = self.connection.ping();
@@ -398,62 +386,110 @@ fn lied(error: ReplyError) -> PeerError {
     PeerError::Lied(error.to_string())
 }
 
-/// Opens connections for lookups.
-pub(super) struct LookupDialer(pub Arc<Dialer>);
-
-impl Dial for LookupDialer {
-    type Link = Connection;
-
-    fn trusts(&self, server: &Server) -> bool {
-        self.0.trusts(server)
-    }
-
-    fn dial(
-        &self,
-        server: &Server,
-        deadline: Instant,
-        cancel: &Cancel,
-    ) -> Result<Connection, FetchFailure> {
-        self.0
-            .dial(server, Purpose::Lookups, deadline, cancel)
-            .map_err(|error| FetchFailure::new(kind(&error), error.to_string()))
-    }
-}
-
-fn kind(error: &DialError) -> FailureKind {
-    match error {
-        DialError::TimedOut { .. } | DialError::Cancelled { .. } => FailureKind::TimedOut,
-        DialError::NotElectrum { .. } | DialError::Version { .. } => FailureKind::BadReply,
-        _ => FailureKind::Unreachable,
-    }
-}
-
-impl Link for Connection {
-    fn server(&self) -> &Server {
-        self.server()
-    }
-
-    fn is_alive(&self) -> bool {
-        self.is_alive()
-    }
-
-    fn keep_alive(&self) {
-        // A failure shows as the end of the connection.
-        let _ = self.drain();
-        let _ = self.ping();
-    }
-
-    fn close(&self) {
-        self.close();
-    }
-}
-
-/// The time, in seconds of Unix time.
-pub(super) fn unix_time() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| time.as_secs())
-}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use bitcoin::consensus::serialize;
+    use data_encoding::HEXLOWER;
+
+    use super::*;
+    use crate::chain::network::Network;
+    use crate::chain::testing;
+    use crate::source::electrum::wire::tests::{Peer as Scripted, connect};
+
+    #[test]
+    fn stripped_headers_are_taken_if_all_are_there_and_link() {
+        let chain = testing::recorded();
+        let bytes = |headers: &[Header]| headers.iter().flat_map(serialize).collect::<Vec<_>>();
+        let three = bytes(&chain[4..7]);
+        assert_eq!(linked(&three, 3).as_deref(), Some(&chain[4..7]));
+        assert_eq!(linked(&three, 2), None);
+        assert_eq!(linked(&three, 4), None);
+        assert_eq!(linked(&three[..239], 3), None);
+        let gap = bytes(&[chain[4], chain[5], chain[7]]);
+        assert_eq!(linked(&gap, 3), None);
+    }
+
+    /// A server with these features that names one other server.
+    fn server(features: &'static str) -> Scripted {
+        let tip = HEXLOWER.encode(&serialize(&testing::recorded()[9]));
+        Scripted::start(move |guest| {
+            guest.greet()?;
+            loop {
+                let request = guest.hear()?;
+                let result = match request["method"].as_str().unwrap() {
+                    HEADERS_SUBSCRIBE => format!("{{\"hex\":\"{tip}\",\"height\":9}}"),
+                    "server.features" => features.to_owned(),
+                    "server.peers.subscribe" => {
+                        r#"[["9.9.9.9","a.example",["v1.4","s50002"]],7]"#.to_owned()
+                    }
+                    "blockchain.block.headers" => {
+                        format!("{{\"hex\":\"{tip}\",\"count\":1,\"max\":2016}}")
+                    }
+                    _ => "null".to_owned(),
+                };
+                guest.say(format!(
+                    "{{\"result\":{result},\"id\":{}}}\n",
+                    request["id"]
+                ))?;
+            }
+        })
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(30)
+    }
+
+    fn open(server: &Scripted, genesis: Option<BlockHash>) -> Result<HeaderPeer, PeerError> {
+        let never = Cancel::new();
+        HeaderPeer::new(connect(server), genesis, never.clone(), soon(), &never)
+    }
+
+    /// How many pings a server has heard once it has answered what came after them.
+    fn pings(peer: &HeaderPeer, server: &Scripted) -> usize {
+        let request = Request::new("x", "[]");
+        call(&peer.connection, request, soon(), &peer.cancel).unwrap();
+        let heard = server.heard().concat();
+        let pings = heard.iter().filter(|one| one["method"] == "server.ping");
+        pings.count()
+    }
+
+    #[test]
+    fn a_connection_is_kept_alive_by_pings_one_to_four_minutes_apart() {
+        let server = server(r#"{"protocol_max":"1.4.2"}"#);
+        let peer = open(&server, None).unwrap();
+        for count in 1..4 {
+            peer.keep_alive();
+            assert_eq!(pings(&peer, &server), count - 1, "it is not time yet");
+            let now = Instant::now();
+            *lock(&peer.next_ping) = now;
+            peer.keep_alive();
+            assert_eq!(pings(&peer, &server), count);
+            let gap = *lock(&peer.next_ping) - now;
+            assert!((60..241).contains(&gap.as_secs()), "{gap:?}");
+        }
+        assert!(peer.is_alive());
+        let [named] = peer.peers(soon()).unwrap().try_into().unwrap();
+        assert_eq!(named.host, "a.example");
+    }
+
+    /// What a server says of itself is no proof, but one that says it serves another
+    /// chain needs not be tried.
+    #[test]
+    fn a_discovered_server_has_to_serve_our_chain() {
+        let genesis = Network::Regtest.genesis();
+        let ours = r#"{"genesis_hash":"0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206"}"#;
+        let theirs = r#"{"genesis_hash":"000000000062b72c5e2ceb45fbc8587e807c155b0da735e6483dfba2f0a9c770"}"#;
+        for (features, wanted, fits) in [
+            (ours, Some(genesis), true),
+            (theirs, Some(genesis), false),
+            ("{}", Some(genesis), false),
+            (theirs, None, true),
+        ] {
+            let peer = open(&server(features), wanted);
+            assert_eq!(peer.is_ok(), fits, "{features}");
+            if let Err(error) = peer {
+                assert!(error.to_string().contains("another block chain"), "{error}");
+            }
+        }
+    }
+}

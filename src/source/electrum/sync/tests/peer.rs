@@ -1,9 +1,9 @@
-use std::time::Duration;
+//! Following one server's chain, honest or not.
 
 use super::*;
-use crate::source::electrum::sync::catch_up::{Caught, REQUEST_TIMEOUT, catch_up, is_too_slow};
-use crate::source::electrum::sync::catch_up::{fetch_below, fetch_checkpoint};
-use crate::source::electrum::sync::peer::MAX_BATCH;
+use crate::source::electrum::sync::peer::{
+    REQUEST_TIMEOUT, catch_up, fetch_below, fetch_checkpoint, is_too_slow,
+};
 
 fn compare(ledger: &Ledger, host: &Arc<Host>) -> Result<Caught, PeerError> {
     catch_up(ledger, &host.connect(), MAX_BATCH, &Cancel::new())
@@ -28,15 +28,6 @@ fn the_branch_with_the_most_work_wins_at_any_depth() {
             assert_eq!(caught.was_useless, more == 0);
         }
     }
-}
-
-#[test]
-fn a_shorter_branch_does_not_win() {
-    let ours = trunk(200);
-    let ledger = ledger_of(&ours);
-    let host = Host::new("a", &parted(&ours, 20, 100, 1));
-    assert!(compare(&ledger, &host).unwrap().was_useless);
-    assert_eq!(tip(&ledger), ours[200].header);
 }
 
 #[test]
@@ -169,14 +160,14 @@ fn headers_below_a_checkpoint_are_fetched_as_far_as_they_are_needed() {
 }
 
 #[test]
-fn a_world_with_a_checkpoint_in_the_middle_is_synchronised() {
+fn a_sim_with_a_checkpoint_in_the_middle_is_synchronised() {
     let chain = trunk(300);
     let hosts = ["a", "b"].map(|name| Host::new(name, &chain));
-    let mut world = World::from(&hosts, checkpoint(&chain, 100));
-    assert!(world.connect_and_compare());
-    assert!(world.is_at(&chain));
-    assert_eq!(world.ledger.usable_tip(), Ok(300));
-    assert_eq!(world.ledger.headers().lowest(), Some(0));
+    let mut sim = Simulation::from(&hosts, checkpoint(&chain, 100));
+    assert!(sim.connect_and_compare());
+    assert!(sim.is_at(&chain));
+    assert_eq!(sim.ledger.usable_tip(), Ok(300));
+    assert_eq!(sim.ledger.headers().lowest(), Some(0));
 }
 
 #[test]
@@ -230,87 +221,87 @@ fn cancelling_ends_it_between_two_requests() {
 }
 
 /// Two honest servers and one of which the tests make a liar.
-fn world() -> (World, [Arc<Host>; 2], Vec<FullHeader>) {
+fn sim() -> (Simulation, [Arc<Host>; 2], Vec<FullHeader>) {
     let chain = trunk(600);
     let hosts = [Host::new("honest", &chain), Host::new("liar", &chain)];
-    (World::new(&hosts), hosts, chain)
+    (Simulation::new(&hosts), hosts, chain)
 }
 
 /// An announcement that comes to nothing costs the connection, and few requests.
 #[test]
 fn a_height_that_is_never_reached_ends_the_connection() {
     for announced in [u32::MAX, u32::MAX - 1, 601, 5000] {
-        let (mut world, [_, liar], chain) = world();
+        let (mut sim, [_, liar], chain) = sim();
         liar.announce(announced, chain[5].header);
-        assert!(!world.connect_and_compare());
-        assert!(world.is_at(&chain));
-        assert_eq!(world.sessions.operators().len(), 1);
+        assert!(!sim.connect_and_compare());
+        assert!(sim.is_at(&chain));
+        assert_eq!(sim.sessions.operators().len(), 1);
         assert!(liar.requests().len() < 10, "{:?}", liar.requests());
     }
 }
 
 #[test]
 fn a_newest_block_that_is_not_in_the_chain_does_not_count_as_heard() {
-    let (mut world, [_, liar], chain) = world();
+    let (mut sim, [_, liar], chain) = sim();
     let other = parted(&chain, 590, 10, 3);
     liar.announce(600, other[600].header);
-    assert!(!world.connect_and_compare());
-    assert_eq!(world.ledger.status().operators, ["honest"]);
+    assert!(!sim.connect_and_compare());
+    assert_eq!(sim.ledger.status().operators, ["honest"]);
 }
 
 /// A branch with less work grows all the time, and is compared less and less
 /// often.
 #[test]
 fn a_branch_with_less_work_does_not_cause_endless_work() {
-    let (mut world, [_, liar], chain) = world();
+    let (mut sim, [_, liar], chain) = sim();
     let mut branch = parted(&chain, 100, 300, 3);
     liar.set(&branch);
-    assert!(world.connect_and_compare());
+    assert!(sim.connect_and_compare());
     let before = liar.requests().len();
     for _ in 0..100 {
         branch = grown(&branch, 1, 3);
         liar.set(&branch);
-        world.poll();
+        sim.poll();
     }
-    assert_eq!(world.sessions.operators().len(), 2);
+    assert_eq!(sim.sessions.operators().len(), 2);
     assert!(liar.requests().len() - before < 20);
     // One that wins in the end does so.
-    assert!(world.is_at(&chain));
+    assert!(sim.is_at(&chain));
 }
 
 /// A new block that is none, every second.
 #[test]
 fn garbage_in_announcements_ends_the_connection() {
-    let (mut world, [_, liar], chain) = world();
-    assert!(world.connect_and_compare());
+    let (mut sim, [_, liar], chain) = sim();
+    assert!(sim.connect_and_compare());
     let before = liar.requests().len();
     for salt in 1..100 {
         let block = testing::branch(&chain[599].header, 1, salt)[0].header;
         liar.announce(600, block);
-        world.poll();
+        sim.poll();
     }
-    assert_eq!(world.sessions.operators().len(), 1);
+    assert_eq!(sim.sessions.operators().len(), 1);
     assert!(liar.requests().len() - before < 5);
 }
 
 #[test]
 fn headers_one_at_a_time_are_not_waited_for() {
-    let (mut world, [_, liar], chain) = world();
+    let (mut sim, [_, liar], chain) = sim();
     liar.play(|chain, _, start, _| Some(honest(chain, start, 1)));
-    world.connect_and_compare();
-    assert!(world.is_at(&chain));
+    sim.connect_and_compare();
+    assert!(sim.is_at(&chain));
     assert!(liar.requests().len() < 10);
 }
 
 /// Some limit what they send at once, and are heard nevertheless.
 #[test]
 fn servers_that_send_fewer_than_asked_for_will_do() {
-    let (mut world, hosts, chain) = world();
+    let (mut sim, hosts, chain) = sim();
     for host in &hosts {
         host.play(|chain, _, start, count| Some(honest(chain, start, count.min(100))));
     }
-    assert!(world.connect_and_compare());
-    assert!(world.is_at(&chain));
+    assert!(sim.connect_and_compare());
+    assert!(sim.is_at(&chain));
 }
 
 /// All connections to a liar end, and others are asked before it is again.
@@ -330,12 +321,12 @@ fn a_liar_is_the_last_to_be_asked_again() {
     }
     let [one, two] = liars;
     let good = [Host::new("a", &chain), Host::new("b", &chain)];
-    let mut world = World::new(&[one, two, Arc::clone(&good[0]), Arc::clone(&good[1])]);
-    while !world.connect_and_compare() {}
-    assert!(world.is_at(&chain));
-    let heard: Vec<String> = world.sessions.operators().into_iter().collect();
+    let mut sim = Simulation::new(&[one, two, Arc::clone(&good[0]), Arc::clone(&good[1])]);
+    while !sim.connect_and_compare() {}
+    assert!(sim.is_at(&chain));
+    let heard: Vec<String> = sim.sessions.operators().into_iter().collect();
     assert_eq!(heard, ["a", "b"]);
-    for liar in &world.net.hosts[..2] {
+    for liar in &sim.net.hosts[..2] {
         assert!(liar.opened() <= 2);
     }
 }
@@ -352,24 +343,9 @@ fn all_connections_to_a_liar_end() {
             Ok(headers)
         })
     });
-    let mut world = World::new(&hosts);
-    assert!(!world.connect_and_compare());
-    assert!(world.is_at(&chain));
-    assert_eq!(world.condemned(), [server("liar")]);
-    assert_eq!(world.ledger.status().operators, ["honest"]);
-}
-
-#[test]
-fn connections_that_ended_are_not_counted_but_replaced() {
-    let (mut world, hosts, _) = world();
-    assert!(world.connect_and_compare());
-    for session in &world.sessions.open {
-        session.peer.close();
-    }
-    assert!(world.connect_and_compare());
-    for host in &hosts {
-        host.is_down.store(true, SeqCst);
-    }
-    assert!(!world.connect_and_compare());
-    assert!(world.sessions.operators().is_empty());
+    let mut sim = Simulation::new(&hosts);
+    assert!(!sim.connect_and_compare());
+    assert!(sim.is_at(&chain));
+    assert_eq!(sim.banned(), [server("liar")]);
+    assert_eq!(sim.ledger.status().operators, ["honest"]);
 }
