@@ -244,6 +244,33 @@ impl NodeAddress {
     }
 }
 
+/// Where a door listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// A TCP port; 0 lets the system choose one.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Where Tor's SOCKS port is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TorPort {
+    /// A TCP port.
+    Tcp(NodeAddress),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
 impl std::fmt::Display for NodeAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.host.contains(':') {

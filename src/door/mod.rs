@@ -2,4 +2,6 @@
 //! ([`crate::scheduler::Client`]), and verdicts back into its protocol. No door
 //! knows another.
 
+#[cfg(unix)]
+pub mod socks;
 pub mod stdio;

@@ -12,7 +12,7 @@ pub mod logged;
 mod name_show;
 pub mod names_file;
 pub mod rpc;
-mod transport;
+pub mod transport;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -57,6 +57,15 @@ pub fn open(
     Ok(tcp)
 }
 
+/// Connects to an address by the deadline.
+///
+/// # Errors
+/// There is no connection.
+pub fn connect(address: &NodeAddress, deadline: Instant) -> io::Result<TcpStream> {
+    let cancel = &Cancel::new();
+    tcp::connect(address, Until { deadline, cancel })
+}
+
 /// Connects to a proxy and offers it credentials, without asking it for a
 /// connection.
 ///

@@ -1,0 +1,243 @@
+//! Listeners: TCP ports and Unix sockets, and how many streams there may be.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::isolation::Origin;
+use super::reply::Refusal;
+use super::socket::Socket;
+use super::stream::{Shared, Stream};
+use crate::config::settings::ListenAddress;
+use crate::platform;
+
+/// The stack of a stream's thread: it evaluates nothing.
+const STACK: usize = 256 << 10;
+
+/// Descriptors that streams leave to lookups, files and the standard streams.
+const RESERVED: usize = 200;
+
+/// The most streams, whatever the limit of descriptors.
+const MAX_STREAMS: usize = 16_384;
+
+/// The least, whatever the limit.
+const MIN_STREAMS: usize = 16;
+
+/// Streams beyond the most that get a refusal in words. Others are closed.
+const REFUSALS: usize = 16;
+
+/// How long to wait after the system could not accept a connection.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// How many streams there are, and may be.
+pub struct Slots {
+    most: usize,
+    taken: AtomicUsize,
+}
+
+/// A stream's place among them, given back when it is dropped.
+struct Slot(Arc<Slots>);
+
+impl Slots {
+    /// As many as the limit of open files permits, which is raised as far as the
+    /// system lets us. A stream has two descriptors.
+    pub fn within_descriptors() -> Self {
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        let raised = Rlimit {
+            current: maximum,
+            maximum,
+        };
+        let limit = match setrlimit(Resource::Nofile, raised) {
+            Ok(()) => maximum,
+            Err(_) => current,
+        };
+        let limit = limit.map_or(usize::MAX, |limit| {
+            usize::try_from(limit).unwrap_or(usize::MAX)
+        });
+        Self {
+            most: (limit.saturating_sub(RESERVED) / 2).clamp(MIN_STREAMS, MAX_STREAMS),
+            taken: AtomicUsize::new(0),
+        }
+    }
+
+    /// A place; whether it is one of those that are refused. `None` if there is
+    /// not even such a place.
+    fn take(slots: &Arc<Self>) -> Option<(Slot, bool)> {
+        let before = slots.taken.fetch_add(1, Ordering::Relaxed);
+        let slot = Slot(Arc::clone(slots));
+        match before {
+            _ if before < slots.most => Some((slot, true)),
+            _ if before < slots.most + REFUSALS => Some((slot, false)),
+            _ => None,
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+enum Kind {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// One listener.
+pub struct Listener {
+    kind: Kind,
+    number: u32,
+    address: ListenAddress,
+    is_closed: AtomicBool,
+}
+
+impl Listener {
+    /// Begins to listen. A Unix socket that nobody listens on any more is
+    /// replaced; only the user can connect to ours.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub fn bind(address: &ListenAddress, number: u32) -> io::Result<Self> {
+        let (kind, address) = match address {
+            ListenAddress::Tcp(address) => {
+                let listener = TcpListener::bind(address)?;
+                let bound = listener.local_addr()?;
+                (Kind::Tcp(listener), ListenAddress::Tcp(bound))
+            }
+            ListenAddress::Unix(path) => (Kind::Unix(bind_unix(path)?), address.clone()),
+        };
+        Ok(Self {
+            kind,
+            number,
+            address,
+            is_closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> ListenAddress {
+        self.address.clone()
+    }
+
+    /// Accepts clients in a thread.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn start(self: &Arc<Self>, shared: Arc<Shared>, slots: Arc<Slots>) -> io::Result<()> {
+        let listener = Arc::clone(self);
+        let accept = move || {
+            while !listener.is_closed.load(Ordering::Relaxed) {
+                match listener.accept() {
+                    Ok((client, origin)) => serve(client, origin, &shared, &slots),
+                    Err(error) if is_of_one_client(&error) => {}
+                    Err(error) => {
+                        let kind = error.kind();
+                        shared
+                            .log
+                            .warn(format_args!("a connection was not accepted: {kind}"));
+                        thread::sleep(ACCEPT_AGAIN);
+                    }
+                }
+            }
+        };
+        platform::thread("listen").spawn(accept).map(drop)
+    }
+
+    fn accept(&self) -> io::Result<(Socket, Origin)> {
+        let (socket, local, client) = match &self.kind {
+            Kind::Tcp(listener) => {
+                let (tcp, client) = listener.accept()?;
+                let local = tcp.local_addr()?;
+                (Socket::from_tcp(tcp)?, Some(local), Some(client))
+            }
+            Kind::Unix(listener) => (Socket::from_unix(listener.accept()?.0)?, None, None),
+        };
+        let origin = Origin {
+            listener: self.number,
+            local: local.map(canonical),
+            client: client.map(canonical),
+        };
+        Ok((socket, origin))
+    }
+
+    /// Stops listening. A thread that waits for a client ends with the process.
+    pub fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+        if let ListenAddress::Unix(path) = &self.address {
+            // Somebody may have removed it.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// The client's or our address, IPv4 in its own form.
+fn canonical(address: SocketAddr) -> IpAddr {
+    address.ip().to_canonical()
+}
+
+/// Errors that concern a client that went away before it was accepted.
+fn is_of_one_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::NotConnected
+            | ErrorKind::Interrupted
+            | ErrorKind::InvalidInput
+    )
+}
+
+fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    if let Ok(found) = fs::symlink_metadata(path) {
+        let is_dead = UnixStream::connect(path)
+            .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused);
+        if found.file_type().is_socket() && is_dead {
+            fs::remove_file(path)?;
+        }
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Starts the thread of a stream.
+fn serve(client: Socket, origin: Origin, shared: &Arc<Shared>, slots: &Arc<Slots>) {
+    let Some((slot, is_served)) = Slots::take(slots) else {
+        return;
+    };
+    if !is_served {
+        shared
+            .log
+            .warn("too many streams are open, one was refused");
+    }
+    let stream = Stream {
+        client,
+        origin,
+        shared: Arc::clone(shared),
+    };
+    let run = move || {
+        let _slot = slot;
+        // A client or Tor that goes away is no event.
+        let _ = match is_served {
+            true => stream.run(),
+            false => stream.refuse(&Refusal::TooMany),
+        };
+    };
+    let spawned = platform::thread("stream").stack_size(STACK).spawn(run);
+    if let Err(error) = spawned {
+        let kind = error.kind();
+        shared.log.warn(format_args!(
+            "a stream was closed, as no thread can be started: {kind}"
+        ));
+    }
+}

@@ -1,0 +1,126 @@
+//! A SOCKS port in front of Tor's: programs reach `.bit` names through it, and
+//! everything else as through Tor's own port.
+//!
+//! ```text
+//! listener → stream: request → name ours? → lookup → Tor's SOCKS port → relay
+//! ```
+//!
+//! Every stream has a thread, which blocks on its own sockets with a limit for
+//! everything but an open stream. [`request`], [`reply`], [`isolation`] and
+//! [`tor`] say what the bytes mean and do no I/O of their own.
+//!
+//! A `.bit` name never reaches Tor: [`names::is_ours`] decides before Tor is
+//! asked, and what cannot be resolved is refused here (`spec/socks.md`).
+
+mod http;
+mod isolation;
+mod listener;
+mod lookups;
+mod names;
+mod relay;
+mod reply;
+mod request;
+mod socket;
+mod stream;
+mod tor;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use self::isolation::Isolation;
+use self::listener::{Listener, Slots};
+use self::lookups::Lookups;
+use self::stream::Shared;
+use crate::config::settings::{ListenAddress, TorPort};
+use crate::log::Log;
+use crate::scheduler::Scheduler;
+
+/// What the door needs to know.
+pub struct Options {
+    /// Where clients connect, at least one.
+    pub listeners: Vec<ListenAddress>,
+    /// Tor's SOCKS port.
+    pub tor: TorPort,
+    /// How long a lookup may take.
+    pub timeout: Duration,
+    /// Answer with onion services only.
+    pub only_onion: bool,
+}
+
+/// Why the door cannot be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// Nothing can listen at an address.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: ListenAddress,
+        /// Why.
+        error: io::Error,
+    },
+    /// There is no randomness for the key.
+    #[error("the operating system has no random numbers")]
+    NoRandomness,
+    /// No thread can be started.
+    #[error("no thread can be started ({0}); raise the limits on processes and memory")]
+    NoThread(io::Error),
+}
+
+/// The open door. It serves until it is dropped, which removes its Unix sockets
+/// and accepts no more streams; those that are open go on.
+pub struct SocksDoor {
+    listeners: Vec<Arc<Listener>>,
+}
+
+impl SocksDoor {
+    /// Listens, and serves clients in threads of its own.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; then nothing listens.
+    pub fn open(options: Options, scheduler: &Scheduler, log: &Log) -> Result<Self, OpenError> {
+        use rand::TryRng;
+
+        let mut key = [0; 32];
+        rand::rngs::SysRng
+            .try_fill_bytes(&mut key)
+            .map_err(|_| OpenError::NoRandomness)?;
+        let lookups = Lookups::new(scheduler, options.only_onion, options.timeout, log);
+        let shared = Arc::new(Shared {
+            isolation: Isolation::new(key),
+            lookups,
+            tor: options.tor,
+            log: log.clone(),
+        });
+        let slots = Arc::new(Slots::within_descriptors());
+        let mut listeners = Vec::new();
+        for (number, address) in (0..).zip(options.listeners) {
+            match Listener::bind(&address, number) {
+                Ok(listener) => listeners.push(Arc::new(listener)),
+                Err(error) => return Err(OpenError::Listen { address, error }),
+            }
+        }
+        for listener in &listeners {
+            listener
+                .start(Arc::clone(&shared), Arc::clone(&slots))
+                .map_err(OpenError::NoThread)?;
+        }
+        Ok(Self { listeners })
+    }
+
+    /// Where clients connect: with the ports that the system chose.
+    pub fn addresses(&self) -> Vec<ListenAddress> {
+        let addresses = self.listeners.iter();
+        addresses.map(|listener| listener.address()).collect()
+    }
+}
+
+impl Drop for SocksDoor {
+    fn drop(&mut self) {
+        for listener in &self.listeners {
+            listener.close();
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! What a client asks for: SOCKS4, 4a and 5, and HTTP CONNECT, told apart by
+//! their first byte (`spec/socks.md`, "Requests").
+//!
+//! [`Reader`] does no I/O. It is given the bytes that have arrived, in whatever
+//! pieces, and says what to answer and when the request is complete.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::http;
+use super::reply;
+
+/// The longest SOCKS4 user id and host name in bytes, without its NUL: what fits
+/// a field of SOCKS5, which Tor is asked with.
+const MAX_FIELD: usize = 255;
+
+/// The protocols of clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// SOCKS version 4 and 4a.
+    Socks4,
+    /// SOCKS version 5 (RFC 1928).
+    Socks5,
+    /// HTTP CONNECT (RFC 9110, section 9.3.6).
+    Http,
+}
+
+/// What is to be done with the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Open a stream to it.
+    Connect,
+    /// Give its address (Tor's extension 0xF0).
+    Resolve,
+    /// Give its name (Tor's extension 0xF1).
+    ResolvePtr,
+}
+
+impl Command {
+    /// The command's number in SOCKS.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Connect => 0x01,
+            Self::Resolve => 0xF0,
+            Self::ResolvePtr => 0xF1,
+        }
+    }
+
+    fn from_number(number: u8, protocol: Protocol) -> Option<Self> {
+        match (number, protocol) {
+            (0x01, _) => Some(Self::Connect),
+            (0xF0, _) => Some(Self::Resolve),
+            (0xF1, Protocol::Socks5) => Some(Self::ResolvePtr),
+            _ => None,
+        }
+    }
+}
+
+/// Where a stream is to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Host {
+    /// A name, as the client wrote it. Any bytes, at most 255.
+    Name(Vec<u8>),
+    /// An address.
+    Address(IpAddr),
+}
+
+/// What a client shows as its user and password. Tor isolates by them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// Any bytes, at most 255 toward Tor.
+    pub user: Vec<u8>,
+    /// Any bytes, at most 255 toward Tor.
+    pub password: Vec<u8>,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credentials(…)")
+    }
+}
+
+/// A complete request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// How the client asked, and is answered.
+    pub protocol: Protocol,
+    /// What it asks for.
+    pub command: Command,
+    /// Whom it is for; `None` if the client showed no credentials.
+    pub credentials: Option<Credentials>,
+    /// The target.
+    pub host: Host,
+    /// The target's port.
+    pub port: u16,
+}
+
+/// What a [`Reader`] needs or has.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// More bytes.
+    More,
+    /// These bytes go to the client; then step again.
+    Say(Vec<u8>),
+    /// This is the request. The bytes that are left belong to the stream.
+    Done(Request),
+    /// This is no request that can be served. The bytes go to the client, and
+    /// then the connection is closed.
+    Refuse(Vec<u8>),
+}
+
+/// Reads one request.
+#[derive(Debug, Default)]
+pub struct Reader {
+    state: State,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Start,
+    /// SOCKS5: the client's credentials come next.
+    Authentication,
+    /// SOCKS5: the request comes next.
+    Request { credentials: Option<Credentials> },
+}
+
+/// Why a message cannot be parsed yet, or at all.
+enum Stop {
+    /// It is not complete.
+    More,
+    /// It never will be: what to answer.
+    Refuse(Vec<u8>),
+}
+
+type Parsed<T> = Result<(T, usize), Stop>;
+
+impl Reader {
+    /// Takes what it can from the front of `input`.
+    pub fn step(&mut self, input: &mut Vec<u8>) -> Step {
+        let parsed = match (std::mem::take(&mut self.state), input.first().copied()) {
+            (State::Start, None) => Err(Stop::More),
+            (State::Start, Some(4)) => socks4(input).map(done),
+            (State::Start, Some(5)) => methods(input).map(|(method, length)| {
+                self.state = match method {
+                    Method::Password => State::Authentication,
+                    Method::None => State::Request { credentials: None },
+                };
+                (Step::Say(vec![5, method as u8]), length)
+            }),
+            (State::Start, Some(_)) => http::request(input)
+                .map_err(|stop| match stop {
+                    http::Stop::More => Stop::More,
+                    http::Stop::Refuse(page) => Stop::Refuse(page),
+                })
+                .map(done),
+            (State::Authentication, _) => match authentication(input) {
+                Ok((credentials, length)) => {
+                    self.state = State::Request {
+                        credentials: Some(credentials),
+                    };
+                    Ok((Step::Say(vec![1, 0]), length))
+                }
+                Err(stop) => {
+                    self.state = State::Authentication;
+                    Err(stop)
+                }
+            },
+            (State::Request { credentials }, _) => match socks5(input) {
+                Ok((mut request, length)) => {
+                    request.credentials = credentials;
+                    Ok((Step::Done(request), length))
+                }
+                Err(stop) => {
+                    self.state = State::Request { credentials };
+                    Err(stop)
+                }
+            },
+        };
+        match parsed {
+            Ok((step, length)) => {
+                input.drain(..length.min(input.len()));
+                step
+            }
+            Err(Stop::More) => Step::More,
+            Err(Stop::Refuse(reply)) => Step::Refuse(reply),
+        }
+    }
+}
+
+fn done((request, length): (Request, usize)) -> (Step, usize) {
+    (Step::Done(request), length)
+}
+
+/// A cursor over bytes that may be incomplete.
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    fn take(&mut self, count: usize) -> Result<&'a [u8], Stop> {
+        let end = self.at.saturating_add(count);
+        let taken = self.bytes.get(self.at..end).ok_or(Stop::More)?;
+        self.at = end;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Stop> {
+        self.take(N)?.try_into().map_err(|_| Stop::More)
+    }
+
+    fn byte(&mut self) -> Result<u8, Stop> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    /// A field that its length, one byte, precedes.
+    fn field(&mut self) -> Result<&'a [u8], Stop> {
+        let length = self.byte()?;
+        self.take(length.into())
+    }
+
+    /// A field that ends with NUL, or what to answer if it is too long.
+    fn until_nul(&mut self, refusal: impl FnOnce() -> Vec<u8>) -> Result<&'a [u8], Stop> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        match rest.iter().take(MAX_FIELD + 1).position(|&byte| byte == 0) {
+            Some(length) => {
+                let field = self.take(length)?;
+                self.take(1)?;
+                Ok(field)
+            }
+            None if rest.len() > MAX_FIELD => Err(Stop::Refuse(refusal())),
+            None => Err(Stop::More),
+        }
+    }
+}
+
+/// The methods of authentication that are offered to SOCKS5 clients.
+#[derive(Debug, Clone, Copy)]
+enum Method {
+    None = 0,
+    Password = 2,
+}
+
+/// The first message of SOCKS5. Like Tor, a client that has credentials is asked
+/// for them.
+fn methods(input: &[u8]) -> Parsed<Method> {
+    let mut cursor = Cursor::new(input);
+    cursor.byte()?;
+    let offered = cursor.field()?;
+    let method = [Method::Password, Method::None]
+        .into_iter()
+        .find(|&method| offered.contains(&(method as u8)));
+    match method {
+        Some(method) => Ok((method, cursor.at)),
+        None => Err(Stop::Refuse(vec![5, 0xFF])),
+    }
+}
+
+/// User name and password (RFC 1929). Either may be empty, as Tor permits.
+fn authentication(input: &[u8]) -> Parsed<Credentials> {
+    let mut cursor = Cursor::new(input);
+    if cursor.byte()? != 1 {
+        return Err(Stop::Refuse(vec![1, 1]));
+    }
+    let user = cursor.field()?.to_vec();
+    let password = cursor.field()?.to_vec();
+    Ok((Credentials { user, password }, cursor.at))
+}
+
+/// The request of SOCKS5 (RFC 1928, section 4).
+fn socks5(input: &[u8]) -> Parsed<Request> {
+    let refuse = |code| Err(Stop::Refuse(reply::socks5_refusal(code)));
+    let mut cursor = Cursor::new(input);
+    let [version, command, _, address_type] = cursor.array()?;
+    if version != 5 {
+        return refuse(reply::GENERAL_FAILURE);
+    }
+    let Some(command) = Command::from_number(command, Protocol::Socks5) else {
+        return refuse(reply::COMMAND_NOT_SUPPORTED);
+    };
+    let host = match address_type {
+        1 => Host::Address(Ipv4Addr::from(cursor.array::<4>()?).into()),
+        3 => Host::Name(cursor.field()?.to_vec()),
+        4 => Host::Address(Ipv6Addr::from(cursor.array::<16>()?).into()),
+        _ => return refuse(reply::ADDRESS_TYPE_NOT_SUPPORTED),
+    };
+    let request = Request {
+        protocol: Protocol::Socks5,
+        command,
+        credentials: None,
+        host,
+        port: u16::from_be_bytes(cursor.array()?),
+    };
+    Ok((request, cursor.at))
+}
+
+/// The one message of SOCKS4 and 4a. The user id counts as the user name of
+/// credentials; an empty one is none.
+fn socks4(input: &[u8]) -> Parsed<Request> {
+    let refusal = reply::socks4_refusal;
+    let mut cursor = Cursor::new(input);
+    cursor.byte()?;
+    let Some(command) = Command::from_number(cursor.byte()?, Protocol::Socks4) else {
+        return Err(Stop::Refuse(refusal()));
+    };
+    let port = u16::from_be_bytes(cursor.array()?);
+    let address = cursor.array::<4>()?;
+    let user = cursor.until_nul(refusal)?.to_vec();
+    let host = match address {
+        // 4a: an address in 0.0.0.0/24 other than 0.0.0.0 announces a name.
+        [0, 0, 0, last] if last != 0 => Host::Name(cursor.until_nul(refusal)?.to_vec()),
+        address => Host::Address(Ipv4Addr::from(address).into()),
+    };
+    let request = Request {
+        protocol: Protocol::Socks4,
+        command,
+        credentials: (!user.is_empty()).then(|| Credentials {
+            user,
+            password: Vec::new(),
+        }),
+        host,
+        port,
+    };
+    Ok((request, cursor.at))
+}
