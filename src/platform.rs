@@ -201,6 +201,47 @@ fn without_waiting(options: &OpenOptions) -> OpenOptions {
     options.clone()
 }
 
+/// Connects to a Unix socket. While its queue is full `may_wait` is asked whether
+/// to go on; its error ends the attempt.
+///
+/// # Errors
+/// There is no connection.
+#[cfg(unix)]
+pub fn connect_unix(
+    path: &Path,
+    may_wait: impl Fn() -> io::Result<()>,
+) -> io::Result<std::net::TcpStream> {
+    use rustix::io::{Errno, ioctl_fionbio};
+    use rustix::net::{
+        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with,
+    };
+
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let address = SocketAddrUnix::new(path)?;
+    loop {
+        match connect(&socket, &address) {
+            Ok(()) => break,
+            Err(Errno::AGAIN) => {
+                may_wait()?;
+                thread::sleep(PAUSE);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    ioctl_fionbio(&socket, false)?;
+    Ok(socket.into())
+}
+
+/// This platform has none that we know.
+///
+/// # Errors
+/// Always.
+#[cfg(not(unix))]
+pub fn connect_unix(_: &Path, _: impl Fn() -> io::Result<()>) -> io::Result<std::net::TcpStream> {
+    Err(ErrorKind::Unsupported.into())
+}
+
 /// Creates a directory and its parents, unless they exist, accessible only to the
 /// user.
 ///

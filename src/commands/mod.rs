@@ -7,6 +7,7 @@ mod plugin;
 mod progress;
 mod records;
 mod resolve;
+mod serve;
 mod terminal;
 
 use std::collections::BTreeSet;
@@ -18,7 +19,9 @@ use self::terminal::complain;
 use crate::config::settings::{Settings, SourceSettings};
 use crate::config::{Command, ConfigError, Invocation};
 use crate::door::stdio::response::init_failed;
+use crate::log::stderr::Stderr;
 use crate::log::{Level, Log};
+use crate::platform::Stream;
 use crate::snapshot::{Entry, NameKey, Snapshot};
 use crate::source::diagnosis::Diagnose;
 use crate::source::electrum::ElectrumSource;
@@ -39,7 +42,7 @@ pub fn run(invocation: Invocation) -> ExitCode {
         warnings,
     } = invocation;
     let level = Level::from_verbosity(verbosity);
-    if command != Command::Plugin {
+    if !matches!(command, Command::Plugin | Command::Serve) {
         let log = Log::new(level, |_, line| complain(line));
         warnings.iter().for_each(|warning| log.warn(warning));
     }
@@ -58,6 +61,7 @@ pub fn run(invocation: Invocation) -> ExitCode {
         } => records::run(&settings, level, &name, isolation, json),
         Command::Check { json } => check::check(&settings, level, json),
         Command::Checkpoint => check::checkpoint(&settings, level),
+        Command::Serve => serve::run(&settings, &warnings, level),
     }
 }
 
@@ -76,6 +80,30 @@ pub fn refuse(error: &ConfigError) -> ExitCode {
     }
     complain(&error.to_string());
     ExitCode::FAILURE
+}
+
+/// The log of a process that runs until it is stopped: its lines are written by
+/// a thread of their own, and a panic anywhere becomes one of them.
+fn background_log(settings: &Settings, level: Level) -> (Arc<Stderr>, Log) {
+    let notices = match Stream::stderr() {
+        Ok(stderr) => Stderr::new(stderr),
+        Err(_) => Stderr::new(std::io::sink()),
+    };
+    let notices = Arc::new(notices);
+    let bugs = Arc::clone(&notices);
+    std::panic::set_hook(Box::new(move |panic| {
+        // Only the place, as a message could hold a name.
+        let place = panic.location().map(ToString::to_string);
+        let place = place.as_deref().unwrap_or("an unknown place");
+        bugs.line(&format!("a bug was met at {place}; please report it"));
+    }));
+    let sink = Arc::clone(&notices);
+    let log = Log::new(level, move |level, line| match level {
+        Level::Warning => sink.line(line),
+        Level::Info | Level::Debug => sink.detail(line),
+    })
+    .with_names(settings.log_names);
+    (notices, log)
 }
 
 /// The configured source: to ask it for names, and to examine it.

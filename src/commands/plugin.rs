@@ -12,8 +12,8 @@ use crate::config::settings::Settings;
 use crate::door::stdio::request::Request;
 use crate::door::stdio::response::{init_failed, init_ready};
 use crate::door::stdio::{self, Streams};
+use crate::log::Level;
 use crate::log::stderr::Stderr;
-use crate::log::{Level, Log};
 use crate::platform::Stream;
 use crate::scheduler::Timekeeper;
 
@@ -54,24 +54,7 @@ pub fn run(settings: &Settings, warnings: &[String], level: Level) -> ExitCode {
     }
     // The client is waiting for the line above; files, sockets and all other
     // threads come after it.
-    let notices = match Stream::stderr() {
-        Ok(stderr) => Stderr::new(stderr),
-        Err(_) => Stderr::new(std::io::sink()),
-    };
-    let notices = Arc::new(notices);
-    let bugs = Arc::clone(&notices);
-    std::panic::set_hook(Box::new(move |panic| {
-        // Only the place, as a message could hold a name.
-        let place = panic.location().map(ToString::to_string);
-        let place = place.as_deref().unwrap_or("an unknown place");
-        bugs.line(&format!("a bug was met at {place}; please report it"));
-    }));
-    let sink = Arc::clone(&notices);
-    let log = Log::new(level, move |level, line| match level {
-        Level::Warning => sink.line(line),
-        Level::Info | Level::Debug => sink.detail(line),
-    })
-    .with_names(settings.log_names);
+    let (notices, log) = super::background_log(settings, level);
     warnings.iter().for_each(|warning| log.warn(warning));
     let (source, _) = super::source(settings, log.clone());
     let hang_up = stdin.hang_up();

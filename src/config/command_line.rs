@@ -17,10 +17,11 @@ use crate::chain::network::Network;
 use crate::isolation::IsolationId;
 
 /// The subcommands; without one the process is a plugin.
-pub(super) const COMMANDS: [&str; 7] = [
+pub(super) const COMMANDS: [&str; 8] = [
     "resolve",
     "records",
     "check",
+    "serve",
     "checkpoint",
     "config",
     "completions",
@@ -47,6 +48,11 @@ const RECORDS_JSON: &str = "\
 With --json prints one object: \"records\", each with \"owner\", \"ttl\", \"class\",
 \"type\" and \"data\"; \"errors\", each with \"owner\", \"item\" and \"reason\"; and
 \"wildcard\" where one matches the name.";
+
+const SERVE_NOTES: &str = "\
+Set programs to the SOCKS5 or HTTP proxy 127.0.0.1:9250, and have them resolve
+host names through it. Names in .bit are resolved here; all connections go on
+to Tor's SOCKS port, --proxy, and keep the isolation that they ask for.";
 
 const CHECK_JSON: &str = "\
 With --json prints one object: \"works\", whether lookups would work, and
@@ -176,6 +182,7 @@ fn command(name: &str, matches: &ArgMatches) -> Result<Command, String> {
         "check" => Command::Check {
             json: matches.get_flag("json"),
         },
+        "serve" => Command::Serve,
         "checkpoint" => Command::Checkpoint,
         _ => Command::Config(String::new()),
     })
@@ -323,6 +330,11 @@ pub(super) fn definition(help_for: Option<&str>) -> clap::Command {
         .subcommand(
             command("check", "Test the configuration and the source", CHECK_JSON).arg(json()),
         )
+        .subcommand(command(
+            "serve",
+            "Open a SOCKS port for programs, in front of Tor",
+            SERVE_NOTES,
+        ))
         .subcommand(command(
             "checkpoint",
             "Print a newer block for --checkpoint",

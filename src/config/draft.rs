@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use super::keys::Key;
 use super::read::OPTIONS_VARIABLE;
 use super::settings::{
-    Credentials, ElectrumOperators, ElectrumSettings, Environment, NodeAddress, RpcSettings,
-    ServerAddress, Settings, SourceSettings, default_cookie, state_directory,
+    Credentials, ElectrumOperators, ElectrumSettings, Environment, ListenAddress, ProxyAddress,
+    RpcSettings, ServeSettings, ServerAddress, Settings, SourceSettings, default_cookie,
+    state_directory,
 };
 use super::values::Kind;
 use crate::chain::network::{Checkpoint, Network};
@@ -106,8 +107,10 @@ pub(super) struct Draft {
     /// The settings without their source.
     pub settings: Settings,
     pub backend: Option<Backend>,
-    pub proxy: Option<NodeAddress>,
+    pub proxy: Option<ProxyAddress>,
     pub allow_unproxied_node: bool,
+    pub socks_listen: Vec<ListenAddress>,
+    pub allow_remote_clients: bool,
     pub names_file: Option<PathBuf>,
     /// The node, without credentials and proxy.
     pub rpc: RpcSettings,
@@ -141,12 +144,18 @@ impl Draft {
         Ok(())
     }
 
-    /// Checks what the settings mean together; returns them with warnings.
+    /// Checks what the settings mean together; returns them with warnings. `serves`
+    /// for the command `serve`, which has doors and always goes through Tor.
     pub fn finish(
         &mut self,
+        serves: bool,
         environment: Environment<'_>,
     ) -> Result<(Settings, Vec<String>), String> {
         let mut warnings = Vec::new();
+        let serve = match serves {
+            true => Some(self.serve()?),
+            false => None,
+        };
         match self.layer("rpc-password") {
             Some(Layer::CommandLine) => warnings.push(
                 "rpc-password (command line) can be seen by other users of this machine; \
@@ -171,9 +180,39 @@ impl Draft {
         let source = source(self, environment, &mut warnings)?;
         let settings = Settings {
             source,
+            serve,
             ..self.settings.clone()
         };
         Ok((settings, warnings))
+    }
+
+    /// The doors. Streams go through the proxy in any case, lookups only if their
+    /// source is elsewhere.
+    fn serve(&mut self) -> Result<ServeSettings, String> {
+        let tor = self.proxy.get_or_insert_with(ProxyAddress::tor).clone();
+        check_proxy(self)?;
+        if match backend(self)? {
+            Backend::File => true,
+            Backend::Rpc => self.rpc.address.is_loopback(),
+            Backend::Electrum => false,
+        } {
+            self.proxy = None;
+        }
+        let mut socks = self.socks_listen.clone();
+        if socks.is_empty() {
+            socks.push(ListenAddress::Tcp(ListenAddress::SOCKS));
+        }
+        if let Some(remote) = socks.iter().find(|address| !address.is_loopback())
+            && !self.allow_remote_clients
+        {
+            return Err(format!(
+                "{} is {remote}, where other machines could connect, read what programs send \
+                 and use Tor through this one; listen on 127.0.0.1, [::1] or a Unix socket, or \
+                 set allow-remote-clients to accept that",
+                self.named("socks-listen"),
+            ));
+        }
+        Ok(ServeSettings { socks, tor })
     }
 
     /// The values of a setting as they were written.

@@ -132,13 +132,13 @@ const SETTING: Key = Key {
     is_secret: false,
     is_in_file: true,
     go: None,
-    commands: &["resolve", "records", "check", "checkpoint"],
+    commands: &["resolve", "records", "check", "serve", "checkpoint"],
 };
 
 const NODE: Key = Key {
     group: "Node (rpc)",
     owner: Some(Backend::Rpc),
-    commands: &["resolve", "records", "check"],
+    commands: &["resolve", "records", "check", "serve"],
     ..SETTING
 };
 
@@ -179,11 +179,12 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "proxy",
         placeholder: "HOST:PORT",
-        kind: text!(proxy = values::address_with_port),
+        kind: text!(proxy = values::proxy),
         example: "127.0.0.1:9050",
         help: "SOCKS5 proxy to use, such as Tor's",
         about: "The SOCKS5 proxy through which a node elsewhere or Electrum servers are reached: \
-                Tor's SOCKS port. Tor Browser's is 9150.",
+                Tor's SOCKS port, HOST:PORT or unix:/PATH. Tor Browser's is 9150. The command serve \
+                sends all streams there; its default is 127.0.0.1:9050.",
         ..SETTING
     },
     Key {
@@ -203,7 +204,7 @@ pub(super) const KEYS: &[Key] = &[
         example: "/home/you/names.json",
         help: "read names from this file",
         about: "Answer from this file and ask nobody.",
-        commands: &["resolve", "records", "check"],
+        commands: &["resolve", "records", "check", "serve"],
         ..SETTING
     },
     Key {
@@ -371,7 +372,7 @@ pub(super) const KEYS: &[Key] = &[
         help: "time limit of a query or check, decimal",
         about: "How many seconds a query or a check may take. Decimals are possible.",
         go: Some(("namecoinrpctimeout", go_options::milliseconds)),
-        commands: &["resolve", "records", "check", "checkpoint"],
+        commands: &["resolve", "records", "check", "serve", "checkpoint"],
         ..ANSWERS
     },
     Key {
@@ -393,7 +394,7 @@ pub(super) const KEYS: &[Key] = &[
         help: "answer with onion services only",
         about: "Answer with onion services only, for every name.",
         go: Some(("onlyonion", go_options::truth)),
-        commands: &["resolve"],
+        commands: &["resolve", "serve"],
         ..ANSWERS
     },
     Key {
@@ -407,6 +408,39 @@ pub(super) const KEYS: &[Key] = &[
         about: "What to do with a query without an isolation id: shared (all such queries share \
                 one id), unique (each gets an id of its own) or refuse.",
         ..ANSWERS
+    },
+    Key {
+        name: "socks-listen",
+        group: "Doors (serve)",
+        placeholder: "HOST:PORT",
+        kind: Kind::List {
+            clear: |draft| draft.socks_listen.clear(),
+            add: |draft, value| {
+                let address = values::listen(value)?;
+                if !draft.socks_listen.contains(&address) {
+                    draft.socks_listen.push(address);
+                }
+                Ok(())
+            },
+        },
+        default: DefaultValue::Described("127.0.0.1:9250", "127.0.0.1:9250"),
+        example: "127.0.0.1:9250",
+        help: "SOCKS port for programs; repeatable",
+        about: "Where the command serve listens for SOCKS and HTTP CONNECT: ADDRESS:PORT, \
+                [IPV6]:PORT or unix:/PATH. Repeatable; in the file it may be a list.",
+        commands: &["serve"],
+        ..SETTING
+    },
+    Key {
+        name: "allow-remote-clients",
+        group: "Doors (serve)",
+        kind: Kind::Switch(|draft, value| draft.allow_remote_clients = value),
+        default: DefaultValue::Fixed("false"),
+        help: "permit clients on other machines",
+        about: "Permit the command serve to listen where other machines can connect. They can \
+                then use Tor through this one, and what they send is readable on the way.",
+        commands: &["serve"],
+        ..SETTING
     },
     Key {
         name: "cache-entries",
@@ -461,7 +495,7 @@ pub(super) const KEYS: &[Key] = &[
         help: "show names and ids in the log of -vv",
         about: "Show names and isolation ids in the log of -vv. The log then says which names were \
                 visited: remove the setting when you are done.",
-        commands: &["resolve", "records"],
+        commands: &["resolve", "records", "serve"],
         ..SETTING
     },
     Key {
@@ -472,7 +506,14 @@ pub(super) const KEYS: &[Key] = &[
         help: "TOML file with the same settings",
         about: "The configuration file, TOML with the same settings.",
         is_in_file: false,
-        commands: &["resolve", "records", "check", "checkpoint", "config"],
+        commands: &[
+            "resolve",
+            "records",
+            "check",
+            "serve",
+            "checkpoint",
+            "config",
+        ],
         ..SETTING
     },
 ];

@@ -87,6 +87,8 @@ pub enum Command {
     },
     /// Print a block from which later runs can start their verification.
     Checkpoint,
+    /// Open doors, and serve until stopped.
+    Serve,
     /// Print these settings.
     Config(String),
 }
@@ -168,7 +170,7 @@ fn assemble(arguments: Arguments, environment: Environment<'_>) -> Result<Invoca
         older.extend(warnings);
         draft = layers(&[&settings, &options, &words])?;
     }
-    let (settings, mut warnings) = draft.finish(environment)?;
+    let (settings, mut warnings) = draft.finish(command == Command::Serve, environment)?;
     older.dedup();
     warnings.extend(older);
     if let Command::Config(text) = &mut command {

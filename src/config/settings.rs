@@ -26,6 +26,8 @@ pub struct Settings {
     pub missing_isolation: MissingIsolation,
     /// Show names and isolation ids in the log on stderr.
     pub log_names: bool,
+    /// What the command `serve` does. `None` with all others.
+    pub serve: Option<ServeSettings>,
 }
 
 impl Default for Settings {
@@ -40,8 +42,18 @@ impl Default for Settings {
             cache: CacheSettings::default(),
             missing_isolation: MissingIsolation::Shared,
             log_names: false,
+            serve: None,
         }
     }
+}
+
+/// The doors of the command `serve`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServeSettings {
+    /// Where SOCKS clients connect.
+    pub socks: Vec<ListenAddress>,
+    /// Tor's SOCKS port, to which streams go.
+    pub tor: ProxyAddress,
 }
 
 /// The one source that values come from.
@@ -105,7 +117,7 @@ pub struct RpcSettings {
     /// `None` connects directly, to any host, and has the system resolve its name.
     /// Only the command refuses that for hosts elsewhere: a program that embeds the
     /// library has to see to it itself.
-    pub proxy: Option<NodeAddress>,
+    pub proxy: Option<ProxyAddress>,
 }
 
 impl Default for RpcSettings {
@@ -138,7 +150,7 @@ pub struct ElectrumSettings {
     /// `None` connects directly, to any host, and has the system resolve its name.
     /// Only the command refuses that for hosts elsewhere: a program that embeds the
     /// library has to see to it itself.
-    pub proxy: Option<NodeAddress>,
+    pub proxy: Option<ProxyAddress>,
     /// The block that verification starts from.
     pub checkpoint: Checkpoint,
     /// How many blocks an operation on a name must be deep to count, itself
@@ -160,7 +172,7 @@ impl Default for ElectrumSettings {
             network: Network::Mainnet,
             servers: Vec::new(),
             operators: ElectrumOperators::Auto,
-            proxy: Some(NodeAddress::local(9050)),
+            proxy: Some(ProxyAddress::tor()),
             checkpoint: Network::Mainnet.checkpoint(),
             confirmations: 12,
             verifies_all: false,
@@ -253,6 +265,19 @@ pub enum ListenAddress {
     Unix(PathBuf),
 }
 
+impl ListenAddress {
+    /// Where SOCKS clients connect unless something else is set.
+    pub const SOCKS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9250);
+
+    /// Whether only this machine can connect.
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+}
+
 impl std::fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -262,13 +287,37 @@ impl std::fmt::Display for ListenAddress {
     }
 }
 
-/// Where Tor's SOCKS port is.
+/// Where a SOCKS5 proxy, such as Tor's SOCKS port, listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TorPort {
+pub enum ProxyAddress {
     /// A TCP port.
     Tcp(NodeAddress),
     /// A Unix socket.
     Unix(PathBuf),
+}
+
+impl ProxyAddress {
+    /// The SOCKS port of a Tor on this machine.
+    pub fn tor() -> Self {
+        Self::Tcp(NodeAddress::local(9050))
+    }
+
+    /// Whether it is on this machine.
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+}
+
+impl std::fmt::Display for ProxyAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 impl std::fmt::Display for NodeAddress {

@@ -7,11 +7,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::draft::Draft;
-use super::settings::{NodeAddress, ServerAddress};
+use super::settings::{ListenAddress, NodeAddress, ProxyAddress, ServerAddress};
 use crate::chain::network::Checkpoint;
 
 /// The longest time limit in seconds: a day.
 pub(super) const MAX_SECONDS: u32 = 86_400;
+
+/// The longest path of a Unix socket in bytes, on the strictest of our systems.
+const MAX_SOCKET_PATH: usize = 103;
 
 /// The greatest height of a checkpoint; room is left for arithmetic.
 const MAX_HEIGHT: u32 = 1 << 30;
@@ -257,6 +260,48 @@ pub(super) fn address_with_port(value: &OsStr) -> Result<NodeAddress, String> {
     } else {
         Err(format!("is {} but must be HOST:PORT", quoted(text)))
     }
+}
+
+/// The path of a Unix socket, if the value begins with `unix:`.
+fn unix_socket(value: &OsStr) -> Result<Option<PathBuf>, String> {
+    match utf8(value)?.strip_prefix("unix:") {
+        None => Ok(None),
+        Some(path) if path.len() > MAX_SOCKET_PATH => Err(format!(
+            "has a path of more than {MAX_SOCKET_PATH} bytes, which no Unix socket can have"
+        )),
+        Some(path) => absolute_path(path.as_ref()).map(Some),
+    }
+}
+
+/// Reads `host:port`, `[ipv6]:port` or `unix:/path`.
+pub(super) fn proxy(value: &OsStr) -> Result<ProxyAddress, String> {
+    match unix_socket(value)? {
+        Some(path) => Ok(ProxyAddress::Unix(path)),
+        None => address_with_port(value).map(ProxyAddress::Tcp),
+    }
+}
+
+/// Reads `ipv4:port`, `[ipv6]:port`, `localhost:port` or `unix:/path`. Port 0
+/// lets the system choose.
+pub(super) fn listen(value: &OsStr) -> Result<ListenAddress, String> {
+    if let Some(path) = unix_socket(value)? {
+        return Ok(ListenAddress::Unix(path));
+    }
+    let text = utf8(value)?;
+    let local = text
+        .strip_prefix("localhost:")
+        .map(|port| format!("127.0.0.1:{port}"));
+    local
+        .as_deref()
+        .unwrap_or(text)
+        .parse()
+        .map(ListenAddress::Tcp)
+        .map_err(|_| {
+            format!(
+                "is {} but must be ADDRESS:PORT, such as 127.0.0.1:9250, [IPV6]:PORT or unix:/PATH",
+                quoted(text)
+            )
+        })
 }
 
 /// Whether a text is an IPv4 address or a host name that cannot be mistaken

@@ -12,7 +12,7 @@ use super::Bounds;
 use super::transport::socks::SocksError;
 use super::transport::{self, OpenError, Until};
 use crate::chain::network::Checkpoint;
-use crate::config::settings::NodeAddress;
+use crate::config::settings::ProxyAddress;
 use crate::snapshot::FetchFailure;
 
 /// A source that can be examined.
@@ -111,7 +111,7 @@ const PROXY_REMEDY: &str = "start Tor, and set --proxy to its SOCKS port: 127.0.
 
 /// Tries the proxy out, before anything behind it is blamed. `None` if it
 /// accepts credentials; it is not asked for a connection.
-pub(super) fn proxy_trouble(proxy: &NodeAddress, bounds: &Bounds) -> Option<Finding> {
+pub(super) fn proxy_trouble(proxy: &ProxyAddress, bounds: &Bounds) -> Option<Finding> {
     let until = Until {
         deadline: bounds.deadline.min(Instant::now() + PROXY_PATIENCE),
         cancel: &bounds.cancel,

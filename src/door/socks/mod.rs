@@ -34,7 +34,7 @@ use self::isolation::Isolation;
 use self::listener::{Listener, Slots};
 use self::lookups::Lookups;
 use self::stream::Shared;
-use crate::config::settings::{ListenAddress, TorPort};
+use crate::config::settings::{ListenAddress, ProxyAddress};
 use crate::log::Log;
 use crate::scheduler::Scheduler;
 
@@ -43,7 +43,7 @@ pub struct Options {
     /// Where clients connect, at least one.
     pub listeners: Vec<ListenAddress>,
     /// Tor's SOCKS port.
-    pub tor: TorPort,
+    pub tor: ProxyAddress,
     /// How long a lookup may take.
     pub timeout: Duration,
     /// Answer with onion services only.

@@ -1,21 +1,18 @@
 //! A stream socket, TCP or Unix, that never blocks without a limit.
 
 use std::io::{self, ErrorKind};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, send, socket_with,
-};
+use rustix::net::{SendFlags, send};
 
-/// How soon a connection to a Unix socket whose queue is full is tried again.
-const QUEUE_IS_FULL: Duration = Duration::from_millis(20);
+use crate::config::settings::ProxyAddress;
+use crate::source::Cancel;
+use crate::source::transport::{self, Until};
 
 /// A non-blocking stream socket.
 #[derive(Debug)]
@@ -41,34 +38,15 @@ impl Socket {
         Ok(Self(unix.into()))
     }
 
-    /// Connects by TCP.
+    /// Connects to Tor's port.
     ///
     /// # Errors
     /// There is no connection by the deadline.
-    pub fn connect_tcp(address: SocketAddr, deadline: Instant) -> io::Result<Self> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        Self::from_tcp(TcpStream::connect_timeout(
-            &address,
-            left.max(Duration::from_millis(1)),
-        )?)
-    }
-
-    /// Connects to a Unix socket.
-    ///
-    /// # Errors
-    /// There is no connection by the deadline.
-    pub fn connect_unix(path: &Path, deadline: Instant) -> io::Result<Self> {
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        let address = SocketAddrUnix::new(path)?;
-        loop {
-            match connect(&socket, &address) {
-                Ok(()) => return Ok(Self(socket)),
-                Err(Errno::AGAIN) if Instant::now() < deadline => thread::sleep(QUEUE_IS_FULL),
-                Err(Errno::AGAIN) => return Err(ErrorKind::TimedOut.into()),
-                Err(error) => return Err(error.into()),
-            }
-        }
+    pub fn connect(proxy: &ProxyAddress, deadline: Instant) -> io::Result<Self> {
+        let cancel = &Cancel::new();
+        let stream = transport::connect(proxy, Until { deadline, cancel })?;
+        stream.set_nonblocking(true)?;
+        Ok(Self(stream.into()))
     }
 
     /// Reads what is there; `None` if nothing is.

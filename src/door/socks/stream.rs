@@ -13,7 +13,7 @@ use super::reply::{self, Refusal};
 use super::request::{Command, Host, Reader, Request, Step};
 use super::socket::Socket;
 use super::tor::{TorReply, TorRequest};
-use crate::config::settings::TorPort;
+use crate::config::settings::ProxyAddress;
 use crate::log::Log;
 use crate::policy::Verdict;
 
@@ -40,7 +40,7 @@ pub struct Shared {
     /// The way to the scheduler.
     pub lookups: Lookups,
     /// Tor's SOCKS port.
-    pub tor: TorPort,
+    pub tor: ProxyAddress,
     /// Where failures of Tor are said.
     pub log: Log,
 }

@@ -8,8 +8,7 @@ use super::http;
 use super::reply::{self, Refusal};
 use super::request::{Command, Credentials, Host, Protocol};
 use super::socket::Socket;
-use crate::config::settings::TorPort;
-use crate::source::transport;
+use crate::config::settings::ProxyAddress;
 
 /// What Tor is asked for.
 pub struct TorRequest {
@@ -31,8 +30,8 @@ impl TorRequest {
     ///
     /// # Errors
     /// Tor cannot be asked.
-    pub fn send(&self, tor: &TorPort, deadline: Instant) -> Result<Socket, Refusal> {
-        let socket = connect(tor, deadline).map_err(|_| Refusal::NoTor(UNREACHABLE))?;
+    pub fn send(&self, tor: &ProxyAddress, deadline: Instant) -> Result<Socket, Refusal> {
+        let socket = Socket::connect(tor, deadline).map_err(|_| Refusal::NoTor(UNREACHABLE))?;
         self.negotiate(&socket, deadline).map_err(|error| {
             Refusal::NoTor(match error.kind() {
                 ErrorKind::TimedOut => "Tor's SOCKS port does not answer",
@@ -102,25 +101,6 @@ fn push_field(message: &mut Vec<u8>, field: &[u8]) -> io::Result<()> {
     message.push(length);
     message.extend(field);
     Ok(())
-}
-
-fn connect(tor: &TorPort, deadline: Instant) -> io::Result<Socket> {
-    match tor {
-        TorPort::Tcp(address) => match address.known().as_slice() {
-            [] => Socket::from_tcp(transport::connect(address, deadline)?),
-            known => {
-                let mut last = ErrorKind::NotFound.into();
-                for &address in known {
-                    match Socket::connect_tcp(address, deadline) {
-                        Ok(socket) => return Ok(socket),
-                        Err(error) => last = error,
-                    }
-                }
-                Err(last)
-            }
-        },
-        TorPort::Unix(path) => Socket::connect_unix(path, deadline),
-    }
 }
 
 /// Turns Tor's reply, as it arrives, into the client's protocol.

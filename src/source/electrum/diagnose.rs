@@ -11,7 +11,7 @@ use super::state_dir::{SET_STATE_DIRECTORY, Storage};
 use super::sync::{Ledger, NEWEST, NotReadyError, Status, UnprovenHeaders};
 use crate::chain::network::{Checkpoint, RETARGET_INTERVAL};
 use crate::chain::sample::SAMPLE_SIZE;
-use crate::config::settings::NodeAddress;
+use crate::config::settings::ProxyAddress;
 use crate::isolation::IsolationId;
 use crate::snapshot::{FailureKind, FetchFailure};
 use crate::source::Bounds;
@@ -26,7 +26,7 @@ pub(super) const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) fn check(
     backend: &Backend,
     storage: &Storage,
-    proxy: Option<&NodeAddress>,
+    proxy: Option<&ProxyAddress>,
     servers: &[Server],
     bounds: &Bounds,
 ) -> Vec<Finding> {

@@ -17,7 +17,7 @@ use ureq::unversioned::transport::{
 
 use super::connections::{Connections, MAX_IDLE_AGE, Purpose};
 use super::credentials::Secret;
-use crate::config::settings::NodeAddress;
+use crate::config::settings::{NodeAddress, ProxyAddress};
 use crate::snapshot::{FailureKind, FetchFailure};
 use crate::source::transport::socks::SocksError;
 use crate::source::transport::tcp::{Bounded, is_quiet};
@@ -47,7 +47,7 @@ pub(super) struct Http {
 
 impl Http {
     /// Prepares; nothing is connected or resolved.
-    pub fn new(address: &NodeAddress, proxy: Option<&NodeAddress>) -> Self {
+    pub fn new(address: &NodeAddress, proxy: Option<&ProxyAddress>) -> Self {
         Self {
             connections: Connections::new(address, proxy),
             url: format!("http://{address}/"),
@@ -273,7 +273,7 @@ pub(super) struct NodeConnector {
     /// The node.
     pub node: NodeAddress,
     /// The proxy in front of it.
-    pub proxy: Option<NodeAddress>,
+    pub proxy: Option<ProxyAddress>,
 }
 
 impl Connector<()> for NodeConnector {

@@ -22,7 +22,8 @@ use thiserror::Error;
 use self::socks::SocksError;
 use self::tcp::Bounded;
 pub use self::tcp::{CANCEL_CHECK_INTERVAL, StreamError, Until, lock};
-use crate::config::settings::NodeAddress;
+use crate::config::settings::{NodeAddress, ProxyAddress};
+use crate::platform;
 
 /// Why there is no connection. Only [`SocksError`] has texts that may be shown;
 /// of an [`io::Error`], show the kind.
@@ -46,24 +47,28 @@ pub enum OpenError {
 /// See [`OpenError`]; once the time is up, [`Until::left`] fails as well.
 pub fn open(
     target: &NodeAddress,
-    proxy: Option<&NodeAddress>,
+    proxy: Option<&ProxyAddress>,
     until: Until<'_>,
 ) -> Result<TcpStream, OpenError> {
     let Some(proxy) = proxy else {
         return tcp::connect(target, until).map_err(OpenError::Target);
     };
-    let tcp = tcp::connect(proxy, until).map_err(OpenError::Proxy)?;
+    let tcp = connect(proxy, until).map_err(OpenError::Proxy)?;
     socks::handshake(&mut Bounded { tcp: &tcp, until }, target)?;
     Ok(tcp)
 }
 
-/// Connects to an address by the deadline.
+/// Connects to a proxy.
 ///
 /// # Errors
-/// There is no connection.
-pub fn connect(address: &NodeAddress, deadline: Instant) -> io::Result<TcpStream> {
-    let cancel = &Cancel::new();
-    tcp::connect(address, Until { deadline, cancel })
+/// There is no connection by the deadline.
+pub fn connect(proxy: &ProxyAddress, until: Until<'_>) -> io::Result<TcpStream> {
+    match proxy {
+        ProxyAddress::Tcp(address) => tcp::connect(address, until),
+        // The type means any stream socket; what is done with it below does not
+        // depend on the family of its address.
+        ProxyAddress::Unix(path) => platform::connect_unix(path, || until.slice().map(drop)),
+    }
 }
 
 /// Connects to a proxy and offers it credentials, without asking it for a
@@ -71,7 +76,7 @@ pub fn connect(address: &NodeAddress, deadline: Instant) -> io::Result<TcpStream
 ///
 /// # Errors
 /// The proxy cannot be used.
-pub fn try_proxy(proxy: &NodeAddress, until: Until<'_>) -> Result<(), OpenError> {
-    let tcp = tcp::connect(proxy, until).map_err(OpenError::Proxy)?;
+pub fn try_proxy(proxy: &ProxyAddress, until: Until<'_>) -> Result<(), OpenError> {
+    let tcp = connect(proxy, until).map_err(OpenError::Proxy)?;
     Ok(socks::offer(&mut Bounded { tcp: &tcp, until })?)
 }

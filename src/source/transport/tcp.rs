@@ -46,7 +46,7 @@ impl Until<'_> {
 
     /// The time that one operation of the system may take. At the end, an error
     /// of the kind [`ErrorKind::TimedOut`].
-    fn slice(&self) -> io::Result<Duration> {
+    pub(super) fn slice(&self) -> io::Result<Duration> {
         let left = self
             .left()
             .map_err(|_| io::Error::from(ErrorKind::TimedOut))?;

@@ -36,7 +36,7 @@ pub use self::connection::{Connection, Request};
 use self::lines::Budget;
 pub use self::lines::Purpose;
 pub use self::message::{CallError, Protocol, Reply, ServerError};
-use crate::config::settings::NodeAddress;
+use crate::config::settings::ProxyAddress;
 use crate::source::Cancel;
 use crate::source::electrum::pins::Pins;
 use crate::source::electrum::servers::{Identity, Server, Standing};
@@ -55,7 +55,7 @@ const GREETING: &str = r#"["ncprop279",["1.4","1.4.3"]]"#;
 
 /// Opens connections, each through the proxy if there is one.
 pub struct Dialer {
-    proxy: Option<NodeAddress>,
+    proxy: Option<ProxyAddress>,
     pins: Arc<Pins>,
     tls: Tls,
     lookups: Shared,
@@ -81,14 +81,14 @@ impl Shared {
 impl Dialer {
     /// Prepares; nothing is connected. The process needs only one dialer, whose
     /// connections share the memory for long lines.
-    pub fn new(proxy: Option<NodeAddress>, pins: Arc<Pins>) -> Self {
+    pub fn new(proxy: Option<ProxyAddress>, pins: Arc<Pins>) -> Self {
         let authorities = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
         Self::with_authorities(proxy, pins, authorities)
     }
 
     /// Like [`Dialer::new`], with other authorities for certificates.
     pub(super) fn with_authorities(
-        proxy: Option<NodeAddress>,
+        proxy: Option<ProxyAddress>,
         pins: Arc<Pins>,
         authorities: RootCertStore,
     ) -> Self {

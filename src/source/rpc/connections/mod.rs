@@ -15,7 +15,7 @@ use ureq::Agent;
 use ureq::config::Config;
 
 use super::http::{NoResolver, NodeConnector};
-use crate::config::settings::NodeAddress;
+use crate::config::settings::{NodeAddress, ProxyAddress};
 use crate::isolation::IsolationId;
 use crate::platform;
 
@@ -84,7 +84,7 @@ type InUse = Arc<()>;
 #[derive(Debug)]
 pub(super) struct Proxied {
     node: NodeAddress,
-    proxy: NodeAddress,
+    proxy: ProxyAddress,
     linger: Range<u64>,
     sets: Mutex<ConnectionSets>,
     /// Something may be due earlier than before.
@@ -121,7 +121,7 @@ impl ConnectionSet {
 
 impl Connections {
     /// Nothing is opened yet.
-    pub fn new(node: &NodeAddress, proxy: Option<&NodeAddress>) -> Self {
+    pub fn new(node: &NodeAddress, proxy: Option<&ProxyAddress>) -> Self {
         match proxy {
             None => Self::Direct(agent(MAX_SHARED, node, None)),
             Some(proxy) => Self::Proxied(Arc::new(Proxied::new(node, proxy, LINGER))),
@@ -167,7 +167,7 @@ impl Drop for Connections {
 }
 
 impl Proxied {
-    fn new(node: &NodeAddress, proxy: &NodeAddress, linger: Range<u64>) -> Self {
+    fn new(node: &NodeAddress, proxy: &ProxyAddress, linger: Range<u64>) -> Self {
         Self {
             node: node.clone(),
             proxy: proxy.clone(),
@@ -300,7 +300,7 @@ fn after(range: &Range<u64>, now: Instant) -> Instant {
 }
 
 /// An agent for requests to a node that keeps so many idle connections.
-fn agent(idle: usize, node: &NodeAddress, proxy: Option<&NodeAddress>) -> Agent {
+fn agent(idle: usize, node: &NodeAddress, proxy: Option<&ProxyAddress>) -> Agent {
     let connector = NodeConnector {
         node: node.clone(),
         proxy: proxy.cloned(),
