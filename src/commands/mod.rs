@@ -59,7 +59,7 @@ pub fn run(invocation: Invocation) -> ExitCode {
             isolation,
             json,
         } => records::run(&settings, level, &name, isolation, json),
-        Command::Check { json } => check::check(&settings, level, json),
+        Command::Check { json, .. } => check::check(&settings, level, json),
         Command::Checkpoint => check::checkpoint(&settings, level),
         Command::Serve => serve::run(&settings, &warnings, level),
     }

@@ -54,10 +54,12 @@ Set programs to the SOCKS5 or HTTP proxy 127.0.0.1:9250, and have them resolve
 host names through it. Names in .bit are resolved here; all connections go on
 to Tor's SOCKS port, --proxy, and keep the isolation that they ask for.";
 
-const CHECK_JSON: &str = "\
-With --json prints one object: \"works\", whether lookups would work, and
-\"findings\", each with \"label\", \"health\" (ok, warn or fail), \"what\" and
-\"remedy\", which may be empty.";
+const CHECK_NOTES: &str = "\
+With the word serve also tests what that command needs: whether Tor's SOCKS port
+is at --proxy, and whether the addresses of --socks-listen are free. With --json
+prints one object: \"works\", whether lookups would work, and \"findings\", each
+with \"label\", \"health\" (ok, warn or fail), \"what\" and \"remedy\", which may be
+empty.";
 
 const CONFIG_NOTES: &str = "\
 The output has the form of the configuration file. Secrets are omitted.
@@ -180,6 +182,17 @@ fn command(name: &str, matches: &ArgMatches) -> Result<Command, String> {
             json: matches.get_flag("json"),
         },
         "check" => Command::Check {
+            serve: match text(matches, "serve")?.as_deref() {
+                None => false,
+                Some("serve") => true,
+                Some(_) => {
+                    return Err(
+                        "unexpected argument (command line); check takes no word but \
+                                serve, to test what that command needs"
+                            .into(),
+                    );
+                }
+            },
             json: matches.get_flag("json"),
         },
         "serve" => Command::Serve,
@@ -215,6 +228,11 @@ fn completions(matches: &ArgMatches) -> Result<String, String> {
             words => arg.value_parser(PossibleValuesParser::new(words.to_vec())),
         })
     });
+    definition = definition.mut_subcommand("check", |command| {
+        command.mut_arg("serve", |arg| {
+            arg.value_parser(PossibleValuesParser::new(["serve"]))
+        })
+    });
     definition = definition.mut_subcommand("completions", |command| {
         command.mut_arg("SHELL", |arg| {
             arg.value_parser(PossibleValuesParser::new(SHELLS))
@@ -225,11 +243,12 @@ fn completions(matches: &ArgMatches) -> Result<String, String> {
     let mut script = String::from_utf8_lossy(&script).into_owned();
     if shell == Shell::Fish {
         // clap_complete omits words that are no options.
-        let words = SHELLS.join(" ");
-        script.push_str(&format!(
-            "complete -c ncprop279 -n \"__fish_ncprop279_using_subcommand completions\" \
-             -f -a \"{words}\"\n"
-        ));
+        for (command, words) in [("check", "serve"), ("completions", &SHELLS.join(" "))] {
+            script.push_str(&format!(
+                "complete -c ncprop279 -n \"__fish_ncprop279_using_subcommand {command}\" \
+                 -f -a \"{words}\"\n"
+            ));
+        }
     }
     Ok(script)
 }
@@ -328,7 +347,16 @@ pub(super) fn definition(help_for: Option<&str>) -> clap::Command {
                 .arg(json()),
         )
         .subcommand(
-            command("check", "Test the configuration and the source", CHECK_JSON).arg(json()),
+            command(
+                "check",
+                "Test the configuration and the source",
+                CHECK_NOTES,
+            )
+            .arg(positional(
+                "serve",
+                "serve, to test the ports of that command, too",
+            ))
+            .arg(json()),
         )
         .subcommand(command(
             "serve",

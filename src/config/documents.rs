@@ -352,7 +352,11 @@ pub fn manual() -> String {
     page.section("COMMANDS");
     for command in command_line.get_subcommands() {
         let arguments = command.get_positionals().filter(|one| !one.is_hide_set());
-        let arguments: String = arguments.map(|one| format!(" {}", one.get_id())).collect();
+        let arguments = arguments.map(|one| match one.is_required_set() {
+            true => format!(" {}", one.get_id()),
+            false => format!(" [{}]", one.get_id()),
+        });
+        let arguments: String = arguments.collect();
         let about = command.get_about().map(ToString::to_string);
         let about = about.unwrap_or_default();
         page.term(

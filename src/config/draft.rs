@@ -145,7 +145,7 @@ impl Draft {
     }
 
     /// Checks what the settings mean together; returns them with warnings. `serves`
-    /// for the command `serve`, which has doors and always goes through Tor.
+    /// for the command `serve` and its check: it has doors and always goes through Tor.
     pub fn finish(
         &mut self,
         serves: bool,

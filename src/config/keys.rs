@@ -428,7 +428,7 @@ pub(super) const KEYS: &[Key] = &[
         help: "SOCKS port for programs; repeatable",
         about: "Where the command serve listens for SOCKS and HTTP CONNECT: ADDRESS:PORT, \
                 [IPV6]:PORT or unix:/PATH. Repeatable; in the file it may be a list.",
-        commands: &["serve"],
+        commands: &["check", "serve"],
         ..SETTING
     },
     Key {
@@ -439,7 +439,7 @@ pub(super) const KEYS: &[Key] = &[
         help: "permit clients on other machines",
         about: "Permit the command serve to listen where other machines can connect. They can \
                 then use Tor through this one, and what they send is readable on the way.",
-        commands: &["serve"],
+        commands: &["check", "serve"],
         ..SETTING
     },
     Key {

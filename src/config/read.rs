@@ -82,6 +82,8 @@ pub enum Command {
     },
     /// Try the configuration out and say what works.
     Check {
+        /// Also try what the command `serve` needs.
+        serve: bool,
         /// Print JSON for programs instead of lines.
         json: bool,
     },
@@ -91,6 +93,13 @@ pub enum Command {
     Serve,
     /// Print these settings.
     Config(String),
+}
+
+impl Command {
+    /// Whether the settings of the command `serve` matter.
+    fn serves(&self) -> bool {
+        matches!(self, Self::Serve | Self::Check { serve: true, .. })
+    }
 }
 
 /// What `resolve` prints.
@@ -170,7 +179,7 @@ fn assemble(arguments: Arguments, environment: Environment<'_>) -> Result<Invoca
         older.extend(warnings);
         draft = layers(&[&settings, &options, &words])?;
     }
-    let (settings, mut warnings) = draft.finish(command == Command::Serve, environment)?;
+    let (settings, mut warnings) = draft.finish(command.serves(), environment)?;
     older.dedup();
     warnings.extend(older);
     if let Command::Config(text) = &mut command {

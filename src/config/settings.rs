@@ -26,7 +26,8 @@ pub struct Settings {
     pub missing_isolation: MissingIsolation,
     /// Show names and isolation ids in the log on stderr.
     pub log_names: bool,
-    /// What the command `serve` does. `None` with all others.
+    /// What the command `serve` does, and `check serve` tries. `None` with all
+    /// other commands.
     pub serve: Option<ServeSettings>,
 }
 

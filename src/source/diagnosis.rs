@@ -106,12 +106,13 @@ impl Finding {
 /// before it has any circuit.
 const PROXY_PATIENCE: Duration = Duration::from_secs(2);
 
-const PROXY_REMEDY: &str = "start Tor, and set --proxy to its SOCKS port: 127.0.0.1:9050, or \
+/// What to do about a proxy that cannot be used.
+pub const PROXY_REMEDY: &str = "start Tor, and set --proxy to its SOCKS port: 127.0.0.1:9050, or \
                             127.0.0.1:9150 while Tor Browser is open";
 
 /// Tries the proxy out, before anything behind it is blamed. `None` if it
 /// accepts credentials; it is not asked for a connection.
-pub(super) fn proxy_trouble(proxy: &ProxyAddress, bounds: &Bounds) -> Option<Finding> {
+pub fn proxy_trouble(proxy: &ProxyAddress, bounds: &Bounds) -> Option<Finding> {
     let until = Until {
         deadline: bounds.deadline.min(Instant::now() + PROXY_PATIENCE),
         cancel: &bounds.cancel,

@@ -294,7 +294,22 @@ fn reads_commands_with_options_on_either_side() {
         ("resolve --explain a.bit", resolve("", Form::Explained), 20),
         ("resolve a.bit --explain", resolve("", Form::Explained), 20),
         ("resolve a.bit --json", resolve("", Form::Json), 20),
-        ("check --json", Command::Check { json: true }, 20),
+        (
+            "check --json",
+            Command::Check {
+                serve: false,
+                json: true,
+            },
+            20,
+        ),
+        (
+            "check serve",
+            Command::Check {
+                serve: true,
+                json: false,
+            },
+            20,
+        ),
         ("records a.bit", records("", false), 20),
         ("records a.bit --isolation=-x", records("-x", false), 20),
         ("records --json a.bit", records("", true), 20),

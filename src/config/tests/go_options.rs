@@ -148,7 +148,10 @@ fn the_certificate_store_swallows_no_other_option() {
     for switch in ["-certstore.nss", "-certstore.cryptoapi"] {
         assert_eq!(
             arguments(&[switch, "check"]).run().command,
-            Command::Check { json: false }
+            Command::Check {
+                serve: false,
+                json: false
+            }
         );
     }
 }

@@ -1,5 +1,8 @@
-//! `ncprop279 check`: whether lookups would work, and if not, why. And
+//! `ncprop279 check`: whether lookups would work, and if not, why; with `serve`,
+//! whether its ports would work too. And
 //! `ncprop279 checkpoint`, which asks the source for a verified block.
+
+mod serve;
 
 use std::process::ExitCode;
 
@@ -16,7 +19,8 @@ use crate::text::{ascii_json, printable, wrap};
 /// Columns before the text of a finding.
 const INDENT: usize = 18;
 
-/// Runs `ncprop279 check`; gives the exit status.
+/// Runs `ncprop279 check`; gives the exit status. With settings of `serve`, what
+/// it needs is examined too.
 pub fn check(settings: &Settings, level: Level, json: bool) -> ExitCode {
     let terminal = Terminal::new(settings, level);
     // The plugin's warnings are among the findings.
@@ -33,8 +37,13 @@ pub fn check(settings: &Settings, level: Level, json: bool) -> ExitCode {
     }
     let (_, source) = super::source(settings, log);
     let findings = terminal.watch(&*source, || {
+        let bounds = until(deadline(settings.timeout));
+        let mut findings = source.check(&bounds);
+        if let Some(settings) = &settings.serve {
+            add(&mut findings, serve::findings(settings, &bounds));
+        }
         // The last finding says how names are looked up, or that they cannot be.
-        concluded(source.check(&until(deadline(settings.timeout))))
+        concluded(findings)
     });
     if json {
         let all: Vec<_> = std::iter::once(tried).chain(findings.clone()).collect();
@@ -46,6 +55,17 @@ pub fn check(settings: &Settings, level: Level, json: bool) -> ExitCode {
     match works(&findings) {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
+    }
+}
+
+/// Adds findings before the result, but for those that are there already: the
+/// source may have tried the same proxy.
+fn add(findings: &mut Vec<Finding>, more: Vec<Finding>) {
+    let result = findings.pop_if(|last| last.label == RESULT);
+    for finding in more.into_iter().chain(result) {
+        if !findings.contains(&finding) {
+            findings.push(finding);
+        }
     }
 }
 
