@@ -1,4 +1,4 @@
-"""Applications that use Tor: over SOCKS 5, HTTP CONNECT and DNS."""
+"""Applications that use Tor: over SOCKS 4a and 5, HTTP CONNECT and DNS."""
 
 import base64
 import ipaddress
@@ -14,9 +14,13 @@ PORT = 80
 class Connection:
     """A request to tor that has been sent, for a name."""
 
-    def __init__(self, port, name):
+    def __init__(self, address, name, source=None):
+        """`address` is a port, or host and port; `source` a host to connect from."""
+        if isinstance(address, int):
+            address = ("127.0.0.1", address)
         self.name = name
-        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        origin = (source, 0) if source else None
+        self.socket = socket.create_connection(address, PATIENCE, origin)
         self.port = self.socket.getsockname()[1]
 
     def has_reply(self):
@@ -46,8 +50,17 @@ class Connection:
 class Socks(Connection):
     """`user` and `password` are both given, or neither."""
 
-    def __init__(self, port, name, user=None, password=None, command=CONNECT):
-        super().__init__(port, name)
+    def __init__(
+        self,
+        address,
+        name,
+        user=None,
+        password=None,
+        command=CONNECT,
+        target_port=PORT,
+        source=None,
+    ):
+        super().__init__(address, name, source)
         method = 0 if user is None else 2
         self.socket.sendall(bytes([5, 1, method]))
         if self.receive(2) != bytes([5, method]):
@@ -56,7 +69,7 @@ class Socks(Connection):
             self.socket.sendall(b"\x01" + _counted(user) + _counted(password))
             if self.receive(2) != b"\x01\x00":
                 raise ConnectionError("tor refuses the SOCKS user")
-        request = bytes([5, command, 0, 3]) + _counted(name) + struct.pack(">H", PORT)
+        request = bytes([5, command, 0, 3]) + _counted(name) + struct.pack(">H", target_port)
         self.socket.sendall(request)
 
     def reply(self):
@@ -67,14 +80,25 @@ class Socks(Connection):
         return status, str(ipaddress.ip_address(address))
 
 
+class Socks4(Connection):
+    """SOCKS 4a."""
+
+    def __init__(self, address, name, user="", target_port=PORT):
+        super().__init__(address, name)
+        head = bytes([4, CONNECT]) + struct.pack(">H", target_port) + bytes([0, 0, 0, 1])
+        self.socket.sendall(head + f"{user}\0{name}\0".encode())
+
+
 class HttpConnect(Connection):
-    def __init__(self, port, name, user="", password=""):
-        super().__init__(port, name)
-        credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
-        self.socket.sendall(
-            f"CONNECT {name}:{PORT} HTTP/1.1\r\n"
-            f"Proxy-Authorization: Basic {credentials}\r\n\r\n".encode()
-        )
+    def __init__(self, address, name, user=None, password="", isolation=None, target_port=PORT):
+        super().__init__(address, name)
+        lines = [f"CONNECT {name}:{target_port} HTTP/1.1"]
+        if user is not None:
+            credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
+            lines.append(f"Proxy-Authorization: Basic {credentials}")
+        if isolation is not None:
+            lines.append(f"X-Tor-Stream-Isolation: {isolation}")
+        self.socket.sendall("\r\n".join([*lines, "", ""]).encode())
 
 
 def query_dns(port, name):

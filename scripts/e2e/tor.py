@@ -75,6 +75,7 @@ class Tor:
         self.version = str(self.control.get_version()).split()[0]
         self.streams = {}  # stream id by the port that its client connects from
         self.waiting = {}  # stream id to target, when a controller has to act
+        self.events = []  # of streams
         self.failures = []  # (stream id, target, reason)
         self.relays = set()  # what tor tried to reach
         self.control.add_event_listener(self._stream, EventType.STREAM)
@@ -98,6 +99,7 @@ class Tor:
         return [int(port) for port in re.findall(r'"127\.0\.0\.1:(\d+)"', listed)]
 
     def _stream(self, event):
+        self.events.append(event)
         if event.status in ("NEW", "NEWRESOLVE") and event.source_port:
             self.streams[event.source_port] = event.id
         elif event.status == "CONTROLLER_WAIT":
