@@ -50,9 +50,14 @@ With --json prints one object: \"records\", each with \"owner\", \"ttl\", \"clas
 \"wildcard\" where one matches the name.";
 
 const SERVE_NOTES: &str = "\
-Set programs to the SOCKS5 or HTTP proxy 127.0.0.1:9250, and have them resolve
-host names through it. Names in .bit are resolved here; all connections go on
-to Tor's SOCKS port, --proxy, and keep the isolation that they ask for.";
+Programs that use 127.0.0.1:9250 as their SOCKS5 or HTTP proxy, and have it
+resolve host names, reach names in .bit. All connections go on to Tor's SOCKS
+port, --proxy (default: 127.0.0.1:9050), and keep the isolation that they ask
+for. SIGTERM and SIGINT end the command and all open connections.
+
+  ncprop279 check serve --backend electrum
+  ncprop279 serve --backend electrum
+  curl --socks5-hostname 127.0.0.1:9250 http://NAME.bit/";
 
 const CHECK_NOTES: &str = "\
 With the word serve also tests what that command needs: whether Tor's SOCKS port

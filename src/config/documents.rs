@@ -255,11 +255,13 @@ where each name leads, under an isolation id for each activity. The answer is an
 address or a host name. What one isolation id looks up changes neither the answer for another, nor
 how long that takes, nor which connection through Tor carries it.
 
+With the command serve it needs no naming client: it is a SOCKS and HTTP proxy in front of Tor's
+SOCKS port, through which programs reach .bit names, and everything else as through Tor itself.
+
 The value of a name comes from a Namecoin node, from public Electrum servers, whose answers are
 verified by proof of work, or from a file.
 
-Without a command the program serves a naming client (Tor proposal 279). The commands are for
-people.";
+Without a command the program serves a naming client (Tor proposal 279).";
 
 /// The manual page after the settings: titles of sections, and terms, each with
 /// its text below it.
@@ -277,7 +279,10 @@ setting is wrong, 2 for a name outside .bit, 3 for a name that is not registered
 error.
 
 check
-0 if lookups would work, else 1.
+0 if lookups, and with the word serve that command, would work, else 1.
+
+serve
+0 if a signal ended it; 1 if the configuration cannot be used or an address cannot be listened on.
 
 checkpoint
 0 if it printed a block, else 1.
@@ -308,6 +313,10 @@ The cookie by which Namecoin Core knows its user.
 Block headers and keys of Electrum servers, unless state-directory or TOR_NS_STATE_LOCATION names
 another directory. Names are never written anywhere.
 
+/usr/lib/systemd/user/ncprop279.service
+A service of users for the command serve, where the Debian package is installed. systemctl --user
+enable --now ncprop279 starts it.
+
 /etc/ncprop279.conf, /etc/ncprop279/ncprop279.conf
 Read where no --config is given, as ncprop279 (Go) read them.
 
@@ -321,6 +330,12 @@ See whether lookups work with a Namecoin node on this machine.
 
 ncprop279 check --backend electrum --proxy 127.0.0.1:9050
 The same without a node, with public Electrum servers through Tor.
+
+ncprop279 serve --backend electrum
+Open a SOCKS port at 127.0.0.1:9250, in front of Tor's at 127.0.0.1:9050.
+
+ncprop279 check serve --backend electrum
+See whether that would work.
 
 ncprop279 resolve --explain example.bit
 Look a name up and see how its answer was found.

@@ -48,12 +48,13 @@ fn files() -> Vec<String> {
 #[test]
 fn every_file_is_documented_and_packaged() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let [guide, manifest] = ["docs/stemns-and-tor.md", "Cargo.toml"]
+    let [guide, socks, manifest] = ["docs/stemns-and-tor.md", "docs/socks.md", "Cargo.toml"]
         .map(|name| fs::read_to_string(root.join(name)).unwrap());
     let files = files();
     assert!(files.len() >= 6, "{files:?}");
     for file in files {
-        assert!(guide.contains(&file), "docs/stemns-and-tor.md: {file}");
+        let is_documented = guide.contains(&file) || socks.contains(&file);
+        assert!(is_documented, "no guide names {file}");
         let is_python = file.ends_with(".py") && manifest.contains("\"contrib/*.py\"");
         let is_packaged = is_python || manifest.contains(&format!("\"contrib/{file}\""));
         assert!(is_packaged, "Cargo.toml: {file}");
@@ -332,4 +333,55 @@ fn the_service_file_can_keep_the_state_elsewhere() {
     assert!(place.join("lock").exists(), "{}", plugin.story());
     assert!(!stemns.exists());
     plugin.finish();
+}
+
+//------------ systemd -------------------------------------------------------
+
+/// The settings of the section `Service`, in order.
+fn service(file: &str) -> Vec<(String, String)> {
+    let text = read(file);
+    let section = text.split("[Service]").nth(1).unwrap();
+    let section = section.split("\n[").next().unwrap().lines();
+    let settings = section.filter_map(|line| line.split_once('='));
+    let settings = settings.filter(|(name, _)| !name.starts_with('#'));
+    settings
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// What the service starts is taken by the binary, and listens where the guides
+/// say.
+#[cfg(unix)]
+#[test]
+fn the_service_of_users_starts_the_socks_port() {
+    let settings = service("ncprop279.service");
+    let values = |name: &str| -> Vec<_> {
+        let found = settings.iter().filter(|(one, _)| one == name);
+        found.map(|(_, value)| value.as_str()).collect()
+    };
+    assert_eq!(
+        values("ExecStart"),
+        ["/usr/bin/env ncprop279 serve $OPTIONS"]
+    );
+    let options = values("Environment")
+        .into_iter()
+        .find_map(|value| value.strip_prefix("\"OPTIONS=")?.strip_suffix('"'))
+        .unwrap();
+    let mut words = vec!["serve"];
+    words.extend(options.split(' '));
+    let arguments = words.iter().map(OsString::from);
+    let state = |name: &str| (name == "TOR_NS_STATE_LOCATION").then(|| OsString::from("/s/n"));
+    let Ok(Outcome::Run(invocation)) = config::read(arguments, &state) else {
+        panic!("{words:?}");
+    };
+    let serve = invocation.settings.serve.unwrap();
+    assert_eq!(serve.socks[0].to_string(), "127.0.0.1:9250");
+    assert_eq!(serve.tor.to_string(), "127.0.0.1:9050");
+    // It may write there and nowhere else.
+    assert!(format!("{:?}", invocation.settings.source).contains("\"/s/n\""));
+    assert_eq!(values("StateDirectory"), ["ncprop279"]);
+    assert!(values("Environment").contains(&"TOR_NS_STATE_LOCATION=%S/ncprop279"));
+    assert_eq!(values("ProtectSystem"), ["strict"]);
+    assert_eq!(values("ProtectHome"), ["read-only"]);
+    assert!(settings.iter().all(|(name, _)| name != "ReadWritePaths"));
 }

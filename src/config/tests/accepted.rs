@@ -54,7 +54,7 @@ fn samples() -> Vec<(&'static str, Settings)> {
             "proxy=127.0.0.1:9050, rpc-address=a.onion:1",
             changed_rpc(|rpc| {
                 rpc.address = address("a.onion", 1);
-                rpc.proxy = Some(address("127.0.0.1", 9050));
+                rpc.proxy = Some(ProxyAddress::Tcp(address("127.0.0.1", 9050)));
             }),
         ),
         (
@@ -74,7 +74,7 @@ fn samples() -> Vec<(&'static str, Settings)> {
             "electrum-server=a.onion:50001:t, proxy=localhost:9050",
             changed_electrum(|electrum| {
                 electrum.servers = vec![server("a.onion", 50001, false)];
-                electrum.proxy = Some(address("localhost", 9050));
+                electrum.proxy = Some(ProxyAddress::Tcp(address("localhost", 9050)));
             }),
         ),
         (
