@@ -17,3 +17,9 @@ pub mod names_file {
 pub mod rpc {
     pub use crate::source::rpc::fuzzing::*;
 }
+
+/// Clients of the SOCKS door, and Tor's replies.
+#[cfg(unix)]
+pub mod socks {
+    pub use crate::door::socks::fuzzing::*;
+}

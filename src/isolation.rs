@@ -9,6 +9,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use thiserror::Error;
 
 /// The longest isolation id in bytes (`spec/prop279-isolation.md`).
@@ -62,6 +63,12 @@ impl IsolationId {
             Ok(text) => Ok(Self(Some(Arc::from(text)))),
             Err(_) => Err(IsolationIdError::NotPrintable),
         }
+    }
+
+    /// The id that is these bits in hexadecimal, for a door whose clients have no
+    /// ids of their own.
+    pub fn from_digest(digest: &[u8; 32]) -> Self {
+        Self(Some(HEXLOWER.encode(digest).into()))
     }
 
     /// The id as the client wrote it; `None` for the shared id.

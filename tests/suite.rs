@@ -18,5 +18,7 @@ mod library;
 mod names_file;
 mod node;
 mod project;
+#[cfg(unix)]
+mod socks;
 mod stdio;
 mod support;

@@ -39,3 +39,8 @@ replay! {
     value: "fuzz_value";
     work: "seeds_work";
 }
+
+#[cfg(unix)]
+replay! {
+    socks: "seeds_socks";
+}

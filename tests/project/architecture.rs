@@ -68,7 +68,6 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "text",
         ],
     ),
-    ("fuzzing", "the entry of the fuzz targets", &["source"]),
     (
         "scheduler",
         "activities, turns between them, deadlines",
@@ -109,6 +108,11 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
+        "fuzzing",
+        "the entry of the fuzz targets",
+        &["door", "source"],
+    ),
+    (
         "commands",
         "the plugin and the subcommands",
         &[
@@ -131,7 +135,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
 
 /// Doors do not know each other; neither do sources.
 const STRANGERS: &[&[&str]] = &[
-    &["door/stdio"],
+    &["door/stdio", "door/socks"],
     &["source/rpc", "source/names_file", "source/electrum"],
 ];
 

@@ -7,10 +7,14 @@ pub mod forge;
 pub mod node;
 pub mod plugin;
 pub mod run;
+#[cfg(unix)]
+pub mod serve;
 pub mod socks;
 pub mod state;
 #[cfg(unix)]
 pub mod terminal;
+#[cfg(unix)]
+pub mod tor;
 
 use std::time::Duration;
 

@@ -289,6 +289,24 @@ impl Plugin {
         })
     }
 
+    /// The first lines on stderr that hold a text, so many of them.
+    pub fn complaints(&self, part: &str, count: usize) -> Vec<String> {
+        self.wait_for(
+            &self.stderr,
+            &format!("{count} {part:?} on stderr"),
+            |heard| {
+                let lines = heard.lines.iter().filter(|line| line.contains(part));
+                let lines: Vec<_> = lines.take(count).cloned().collect();
+                (lines.len() == count).then_some(lines)
+            },
+        )
+    }
+
+    /// Everything on stderr so far.
+    pub fn said_on_stderr(&self) -> Vec<String> {
+        self.stderr.0.lock().unwrap().lines.clone()
+    }
+
     /// Everything on stderr, after it has ended.
     pub fn all_complaints(&self) -> Vec<String> {
         self.wait_for(&self.stderr, "end of stderr", |heard| {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Instant;
@@ -172,32 +172,81 @@ fn take_counted(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// RFC 1928 and RFC 1929. A client that leaves before it asks for a target, as
-/// `check` does, is not written down.
+/// What a client of SOCKS5 asks for (RFC 1928 and RFC 1929).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Request {
+    /// `None` if the client offered none.
+    pub credentials: Option<(Vec<u8>, Vec<u8>)>,
+    pub command: u8,
+    /// The address type: 1 IPv4, 3 name, 4 IPv6.
+    pub kind: u8,
+    /// The name, or the bytes of the address.
+    pub host: Vec<u8>,
+    pub port: u16,
+}
+
+impl Request {
+    /// Reads a request and accepts its credentials. The reply to it is still to
+    /// be sent.
+    pub fn read(client: &mut TcpStream) -> std::io::Result<Self> {
+        let [version] = take::<1>(client)?;
+        assert_eq!(version, 5);
+        let methods = take_counted(client)?;
+        let credentials = match methods.contains(&2) {
+            true => {
+                client.write_all(&[5, 2])?;
+                let [version] = take::<1>(client)?;
+                assert_eq!(version, 1);
+                let credentials = (take_counted(client)?, take_counted(client)?);
+                client.write_all(&[1, 0])?;
+                Some(credentials)
+            }
+            false => {
+                assert!(methods.contains(&0), "{methods:?}");
+                client.write_all(&[5, 0])?;
+                None
+            }
+        };
+        let [_, command, _, kind] = take::<4>(client)?;
+        let host = match kind {
+            1 => take::<4>(client)?.to_vec(),
+            4 => take::<16>(client)?.to_vec(),
+            _ => take_counted(client)?,
+        };
+        Ok(Self {
+            credentials,
+            command,
+            kind,
+            host,
+            port: u16::from_be_bytes(take::<2>(client)?),
+        })
+    }
+
+    /// The host as text, an address in its usual form.
+    pub fn host_text(&self) -> String {
+        let v4 = <[u8; 4]>::try_from(self.host.as_slice());
+        let v6 = <[u8; 16]>::try_from(self.host.as_slice());
+        match (self.kind, v4, v6) {
+            (1, Ok(address), _) => IpAddr::from(address).to_string(),
+            (4, _, Ok(address)) => IpAddr::from(address).to_string(),
+            _ => String::from_utf8_lossy(&self.host).into_owned(),
+        }
+    }
+}
+
+/// A client that leaves before it asks for a target, as `check` does, is not
+/// written down.
 fn serve(
     mut client: TcpStream,
     upstreams: &Upstreams,
     manner: Manner,
     log: &Log,
 ) -> std::io::Result<()> {
-    let [version] = take::<1>(&mut client)?;
-    assert_eq!(version, 5);
-    let methods = take_counted(&mut client)?;
-    assert!(methods.contains(&2), "no credentials are offered");
-    client.write_all(&[5, 2])?;
-    let [version] = take::<1>(&mut client)?;
-    assert_eq!(version, 1);
-    let user = take_counted(&mut client)?;
-    let password = take_counted(&mut client)?;
-    client.write_all(&[1, 0])?;
-    let [_, command, _, kind] = take::<4>(&mut client)?;
-    assert_eq!(command, 1);
-    let host = match kind {
-        1 => std::net::Ipv4Addr::from(take::<4>(&mut client)?).to_string(),
-        4 => std::net::Ipv6Addr::from(take::<16>(&mut client)?).to_string(),
-        _ => String::from_utf8(take_counted(&mut client)?).unwrap(),
-    };
-    let port = u16::from_be_bytes(take::<2>(&mut client)?);
+    let request = Request::read(&mut client)?;
+    assert_eq!(request.command, 1);
+    let (host, port) = (request.host_text(), request.port);
+    let (user, password) = request.credentials.expect("credentials");
+    let kind = request.kind;
     let at = {
         let mut seen = log.0.lock().unwrap();
         seen.push(Seen {

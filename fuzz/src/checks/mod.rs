@@ -10,6 +10,8 @@ mod http;
 mod names_file;
 mod rpc;
 mod session;
+#[cfg(unix)]
+mod socks;
 
 pub use auxpow::auxpow;
 pub use config::config;
@@ -20,6 +22,8 @@ pub use http::http;
 pub use names_file::names_file;
 pub use rpc::rpc;
 pub use session::session;
+#[cfg(unix)]
+pub use socks::socks;
 
 /// The two parts of an input, divided by the first pair of 0xFF; the second is
 /// empty if there is none.

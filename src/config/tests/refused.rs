@@ -465,3 +465,31 @@ fn showing_names_in_the_log_earns_a_warning() {
     }
     assert!(options("log-names=false").run().warnings.is_empty());
 }
+
+#[test]
+fn a_door_for_other_machines_must_be_meant() {
+    for address in ["0.0.0.0:9250", "[::]:9250", "192.0.2.1:9250"] {
+        let listen = format!("--socks-listen={address}");
+        arguments(&["serve", &listen]).fails(&["socks-listen", address, "allow-remote-clients"]);
+        arguments(&["serve", &listen, "--allow-remote-clients"]).run();
+    }
+    for address in [
+        "127.0.0.1:9250",
+        "127.0.0.2:0",
+        "[::1]:1",
+        "unix:/run/socks",
+    ] {
+        arguments(&["serve", &format!("--socks-listen={address}")]).run();
+    }
+    for address in [
+        "",
+        "9250",
+        "localhost",
+        "127.0.0.1",
+        "::1:9250",
+        "unix:",
+        "a.example:1",
+    ] {
+        arguments(&["serve", &format!("--socks-listen={address}")]).fails(&["socks-listen"]);
+    }
+}

@@ -174,3 +174,78 @@ fn credentials(fields: &[httparse::Header]) -> Option<Credentials> {
         password: [PASSWORD_PREFIX, isolation.unwrap_or_default()].concat(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(head: &[u8]) -> Option<String> {
+        match request(head) {
+            Err(Stop::Refuse(page)) => {
+                let page = String::from_utf8(page).unwrap();
+                Some(page.split(' ').nth(1).unwrap().to_owned())
+            }
+            Err(Stop::More) | Ok(_) => None,
+        }
+    }
+
+    #[test]
+    fn authorities_have_a_host_and_a_port() {
+        for (authority, host) in [
+            ("a.bit:80", Some(Host::Name(b"a.bit".to_vec()))),
+            ("a.bit.:080", Some(Host::Name(b"a.bit.".to_vec()))),
+            (
+                "[::1]:80",
+                Some(Host::Address(IpAddr::V6([0, 0, 0, 0, 0, 0, 0, 1].into()))),
+            ),
+            (
+                "127.0.0.1:80",
+                Some(Host::Address(IpAddr::V4([127, 0, 0, 1].into()))),
+            ),
+            // Not an address as Tor reads it, so it goes as a name.
+            ("127.1:80", Some(Host::Name(b"127.1".to_vec()))),
+            ("a.bit", None),
+            (":80", None),
+            ("a.bit:", None),
+            ("a.bit:-1", None),
+            ("a.bit:+80", None),
+            ("a.bit:65616", None),
+            ("::1:80", None),
+            ("[a.bit]:80", None),
+            ("[127.0.0.1]:80", None),
+        ] {
+            assert_eq!(
+                target(authority),
+                host.map(|host| (host, 80)),
+                "{authority}"
+            );
+        }
+        assert!(target(&format!("{}:80", "x".repeat(255))).is_some());
+        assert!(target(&format!("{}:80", "x".repeat(256))).is_none());
+    }
+
+    #[test]
+    fn heads_have_limits() {
+        let head = |count: usize, size: usize| {
+            let field = format!("F: {}\r\n", "x".repeat(size));
+            format!("CONNECT a.bit:80 HTTP/1.1\r\n{}\r\n", field.repeat(count))
+        };
+        assert_eq!(status(head(MAX_FIELDS, 1).as_bytes()), None);
+        assert_eq!(status(head(MAX_FIELDS + 1, 1).as_bytes()).unwrap(), "431");
+        let room = MAX_HEAD - head(1, 0).len();
+        assert_eq!(status(head(1, room).as_bytes()), None);
+        assert_eq!(status(head(1, room + 1).as_bytes()).unwrap(), "431");
+    }
+
+    /// Text that comes from elsewhere cannot end the page's head, or be mark-up.
+    #[test]
+    fn pages_are_plain_text_of_the_length_that_they_say() {
+        for status in [Status::Ok, Status::MethodNotAllowed, Status::NotFound] {
+            let page = String::from_utf8(page(status, "a\r\n\r\n<b>\0\u{e4}")).unwrap();
+            let (head, text) = page.split_once("\r\n\r\n").unwrap();
+            assert_eq!(text, "a\n\n<b>\n");
+            assert!(head.contains(&format!("Content-Length: {}", text.len())));
+            assert!(head.contains("text/plain") && head.contains("nosniff"));
+        }
+    }
+}

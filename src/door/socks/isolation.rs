@@ -58,9 +58,7 @@ impl Isolation {
     /// of their [`Distinction`] differs. It says nothing of what it was derived
     /// from.
     pub fn id(&self, stream: Distinction<'_>) -> IsolationId {
-        let id = self.hash(b"lookup", stream);
-        // 64 hexadecimal digits are an id.
-        IsolationId::parse(id.as_bytes()).unwrap_or_else(|_| IsolationId::shared())
+        IsolationId::from_digest(&self.hash(b"lookup", stream))
     }
 
     /// The credentials to show Tor, which sees this process as the one client of
@@ -80,13 +78,13 @@ impl Isolation {
             .filter(|user| stream.protocol == Protocol::Socks5 || !user.starts_with(EXTENDED));
         Some(Credentials {
             user: user.unwrap_or(ISOLATE_BY_PASSWORD).to_vec(),
-            password: self.hash(b"stream", stream).into_bytes(),
+            password: HEXLOWER.encode(&self.hash(b"stream", stream)).into_bytes(),
         })
     }
 
     /// SHA3 with the key in front is a keyed hash. Every part has its length in
     /// front, so that no two distinctions are hashed alike.
-    fn hash(&self, purpose: &[u8], stream: Distinction<'_>) -> String {
+    fn hash(&self, purpose: &[u8], stream: Distinction<'_>) -> [u8; 32] {
         let Distinction {
             origin,
             protocol,
@@ -111,7 +109,7 @@ impl Isolation {
             part(&credentials.user);
             part(&credentials.password);
         }
-        HEXLOWER.encode(&hasher.finalize())
+        hasher.finalize().into()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::fs::Mode;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 
 use super::isolation::Origin;
 use super::reply::Refusal;
@@ -140,11 +141,11 @@ impl Listener {
                 match listener.accept() {
                     Ok((client, origin)) => serve(client, origin, &shared, &slots),
                     Err(error) if is_of_one_client(&error) => {}
-                    Err(error) => {
-                        let kind = error.kind();
-                        shared
-                            .log
-                            .warn(format_args!("a connection was not accepted: {kind}"));
+                    Err(_) => {
+                        shared.warn(
+                            "a connection cannot be accepted; raise the limits on open files \
+                             and memory",
+                        );
                         thread::sleep(ACCEPT_AGAIN);
                     }
                 }
@@ -205,9 +206,12 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
             fs::remove_file(path)?;
         }
     }
-    let listener = UnixListener::bind(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+    // Nobody else can connect at any moment. What other threads create meanwhile
+    // is closed to others, too, which does no harm.
+    let before = umask(Mode::RWXG | Mode::RWXO);
+    let listener = UnixListener::bind(path);
+    umask(before);
+    listener
 }
 
 /// Starts the thread of a stream.
@@ -216,9 +220,7 @@ fn serve(client: Socket, origin: Origin, shared: &Arc<Shared>, slots: &Arc<Slots
         return;
     };
     if !is_served {
-        shared
-            .log
-            .warn("too many streams are open, one was refused");
+        shared.warn("a stream was refused, as too many are open; raise the limit on open files");
     }
     let stream = Stream {
         client,
@@ -234,10 +236,10 @@ fn serve(client: Socket, origin: Origin, shared: &Arc<Shared>, slots: &Arc<Slots
         };
     };
     let spawned = platform::thread("stream").stack_size(STACK).spawn(run);
-    if let Err(error) = spawned {
-        let kind = error.kind();
-        shared.log.warn(format_args!(
-            "a stream was closed, as no thread can be started: {kind}"
-        ));
+    if spawned.is_err() {
+        shared.warn(
+            "a stream was closed, as no thread can be started; raise the limits on processes \
+             and memory",
+        );
     }
 }

@@ -88,26 +88,25 @@ impl SocksDoor {
             .try_fill_bytes(&mut key)
             .map_err(|_| OpenError::NoRandomness)?;
         let lookups = Lookups::new(scheduler, options.only_onion, options.timeout, log);
-        let shared = Arc::new(Shared {
-            isolation: Isolation::new(key),
-            lookups,
-            tor: options.tor,
-            log: log.clone(),
-        });
+        let isolation = Isolation::new(key);
+        let shared = Arc::new(Shared::new(isolation, lookups, options.tor, log.clone()));
         let slots = Arc::new(Slots::within_descriptors());
-        let mut listeners = Vec::new();
+        // What is in the door is closed whenever this function fails.
+        let mut door = Self {
+            listeners: Vec::new(),
+        };
         for (number, address) in (0..).zip(options.listeners) {
             match Listener::bind(&address, number) {
-                Ok(listener) => listeners.push(Arc::new(listener)),
+                Ok(listener) => door.listeners.push(Arc::new(listener)),
                 Err(error) => return Err(OpenError::Listen { address, error }),
             }
         }
-        for listener in &listeners {
+        for listener in &door.listeners {
             listener
                 .start(Arc::clone(&shared), Arc::clone(&slots))
                 .map_err(OpenError::NoThread)?;
         }
-        Ok(Self { listeners })
+        Ok(door)
     }
 
     /// Where clients connect: with the ports that the system chose.
@@ -115,6 +114,14 @@ impl SocksDoor {
         let addresses = self.listeners.iter();
         addresses.map(|listener| listener.address()).collect()
     }
+}
+
+/// What the fuzz target takes apart.
+pub(crate) mod fuzzing {
+    pub use super::isolation::{Distinction, Isolation, Origin};
+    pub use super::names::is_ours;
+    pub use super::request::{Command, Credentials, Host, Protocol, Reader, Request, Step};
+    pub use super::tor::{Outcome, TorReply, TorRequest};
 }
 
 impl Drop for SocksDoor {

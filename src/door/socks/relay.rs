@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags};
 
 use super::socket::{Socket, wait};
-use super::tor::TorReply;
+use super::tor::{Outcome, TorReply};
 
 /// The bytes of the buffer while little comes.
 const SMALL: usize = 4 << 10;
@@ -15,8 +15,19 @@ const SMALL: usize = 4 << 10;
 /// The bytes of the buffer once a read has filled it.
 const LARGE: usize = 64 << 10;
 
-/// How long a stream is quiet before its buffer is given up.
+/// How long a stream is quiet before its buffer is freed.
 const QUIET: Duration = Duration::from_secs(1);
+
+/// How a stream ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    /// Both sides are done.
+    Closed,
+    /// Tor answered and opened no stream. The client is to be sent this.
+    Answer(Vec<u8>),
+    /// Tor did not answer. Holds the reason.
+    NoTor(&'static str),
+}
 
 /// One direction of a stream.
 #[derive(Default)]
@@ -25,23 +36,23 @@ struct Direction {
     pending: Vec<u8>,
     /// Whether the sender has ended.
     ended: bool,
-    /// Whether that was passed on to the receiver.
+    /// Whether the receiver knows that, or takes nothing any more.
     closed: bool,
 }
 
 /// Passes bytes on until both sides have ended, or one of them breaks. `early`
 /// is what the client sent before Tor replied; Tor's reply, translated, is the
-/// first that the client gets, by `reply_by`.
+/// first that the client gets. It must arrive by `reply_by`.
 ///
 /// # Errors
-/// A connection broke, or there was no reply in time.
+/// A connection broke.
 pub fn relay(
     client: &Socket,
     tor: &Socket,
     early: Vec<u8>,
     reply: TorReply,
     reply_by: Instant,
-) -> io::Result<()> {
+) -> io::Result<End> {
     let mut reply = Some(reply);
     let mut up = Direction {
         pending: early,
@@ -50,20 +61,25 @@ pub fn relay(
     let mut down = Direction::default();
     let mut buffer = Vec::new();
     loop {
-        up.flush(tor)?;
-        down.flush(client)?;
+        up.flush(tor);
+        down.flush(client);
         if up.closed && down.closed {
-            return Ok(());
+            return Ok(End::Closed);
+        }
+        let limit = match &reply {
+            Some(_) => Some(reply_by.saturating_duration_since(Instant::now())),
+            None => (!buffer.is_empty()).then_some(QUIET),
+        };
+        if reply.is_some() && limit == Some(Duration::ZERO) {
+            return Ok(End::NoTor("Tor took too long to answer a request"));
         }
         let mut watched = Vec::with_capacity(2);
         let from_client = watch(&mut watched, client, &up, &down);
         let from_tor = watch(&mut watched, tor, &down, &up);
-        let limit = match (&reply, buffer.is_empty()) {
-            (Some(_), _) => Some(reply_by.saturating_duration_since(Instant::now())),
-            (None, true) => None,
-            (None, false) => Some(QUIET),
-        };
-        let is_ready = wait(&mut watched, limit)?;
+        if !wait(&mut watched, limit)? {
+            buffer = Vec::new();
+            continue;
+        }
         let ready = |index: Option<usize>| {
             let events = index
                 .and_then(|index| watched.get(index))
@@ -72,49 +88,42 @@ pub fn relay(
                 events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR)
             })
         };
-        let (client_sends, tor_sends) = (ready(from_client), ready(from_tor));
-        if !is_ready {
-            match reply {
-                Some(reply) => {
-                    client.write_by(&reply.missing(), Instant::now() + QUIET)?;
-                    return Ok(());
-                }
-                None => buffer = Vec::new(),
-            }
-            continue;
+        let (client_is_ready, tor_is_ready) = (ready(from_client), ready(from_tor));
+        if (client_is_ready && up.closed) || (tor_is_ready && down.closed) {
+            // It has ended, and now takes nothing either.
+            return Ok(End::Closed);
         }
-        if client_sends && up.can_read() {
+        if client_is_ready && up.can_read() {
             let count = up.read(client, &mut buffer)?;
-            up.send(buffer.get(..count).unwrap_or_default(), tor)?;
+            up.send(buffer.get(..count).unwrap_or_default(), tor);
             grow(&mut buffer, count);
         }
-        if tor_sends && down.can_read() {
+        if tor_is_ready && down.can_read() {
             let count = down.read(tor, &mut buffer)?;
             let bytes = buffer.get(..count).unwrap_or_default();
             match &mut reply {
-                None => down.send(bytes, client)?,
+                None => down.send(bytes, client),
                 Some(_) if down.ended => {
-                    let missing = reply.take().map(|reply| reply.missing());
-                    return client.write_by(&missing.unwrap_or_default(), Instant::now() + QUIET);
+                    return Ok(End::NoTor("Tor closed a connection without a reply"));
                 }
-                Some(waiting) => {
-                    if let Some(translated) = waiting.feed(bytes) {
-                        if !translated.is_open {
-                            return client.write_by(&translated.bytes, Instant::now() + QUIET);
-                        }
+                Some(waiting) => match waiting.feed(bytes) {
+                    None => {}
+                    Some(Outcome::Open(first)) => {
                         reply = None;
-                        down.send(&translated.bytes, client)?;
+                        down.send(&first, client);
                     }
-                }
+                    Some(Outcome::Answer(answer)) => return Ok(End::Answer(answer)),
+                    Some(Outcome::NoTor(why)) => return Ok(End::NoTor(why)),
+                },
             }
             grow(&mut buffer, count);
         }
     }
 }
 
-/// Watches a socket for what it is wanted for; gives its place if it is to be
-/// read. One that is wanted for nothing is not watched, because the end of the
-/// other side would be reported again and again.
+/// Watches a socket for what it is needed for; gives its place among the
+/// watched. One that has ended is watched only for its failure, and not at all
+/// while that would be reported again and again.
 fn watch<'a>(
     watched: &mut Vec<PollFd<'a>>,
     socket: &'a Socket,
@@ -124,7 +133,8 @@ fn watch<'a>(
     let mut wanted = PollFlags::empty();
     wanted.set(PollFlags::IN, sends.can_read());
     wanted.set(PollFlags::OUT, !receives.pending.is_empty());
-    if wanted.is_empty() {
+    let may_fail = sends.closed && !receives.closed;
+    if wanted.is_empty() && !may_fail {
         return None;
     }
     watched.push(PollFd::new(socket, wanted));
@@ -153,29 +163,199 @@ impl Direction {
         Ok(count.unwrap_or(0))
     }
 
-    /// Writes what fits, and keeps the rest.
-    fn send(&mut self, bytes: &[u8], to: &Socket) -> io::Result<()> {
+    /// Writes what fits, and keeps the rest. A receiver that takes nothing any
+    /// more ends this direction only: it may have said something before.
+    fn send(&mut self, bytes: &[u8], to: &Socket) {
         let mut rest = bytes;
         while !rest.is_empty() {
-            match to.write(rest)? {
-                Some(count) => rest = rest.get(count..).unwrap_or_default(),
-                None => break,
+            match to.write(rest) {
+                Ok(Some(count)) => rest = rest.get(count..).unwrap_or_default(),
+                Ok(None) => break,
+                Err(_) => {
+                    (self.ended, self.closed) = (true, true);
+                    return;
+                }
             }
         }
         self.pending.extend(rest);
-        Ok(())
     }
 
     /// Writes what was kept, and passes the end on once nothing is.
-    fn flush(&mut self, to: &Socket) -> io::Result<()> {
-        if !self.pending.is_empty() {
-            let pending = std::mem::take(&mut self.pending);
-            self.send(&pending, to)?;
-        }
+    fn flush(&mut self, to: &Socket) {
+        let pending = std::mem::take(&mut self.pending);
+        self.send(&pending, to);
         if self.ended && self.pending.is_empty() && !self.closed {
             to.shut_down(Shutdown::Write);
             self.closed = true;
         }
-        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::UnixStream;
+    use std::thread::{self, JoinHandle};
+
+    use super::super::request::{Command, Protocol};
+    use super::*;
+
+    const OPENED: [u8; 10] = [5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+
+    /// A relay under way, and the far ends of its sockets.
+    struct Running {
+        client: TcpStream,
+        tor: TcpStream,
+        end: JoinHandle<io::Result<End>>,
+    }
+
+    fn tcp() -> (TcpStream, Socket) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (far, Socket::from_tcp(listener.accept().unwrap().0).unwrap())
+    }
+
+    /// The far end is a Unix socket, which the type of TCP streams holds as well.
+    fn unix() -> (TcpStream, Socket) {
+        let (far, near) = UnixStream::pair().unwrap();
+        let far = std::os::fd::OwnedFd::from(far);
+        (far.into(), Socket::from_unix(near).unwrap())
+    }
+
+    fn start(make: fn() -> (TcpStream, Socket), early: &[u8], reply_in: Duration) -> Running {
+        let ((client, near_client), (tor, near_tor)) = (make(), make());
+        for far in [&client, &tor] {
+            far.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        }
+        let early = early.to_vec();
+        let reply = TorReply::new(Protocol::Socks5, Command::Connect);
+        let end = thread::spawn(move || {
+            let reply_by = Instant::now() + reply_in;
+            relay(&near_client, &near_tor, early, reply, reply_by)
+        });
+        Running { client, tor, end }
+    }
+
+    fn opened(make: fn() -> (TcpStream, Socket)) -> Running {
+        let mut running = start(make, b"", Duration::from_secs(20));
+        running.tor.write_all(&OPENED).unwrap();
+        expect(&mut running.client, &OPENED);
+        running
+    }
+
+    #[track_caller]
+    fn expect(from: &mut TcpStream, bytes: &[u8]) {
+        let mut got = vec![0; bytes.len()];
+        from.read_exact(&mut got).unwrap();
+        assert_eq!(got, bytes);
+    }
+
+    #[track_caller]
+    fn expect_end(from: &mut TcpStream) {
+        assert_eq!(from.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn either_side_may_end_first_and_still_listen() {
+        for make in [tcp, unix] {
+            for client_is_first in [true, false] {
+                let mut running = opened(make);
+                let (first, second) = match client_is_first {
+                    true => (&mut running.client, &mut running.tor),
+                    false => (&mut running.tor, &mut running.client),
+                };
+                first.write_all(b"last words").unwrap();
+                first.shutdown(Shutdown::Write).unwrap();
+                expect(second, b"last words");
+                expect_end(second);
+                second.write_all(b"an answer").unwrap();
+                expect(first, b"an answer");
+                second.shutdown(Shutdown::Write).unwrap();
+                expect_end(first);
+                assert_eq!(running.end.join().unwrap().unwrap(), End::Closed);
+            }
+        }
+    }
+
+    #[test]
+    fn what_comes_before_the_reply_goes_to_tor_and_back_with_it() {
+        let mut running = start(tcp, b"early ", Duration::from_secs(20));
+        expect(&mut running.tor, b"early ");
+        running.client.write_all(b"and later").unwrap();
+        expect(&mut running.tor, b"and later");
+        let both = [&OPENED[..], b"first"].concat();
+        running.tor.write_all(&both).unwrap();
+        expect(&mut running.client, &both);
+    }
+
+    #[test]
+    fn a_reply_that_does_not_come_ends_the_stream() {
+        // Also while the client keeps sending.
+        let mut running = start(tcp, b"", Duration::from_millis(50));
+        while running.client.write_all(b"more").is_ok() && !running.end.is_finished() {
+            let _ = running.tor.read(&mut [0; 64]).unwrap();
+        }
+        let end = running.end.join().unwrap().unwrap();
+        assert!(matches!(end, End::NoTor(_)), "{end:?}");
+
+        let running = start(tcp, b"", Duration::from_secs(20));
+        drop(running.tor);
+        let end = running.end.join().unwrap().unwrap();
+        assert!(matches!(end, End::NoTor(_)), "{end:?}");
+    }
+
+    /// A client's early data may meet a Tor that has refused and closed. The
+    /// refusal arrives all the same.
+    #[test]
+    fn a_refusal_arrives_although_tor_takes_no_more() {
+        let refused = [5, 4, 0, 1, 0, 0, 0, 0, 0, 0];
+        for make in [tcp, unix] {
+            let ((_client, near_client), (mut tor, near_tor)) = (make(), make());
+            tor.write_all(&refused).unwrap();
+            drop(tor);
+            let reply = TorReply::new(Protocol::Socks5, Command::Connect);
+            let early = vec![0; 1 << 20];
+            let by = Instant::now() + Duration::from_secs(20);
+            let end = relay(&near_client, &near_tor, early, reply, by).unwrap();
+            assert_eq!(end, End::Answer(refused.to_vec()));
+        }
+    }
+
+    /// One that has sent its last and then dies is waited for no longer.
+    #[test]
+    fn a_side_that_dies_after_its_end_ends_the_stream() {
+        let mut running = opened(unix);
+        running.client.shutdown(Shutdown::Write).unwrap();
+        expect_end(&mut running.tor);
+        drop(running.client);
+        assert_eq!(running.end.join().unwrap().unwrap(), End::Closed);
+        expect_end(&mut running.tor);
+    }
+
+    #[test]
+    fn much_goes_both_ways_at_once_unchanged() {
+        const SIZE: usize = 8 << 20;
+        let data = |seed: u8| -> Vec<u8> {
+            (0..SIZE)
+                .map(|at| (at / 251) as u8 ^ at as u8 ^ seed)
+                .collect()
+        };
+        let running = opened(tcp);
+        thread::scope(|scope| {
+            for (mine, theirs, far) in [(1, 2, &running.client), (2, 1, &running.tor)] {
+                scope.spawn(move || {
+                    let mut far = far;
+                    far.write_all(&data(mine)).unwrap();
+                    far.shutdown(Shutdown::Write).unwrap();
+                });
+                scope.spawn(move || {
+                    let (mut far, mut got) = (far, Vec::new());
+                    far.read_to_end(&mut got).unwrap();
+                    assert!(got == data(theirs));
+                });
+            }
+        });
+        assert_eq!(running.end.join().unwrap().unwrap(), End::Closed);
     }
 }

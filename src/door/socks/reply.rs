@@ -92,3 +92,42 @@ pub fn resolved(protocol: Protocol, address: IpAddr) -> Vec<u8> {
     }
     reply
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table of the specification.
+    #[test]
+    fn each_cause_has_a_reply_in_each_protocol() {
+        let why = || "why".to_owned();
+        for (refusal, code, status) in [
+            (Refusal::NoSuchName(why()), 4, "404"),
+            (Refusal::NotNow(why()), 6, "504"),
+            (Refusal::NoTor("why"), 1, "502"),
+            (Refusal::TooMany, 1, "503"),
+        ] {
+            let refused4 = [0, 91, 0, 0, 0, 0, 0, 0];
+            assert_eq!(refusal.reply(Protocol::Socks4), refused4);
+            let refused5 = [5, code, 0, 1, 0, 0, 0, 0, 0, 0];
+            assert_eq!(refusal.reply(Protocol::Socks5), refused5);
+            let page = String::from_utf8(refusal.reply(Protocol::Http)).unwrap();
+            assert!(page.starts_with(&format!("HTTP/1.0 {status} ")), "{page}");
+        }
+    }
+
+    #[test]
+    fn resolved_addresses_have_the_form_of_the_protocol() {
+        let v4 = IpAddr::V4([192, 0, 2, 9].into());
+        let v6 = IpAddr::V6([1; 16].into());
+        let long = [&[5, 0, 0, 4][..], &[1; 16], &[0, 0]].concat();
+        for (protocol, address, reply) in [
+            (Protocol::Socks5, v4, vec![5, 0, 0, 1, 192, 0, 2, 9, 0, 0]),
+            (Protocol::Socks5, v6, long),
+            (Protocol::Socks4, v4, vec![0, 90, 0, 0, 192, 0, 2, 9]),
+            (Protocol::Socks4, v6, socks4_refusal()),
+        ] {
+            assert_eq!(resolved(protocol, address), reply);
+        }
+    }
+}

@@ -327,3 +327,165 @@ fn socks4(input: &[u8]) -> Parsed<Request> {
     };
     Ok((request, cursor.at))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives a reader the bytes in pieces; what it says to the client, how it
+    /// ends, and the bytes that are left.
+    fn read(bytes: &[u8], size: usize) -> (Vec<u8>, Step, Vec<u8>) {
+        let mut reader = Reader::default();
+        let (mut input, mut said) = (Vec::new(), Vec::new());
+        let mut pieces = bytes.chunks(size);
+        loop {
+            match reader.step(&mut input) {
+                Step::More => match pieces.next() {
+                    Some(piece) => input.extend(piece),
+                    None => return (said, Step::More, input),
+                },
+                Step::Say(bytes) => said.extend(bytes),
+                end => {
+                    return (
+                        said,
+                        end,
+                        [input, pieces.flatten().copied().collect()].concat(),
+                    );
+                }
+            }
+        }
+    }
+
+    fn name(host: &[u8]) -> Host {
+        Host::Name(host.to_vec())
+    }
+
+    fn request(protocol: Protocol, shown: Option<(&[u8], &[u8])>, host: Host) -> Request {
+        Request {
+            protocol,
+            command: Command::Connect,
+            credentials: shown.map(|(user, password)| Credentials {
+                user: user.to_vec(),
+                password: password.to_vec(),
+            }),
+            host,
+            port: 80,
+        }
+    }
+
+    /// However a request is cut, and whatever follows it.
+    #[test]
+    fn requests_are_read() {
+        use Protocol::{Http, Socks4, Socks5};
+
+        let v4 = Host::Address(Ipv4Addr::new(192, 0, 2, 9).into());
+        let v6 = Host::Address(Ipv6Addr::LOCALHOST.into());
+        let pass = &b"\x05\x02\x01\0"[..];
+        for (bytes, said, expected) in [
+            (
+                &b"\x04\x01\0\x50\xc0\0\x02\x09\0"[..],
+                &b""[..],
+                request(Socks4, None, v4.clone()),
+            ),
+            (
+                b"\x04\x01\0\x50\0\0\0\x01me\0a.bit\0",
+                b"",
+                request(Socks4, Some((b"me", b"")), name(b"a.bit")),
+            ),
+            // 0.0.0.0 announces no name.
+            (
+                b"\x04\x01\0\x50\0\0\0\0\0",
+                b"",
+                request(Socks4, None, Host::Address(Ipv4Addr::UNSPECIFIED.into())),
+            ),
+            (
+                b"\x05\x01\0\x05\x01\0\x01\xc0\0\x02\x09\0\x50",
+                b"\x05\0",
+                request(Socks5, None, v4.clone()),
+            ),
+            (
+                b"\x05\x02\0\x02\x01\x02me\x01\0\x05\x01\xff\x03\x05a\0bit\0\x50",
+                pass,
+                request(Socks5, Some((b"me", b"\0")), name(b"a\0bit")),
+            ),
+            (
+                b"\x05\x01\x02\x01\0\0\x05\x01\0\x03\0\0\x50",
+                pass,
+                request(Socks5, Some((b"", b"")), name(b"")),
+            ),
+            (
+                b"CONNECT a.bit:80 HTTP/1.1\r\nHost: x\r\n\r\n",
+                b"",
+                request(Http, None, name(b"a.bit")),
+            ),
+            (
+                b"CONNECT [::1]:80 HTTP/1.0\r\n\r\n",
+                b"",
+                request(Http, None, v6),
+            ),
+            (
+                b"CONNECT 192.0.2.9:080 HTTP/1.1\r\nPROXY-authorization: Basic x\r\n\r\n",
+                b"",
+                request(Http, Some((b"Basic x", b"\x01\xff\x01\xff")), v4),
+            ),
+            (
+                b"CONNECT a.bit:80 HTTP/1.1\r\nX-Tor-Stream-Isolation: y\r\n\r\n",
+                b"",
+                request(Http, Some((b"", b"\x01\xff\x01\xffy")), name(b"a.bit")),
+            ),
+        ] {
+            let whole = [bytes, b"and more"].concat();
+            for size in 1..=whole.len() {
+                let (got, step, rest) = read(&whole, size);
+                assert_eq!(got, said, "{}", bytes.escape_ascii());
+                assert_eq!(step, Step::Done(expected.clone()));
+                assert_eq!(rest, b"and more");
+            }
+            for end in 0..bytes.len() {
+                assert_eq!(read(&bytes[..end], 3).1, Step::More);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused() {
+        let refused4 = vec![0, 91, 0, 0, 0, 0, 0, 0];
+        let refused5 = reply::socks5_refusal;
+        let long = |head: &[u8]| [head, &[b'x'; 256]].concat();
+        for (bytes, expected) in [
+            (b"\x04\x02".to_vec(), refused4.clone()),
+            (b"\x04\xf1".to_vec(), refused4.clone()),
+            (long(b"\x04\x01\0\x50\0\0\0\x01"), refused4.clone()),
+            (long(b"\x04\x01\0\x50\0\0\0\x01\0"), refused4),
+            (b"\x05\0".to_vec(), vec![5, 0xFF]),
+            (b"\x05\x02\x01\x03".to_vec(), vec![5, 0xFF]),
+            (b"\x05\x01\x02\x05".to_vec(), vec![1, 1]),
+            (b"\x05\x01\0\x04\x01\0\x01".to_vec(), refused5(1)),
+            (b"\x05\x01\0\x05\x02\0\x01".to_vec(), refused5(7)),
+            (b"\x05\x01\0\x05\x01\0\x02".to_vec(), refused5(8)),
+        ] {
+            for size in 1..=bytes.len() {
+                let (_, step, _) = read(&bytes, size);
+                assert_eq!(step, Step::Refuse(expected.clone()), "{bytes:?}");
+            }
+        }
+    }
+
+    /// RESOLVE is for both versions of SOCKS, RESOLVE_PTR for version 5.
+    #[test]
+    fn commands_have_tors_numbers() {
+        for command in [Command::Connect, Command::Resolve, Command::ResolvePtr] {
+            let number = command.number();
+            assert_eq!(
+                Command::from_number(number, Protocol::Socks5),
+                Some(command)
+            );
+        }
+        assert_eq!(Command::from_number(0xF1, Protocol::Socks4), None);
+        let shown = Credentials {
+            user: b"secret".to_vec(),
+            password: b"secret".to_vec(),
+        };
+        assert!(!format!("{shown:?}").contains("secret"));
+    }
+}

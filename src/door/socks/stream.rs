@@ -1,14 +1,15 @@
 //! The life of one stream: the client's request, the lookup if the name is ours,
 //! and what Tor makes of it.
 
+use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::isolation::{Distinction, Isolation, Origin};
 use super::lookups::Lookups;
 use super::names::is_ours;
-use super::relay::relay;
+use super::relay::{End, relay};
 use super::reply::{self, Refusal};
 use super::request::{Command, Host, Reader, Request, Step};
 use super::socket::Socket;
@@ -29,9 +30,12 @@ const TOR_REPLY: Duration = Duration::from_secs(180);
 /// How long a client may take to read a refusal.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// The most bytes of an unfinished request, and the most that a client may send
-/// before it is answered.
-const MAX_EARLY: usize = 64 << 10;
+/// How many bytes are read from a client that is refused, so that it gets the
+/// refusal.
+const MAX_UNREAD: usize = 64 << 10;
+
+/// The least time between two warnings of one kind.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What the streams of a process share.
 pub struct Shared {
@@ -41,8 +45,33 @@ pub struct Shared {
     pub lookups: Lookups,
     /// Tor's SOCKS port.
     pub tor: ProxyAddress,
-    /// Where failures of Tor are said.
-    pub log: Log,
+    log: Log,
+    /// When each warning was logged last.
+    warned: Mutex<HashMap<&'static str, Instant>>,
+}
+
+impl Shared {
+    /// What streams to Tor's SOCKS port share.
+    pub fn new(isolation: Isolation, lookups: Lookups, tor: ProxyAddress, log: Log) -> Self {
+        Self {
+            isolation,
+            lookups,
+            tor,
+            log,
+            warned: Mutex::default(),
+        }
+    }
+
+    /// Logs a warning, unless it was logged a short time ago: clients decide how
+    /// often its cause recurs.
+    pub fn warn(&self, what: &'static str) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = warned.get(what);
+        if last.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL) {
+            warned.insert(what, Instant::now());
+            self.log.warn(what);
+        }
+    }
 }
 
 /// A stream.
@@ -90,19 +119,23 @@ impl Stream {
             host,
             port: request.port,
         };
-        let tor = match to_tor.send(&self.shared.tor, Instant::now() + TOR_GREETING) {
-            Ok(tor) => tor,
-            Err(refusal) => {
-                if let Refusal::NoTor(why) = refusal {
-                    self.shared.log.info(why);
-                }
-                return self.part(&refusal.reply(request.protocol));
-            }
-        };
-        let reply = TorReply::new(request.protocol, request.command);
+        let sent = to_tor.send(&self.shared.tor, Instant::now() + TOR_GREETING);
+        let protocol = request.protocol;
+        let reply = TorReply::new(protocol, request.command);
         // Nothing that the client showed is kept while the stream lasts.
         drop((request, to_tor));
-        relay(&self.client, &tor, early, reply, Instant::now() + TOR_REPLY)
+        let end = match sent {
+            Ok(tor) => relay(&self.client, &tor, early, reply, Instant::now() + TOR_REPLY)?,
+            Err(why) => End::NoTor(why),
+        };
+        match end {
+            End::Closed => Ok(()),
+            End::Answer(answer) => self.part(&answer),
+            End::NoTor(why) => {
+                self.shared.warn(why);
+                self.part(&Refusal::NoTor(why).reply(protocol))
+            }
+        }
     }
 
     /// Refuses the client in its own protocol, for a reason that does not depend
@@ -179,7 +212,7 @@ impl Stream {
         self.client.write_by(reply, deadline)?;
         self.client.shut_down(std::net::Shutdown::Write);
         let mut buffer = [0; 2 << 10];
-        let mut left = MAX_EARLY;
+        let mut left = MAX_UNREAD;
         while left > 0 {
             match self.client.read_by(&mut buffer, deadline)? {
                 0 => break,

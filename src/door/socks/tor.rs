@@ -5,7 +5,8 @@ use std::io::{self, ErrorKind};
 use std::time::Instant;
 
 use super::http;
-use super::reply::{self, Refusal};
+use super::names::is_ours;
+use super::reply;
 use super::request::{Command, Credentials, Host, Protocol};
 use super::socket::Socket;
 use crate::config::settings::ProxyAddress;
@@ -23,27 +24,28 @@ pub struct TorRequest {
 }
 
 const UNREACHABLE: &str = "Tor's SOCKS port cannot be reached; see --proxy";
+const UNFIT: &str = "a request was not fit for Tor; please report this";
+const SILENT: &str = "Tor's SOCKS port does not answer";
 const NOT_SOCKS: &str = "what listens at the address of --proxy is no SOCKS port of Tor";
 
 impl TorRequest {
     /// Connects to Tor's port and asks. The reply is still to come.
     ///
     /// # Errors
-    /// Tor cannot be asked.
-    pub fn send(&self, tor: &ProxyAddress, deadline: Instant) -> Result<Socket, Refusal> {
-        let socket = Socket::connect(tor, deadline).map_err(|_| Refusal::NoTor(UNREACHABLE))?;
-        self.negotiate(&socket, deadline).map_err(|error| {
-            Refusal::NoTor(match error.kind() {
-                ErrorKind::TimedOut => "Tor's SOCKS port does not answer",
-                _ => NOT_SOCKS,
-            })
-        })?;
-        Ok(socket)
+    /// Tor cannot be asked; holds the reason.
+    pub fn send(&self, tor: &ProxyAddress, deadline: Instant) -> Result<Socket, &'static str> {
+        let message = self.message().map_err(|_| UNFIT)?;
+        let socket = Socket::connect(tor, deadline).map_err(|_| UNREACHABLE)?;
+        match self.negotiate(&socket, &message, deadline) {
+            Ok(()) => Ok(socket),
+            Err(error) if error.kind() == ErrorKind::TimedOut => Err(SILENT),
+            Err(_) => Err(NOT_SOCKS),
+        }
     }
 
     /// Each message waits for the reply to the one before, as other
     /// implementations than C Tor may need it.
-    fn negotiate(&self, socket: &Socket, deadline: Instant) -> io::Result<()> {
+    fn negotiate(&self, socket: &Socket, request: &[u8], deadline: Instant) -> io::Result<()> {
         let method = match self.credentials {
             Some(_) => 2,
             None => 0,
@@ -71,13 +73,17 @@ impl TorRequest {
             socket.write_by(&message, deadline)?;
             expect([1, 0])?;
         }
-        socket.write_by(&self.message()?, deadline)
+        socket.write_by(request, deadline)
     }
 
     /// The request itself (RFC 1928, section 4).
-    fn message(&self) -> io::Result<Vec<u8>> {
+    ///
+    /// # Errors
+    /// The host is ours, whatever led here, or longer than SOCKS5 permits.
+    pub fn message(&self) -> io::Result<Vec<u8>> {
         let mut message = vec![5, self.command.number(), 0];
         match &self.host {
+            Host::Name(name) if is_ours(name) => return Err(ErrorKind::InvalidInput.into()),
             Host::Name(name) => {
                 message.push(3);
                 push_field(&mut message, name)?;
@@ -113,11 +119,14 @@ pub struct TorReply {
 
 /// What a whole reply means to the client.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Translated {
-    /// What it is sent, with the first bytes of the stream.
-    pub bytes: Vec<u8>,
-    /// Whether a stream begins.
-    pub is_open: bool,
+pub enum Outcome {
+    /// A stream begins. The client is sent this, which includes the first bytes
+    /// of the stream.
+    Open(Vec<u8>),
+    /// There is no stream. The client is sent this, and that is all.
+    Answer(Vec<u8>),
+    /// It is no reply of a SOCKS5 server. Holds the reason.
+    NoTor(&'static str),
 }
 
 impl TorReply {
@@ -131,33 +140,23 @@ impl TorReply {
     }
 
     /// Takes bytes from Tor; `None` until the reply is whole.
-    pub fn feed(&mut self, bytes: &[u8]) -> Option<Translated> {
+    pub fn feed(&mut self, bytes: &[u8]) -> Option<Outcome> {
         self.bytes.extend(bytes);
         let length = match *self.bytes.as_slice() {
             [5, _, _, 1, ..] => 10,
             [5, _, _, 3, length, ..] => 7 + usize::from(length),
             [5, _, _, 4, ..] => 22,
-            [5] | [5, _] | [5, _, _] | [5, _, _, 3] => return None,
-            _ => {
-                return Some(Translated {
-                    bytes: Refusal::NoTor(NOT_SOCKS).reply(self.protocol),
-                    is_open: false,
-                });
-            }
+            [] | [5] | [5, _] | [5, _, _] | [5, _, _, 3] => return None,
+            _ => return Some(Outcome::NoTor(NOT_SOCKS)),
         };
         let (whole, rest) = self.bytes.split_at_checked(length)?;
         let code = whole.get(1).copied().unwrap_or(reply::GENERAL_FAILURE);
         let mut bytes = self.translate(code, whole);
-        let is_open = code == 0 && self.command == Command::Connect;
-        if is_open {
-            bytes.extend(rest);
+        if code != 0 || self.command != Command::Connect {
+            return Some(Outcome::Answer(bytes));
         }
-        Some(Translated { bytes, is_open })
-    }
-
-    /// What the client is sent if Tor hangs up without a reply.
-    pub fn missing(&self) -> Vec<u8> {
-        Refusal::NoTor("Tor closed the connection without a reply").reply(self.protocol)
+        bytes.extend(rest);
+        Some(Outcome::Open(bytes))
     }
 
     fn translate(&self, code: u8, whole: &[u8]) -> Vec<u8> {
@@ -210,27 +209,44 @@ mod tests {
                 let mut reader = TorReply::new(protocol, Command::Connect);
                 let mut pieces = reply.chunks(size).peekable();
                 while let Some(piece) = pieces.next() {
-                    let translated = reader.feed(piece);
-                    assert_eq!(translated.is_some(), pieces.peek().is_none());
-                    if let Some(translated) = translated {
-                        assert_eq!(translated.bytes, expected);
-                        assert_eq!(translated.is_open, reply[1] == 0);
-                    }
+                    assert_eq!(reader.feed(&[]), None);
+                    let outcome = match pieces.peek() {
+                        Some(_) => None,
+                        None if reply[1] == 0 => Some(Outcome::Open(expected.to_vec())),
+                        None => Some(Outcome::Answer(expected.to_vec())),
+                    };
+                    assert_eq!(reader.feed(piece), outcome);
                 }
             }
         }
         let mut reader = TorReply::new(Protocol::Socks5, Command::Connect);
         let both = [&v4[..], b"first bytes"].concat();
-        assert_eq!(reader.feed(&both).unwrap().bytes, both);
+        assert_eq!(reader.feed(&both), Some(Outcome::Open(both)));
+    }
+
+    /// The last gate, whatever a name led to.
+    #[test]
+    fn no_message_asks_for_a_name_that_is_ours() {
+        let ask = |host: &[u8]| {
+            let request = TorRequest {
+                command: Command::Connect,
+                credentials: None,
+                host: Host::Name(host.to_vec()),
+                port: 80,
+            };
+            request.message().ok()
+        };
+        assert_eq!(ask(b"a.b").unwrap(), b"\x05\x01\0\x03\x03a.b\0\x50");
+        assert_eq!(ask(b"a.bit"), None);
+        assert_eq!(ask(b"A.BIT.onion."), None);
+        assert_eq!(ask(&[b'x'; 256]), None);
     }
 
     #[test]
     fn what_is_no_reply_of_socks5_is_a_refusal() {
         for bytes in [&b"HTTP/1.1 400 Bad Request"[..], &[5, 0, 0, 9, 1], &[4]] {
             let mut reader = TorReply::new(Protocol::Socks5, Command::Connect);
-            let translated = reader.feed(bytes).unwrap();
-            assert_eq!(translated.bytes, reply::socks5_refusal(1));
-            assert!(!translated.is_open);
+            assert_eq!(reader.feed(bytes), Some(Outcome::NoTor(NOT_SOCKS)));
         }
     }
 }

@@ -23,7 +23,8 @@ fn lookup(text: &str) -> Purpose {
 }
 
 fn proxied(linger: Range<u64>) -> Proxied {
-    Proxied::new(&address("node.onion"), &address("127.0.0.1"), linger)
+    let proxy = ProxyAddress::Tcp(address("127.0.0.1"));
+    Proxied::new(&address("node.onion"), &proxy, linger)
 }
 
 /// A request that is made at one moment and has ended at another.
@@ -137,10 +138,10 @@ fn no_more_keep_connections_than_permitted() {
 fn the_other_end_sees_them_close_one_by_one() {
     const IDS: usize = 8;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let proxy = NodeAddress {
+    let proxy = ProxyAddress::Tcp(NodeAddress {
         host: "127.0.0.1".to_owned(),
         port: listener.local_addr().unwrap().port(),
-    };
+    });
     let (sender, closed) = channel();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {

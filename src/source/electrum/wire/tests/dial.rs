@@ -157,24 +157,26 @@ fn another_protocol_and_another_version_are_different_errors() {
 
 #[test]
 fn a_proxy_is_named_for_what_it_does() {
+    let proxy_at =
+        |treat: fn(&mut std::net::TcpStream) -> io::Result<()>| ProxyAddress::Tcp(listen(treat));
     let target = server(ONION, 50001, false);
-    let through = |proxy: &NodeAddress| {
+    let through = |proxy: &ProxyAddress| {
         let dialer = Dialer::new(Some(proxy.clone()), no_pins());
         dial(&dialer, &target, PATIENCE).unwrap_err()
     };
     // Nobody listens where a listener has gone.
     let gone = TcpListener::bind("127.0.0.1:0").unwrap();
-    let dead = address("127.0.0.1", gone.local_addr().unwrap().port());
+    let dead = ProxyAddress::Tcp(address("127.0.0.1", gone.local_addr().unwrap().port()));
     drop(gone);
     let error = through(&dead);
     assert!(
         matches!(&error, DialError::Proxy(proxy, _) if *proxy == dead.to_string()),
         "{error:?}"
     );
-    let careless = listen(|tcp| tcp.write_all(&[5, 0xff]));
+    let careless = proxy_at(|tcp| tcp.write_all(&[5, 0xff]));
     let proxy = careless.to_string();
     assert_eq!(through(&careless), DialError::ProxyRefuses(proxy));
-    let web = listen(|tcp| {
+    let web = proxy_at(|tcp| {
         tcp.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")?;
         tcp.read_to_end(&mut Vec::new()).map(drop)
     });
@@ -206,7 +208,10 @@ fn a_proxy_that_says_nothing_or_drips_is_cut_off() {
         script.extend([b'x'; 257]);
         drip(tcp, script)
     });
-    must_time_out(&Dialer::new(Some(dripping), no_pins()), &target);
+    must_time_out(
+        &Dialer::new(Some(ProxyAddress::Tcp(dripping)), no_pins()),
+        &target,
+    );
 }
 
 #[test]

@@ -21,6 +21,7 @@ use serde_json::Value;
 use self::socks::{Manner, Socks};
 use super::calls::SentRequest;
 use super::*;
+use crate::config::settings::{NodeAddress, ProxyAddress};
 use crate::source::electrum::testing;
 
 /// How long a test waits for what must come.
@@ -47,9 +48,9 @@ fn local(address: SocketAddr, is_tls: bool) -> Server {
     server("127.0.0.1", address.port(), is_tls)
 }
 
-fn proxy_of(socks: &Socks) -> Option<NodeAddress> {
+fn proxy_of(socks: &Socks) -> Option<ProxyAddress> {
     let at: SocketAddr = socks.address().parse().unwrap();
-    Some(address("127.0.0.1", at.port()))
+    Some(ProxyAddress::Tcp(address("127.0.0.1", at.port())))
 }
 
 fn no_pins() -> Arc<Pins> {
