@@ -78,7 +78,7 @@ fn the_socks_crate_reaches_names_onions_and_addresses() {
 /// curl without the environment's proxies; exit status and output.
 fn curl(arguments: &[&str]) -> Option<(i32, String)> {
     let output = Command::new("curl")
-        .args(["--silent", "--disable", "--max-time", "30", "--noproxy", ""])
+        .args(["--disable", "--silent", "--max-time", "30", "--noproxy", ""])
         .args(arguments)
         .env_clear()
         .env("PATH", std::env::var_os("PATH")?)

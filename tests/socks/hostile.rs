@@ -82,19 +82,17 @@ fn a_request_may_be_cut_anywhere() {
 fn a_request_may_come_byte_by_byte_or_at_once() {
     let door = attacked();
     for ask in requests() {
-        let at_once = {
-            let mut stream = door.serve.connect();
-            stream.write_all(&ask.bytes()).unwrap();
-            stream.shutdown(Shutdown::Write).unwrap();
-            rest(&mut stream)
-        };
-        let mut stream = door.serve.connect();
-        stream.set_nodelay(true).unwrap();
+        let mut at_once = door.serve.connect();
+        at_once.write_all(&ask.bytes()).unwrap();
+        let mut slowly = door.serve.connect();
+        slowly.set_nodelay(true).unwrap();
         for byte in ask.bytes() {
-            stream.write_all(&[byte]).unwrap();
+            slowly.write_all(&[byte]).unwrap();
             thread::yield_now();
         }
-        assert_eq!(take(&mut stream, at_once.len()), at_once, "{ask:?}");
+        let expected = door.serve.ask(&ask);
+        assert_eq!(ask.replies(&mut at_once), expected, "{ask:?}");
+        assert_eq!(ask.replies(&mut slowly), expected, "{ask:?}");
     }
     door.must_serve();
 }

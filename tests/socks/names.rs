@@ -80,15 +80,16 @@ fn malformed(name: &str) -> Vec<String> {
 #[test]
 fn no_spelling_of_a_name_reaches_tor_whatever_fails() {
     let (tor, node) = (Tor::leading_to(echo()), failing());
-    let serve = Serve::start(&tor, &node, &["--timeout", "1"]);
+    let serve = Serve::start(&tor, &node, &["--timeout", "2"]);
     thread::scope(|scope| {
         for (name, code) in FAILING {
             for protocol in PROTOCOLS {
                 for host in spellings(name) {
                     for &command in commands(protocol) {
+                        // Those that wait hold up no other activity.
+                        let ask = Ask::new(protocol, &host).command(command).user(name, "");
                         let serve = &serve;
                         scope.spawn(move || {
-                            let ask = Ask::new(protocol, &host).command(command);
                             let expected = match command {
                                 // A name has no name.
                                 RESOLVE_PTR => protocol.no_such_name(),

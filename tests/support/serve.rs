@@ -250,6 +250,23 @@ impl Ask {
         }
     }
 
+    /// What the door says before its reply, to this client.
+    fn negotiated(&self) -> &'static [u8] {
+        match (self.protocol, &self.credentials) {
+            (Protocol::Socks5, None) => &[5, 0],
+            (Protocol::Socks5, Some(_)) => &[5, 2, 1, 0],
+            (Protocol::Socks4 | Protocol::Http, _) => &[],
+        }
+    }
+
+    /// Reads all that is said to a client that sent its request unasked.
+    #[track_caller]
+    pub fn replies(&self, stream: &mut TcpStream) -> Reply {
+        let negotiated = self.negotiated();
+        assert_eq!(take(stream, negotiated.len()), negotiated);
+        self.reply(stream)
+    }
+
     /// Asks and reads the reply.
     #[track_caller]
     pub fn on(&self, stream: &mut TcpStream) -> Reply {
@@ -261,16 +278,11 @@ impl Ask {
     pub fn on_with(&self, stream: &mut TcpStream, early: &[u8]) -> Reply {
         let mut messages = self.messages();
         messages.last_mut().unwrap().extend(early);
-        let count = messages.len();
-        for (number, message) in messages.into_iter().enumerate() {
+        let mut replies = self.negotiated().chunks(2);
+        for message in messages {
             stream.write_all(&message).unwrap();
-            if number + 1 < count {
-                let accepted = match number {
-                    0 if self.credentials.is_some() => [5, 2],
-                    0 => [5, 0],
-                    _ => [1, 0],
-                };
-                assert_eq!(take(stream, 2), accepted);
+            if let Some(reply) = replies.next() {
+                assert_eq!(take(stream, 2), reply);
             }
         }
         self.reply(stream)

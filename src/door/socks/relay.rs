@@ -18,6 +18,8 @@ const LARGE: usize = 64 << 10;
 /// How long a stream is quiet before its buffer is freed.
 const QUIET: Duration = Duration::from_secs(1);
 
+const NO_REPLY: &str = "Tor closed a connection without a reply";
+
 /// How a stream ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum End {
@@ -99,13 +101,15 @@ pub fn relay(
             grow(&mut buffer, count);
         }
         if tor_is_ready && down.can_read() {
-            let count = down.read(tor, &mut buffer)?;
+            let count = match down.read(tor, &mut buffer) {
+                Ok(count) => count,
+                Err(_) if reply.is_some() => return Ok(End::NoTor(NO_REPLY)),
+                Err(error) => return Err(error),
+            };
             let bytes = buffer.get(..count).unwrap_or_default();
             match &mut reply {
                 None => down.send(bytes, client),
-                Some(_) if down.ended => {
-                    return Ok(End::NoTor("Tor closed a connection without a reply"));
-                }
+                Some(_) if down.ended => return Ok(End::NoTor(NO_REPLY)),
                 Some(waiting) => match waiting.feed(bytes) {
                     None => {}
                     Some(Outcome::Open(first)) => {
@@ -299,10 +303,18 @@ mod tests {
         let end = running.end.join().unwrap().unwrap();
         assert!(matches!(end, End::NoTor(_)), "{end:?}");
 
-        let running = start(tcp, b"", Duration::from_secs(20));
-        drop(running.tor);
-        let end = running.end.join().unwrap().unwrap();
-        assert!(matches!(end, End::NoTor(_)), "{end:?}");
+        // With unread data, a connection that is closed is reset.
+        for early in [&b""[..], b"early"] {
+            for make in [tcp, unix] {
+                let running = start(make, early, Duration::from_secs(20));
+                if !early.is_empty() {
+                    running.tor.peek(&mut [0]).unwrap();
+                }
+                drop(running.tor);
+                let end = running.end.join().unwrap().unwrap();
+                assert_eq!(end, End::NoTor(NO_REPLY));
+            }
+        }
     }
 
     /// A client's early data may meet a Tor that has refused and closed. The
