@@ -2,74 +2,82 @@
 
 use std::ffi::OsString;
 
-use clap::builder::{OsStringValueParser, PossibleValuesParser};
+use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, ArgMatches, ValueHint};
+use clap::{ArgMatches, ValueHint};
 use clap_complete::Shell;
 
-use super::draft::{Layer, Setting, push};
-use super::go_options::{self, takes_next};
-use super::keys::{KEYS, Key};
+use super::definition::{COMMANDS, command_words, definition, plugin_options};
+use super::go_options;
+use super::key::Key;
+use super::keys::KEYS;
+use super::layers::{Layer, Setting, push};
 use super::mistakes::{self, explain};
-use super::read::{Command, Form, PROTOCOL};
-use super::values::{Kind, quoted};
+use super::values::quoted;
 use crate::chain::network::Network;
 use crate::isolation::IsolationId;
-
-/// The subcommands; without one the process is a plugin.
-pub(super) const COMMANDS: [&str; 8] = [
-    "resolve",
-    "records",
-    "check",
-    "serve",
-    "checkpoint",
-    "config",
-    "completions",
-    "help",
-];
 
 /// The shells that `completions` knows.
 const SHELLS: [&str; 5] = ["bash", "elvish", "fish", "powershell", "zsh"];
 
-const AFTER_HELP: &str = "\
-Without a command, serves a naming client on stdin and stdout (proposal 279).
-A switch without a value is true. Settings may also be in the environment,
-TOR_NS_PLUGIN_OPTIONS=key=value;..., and in the file of --config, key = \"value\".
-The command line overrides the environment, which overrides the file.";
+/// The version of the protocol that the plugin speaks (proposal 279).
+pub(super) const PROTOCOL: u32 = 1;
 
-const AFTER_COMMAND: &str = "For all settings see ncprop279 --help.";
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Serve a naming client over stdin and stdout.
+    Plugin,
+    /// Resolve one name and print the answer.
+    Resolve {
+        /// The name as the user wrote it.
+        name: String,
+        /// The isolation id to ask under.
+        isolation: IsolationId,
+        /// What to print.
+        form: Form,
+    },
+    /// Print the records of one name.
+    Records {
+        /// The name as the user wrote it.
+        name: String,
+        /// The isolation id to ask under.
+        isolation: IsolationId,
+        /// Print JSON for programs instead of lines.
+        json: bool,
+    },
+    /// Try the configuration out and say what works.
+    Check {
+        /// Also try what the command `serve` needs.
+        serve: bool,
+        /// Print JSON for programs instead of lines.
+        json: bool,
+    },
+    /// Print a block from which later runs can start their verification.
+    Checkpoint,
+    /// Open doors, and serve until stopped.
+    Serve,
+    /// Print these settings.
+    Config(String),
+}
 
-const RESOLVE_JSON: &str = "\
-With --json prints one object: \"name\"; \"isolation\", the id or null; \"status\",
-the exit status; and either \"kind\" (onion, address or host) with \"answer\", or
-\"error\".";
+impl Command {
+    /// Whether the settings of the command `serve` matter.
+    pub(super) fn serves(&self) -> bool {
+        matches!(self, Self::Serve | Self::Check { serve: true, .. })
+    }
+}
 
-const RECORDS_JSON: &str = "\
-With --json prints one object: \"records\", each with \"owner\", \"ttl\", \"class\",
-\"type\" and \"data\"; \"errors\", each with \"owner\", \"item\" and \"reason\"; and
-\"wildcard\" where one matches the name.";
-
-const SERVE_NOTES: &str = "\
-Programs that use 127.0.0.1:9250 as their SOCKS5 or HTTP proxy, and have it
-resolve host names, reach names in .bit. All connections go on to Tor's SOCKS
-port, --proxy (default: 127.0.0.1:9050), and keep the isolation that they ask
-for. SIGTERM and SIGINT end the command and all open connections.
-
-  ncprop279 check serve --backend electrum
-  ncprop279 serve --backend electrum
-  curl --socks5-hostname 127.0.0.1:9250 http://NAME.bit/";
-
-const CHECK_NOTES: &str = "\
-With the word serve also tests what that command needs: whether Tor's SOCKS port
-is at --proxy, and whether the addresses of --socks-listen are free. With --json
-prints one object: \"works\", whether lookups would work, and \"findings\", each
-with \"label\", \"health\" (ok, warn or fail), \"what\" and \"remedy\", which may be
-empty.";
-
-const CONFIG_NOTES: &str = "\
-The output has the form of the configuration file. Secrets are omitted.
-A default that depends on other settings or on this system is commented out, so
-that a file made from the output does not fix it.";
+/// What `resolve` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// The answer.
+    Plain,
+    /// The answer, and how it was found.
+    Explained,
+    /// JSON for programs.
+    Json,
+}
 
 /// A command line that can be used.
 pub(super) struct Arguments {
@@ -84,22 +92,6 @@ pub(super) struct Arguments {
 pub(super) enum Parsed {
     Run(Arguments),
     Print(String),
-}
-
-/// The first word that is no option, if it names a subcommand, and the word
-/// after it. This also works for a command line that is wrong elsewhere.
-pub(super) fn command_words(arguments: &[OsString]) -> Option<(&'static str, Option<&OsString>)> {
-    let mut words = arguments.iter();
-    while let Some(word) = words.next() {
-        if !word.to_string_lossy().starts_with('-') {
-            let command = COMMANDS.into_iter().find(|command| word == command)?;
-            return Some((command, words.next()));
-        }
-        if takes_next(word) {
-            words.next();
-        }
-    }
-    None
 }
 
 /// Whether a command line has a subcommand.
@@ -128,7 +120,13 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, String> {
     if let Some(reason) = mistakes::split_switch(&words).or(mistakes::missing_value(&words)) {
         return Err(reason);
     }
-    let matches = match definition(help_for).try_get_matches_from(&words) {
+    let is_option = |word: &OsString| word.to_string_lossy().starts_with("--");
+    let quick = match words.iter().skip(1).all(is_option) {
+        true => plugin_options().try_get_matches_from(&words).ok(),
+        false => None,
+    };
+    let whole = || definition(help_for).try_get_matches_from(&words);
+    let matches = match quick.map_or_else(whole, Ok) {
         Ok(matches) => matches,
         Err(error) => {
             return match error.kind() {
@@ -264,124 +262,6 @@ fn hint(key: &Key) -> ValueHint {
         "PATH" | "FILE" => ValueHint::FilePath,
         _ => ValueHint::Other,
     }
-}
-
-/// The command line for `clap`. The help lists the settings that matter to the
-/// command, or all.
-pub(super) fn definition(help_for: Option<&str>) -> clap::Command {
-    let options = KEYS.iter().map(|key| {
-        let arg = Arg::new(key.name)
-            .long(key.name)
-            .help(key.help_with_default())
-            .help_heading(key.group)
-            .hide(help_for.is_some_and(|command| !key.commands.contains(&command)))
-            .global(true)
-            .value_name(key.placeholder)
-            .value_parser(OsStringValueParser::new());
-        match key.kind {
-            // The value lets the command line switch off what a file
-            // switches on.
-            Kind::Switch(_) => arg
-                .num_args(0..=1)
-                .require_equals(true)
-                .default_missing_value("true"),
-            // A password or number with a hyphen in front is a value, and an
-            // error about it must not take it for an option and repeat it.
-            Kind::List { .. } => arg.allow_hyphen_values(true).action(ArgAction::Append),
-            _ => arg.allow_hyphen_values(true),
-        }
-    });
-    let positional = |name: &'static str, help: &'static str| {
-        Arg::new(name)
-            .help(help)
-            .value_hint(ValueHint::Other)
-            .value_parser(OsStringValueParser::new())
-    };
-    let flag = |name: &'static str, help: &'static str| {
-        Arg::new(name)
-            .long(name)
-            .help(help)
-            .action(ArgAction::SetTrue)
-    };
-    let name = || positional("NAME", "a name in .bit").required(true);
-    let json = || flag("json", "Print JSON for programs");
-    let isolation = || {
-        Arg::new("isolation")
-            .long("isolation")
-            .value_name("ID")
-            .help("Ask under this isolation id")
-            .value_hint(ValueHint::Other)
-            .allow_hyphen_values(true)
-            .value_parser(OsStringValueParser::new())
-    };
-    let command = |name: &'static str, about: &'static str, notes: &str| {
-        let notes = match notes {
-            "" => AFTER_COMMAND.to_owned(),
-            notes => format!("{notes}\n\n{AFTER_COMMAND}"),
-        };
-        clap::Command::new(name).about(about).after_help(notes)
-    };
-    clap::Command::new(env!("CARGO_PKG_NAME"))
-        .version(env!("CARGO_PKG_VERSION"))
-        .about("Resolves Namecoin .bit names for Tor's naming clients.")
-        .after_help(AFTER_HELP)
-        .args(options)
-        .arg(
-            Arg::new("verbose")
-                .short('v')
-                .long("verbose")
-                .help("Log progress to stderr; -vv logs each step")
-                .global(true)
-                .action(ArgAction::Count),
-        )
-        .subcommand(
-            command(
-                "resolve",
-                "Resolve one name and print the answer",
-                RESOLVE_JSON,
-            )
-            .arg(name())
-            .arg(flag("explain", "Explain how the answer was found"))
-            .arg(isolation())
-            .arg(json()),
-        )
-        .subcommand(
-            command("records", "Print the records of one name", RECORDS_JSON)
-                .arg(name())
-                .arg(isolation())
-                .arg(json()),
-        )
-        .subcommand(
-            command(
-                "check",
-                "Test the configuration and the source",
-                CHECK_NOTES,
-            )
-            .arg(positional(
-                "serve",
-                "serve, to test the ports of that command, too",
-            ))
-            .arg(json()),
-        )
-        .subcommand(command(
-            "serve",
-            "Open a SOCKS port for programs, in front of Tor",
-            SERVE_NOTES,
-        ))
-        .subcommand(command(
-            "checkpoint",
-            "Print a newer block for --checkpoint",
-            "",
-        ))
-        .subcommand(command(
-            "config",
-            "Print the settings in effect and their origins",
-            CONFIG_NOTES,
-        ))
-        .subcommand(
-            command("completions", "Print completions for a shell", "")
-                .arg(positional("SHELL", "bash, elvish, fish, powershell or zsh").required(true)),
-        )
 }
 
 /// What a report of a bug needs. The first line is the version, with the

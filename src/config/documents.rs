@@ -4,10 +4,10 @@
 use std::ffi::OsString;
 use std::fmt::Write;
 
-use super::command_line::definition;
-use super::draft::{Backend, Draft, Layer, Origin};
-use super::keys::{DefaultValue, KEYS, Key};
-use super::read::OPTIONS_VARIABLE;
+use super::definition::definition;
+use super::key::{Backend, DefaultValue, Key};
+use super::keys::KEYS;
+use super::layers::{Layer, Layers, OPTIONS_VARIABLE, Origin};
 use super::settings::{ElectrumSettings, Environment, Settings, SourceSettings};
 use crate::text::wrap;
 
@@ -19,18 +19,18 @@ const WIDTH: usize = 80;
 /// The settings in effect in the form of the configuration file, each with its
 /// origin. What the file cannot have, such as secrets, is commented out.
 pub(super) fn effective(
-    draft: &Draft,
+    layers: &Layers,
     settings: &Settings,
     environment: Environment<'_>,
 ) -> String {
     let backend = Backend::of(&settings.source);
     let mut lines = String::new();
     for key in KEYS {
-        let given = draft.given(key.name);
+        let given = layers.given(key.name);
         let belongs = key.owner.is_none_or(|owner| owner == backend);
         match given {
             [] if !belongs || !key.is_in_file => {}
-            [] => lines.push_str(&without(key, draft, settings, environment)),
+            [] => lines.push_str(&without(key, layers, settings, environment)),
             [first, ..] => {
                 let name = key.name;
                 let origin = origin(&first.origin);
@@ -56,7 +56,12 @@ pub(super) fn effective(
 }
 
 /// The line of a setting that nobody gave.
-fn without(key: &Key, draft: &Draft, settings: &Settings, environment: Environment<'_>) -> String {
+fn without(
+    key: &Key,
+    layers: &Layers,
+    settings: &Settings,
+    environment: Environment<'_>,
+) -> String {
     let name = key.name;
     match key.default {
         DefaultValue::Fixed(value) => format!("{name} = {}  # default\n", key.kind.to_toml(value)),
@@ -66,7 +71,7 @@ fn without(key: &Key, draft: &Draft, settings: &Settings, environment: Environme
             value, variable, ..
         } => {
             let is_set = |name: &&str| environment(name).is_some_and(|value| !value.is_empty());
-            let implied = draft.keys().find(|key| key.owner.is_some());
+            let implied = layers.keys().find(|key| key.owner.is_some());
             let origin = match (variable.filter(is_set), implied) {
                 (Some(variable), _) => format!("environment {variable}"),
                 (None, Some(other)) if name == "backend" => format!("implied by {}", other.name),

@@ -9,9 +9,10 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::draft::{Layer, Origin, Setting};
-use super::keys::{KEYS, Key, find};
-use super::values::quoted;
+use super::key::Key;
+use super::keys::{KEYS, find};
+use super::layers::{Layer, Origin, Setting};
+use super::values::GoOption;
 use crate::platform::Platform;
 
 /// The prefix of its options, and the section of its file.
@@ -23,13 +24,6 @@ pub(super) const CERTSTORE: &str = "certstore";
 
 /// The switches among them.
 const CERTSTORE_SWITCHES: [&str; 2] = ["certstore.cryptoapi", "certstore.nss"];
-
-/// An option of ncprop279 (Go): its name without its prefix, and how its value
-/// becomes that of our setting, `None` if it means not set.
-pub(super) type GoOption = (
-    &'static str,
-    fn(OsString) -> Result<Option<OsString>, String>,
-);
 
 /// The name of its file.
 const FILE: &str = "ncprop279.conf";
@@ -206,56 +200,5 @@ impl Collected {
             _ => {}
         }
         (self.settings, warnings)
-    }
-}
-
-/// The value as it is.
-pub(super) fn unchanged(value: OsString) -> Result<Option<OsString>, String> {
-    Ok(Some(value))
-}
-
-/// Empty means not set, as in its example file.
-pub(super) fn unless_empty(value: OsString) -> Result<Option<OsString>, String> {
-    Ok(Some(value).filter(|value| !value.is_empty()))
-}
-
-/// Seconds from milliseconds.
-pub(super) fn milliseconds(value: OsString) -> Result<Option<OsString>, String> {
-    let milliseconds: u32 = value
-        .to_str()
-        .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
-        .and_then(|digits| digits.parse().ok())
-        .filter(|milliseconds| *milliseconds > 0)
-        .ok_or_else(|| {
-            let value = quoted(value);
-            format!("is {value} but must be a number of milliseconds above 0")
-        })?;
-    let seconds = format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000);
-    let seconds = seconds.trim_end_matches('0').trim_end_matches('.');
-    Ok(Some(seconds.into()))
-}
-
-/// An address that is only a port means this machine, as in Go.
-pub(super) fn address(address: OsString) -> Result<Option<OsString>, String> {
-    match address.to_str() {
-        Some(port) if port.starts_with(':') => Ok(Some(format!("127.0.0.1{port}").into())),
-        _ => unless_empty(address),
-    }
-}
-
-/// A switch in the spellings that Go accepts.
-pub(super) fn truth(value: OsString) -> Result<Option<OsString>, String> {
-    match value.to_str() {
-        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(Some("true".into())),
-        Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(Some("false".into())),
-        _ => Err(format!("is {} but must be true or false", quoted(value))),
-    }
-}
-
-/// A number above 0.
-pub(super) fn positive(value: OsString) -> Result<Option<OsString>, String> {
-    match value == "0" {
-        true => Err("is \"0\" but must be 1 or more".into()),
-        false => Ok(Some(value)),
     }
 }

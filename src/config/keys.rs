@@ -4,13 +4,12 @@
 
 use std::ffi::OsString;
 
-use super::draft::Backend;
-use super::go_options::{self, GoOption};
+use super::key::{Backend, DefaultValue, Key, Kind};
 use super::settings::{
     Credentials, DialectSetting, ElectrumOperators, ElectrumSettings, MissingIsolation,
     RpcSettings, STATE_VARIABLE, Settings, SourceSettings,
 };
-use super::values::{self, Kind, MAX_SECONDS};
+use super::values::{self, MAX_SECONDS};
 use crate::chain::network::Network;
 
 /// The most names for an isolation id, and the most isolation ids. (Memory has
@@ -19,82 +18,6 @@ const MAX_COUNT: u32 = 1_000_000;
 
 /// The most confirmations; names live for 36,000 blocks.
 const MAX_CONFIRMATIONS: u32 = 10_000;
-
-/// A setting.
-pub(super) struct Key {
-    /// The name everywhere, without hyphens in front.
-    pub name: &'static str,
-    /// The group of the help that it is listed in.
-    pub group: &'static str,
-    /// The one source that has this setting.
-    pub owner: Option<Backend>,
-    /// What represents the value in the help.
-    pub placeholder: &'static str,
-    /// What values there are, and what each sets.
-    pub kind: Kind,
-    pub default: DefaultValue,
-    /// A value for the documentation where the default is none.
-    pub example: &'static str,
-    /// The meaning in a few words, for the help. With the default it fits 40
-    /// columns, 52 among "Answers".
-    pub help: &'static str,
-    /// The meaning in whole sentences, for everything else.
-    pub about: &'static str,
-    /// Whether the value must not appear in any output.
-    pub is_secret: bool,
-    /// Whether the file may have it.
-    pub is_in_file: bool,
-    /// The option of ncprop279 (Go) that it replaces.
-    pub go: Option<GoOption>,
-    /// The commands whose help lists it.
-    pub commands: &'static [&'static str],
-}
-
-/// What applies without a setting.
-pub(super) enum DefaultValue {
-    /// This value.
-    Fixed(&'static str),
-    /// Nothing.
-    Unset,
-    /// Something that is not a value: in two words for the help, and in words, to
-    /// follow "the default is".
-    Described(&'static str, &'static str),
-    /// A value that depends on other settings or on the system.
-    Derived {
-        /// In two words for the help, or empty.
-        help: &'static str,
-        /// In words, to follow "the default is".
-        words: &'static str,
-        /// The environment variable that it comes from, if that is set.
-        variable: Option<&'static str>,
-        /// The value itself; none if the setting does not apply.
-        value: fn(&Settings) -> Option<OsString>,
-    },
-}
-
-impl Key {
-    pub fn is_switch(&self) -> bool {
-        matches!(self.kind, Kind::Switch(_))
-    }
-
-    /// Whether one layer may have it several times, each adding a value.
-    pub fn is_repeatable(&self) -> bool {
-        matches!(self.kind, Kind::List { .. })
-    }
-
-    /// The help with the default.
-    pub fn help_with_default(&self) -> String {
-        let default = match self.default {
-            DefaultValue::Fixed(value) if !self.is_switch() => value,
-            DefaultValue::Derived { help, .. } | DefaultValue::Described(help, _) => help,
-            _ => "",
-        };
-        match default {
-            "" => self.help.to_owned(),
-            default => format!("{} [{default}]", self.help),
-        }
-    }
-}
 
 /// A text that a function reads into a field of the draft.
 macro_rules! text {
@@ -214,7 +137,7 @@ pub(super) const KEYS: &[Key] = &[
         default: DefaultValue::Fixed("127.0.0.1:8336"),
         help: "JSON-RPC of a node",
         about: "The JSON-RPC interface of Namecoin Core, Electrum-NMC or ConsensusJ-Namecoin.",
-        go: Some(("namecoinrpcaddress", go_options::address)),
+        go: Some(("namecoinrpcaddress", values::go_address)),
         ..NODE
     },
     Key {
@@ -225,7 +148,7 @@ pub(super) const KEYS: &[Key] = &[
         help: "user name for the node",
         about: "The node's rpcuser, instead of the cookie file. Needs rpc-password.",
         is_secret: true,
-        go: Some(("namecoinrpcusername", go_options::unless_empty)),
+        go: Some(("namecoinrpcusername", values::go_unless_empty)),
         ..NODE
     },
     Key {
@@ -237,7 +160,7 @@ pub(super) const KEYS: &[Key] = &[
         about: "The node's rpcpassword. Needs rpc-user. Put it in the file rather than on the \
                 command line, where other users of the machine can see it.",
         is_secret: true,
-        go: Some(("namecoinrpcpassword", go_options::unchanged)),
+        go: Some(("namecoinrpcpassword", values::go_unchanged)),
         ..NODE
     },
     Key {
@@ -259,7 +182,7 @@ pub(super) const KEYS: &[Key] = &[
         example: "/home/you/.namecoin/.cookie",
         help: "cookie file",
         about: "The node's cookie file, if Namecoin Core's data is not in its usual place.",
-        go: Some(("namecoinrpccookiepath", go_options::unless_empty)),
+        go: Some(("namecoinrpccookiepath", values::go_unless_empty)),
         ..NODE
     },
     Key {
@@ -371,7 +294,7 @@ pub(super) const KEYS: &[Key] = &[
         default: DefaultValue::Fixed("20"),
         help: "time limit of a query or check, decimal",
         about: "How many seconds a query or a check may take. Decimals are possible.",
-        go: Some(("namecoinrpctimeout", go_options::milliseconds)),
+        go: Some(("namecoinrpctimeout", values::go_milliseconds)),
         commands: &["resolve", "records", "check", "serve", "checkpoint"],
         ..ANSWERS
     },
@@ -393,7 +316,7 @@ pub(super) const KEYS: &[Key] = &[
         default: DefaultValue::Fixed("false"),
         help: "answer with onion services only",
         about: "Answer with onion services only, for every name.",
-        go: Some(("onlyonion", go_options::truth)),
+        go: Some(("onlyonion", values::go_truth)),
         commands: &["resolve", "serve"],
         ..ANSWERS
     },
@@ -451,7 +374,7 @@ pub(super) const KEYS: &[Key] = &[
         default: DefaultValue::Fixed("100"),
         help: "names for each isolation id",
         about: "How many names are kept for each isolation id.",
-        go: Some(("cachemaxentries", go_options::positive)),
+        go: Some(("cachemaxentries", values::go_positive)),
         ..CACHE
     },
     Key {

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::command_line::{COMMANDS, command_words, definition};
+use super::definition::{COMMANDS, command_words, definition};
 use super::go_options::takes_next;
 use super::keys::{KEYS, find};
 use crate::text::is_near;

@@ -18,13 +18,17 @@ pub mod settings;
 #[cfg(feature = "cli")]
 mod command_line;
 #[cfg(feature = "cli")]
-pub mod documents;
+mod definition;
 #[cfg(feature = "cli")]
-mod draft;
+pub mod documents;
 #[cfg(feature = "cli")]
 mod go_options;
 #[cfg(feature = "cli")]
+mod key;
+#[cfg(feature = "cli")]
 mod keys;
+#[cfg(feature = "cli")]
+mod layers;
 #[cfg(feature = "cli")]
 mod mistakes;
 #[cfg(feature = "cli")]
@@ -36,4 +40,6 @@ mod tests;
 mod values;
 
 #[cfg(feature = "cli")]
-pub use read::{Command, ConfigError, Form, Invocation, Outcome, command_line, read};
+pub use command_line::{Command, Form};
+#[cfg(feature = "cli")]
+pub use read::{ConfigError, Invocation, Outcome, command_line, read};

@@ -13,26 +13,20 @@ use std::path::Path;
 use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
-use super::command_line::{self as arguments, Arguments, Parsed};
-use super::documents;
-use super::draft::{Draft, Layer, Origin, Setting, push};
+use super::command_line::{self as arguments, Arguments, Command, PROTOCOL, Parsed};
 use super::go_options::{self, Collected};
-use super::keys::{Key, find};
+use super::key::Key;
+use super::keys::find;
+use super::layers::{Layer, Layers, OPTIONS_VARIABLE, Origin, Setting, push};
 use super::mistakes::meant;
 use super::settings::{Environment, Settings};
 use super::values::quoted;
-use crate::isolation::IsolationId;
+use super::{definition, documents};
 use crate::platform;
-
-/// The version of the protocol that the plugin speaks (proposal 279).
-pub(super) const PROTOCOL: u32 = 1;
 
 /// The environment variable with the versions of the protocol that the client
 /// speaks (proposal 279).
 pub(super) const VERSIONS_VARIABLE: &str = "TOR_NS_PROTO_VERSION";
-
-/// The environment variable with settings (proposal 279).
-pub(super) const OPTIONS_VARIABLE: &str = "TOR_NS_PLUGIN_OPTIONS";
 
 /// What the process is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,62 +51,6 @@ pub struct Invocation {
     pub warnings: Vec<String>,
 }
 
-/// What to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
-    /// Serve a naming client over stdin and stdout.
-    Plugin,
-    /// Resolve one name and print the answer.
-    Resolve {
-        /// The name as the user wrote it.
-        name: String,
-        /// The isolation id to ask under.
-        isolation: IsolationId,
-        /// What to print.
-        form: Form,
-    },
-    /// Print the records of one name.
-    Records {
-        /// The name as the user wrote it.
-        name: String,
-        /// The isolation id to ask under.
-        isolation: IsolationId,
-        /// Print JSON for programs instead of lines.
-        json: bool,
-    },
-    /// Try the configuration out and say what works.
-    Check {
-        /// Also try what the command `serve` needs.
-        serve: bool,
-        /// Print JSON for programs instead of lines.
-        json: bool,
-    },
-    /// Print a block from which later runs can start their verification.
-    Checkpoint,
-    /// Open doors, and serve until stopped.
-    Serve,
-    /// Print these settings.
-    Config(String),
-}
-
-impl Command {
-    /// Whether the settings of the command `serve` matter.
-    fn serves(&self) -> bool {
-        matches!(self, Self::Serve | Self::Check { serve: true, .. })
-    }
-}
-
-/// What `resolve` prints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// The answer.
-    Plain,
-    /// The answer, and how it was found.
-    Explained,
-    /// JSON for programs.
-    Json,
-}
-
 /// Why there is nothing to run.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{message}")]
@@ -127,7 +65,7 @@ pub struct ConfigError {
 
 /// The command line for `clap`.
 pub fn command_line() -> clap::Command {
-    arguments::definition(None)
+    definition::definition(None)
 }
 
 /// Reads the command line (without the program's own name), the environment
@@ -165,8 +103,8 @@ fn assemble(arguments: Arguments, environment: Environment<'_>) -> Result<Invoca
     let options = variable(environment, OPTIONS_VARIABLE)?.unwrap_or_default();
     let options = self::options(&options)?;
     // First without the file, to find it.
-    let mut draft = layers(&[&options, &words])?;
-    let named = draft.config.take().or_else(|| {
+    let mut layers = combine(&[&options, &words])?;
+    let named = layers.draft.config.take().or_else(|| {
         let path = go_options::usual_file(std::env::current_exe().ok().as_deref())?;
         older.push(format!(
             "settings are read from {path:?}, where ncprop279 (Go) looked for them; --config FILE \
@@ -177,13 +115,13 @@ fn assemble(arguments: Arguments, environment: Environment<'_>) -> Result<Invoca
     if let Some(path) = named {
         let (settings, warnings) = file(&path)?;
         older.extend(warnings);
-        draft = layers(&[&settings, &options, &words])?;
+        layers = combine(&[&settings, &options, &words])?;
     }
-    let (settings, mut warnings) = draft.finish(command.serves(), environment)?;
+    let (settings, mut warnings) = layers.finish(command.serves(), environment)?;
     older.dedup();
     warnings.extend(older);
     if let Command::Config(text) = &mut command {
-        *text = documents::effective(&draft, &settings, environment);
+        *text = documents::effective(&layers, &settings, environment);
     }
     Ok(Invocation {
         command,
@@ -194,12 +132,12 @@ fn assemble(arguments: Arguments, environment: Environment<'_>) -> Result<Invoca
 }
 
 /// The settings of several layers, the later of which override the earlier.
-fn layers(layers: &[&[Setting]]) -> Result<Draft, String> {
-    let mut draft = Draft::default();
-    for layer in layers {
-        draft.apply(layer)?;
+fn combine(all: &[&[Setting]]) -> Result<Layers, String> {
+    let mut layers = Layers::default();
+    for layer in all {
+        layers.apply(layer)?;
     }
-    Ok(draft)
+    Ok(layers)
 }
 
 /// Checks that the client speaks our version of the protocol. Without the

@@ -6,7 +6,6 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::draft::Draft;
 use super::settings::{ListenAddress, NodeAddress, ProxyAddress, ServerAddress};
 use crate::chain::network::Checkpoint;
 
@@ -18,70 +17,6 @@ const MAX_SOCKET_PATH: usize = 103;
 
 /// The greatest height of a checkpoint; room is left for arithmetic.
 const MAX_HEIGHT: u32 = 1 << 30;
-
-/// What a setting accepts, and how it gets into a draft. An error completes
-/// the sentence "the setting …" and does not repeat a secret.
-pub(super) enum Kind {
-    /// `true` or `false`; without a value `true`.
-    Switch(fn(&mut Draft, bool)),
-    /// One of a few words.
-    Choice(&'static [Choice]),
-    /// A whole number in a range.
-    Number(RangeInclusive<u32>, fn(&mut Draft, u32)),
-    /// A decimal number of seconds.
-    Decimal(fn(&mut Draft, Duration)),
-    /// A text with a form of its own.
-    Text(fn(&mut Draft, &OsStr) -> Result<(), String>),
-    /// Several such texts. Those of one layer replace those of the layer
-    /// below.
-    List {
-        clear: fn(&mut Draft),
-        add: fn(&mut Draft, &OsStr) -> Result<(), String>,
-    },
-}
-
-/// A word, and what it sets.
-pub(super) type Choice = (&'static str, fn(&mut Draft));
-
-impl Kind {
-    /// Checks a value and puts it into the draft.
-    pub fn set(&self, draft: &mut Draft, value: &OsStr) -> Result<(), String> {
-        match self {
-            Self::Switch(set) => set(draft, switch(value)?),
-            Self::Choice(choices) => choice(value, choices)?(draft),
-            Self::Number(range, set) => set(draft, integer(value, range)?),
-            Self::Decimal(set) => set(draft, decimal_seconds(value)?),
-            Self::Text(set) | Self::List { add: set, .. } => return set(draft, value),
-        }
-        Ok(())
-    }
-
-    /// The words that are accepted, if they are a fixed few.
-    pub fn words(&self) -> Vec<&'static str> {
-        match self {
-            Self::Switch(_) => vec!["true", "false"],
-            Self::Choice(choices) => choices.iter().map(|(word, _)| *word).collect(),
-            _ => Vec::new(),
-        }
-    }
-
-    /// A value as the configuration file has it.
-    pub fn to_toml(&self, value: &str) -> String {
-        let is_bare = match self {
-            Self::Switch(_) => true,
-            Self::Number(..) => value.parse::<u32>().is_ok_and(|n| n.to_string() == value),
-            Self::Decimal(_) => value.parse::<f64>().is_ok_and(|n| n.to_string() == value),
-            _ => false,
-        };
-        match is_bare {
-            true => value.to_owned(),
-            // Basic strings of TOML have the escapes of JSON.
-            false => serde_json::Value::from(value)
-                .to_string()
-                .replace('\u{7f}', "\\u007f"),
-        }
-    }
-}
 
 fn utf8(value: &OsStr) -> Result<&str, String> {
     value.to_str().ok_or_else(|| "is not UTF-8".into())
@@ -124,11 +59,11 @@ pub(super) fn secret(value: &OsStr) -> Result<String, String> {
     Ok(value.to_owned())
 }
 
-fn switch(value: &OsStr) -> Result<bool, String> {
+pub(super) fn switch(value: &OsStr) -> Result<bool, String> {
     choice(value, &[("true", true), ("false", false)])
 }
 
-fn choice<T: Copy>(value: &OsStr, choices: &[(&str, T)]) -> Result<T, String> {
+pub(super) fn choice<T: Copy>(value: &OsStr, choices: &[(&str, T)]) -> Result<T, String> {
     let found = choices.iter().find(|(name, _)| value == *name);
     found.map(|&(_, choice)| choice).ok_or_else(|| {
         let names: Vec<_> = choices.iter().map(|&(name, _)| name).collect();
@@ -136,7 +71,7 @@ fn choice<T: Copy>(value: &OsStr, choices: &[(&str, T)]) -> Result<T, String> {
     })
 }
 
-fn integer(value: &OsStr, range: &RangeInclusive<u32>) -> Result<u32, String> {
+pub(super) fn integer(value: &OsStr, range: &RangeInclusive<u32>) -> Result<u32, String> {
     value
         .to_str()
         .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
@@ -163,7 +98,7 @@ pub(super) fn seconds(seconds: u32) -> Duration {
     Duration::from_secs(seconds.into())
 }
 
-fn decimal_seconds(value: &OsStr) -> Result<Duration, String> {
+pub(super) fn decimal_seconds(value: &OsStr) -> Result<Duration, String> {
     value
         .to_str()
         // Rust also reads exponents, "inf" and "nan".
@@ -340,6 +275,66 @@ pub(super) fn server(value: &OsStr) -> Result<ServerAddress, String> {
         address: address_with_port(address.as_ref())?,
         is_tls,
     })
+}
+
+//------------ Values of ncprop279 (Go) --------------------------------------
+
+/// An option of ncprop279 (Go): its name without its prefix, and how its value
+/// becomes that of our setting, `None` if it means not set.
+pub(super) type GoOption = (
+    &'static str,
+    fn(OsString) -> Result<Option<OsString>, String>,
+);
+
+/// The value as it is.
+pub(super) fn go_unchanged(value: OsString) -> Result<Option<OsString>, String> {
+    Ok(Some(value))
+}
+
+/// Empty means not set, as in its example file.
+pub(super) fn go_unless_empty(value: OsString) -> Result<Option<OsString>, String> {
+    Ok(Some(value).filter(|value| !value.is_empty()))
+}
+
+/// Seconds from milliseconds.
+pub(super) fn go_milliseconds(value: OsString) -> Result<Option<OsString>, String> {
+    let milliseconds: u32 = value
+        .to_str()
+        .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|digits| digits.parse().ok())
+        .filter(|milliseconds| *milliseconds > 0)
+        .ok_or_else(|| {
+            let value = quoted(value);
+            format!("is {value} but must be a number of milliseconds above 0")
+        })?;
+    let seconds = format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000);
+    let seconds = seconds.trim_end_matches('0').trim_end_matches('.');
+    Ok(Some(seconds.into()))
+}
+
+/// An address that is only a port means this machine, as in Go.
+pub(super) fn go_address(address: OsString) -> Result<Option<OsString>, String> {
+    match address.to_str() {
+        Some(port) if port.starts_with(':') => Ok(Some(format!("127.0.0.1{port}").into())),
+        _ => go_unless_empty(address),
+    }
+}
+
+/// A switch in the spellings that Go accepts.
+pub(super) fn go_truth(value: OsString) -> Result<Option<OsString>, String> {
+    match value.to_str() {
+        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(Some("true".into())),
+        Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(Some("false".into())),
+        _ => Err(format!("is {} but must be true or false", quoted(value))),
+    }
+}
+
+/// A number above 0.
+pub(super) fn go_positive(value: OsString) -> Result<Option<OsString>, String> {
+    match value == "0" {
+        true => Err("is \"0\" but must be 1 or more".into()),
+        false => Ok(Some(value)),
+    }
 }
 
 #[cfg(test)]

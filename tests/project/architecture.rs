@@ -282,3 +282,80 @@ fn the_middle_does_no_io() {
         }
     }
 }
+
+/// The paths of a `use` tree: `a::{b, c::{d, e}}` has three.
+fn paths(tree: &str) -> Vec<String> {
+    let Some((stem, list)) = tree.split_once('{') else {
+        return vec![tree.trim().to_owned()];
+    };
+    let (list, _) = list.rsplit_once('}').unwrap();
+    let mut depth = 0;
+    let branches = list.split(|char| {
+        depth += i32::from(char == '{') - i32::from(char == '}');
+        char == ',' && depth == 0
+    });
+    let branches = branches.filter(|branch| !branch.trim().is_empty());
+    let branches = branches.map(|branch| format!("{}{}", stem.trim(), branch.trim()));
+    branches.flat_map(|branch| paths(&branch)).collect()
+}
+
+/// The module of a file as a path with slashes.
+fn module(file: &str) -> &str {
+    let path = file.trim_end_matches(".rs");
+    path.trim_end_matches("/mod")
+}
+
+/// Every file can be understood after those that it uses. (A `mod.rs` is made of
+/// the files beside it, which may use what it defines.)
+#[test]
+fn no_files_use_each_other_in_a_circle() {
+    let files = files();
+    let modules: BTreeSet<_> = files.keys().map(|file| module(file)).collect();
+    let mut uses: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (file, text) in &files {
+        let own = module(file);
+        let lines = text.lines().map(|line| line.split("//").next().unwrap());
+        let code = lines.collect::<Vec<_>>().join(" ");
+        let used = uses.entry(own).or_default();
+        for start in ["crate::", "super::", "self::"] {
+            for (at, _) in code.match_indices(start) {
+                let is_use = code[..at].trim_end().ends_with("use");
+                let end = |char: char| match is_use {
+                    true => char == ';',
+                    false => !(char.is_alphanumeric() || char == '_' || char == ':'),
+                };
+                for path in paths(code[at..].split(end).next().unwrap()) {
+                    let mut place: Vec<_> = match start {
+                        "crate::" => Vec::new(),
+                        _ => own.split('/').map(str::to_owned).collect(),
+                    };
+                    for part in path.split("::") {
+                        match part.split_whitespace().next().unwrap_or_default() {
+                            "crate" | "self" => {}
+                            "super" => drop(place.pop()),
+                            part => place.push(part.to_owned()),
+                        }
+                    }
+                    let known = (1..=place.len())
+                        .rev()
+                        .map(|count| place[..count].join("/"));
+                    let known = known.filter_map(|place| modules.get(place.as_str())).next();
+                    let is_part = |place: &&str| {
+                        place
+                            .strip_prefix(own)
+                            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                    };
+                    used.extend(known.copied().filter(|place| !is_part(place)));
+                }
+            }
+        }
+    }
+    // What uses nothing that is left is understood and goes.
+    while let Some((&understood, _)) = uses
+        .iter()
+        .find(|(_, used)| used.iter().all(|place| !uses.contains_key(place)))
+    {
+        uses.remove(understood);
+    }
+    assert!(uses.is_empty(), "circles, or what leads to them: {uses:#?}");
+}

@@ -1,4 +1,4 @@
-//! Settings while they are collected, and the checks across them: which source
+//! Settings as the layers give them, and the checks across them: which source
 //! values come from, and whether its settings fit together.
 
 use std::collections::BTreeMap;
@@ -6,16 +6,17 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::keys::Key;
-use super::read::OPTIONS_VARIABLE;
+use super::key::{Backend, Draft, Key, Kind};
 use super::settings::{
     Credentials, ElectrumOperators, ElectrumSettings, Environment, ListenAddress, ProxyAddress,
     RpcSettings, ServeSettings, ServerAddress, Settings, SourceSettings, default_cookie,
     state_directory,
 };
-use super::values::Kind;
-use crate::chain::network::{Checkpoint, Network};
+use crate::chain::network::Network;
 use crate::platform::{self, Platform};
+
+/// The environment variable with settings (proposal 279).
+pub(super) const OPTIONS_VARIABLE: &str = "TOR_NS_PLUGIN_OPTIONS";
 
 /// A setting with its value, not yet checked.
 #[derive(Clone)]
@@ -74,69 +75,26 @@ pub(super) fn push(settings: &mut Vec<Setting>, new: Setting) -> Result<(), Stri
     Ok(())
 }
 
-/// The kinds of sources.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Backend {
-    Rpc,
-    Electrum,
-    File,
-}
-
-impl Backend {
-    pub fn of(source: &SourceSettings) -> Self {
-        match source {
-            SourceSettings::Rpc(_) => Self::Rpc,
-            SourceSettings::Electrum(_) => Self::Electrum,
-            SourceSettings::NamesFile(_) => Self::File,
-        }
-    }
-
-    /// What the setting `backend` calls it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Rpc => "rpc",
-            Self::Electrum => "electrum",
-            Self::File => "file",
-        }
-    }
-}
-
-/// What is set so far; each key's kind writes its own field.
+/// The settings of all layers, the later of which override the earlier.
 #[derive(Default)]
-pub(super) struct Draft {
-    /// The settings without their source.
-    pub settings: Settings,
-    pub backend: Option<Backend>,
-    pub proxy: Option<ProxyAddress>,
-    pub allow_unproxied_node: bool,
-    pub socks_listen: Vec<ListenAddress>,
-    pub allow_remote_clients: bool,
-    pub names_file: Option<PathBuf>,
-    /// The node, without credentials and proxy.
-    pub rpc: RpcSettings,
-    pub rpc_user: Option<String>,
-    pub rpc_password: Option<String>,
-    pub rpc_cookie: Option<PathBuf>,
-    /// The servers, without checkpoint and proxy.
-    pub electrum: ElectrumSettings,
-    pub checkpoint: Option<Checkpoint>,
-    pub config: Option<PathBuf>,
+pub(super) struct Layers {
+    pub draft: Draft,
     /// Each setting as it was written, by name.
     given: BTreeMap<&'static str, Vec<Setting>>,
 }
 
-impl Draft {
+impl Layers {
     /// Checks the settings of a layer and lets them override those before.
     pub fn apply(&mut self, settings: &[Setting]) -> Result<(), String> {
         for Setting { key, .. } in settings {
             self.given.remove(key.name);
             if let Kind::List { clear, .. } = key.kind {
-                clear(self);
+                clear(&mut self.draft);
             }
         }
         for setting in settings {
             let Setting { key, value, origin } = setting;
-            let set = key.kind.set(self, value);
+            let set = key.kind.set(&mut self.draft, value);
             set.map_err(|reason| format!("{} ({}) {reason}", key.name, origin.layer))?;
             let given = self.given.entry(key.name).or_default();
             given.push(setting.clone());
@@ -170,7 +128,7 @@ impl Draft {
             }
             _ => {}
         }
-        if self.settings.log_names {
+        if self.draft.settings.log_names {
             warnings.push(format!(
                 "{} makes the log on stderr show which names were visited, and under which \
                  isolation ids; remove it when you are done",
@@ -181,7 +139,7 @@ impl Draft {
         let settings = Settings {
             source,
             serve,
-            ..self.settings.clone()
+            ..self.draft.settings.clone()
         };
         Ok((settings, warnings))
     }
@@ -189,21 +147,25 @@ impl Draft {
     /// The doors. Streams go through the proxy in any case, lookups only if their
     /// source is elsewhere.
     fn serve(&mut self) -> Result<ServeSettings, String> {
-        let tor = self.proxy.get_or_insert_with(ProxyAddress::tor).clone();
+        let tor = self
+            .draft
+            .proxy
+            .get_or_insert_with(ProxyAddress::tor)
+            .clone();
         check_proxy(self)?;
         if match backend(self)? {
             Backend::File => true,
-            Backend::Rpc => self.rpc.address.is_loopback(),
+            Backend::Rpc => self.draft.rpc.address.is_loopback(),
             Backend::Electrum => false,
         } {
-            self.proxy = None;
+            self.draft.proxy = None;
         }
-        let mut socks = self.socks_listen.clone();
+        let mut socks = self.draft.socks_listen.clone();
         if socks.is_empty() {
             socks.push(ListenAddress::Tcp(ListenAddress::SOCKS));
         }
         if let Some(remote) = socks.iter().find(|address| !address.is_loopback())
-            && !self.allow_remote_clients
+            && !self.draft.allow_remote_clients
         {
             return Err(format!(
                 "{} is {remote}, where other machines could connect, read what programs send \
@@ -240,62 +202,63 @@ impl Draft {
 
 /// Takes the source out of a draft, with warnings.
 fn source(
-    draft: &mut Draft,
+    layers: &mut Layers,
     environment: Environment<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<SourceSettings, String> {
-    match backend(draft)? {
-        Backend::File => match draft.names_file.take() {
-            Some(_) if draft.proxy.is_some() => Err(format!(
+    match backend(layers)? {
+        Backend::File => match layers.draft.names_file.take() {
+            Some(_) if layers.draft.proxy.is_some() => Err(format!(
                 "{} and {} cannot be used together, as a file needs no connection; remove one of them",
-                draft.named("proxy"),
-                draft.named("names-file"),
+                layers.named("proxy"),
+                layers.named("names-file"),
             )),
             Some(path) => Ok(SourceSettings::NamesFile(path)),
             None => Err(format!(
                 "{} needs names-file too; set it to the file with the names",
-                draft.named("backend"),
+                layers.named("backend"),
             )),
         },
-        Backend::Rpc => rpc(draft, environment, warnings).map(SourceSettings::Rpc),
-        Backend::Electrum => electrum(draft, environment, warnings).map(SourceSettings::Electrum),
+        Backend::Rpc => rpc(layers, environment, warnings).map(SourceSettings::Rpc),
+        Backend::Electrum => electrum(layers, environment, warnings).map(SourceSettings::Electrum),
     }
 }
 
 /// The source that is asked for by name, or by settings that only it has.
-fn backend(draft: &Draft) -> Result<Backend, String> {
-    let owned = || draft.keys().filter(|key| key.owner.is_some());
+fn backend(layers: &Layers) -> Result<Backend, String> {
+    let owned = || layers.keys().filter(|key| key.owner.is_some());
     let implied = owned().next();
-    let chosen = draft
+    let chosen = layers
+        .draft
         .backend
         .or_else(|| implied?.owner)
         .unwrap_or(Backend::Rpc);
     let Some(other) = owned().find(|key| key.owner != Some(chosen)) else {
         return Ok(chosen);
     };
-    let one = match draft.backend {
+    let one = match layers.draft.backend {
         Some(_) => "backend",
         None => implied.map_or("", |key| key.name),
     };
     Err(format!(
         "{} and {} cannot be used together, as values come from one source only; remove one of them",
-        draft.named(one),
-        draft.named(other.name),
+        layers.named(one),
+        layers.named(other.name),
     ))
 }
 
 fn rpc(
-    draft: &mut Draft,
+    layers: &mut Layers,
     environment: Environment<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<RpcSettings, String> {
-    check_node(draft)?;
-    check_proxied_node(draft, warnings)?;
-    check_credentials(draft)?;
+    check_node(layers)?;
+    check_proxied_node(layers, warnings)?;
+    check_credentials(layers)?;
     let credentials = match (
-        draft.rpc_user.take(),
-        draft.rpc_password.take(),
-        draft.rpc_cookie.take(),
+        layers.draft.rpc_user.take(),
+        layers.draft.rpc_password.take(),
+        layers.draft.rpc_cookie.take(),
     ) {
         (Some(user), Some(password), _) => Credentials::Password { user, password },
         (_, _, Some(path)) => Credentials::Cookie(path),
@@ -303,67 +266,70 @@ fn rpc(
     };
     Ok(RpcSettings {
         credentials,
-        proxy: draft.proxy.take(),
-        ..draft.rpc.clone()
+        proxy: layers.draft.proxy.take(),
+        ..layers.draft.rpc.clone()
     })
 }
 
-fn check_node(draft: &Draft) -> Result<(), String> {
-    if draft.rpc.address.is_loopback() || draft.proxy.is_some() || draft.allow_unproxied_node {
+fn check_node(layers: &Layers) -> Result<(), String> {
+    if layers.draft.rpc.address.is_loopback()
+        || layers.draft.proxy.is_some()
+        || layers.draft.allow_unproxied_node
+    {
         return Ok(());
     }
     Err(format!(
         "{} is another machine, and everyone on the way there could see which names are looked up; \
          use a node or a tunnel on this machine, reach it through Tor with proxy, or set \
          allow-unproxied-node to accept that",
-        draft.named("rpc-address"),
+        layers.named("rpc-address"),
     ))
 }
 
-fn check_proxied_node(draft: &Draft, warnings: &mut Vec<String>) -> Result<(), String> {
-    if draft.proxy.is_none() {
+fn check_proxied_node(layers: &Layers, warnings: &mut Vec<String>) -> Result<(), String> {
+    if layers.draft.proxy.is_none() {
         return Ok(());
     }
-    check_proxy(draft)?;
-    if draft.rpc.address.is_loopback() {
+    check_proxy(layers)?;
+    if layers.draft.rpc.address.is_loopback() {
         return Err(format!(
             "{} is set, but the node is on this machine, where a proxy such as Tor does not connect to; \
              set backend to electrum for Electrum servers, or rpc-address to a node elsewhere, \
              or remove proxy",
-            draft.named("proxy"),
+            layers.named("proxy"),
         ));
     }
-    if !draft.rpc.address.is_onion() {
+    if !layers.draft.rpc.address.is_onion() {
         warnings.push(format!(
             "{} is no onion service: the exit of the proxy sees the password and every \
              name that is looked up; reach the node by an onion service",
-            draft.named("rpc-address"),
+            layers.named("rpc-address"),
         ));
     }
     Ok(())
 }
 
-fn check_proxy(draft: &Draft) -> Result<(), String> {
-    match &draft.proxy {
-        Some(proxy) if !proxy.is_loopback() && !draft.allow_unproxied_node => Err(format!(
+fn check_proxy(layers: &Layers) -> Result<(), String> {
+    match &layers.draft.proxy {
+        Some(proxy) if !proxy.is_loopback() && !layers.draft.allow_unproxied_node => Err(format!(
             "{} is on another machine, and everyone on the way there could see what is asked of it; \
              use a proxy on this machine, or set allow-unproxied-node to accept that",
-            draft.named("proxy"),
+            layers.named("proxy"),
         )),
         _ => Ok(()),
     }
 }
 
-fn check_credentials(draft: &Draft) -> Result<(), String> {
-    let user = draft.rpc_user.as_ref().map(|_| "rpc-user");
-    let password = draft.rpc_password.as_ref().map(|_| "rpc-password");
-    if draft.rpc_cookie.is_some()
+fn check_credentials(layers: &Layers) -> Result<(), String> {
+    let user = layers.draft.rpc_user.as_ref().map(|_| "rpc-user");
+    let password = layers.draft.rpc_password.as_ref().map(|_| "rpc-password");
+    if layers.draft.rpc_cookie.is_some()
         && let Some(other) = user.or(password)
     {
         return Err(format!(
             "{} and {} cannot be used together; remove one of them",
-            draft.named("rpc-cookie"),
-            draft.named(other),
+            layers.named("rpc-cookie"),
+            layers.named(other),
         ));
     }
     let (present, missing) = match (user, password) {
@@ -373,49 +339,52 @@ fn check_credentials(draft: &Draft) -> Result<(), String> {
     };
     Err(format!(
         "{} needs {missing} too; set both, or neither to use the cookie file",
-        draft.named(present),
+        layers.named(present),
     ))
 }
 
 fn electrum(
-    draft: &mut Draft,
+    layers: &mut Layers,
     environment: Environment<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<ElectrumSettings, String> {
-    check_proxy(draft)?;
-    check_servers(draft, warnings)?;
-    let network = draft.electrum.network;
-    let state = draft.electrum.state.take();
+    check_proxy(layers)?;
+    check_servers(layers, warnings)?;
+    let network = layers.draft.electrum.network;
+    let state = layers.draft.electrum.state.take();
     Ok(ElectrumSettings {
-        proxy: draft.proxy.take(),
-        checkpoint: draft.checkpoint.unwrap_or_else(|| network.checkpoint()),
+        proxy: layers.draft.proxy.take(),
+        checkpoint: layers
+            .draft
+            .checkpoint
+            .unwrap_or_else(|| network.checkpoint()),
         state: state.or_else(|| state_directory(Platform::CURRENT, environment)),
-        ..draft.electrum.clone()
+        ..layers.draft.electrum.clone()
     })
 }
 
-fn check_servers(draft: &Draft, warnings: &mut Vec<String>) -> Result<(), String> {
-    let servers = &draft.electrum.servers;
-    if draft.electrum.network == Network::Regtest && servers.is_empty() {
+fn check_servers(layers: &Layers, warnings: &mut Vec<String>) -> Result<(), String> {
+    let servers = &layers.draft.electrum.servers;
+    if layers.draft.electrum.network == Network::Regtest && servers.is_empty() {
         return Err(format!(
             "{} has no public servers; name one with electrum-server",
-            draft.named("network"),
+            layers.named("network"),
         ));
     }
     let is_remote = |server: &&ServerAddress| !server.address.is_loopback();
     let goes_out = servers.is_empty() || servers.iter().any(|server| is_remote(&server));
-    if draft.proxy.is_none()
-        && !draft.allow_unproxied_node
-        && (goes_out || draft.electrum.network == Network::Mainnet)
+    if layers.draft.proxy.is_none()
+        && !layers.draft.allow_unproxied_node
+        && (goes_out || layers.draft.electrum.network == Network::Mainnet)
     {
         // "backend" is the first in order.
         let is_why = |key: &&Key| key.name == "backend" || key.owner == Some(Backend::Electrum);
-        let why = draft.keys().find(is_why).map_or("backend", |key| key.name);
+        let why = layers.keys().find(is_why).map_or("backend", |key| key.name);
         return Err(format!(
             "{} is for Electrum servers, which are asked through Tor, as everyone on the way there could see which \
              names are looked up, and by whom; set proxy to Tor's SOCKS port, such as 127.0.0.1:9050, or set \
              allow-unproxied-node to accept that",
-            draft.named(why),
+            layers.named(why),
         ));
     }
     let readable: Vec<_> = servers
@@ -429,28 +398,28 @@ fn check_servers(draft: &Draft, warnings: &mut Vec<String>) -> Result<(), String
         warnings.push(format!(
             "{} has the server{plural} {} without TLS: the exit of the proxy sees every name that is looked up there; \
              use s instead of t, or an onion service",
-            draft.named("electrum-server"),
+            layers.named("electrum-server"),
             readable.join(", "),
         ));
     }
-    if draft.proxy.is_none() && servers.iter().any(|server| server.address.is_onion()) {
+    if layers.draft.proxy.is_none() && servers.iter().any(|server| server.address.is_onion()) {
         return Err(format!(
             "{} names an onion service, which only Tor reaches; set proxy to Tor's SOCKS port, such as 127.0.0.1:9050",
-            draft.named("electrum-server"),
+            layers.named("electrum-server"),
         ));
     }
-    if servers.len() == 1 && draft.electrum.operators == ElectrumOperators::Two {
+    if servers.len() == 1 && layers.draft.electrum.operators == ElectrumOperators::Two {
         return Err(format!(
             "{} is 2, but {} names one server; name another too, of somebody else",
-            draft.named("electrum-operators"),
-            draft.named("electrum-server"),
+            layers.named("electrum-operators"),
+            layers.named("electrum-server"),
         ));
     }
     if let [only] = servers.as_slice() {
         warnings.push(format!(
             "{} names {} only, which alone says which names exist and which block is the newest; \
              name another server too, of somebody else",
-            draft.named("electrum-server"),
+            layers.named("electrum-server"),
             only.address,
         ));
     }
