@@ -9,8 +9,11 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::keys::{DefaultValue, KEYS};
-use super::read::{OPTIONS_VARIABLE, PROTOCOL, VERSIONS_VARIABLE};
+use super::command_line::PROTOCOL;
+use super::key::DefaultValue;
+use super::keys::KEYS;
+use super::layers::OPTIONS_VARIABLE;
+use super::read::VERSIONS_VARIABLE;
 use super::settings::*;
 use super::*;
 use crate::chain::network::{Checkpoint, Network};
