@@ -286,7 +286,7 @@ impl Core {
 
     /// Drops what is kept and has outlived its time.
     pub fn sweep(&mut self, now: Instant) {
-        for isolation in self.keepers() {
+        for isolation in self.isolations() {
             self.with(&isolation, |activity, _| activity.sweep(now));
         }
     }
@@ -301,16 +301,13 @@ impl Core {
 
     /// Drops everything kept, because the source's values have changed.
     pub fn invalidate(&mut self) {
-        let all: Vec<_> = self.activities.iter().map(|(id, _)| id.clone()).collect();
-        for isolation in all {
+        for isolation in self.isolations() {
             self.with(&isolation, |activity, _| activity.invalidate());
         }
     }
 
-    fn keepers(&self) -> Vec<IsolationId> {
-        let keepers = self.activities.iter();
-        let keepers = keepers.filter(|(_, activity)| activity.share().keeps > 0);
-        keepers.map(|(isolation, _)| isolation.clone()).collect()
+    fn isolations(&self) -> Vec<IsolationId> {
+        self.activities.iter().map(|(id, _)| id.clone()).collect()
     }
 
     /// Queries that are not answered yet.
@@ -340,13 +337,23 @@ impl Core {
 
     /// Whether nothing is under way, waiting, or due.
     pub fn is_idle(&self) -> bool {
-        let mut activities = self.activities.iter();
-        activities.all(|(_, activity)| activity.is_idle() && !activity.is_over())
-            && self.tickets.is_empty()
-            && self.slots.is_empty()
-            && self.fetching.len() + self.evaluating.len() == 0
-            && self.due.is_empty()
-            && self.common.lookups + self.total.queries + self.total.evaluating == 0
+        let activities = self.activities.iter();
+        let busy = activities.filter(|(_, activity)| !activity.is_idle());
+        let counts = [
+            busy.count(),
+            // Those that keep nothing.
+            self.activities.len().abs_diff(self.total.keeps),
+            self.tickets.len(),
+            self.slots.len(),
+            self.fetching.len(),
+            self.evaluating.len(),
+            self.due.len(),
+            self.total.queries,
+            self.total.lookups,
+            self.total.yielded,
+            self.total.evaluating,
+        ];
+        counts.iter().all(|count| *count == 0)
     }
 
     /// Does something with an activity, and takes note of what it takes now and

@@ -129,8 +129,7 @@ impl Activity {
         let mut deadline = now;
         let mut due: Option<Instant> = None;
         for lookup in &fetch.lookups {
-            if let Some(lookup) = self.lookups.get_mut(lookup) {
-                lookup.has_begun = true;
+            if let Some(lookup) = self.lookups.get(lookup) {
                 deadline = deadline.max(lookup.gives_up);
                 let dues = lookup.waiters.iter().map(|(_, due)| *due);
                 due = due.into_iter().chain(dues).min();
@@ -221,12 +220,6 @@ impl Activity {
             fetch.progress = Progress::Waiting;
             self.waiting.push_back(id);
         }
-    }
-
-    /// Whether a fetch has been under way.
-    pub(super) fn has_begun(&self, id: FetchId) -> bool {
-        let fetch = self.fetches.get(&id);
-        fetch.is_some_and(|fetch| fetch.attempts > 0 || fetch.is_running())
     }
 
     /// Lets a lookup wait for a fetch, which is made if there is none.

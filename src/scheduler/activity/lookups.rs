@@ -37,8 +37,6 @@ pub(super) struct Lookup {
     pub waiters: Vec<(Ticket, Instant)>,
     /// Fetches that it waits for.
     pub fetches: BTreeSet<FetchId>,
-    /// Whether any of its fetches was begun.
-    pub has_begun: bool,
     /// Whether a query's deadline passed, so that it may end unwatched.
     is_outlived: bool,
     pub gives_up: Instant,
@@ -82,7 +80,6 @@ impl Activity {
             is_ready: false,
             waiters: vec![(ticket, deadline)],
             fetches: BTreeSet::new(),
-            has_begun: false,
             is_outlived: false,
             gives_up,
         };
@@ -196,13 +193,8 @@ impl Activity {
             .into_iter()
             .map(|key| self.join(id, key, common))
             .collect();
-        let has_begun = fetches.iter().any(|id| self.has_begun(*id));
         if let Some(lookup) = self.lookups.get_mut(&id) {
-            lookup.has_begun |= has_begun;
             lookup.fetches = fetches;
-            if lookup.waiters.is_empty() && !lookup.has_begun {
-                self.abandon(id);
-            }
         }
     }
 

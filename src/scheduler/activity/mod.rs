@@ -203,18 +203,21 @@ impl Activity {
 
     /// Whether nothing is under way, waiting, or due.
     pub fn is_idle(&self) -> bool {
-        self.tickets.is_empty()
-            && self.lookups.is_empty()
-            && self.lookup_of.is_empty()
-            && self.ready.is_empty()
-            && !self.is_evaluating
-            && self.fetches.is_empty()
-            && self.fetch_of.is_empty()
-            && self.waiting.is_empty()
-            && self.running.is_empty()
-            && self.yielded.is_empty()
-            && self.lost.is_empty()
-            && self.timers.is_empty()
+        let counts = [
+            self.tickets.len(),
+            self.lookups.len(),
+            self.lookup_of.len(),
+            self.ready.len(),
+            usize::from(self.is_evaluating),
+            self.fetches.len(),
+            self.fetch_of.len(),
+            self.waiting.len(),
+            self.running.len(),
+            self.yielded.len(),
+            self.lost.len(),
+            self.timers.len(),
+        ];
+        counts.iter().all(|count| *count == 0)
     }
 
     /// Whether all that was kept is gone, and nothing was kept since: the source
