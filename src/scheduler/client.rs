@@ -14,7 +14,7 @@ use super::threads::{Deliver, Shared, Timekeeper};
 
 /// The lookups of a process, for all who ask.
 pub struct Scheduler {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// One who asks: the seam between a door and the scheduler.

@@ -57,9 +57,7 @@ struct Clients {
 struct State {
     core: Core,
     work: VecDeque<Work>,
-    /// Threads that do work or wait for it.
-    workers: usize,
-    /// Those of them that do none now. One that evaluates is not among them.
+    /// Workers that wait for work, or look for it next.
     free: usize,
     /// When to try again to start a thread for work that has none.
     spawn_again: Option<Instant>,
@@ -80,6 +78,29 @@ impl State {
 enum Work {
     Fetch(Job),
     Evaluate(Task),
+}
+
+/// Something to do once in each period.
+struct Periodic {
+    period: Duration,
+    next: Instant,
+}
+
+impl Periodic {
+    /// First due a period after `now`.
+    fn new(period: Duration, now: Instant) -> Self {
+        let next = now + period;
+        Self { period, next }
+    }
+
+    /// Whether it is due. If so, the next period begins.
+    fn is_due(&mut self, now: Instant) -> bool {
+        if now < self.next {
+            return false;
+        }
+        *self = Self::new(self.period, now);
+        true
+    }
 }
 
 /// A thread that will keep the deadlines of lookups.
@@ -123,7 +144,6 @@ impl Shared {
             state: Mutex::new(State {
                 core: Core::new(limits),
                 work: VecDeque::new(),
-                workers: 0,
                 free: 0,
                 spawn_again: None,
                 // It looks for what is due before it sleeps for the first time.
@@ -256,7 +276,6 @@ impl Shared {
                 shared.warnings.no_thread(&shared.log, &error);
                 return;
             }
-            state.workers += 1;
             state.free += 1;
         }
     }
@@ -285,6 +304,11 @@ impl Shared {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn free_workers(&self) -> usize {
+        self.lock().free
+    }
+
     /// Waits for work; `None` if the worker is to end.
     fn next_work(&self) -> Option<Work> {
         let mut state = self.lock();
@@ -303,9 +327,6 @@ impl Shared {
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         };
         state.free -= 1;
-        if work.is_none() {
-            state.workers -= 1;
-        }
         work
     }
 
@@ -361,22 +382,23 @@ fn evaluate(evaluation: &mut Evaluation) -> Step {
 }
 
 impl Shared {
-    /// Drops what is cached if the source's values have changed. Returns when to
-    /// look again, if ever.
-    fn poll(&self) -> Option<Instant> {
+    /// Drops what is cached if the source's values have changed. Returns whether
+    /// they can change again.
+    fn poll(&self) -> bool {
         let poll = || self.source.poll();
-        let has_changed = catch_unwind(AssertUnwindSafe(poll)).unwrap_or(Some(false))?;
-        if has_changed {
+        let polled = catch_unwind(AssertUnwindSafe(poll)).unwrap_or(Some(false));
+        if polled == Some(true) {
             self.lock().core.invalidate();
             let log = &self.log;
             log.info("the values have changed; what was cached is dropped");
         }
-        Some(Instant::now() + POLL)
+        polled.is_some()
     }
 
     fn time_passes(shared: &Arc<Self>) {
-        let mut next_poll = shared.poll();
-        let mut next_sweep = Instant::now() + SWEEP;
+        let begin = Instant::now();
+        let mut sweep = Periodic::new(SWEEP, begin);
+        let mut poll = shared.poll().then(|| Periodic::new(POLL, begin));
         loop {
             let answers = {
                 let mut state = shared.lock();
@@ -385,8 +407,9 @@ impl Shared {
                         return;
                     }
                     let now = Instant::now();
-                    let due = [Some(next_sweep), next_poll, state.next_due()];
-                    let due = due.into_iter().flatten().min().unwrap_or(next_sweep);
+                    let next_poll = poll.as_ref().map(|poll| poll.next);
+                    let due = [Some(sweep.next), next_poll, state.next_due()];
+                    let due = due.into_iter().flatten().min().unwrap_or(sweep.next);
                     let Some(left) = due.checked_duration_since(now).filter(|d| !d.is_zero())
                     else {
                         break;
@@ -402,15 +425,29 @@ impl Shared {
             };
             shared.deliver(answers);
             let now = Instant::now();
-            if next_poll.is_some_and(|next| now >= next) {
-                next_poll = shared.poll();
+            if poll.as_mut().is_some_and(|poll| poll.is_due(now)) && !shared.poll() {
+                poll = None;
             }
-            if now >= next_sweep {
-                next_sweep = now + SWEEP;
+            if sweep.is_due(now) {
                 let mut state = shared.lock();
                 state.core.sweep(now);
                 shared.forget(&mut state);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_periodic_is_due_once_in_each_period() {
+        let begin = Instant::now();
+        let after = |seconds| begin + Duration::from_secs(seconds);
+        let mut sweep = Periodic::new(SWEEP, begin);
+        let times = [0, 59, 60, 61, 119, 130, 150, 189, 190];
+        let due = times.into_iter().filter(|time| sweep.is_due(after(*time)));
+        assert_eq!(due.collect::<Vec<_>>(), [60, 130, 190]);
     }
 }

@@ -111,6 +111,29 @@ fn worker_threads_keep_their_bound() {
     assert!(most <= 128 + 3, "{most} threads");
 }
 
+/// The clock ticks of processor time that a program has used, 10 ms each.
+fn processor_time(id: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+    let (_, after_name) = stat.rsplit_once(')').unwrap();
+    let of_user_and_system = after_name.split_whitespace().skip(11).take(2);
+    of_user_and_system
+        .map(|word| word.parse::<u64>().unwrap())
+        .sum()
+}
+
+/// All threads sleep while the node and the client say nothing.
+#[test]
+fn waiting_takes_no_processor_time() {
+    let node = node(|_, _| None);
+    let mut plugin = start(&node, &[]);
+    plugin.send("RESOLVE 1 a.bit i");
+    thread::sleep(Duration::from_millis(500));
+    let before = processor_time(plugin.id());
+    thread::sleep(Duration::from_secs(1));
+    let used = processor_time(plugin.id()) - before;
+    assert!(used <= 2, "{used} ticks");
+}
+
 /// A connection that swallowed one request (half-open, a dead circuit) keeps
 /// the name from being asked again for the query's time and 60 s more.
 #[test]
