@@ -217,6 +217,27 @@ fn without_room_or_time_nothing_is_kept() {
     }
 }
 
+#[test]
+fn what_just_fits_is_kept() {
+    let now = Instant::now();
+    let mut holdings = Holdings::default();
+    let exact = "d/x".len() + 1 + VALUE_OVERHEAD;
+    let room = |bytes| Room { bytes, ..ROOM };
+    holdings.keep(key("d/x"), value(1), MINUTE, now, room(exact));
+    assert_eq!(holdings.bytes(), exact);
+    let mut keep_answer = |question: &str, bytes| {
+        let before = holdings.bytes();
+        let of = (key("d/x"), value(1));
+        let of = std::iter::once((&of.0, &of.1));
+        holdings.keep_answer(question.as_bytes(), answer(), of, now, room(bytes));
+        holdings.bytes() - before
+    };
+    let exact = keep_answer("q", ROOM.bytes);
+    assert_eq!(keep_answer("r", exact), exact);
+    assert_eq!(keep_answer("s", exact - 1), 0);
+    assert_eq!(keep_answer("t", exact - 2), 0);
+}
+
 /// The names themselves count too: they can be longer than their values.
 #[test]
 fn a_value_weighs_what_it_has() {

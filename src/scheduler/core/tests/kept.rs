@@ -217,6 +217,21 @@ fn nothing_is_kept_of_values_that_have_changed() {
     assert_eq!((world.core.kept_bytes(), world.core.keeping()), (0, 0));
 }
 
+/// Its value may be from before the change.
+#[test]
+fn what_was_asked_before_values_changed_is_not_kept() {
+    let mut world = World::new(CACHE);
+    let query = Query::parse(b"x.bit", false).unwrap();
+    let due = world.now + MINUTE;
+    let _ = world.core.ask(ticket(1), &id("a"), query, due, world.now);
+    let job = world.core.next_job(world.now).unwrap();
+    world.core.invalidate();
+    let value = SourceReply::from(Fetched::Value(b"{}"[..].into()));
+    world.core.fetched(job, Ok(value), 1.0, world.now);
+    assert!(!world.keeps("a", "x"));
+    assert!(world.core.next_task().is_some(), "but it is an answer");
+}
+
 #[test]
 fn bytes_are_bounded_whatever_is_asked_for() {
     let cache = CacheLimits {

@@ -75,6 +75,11 @@ impl World {
         let value = Fetched::Value(b"{}"[..].into());
         self.core.fetched(job, Ok(value), 1.0, self.now);
     }
+
+    fn fail(&mut self, job: Job, kind: FailureKind, pause_factor: f64) {
+        let failure = Err::<Fetched, _>(FetchFailure::new(kind, "scripted"));
+        self.core.fetched(job, failure, pause_factor, self.now);
+    }
 }
 
 #[test]
@@ -118,6 +123,7 @@ fn what_nobody_waits_for_yields_its_slot() {
     let second = world.begin().unwrap();
     assert!(unwatched.limit.cancel.is_set());
     assert_eq!(world.core.under_way(), 2);
+    assert!(!world.core.is_idle());
     // As many may have yielded as there are slots, no more.
     world.expire();
     world.ask("b", "b1");
@@ -266,4 +272,65 @@ fn no_more_lookups_go_on_for_nobody_than_there_may_be_queries() {
         }
         assert!(world.core.lookups() <= 100, "{}", world.core.lookups());
     }
+    assert_eq!(world.core.lookups(), 100);
+}
+
+#[test]
+fn pauses_between_attempts_double_up_to_a_bound() {
+    for factor in [1.0, 0.5] {
+        let mut world = World::new(1, 1, 1);
+        world.ask("a", "x");
+        for millis in [100, 200, 400, 800, 1600, 3000, 3000] {
+            let pause = Duration::from_millis(millis).mul_f64(factor);
+            let job = world.begin().unwrap();
+            world.fail(job, FailureKind::Unreachable, factor);
+            assert_eq!(world.core.next_tick(), Some(world.now + pause));
+            assert!(world.begin().is_none());
+            world.now += pause;
+            assert!(world.core.tick(world.now).is_empty());
+        }
+    }
+}
+
+/// A fetch that began so long before the client asked again, after its first
+/// query had run out.
+fn asked_again_after(time: Duration) -> (World, Job) {
+    let mut world = World::new(2, 2, 1);
+    world.ask("a", "x");
+    world.now += PATIENCE - time;
+    let first = world.begin().unwrap();
+    world.now += time;
+    assert_eq!(world.core.tick(world.now).len(), 1);
+    world.ask("a", "x");
+    (world, first)
+}
+
+#[test]
+fn a_request_is_thought_lost_after_three_seconds() {
+    let suspect = Duration::from_secs(3);
+    let (mut world, first) = asked_again_after(suspect);
+    let second = world.begin().unwrap();
+    assert_eq!(second.key, first.key);
+    let (mut world, _first) = asked_again_after(suspect - Duration::from_nanos(1));
+    assert!(world.begin().is_none());
+}
+
+#[test]
+fn the_first_value_of_a_repeated_request_decides() {
+    let (mut world, first) = asked_again_after(PATIENCE);
+    let second = world.begin().unwrap();
+    world.end(first);
+    assert!(second.limit.cancel.is_set());
+    assert!(world.core.next_task().is_some());
+}
+
+#[test]
+fn the_failure_of_a_lost_request_decides_nothing() {
+    let (mut world, first) = asked_again_after(PATIENCE);
+    let second = world.begin().unwrap();
+    world.fail(first, FailureKind::Credentials, 1.0);
+    assert!(!second.limit.cancel.is_set());
+    assert!(world.core.next_task().is_none());
+    world.end(second);
+    assert!(world.core.next_task().is_some());
 }
