@@ -7,6 +7,12 @@
 //!     bench_driver cold COUNT -- PROGRAM ARGUMENT...
 //!     bench_driver exchange COUNT
 //!
+//! Or it opens streams at a SOCKS port (`scripts/socks-bench`), which in the first
+//! case is its own stand-in for Tor's:
+//!
+//!     bench_driver stand-ins 0
+//!     bench_driver first-byte|throughput|rate|idle COUNT -- ADDRESS HOST
+//!
 //! In the command `{port}` stands for the port of a node on the loopback
 //! interface, in this process, that answers every request at once.
 //!
@@ -15,6 +21,7 @@
 
 mod child;
 mod node;
+mod socks;
 
 use std::error::Error;
 use std::io::{Read, Write};
@@ -61,6 +68,22 @@ fn run() -> Outcome<String> {
         "start" => start(&command, count),
         "cold" => cold(&command, count),
         "exchange" => exchange(&node, count),
+        "stand-ins" => {
+            println!("node={port} tor={}", socks::stand_in()?);
+            socks::wait()?;
+            Ok(String::new())
+        }
+        "first-byte" | "throughput" | "rate" | "idle" => {
+            let [address, host] = command.as_slice() else {
+                return Err("an address and a host are needed".into());
+            };
+            match &*kind {
+                "first-byte" => socks::first_byte(address, host, count),
+                "throughput" => socks::throughput(address, host, count),
+                "rate" => socks::rate(address, host, count),
+                _ => socks::idle(address, host, count),
+            }
+        }
         other => Err(format!("{other} is no measurement").into()),
     }
 }

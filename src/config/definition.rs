@@ -161,7 +161,7 @@ pub(super) fn definition(help_for: Option<&str>) -> clap::Command {
     };
     clap::Command::new(env!("CARGO_PKG_NAME"))
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Resolves Namecoin .bit names for Tor's naming clients.")
+        .about("Resolves Namecoin .bit names for Tor and programs that use it.")
         .after_help(AFTER_HELP)
         .args(options)
         .arg(verbose())
