@@ -19,6 +19,7 @@ class Door:
 
     def __init__(self, tor, plugin, source):
         self.tor = tor
+        self.plugin = plugin
         self.asked = FIRST_PORT
         self.lines = []
         self.begin = len(tor.events)

@@ -1,7 +1,9 @@
 """The checks of `ncprop279 serve`: what its clients mean is what tor sees, and a
 name in `.bit` is never what tor sees."""
 
+import json
 import re
+import subprocess
 import time
 
 from e2e.applications import RESOLVE, HttpConnect, Socks, Socks4
@@ -180,6 +182,33 @@ def the_log_has_no_names_and_credentials(door):
     if shown:
         raise Failed(shown[0])
     return f"{len(door.lines)} lines with -vv"
+
+
+def check_serve_knows_this_tor(door, names):
+    """With streams that wait for a controller, and as it usually is."""
+    found = {}
+    for leaves in ("1", "0"):
+        door.tor.control.set_conf("__LeaveStreamsUnattached", leaves)
+        found[leaves] = _findings(door, names)
+    door.tor.control.set_conf("__LeaveStreamsUnattached", "1")
+    healths = [found[leaves].get("Tor", (None, ""))[0] for leaves in "10"]
+    if healths != ["fail", "ok"] or "leaves requests unanswered" not in found["1"]["Tor"][1]:
+        raise Failed(f"{found}")
+    if found["0"]["listener"][0] != "warn" or "serves at" not in found["0"]["listener"][1]:
+        raise Failed(f"of the open door it says {found['0']['listener']}")
+    return "also if it waits for a controller"
+
+
+def _findings(door, names):
+    """Health and text by label."""
+    host, port = door.socks
+    command = [
+        *(door.plugin, "check", "serve", "--json", "--names-file", names),
+        *("--proxy", f"127.0.0.1:{door.tor.socks}", "--socks-listen", f"{host}:{port}"),
+    ]
+    done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, timeout=20)
+    findings = json.loads(done.stdout)["findings"]
+    return {one["label"]: (one["health"], one["what"]) for one in findings}
 
 
 def sigterm_ends_it_with_open_streams(door):
