@@ -336,7 +336,7 @@ fn help_and_version_are_printed() {
             assert!(text.contains(&format!("--{}", key.name)), "{}", key.name);
         }
         assert!(text.contains("Cache:") && text.contains("Usage: ncprop279"));
-        assert!(text.lines().count() <= 60, "{text}");
+        assert!(text.lines().count() <= 66, "{text}");
         assert!(
             text.lines().all(|line| line.chars().count() <= 80),
             "{text}"
@@ -370,8 +370,13 @@ fn help_of_a_command_is_about_the_command() {
         ),
         (
             "check",
-            &["--timeout", "--names-file"],
+            &["--timeout", "--names-file", "--socks-listen"],
             &["--missing-isolation", "--log-names"],
+        ),
+        (
+            "serve",
+            &["--socks-listen", "--allow-remote-clients", "--proxy"],
+            &["--missing-isolation", "--json"],
         ),
         (
             "checkpoint",
