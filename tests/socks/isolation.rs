@@ -20,7 +20,7 @@ fn site() -> Node {
 fn listeners(tor: &Tor, node: &Node, directory: &tempfile::TempDir) -> Serve {
     let unix = format!("unix:{}", directory.path().join("socks").display());
     let mut arguments = node.arguments(&["--proxy", &tor.address()]);
-    for listener in ["127.0.0.1:0", "127.0.0.1:0", &unix] {
+    for listener in ["127.0.0.1:0", "127.0.0.2:0", &unix] {
         arguments.extend(["--socks-listen".to_owned(), listener.to_owned()]);
     }
     Serve::with(&arguments, 3)

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Every stream has a thread, which blocks on its own sockets with a limit for
-//! everything but an open stream. [`request`], [`reply`], [`isolation`] and
-//! [`tor`] say what the bytes mean and do no I/O of their own.
+//! everything but an open stream. [`reader`], [`reply`] and
+//! [`isolation`] say what the bytes mean and do no I/O.
 //!
 //! A `.bit` name never reaches Tor: [`names::is_ours`] decides before Tor is
 //! asked, and what cannot be resolved is refused here (`spec/socks.md`).
@@ -17,6 +17,7 @@ mod isolation;
 mod listener;
 mod lookups;
 mod names;
+mod reader;
 mod relay;
 mod reply;
 mod request;
@@ -120,7 +121,8 @@ impl SocksDoor {
 pub(crate) mod fuzzing {
     pub use super::isolation::{Distinction, Isolation, Origin};
     pub use super::names::is_ours;
-    pub use super::request::{Command, Credentials, Host, Protocol, Reader, Request, Step};
+    pub use super::reader::{Reader, Step};
+    pub use super::request::{Command, Credentials, Host, Protocol, Request};
     pub use super::tor::{Outcome, TorReply, TorRequest};
 }
 
