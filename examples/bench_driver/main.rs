@@ -11,7 +11,7 @@
 //! case is its own stand-in for Tor's:
 //!
 //!     bench_driver stand-ins 0
-//!     bench_driver first-byte|throughput|rate|idle COUNT -- ADDRESS HOST
+//!     bench_driver first-byte|throughput|paced|rate|idle COUNT -- ADDRESS HOST
 //!
 //! In the command `{port}` stands for the port of a node on the loopback
 //! interface, in this process, that answers every request at once.
@@ -73,13 +73,15 @@ fn run() -> Outcome<String> {
             socks::wait()?;
             Ok(String::new())
         }
-        "first-byte" | "throughput" | "rate" | "idle" => {
+        "first-byte" | "throughput" | "paced" | "rate" | "idle" => {
             let [address, host] = command.as_slice() else {
                 return Err("an address and a host are needed".into());
             };
             match &*kind {
                 "first-byte" => socks::first_byte(address, host, count),
-                "throughput" => socks::throughput(address, host, count),
+                "throughput" | "paced" => {
+                    socks::throughput(address, host, count, &*kind == "paced")
+                }
                 "rate" => socks::rate(address, host, count),
                 _ => socks::idle(address, host, count),
             }

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::{Outcome, spread};
 
@@ -14,6 +14,11 @@ const ECHO: u16 = 7;
 
 /// The port of a target that sends as fast as it can.
 const SOURCE: u16 = 19;
+
+/// The port of a target that sends [`PACE`] bytes a second, several times what Tor
+/// carries.
+const PACED: u16 = 20;
+const PACE: u64 = 200_000_000;
 
 /// Bytes for one read or write of a target or client.
 const CHUNK: usize = 64 << 10;
@@ -74,10 +79,18 @@ fn serve(mut stream: TcpStream) -> io::Result<()> {
     }
     let port = u16::from_be_bytes(take(&mut stream)?);
     stream.write_all(&SUCCESS)?;
-    let mut bytes = vec![0; if port == SOURCE { CHUNK } else { 1 << 10 }];
+    let is_source = matches!(port, SOURCE | PACED);
+    let mut bytes = vec![0; if is_source { CHUNK } else { 1 << 10 }];
+    let begin = Instant::now();
+    let mut sent = 0;
     loop {
+        if port == PACED {
+            let due = begin + Duration::from_nanos(sent * 1_000_000_000 / PACE);
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            sent += bytes.len() as u64;
+        }
         match port {
-            SOURCE => stream.write_all(&bytes)?,
+            SOURCE | PACED => stream.write_all(&bytes)?,
             _ => match stream.read(&mut bytes)? {
                 0 => return Ok(()),
                 count => stream.write_all(bytes.get(..count).unwrap_or_default())?,
@@ -122,8 +135,8 @@ pub fn first_byte(address: &str, host: &str, count: usize) -> Outcome<String> {
 }
 
 /// How long one stream takes for so many bytes.
-pub fn throughput(address: &str, host: &str, count: usize) -> Outcome<String> {
-    let mut stream = open(address, host, SOURCE)?;
+pub fn throughput(address: &str, host: &str, count: usize, is_paced: bool) -> Outcome<String> {
+    let mut stream = open(address, host, if is_paced { PACED } else { SOURCE })?;
     let mut bytes = vec![0; CHUNK];
     let mut left = count;
     let begin = Instant::now();
