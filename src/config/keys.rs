@@ -347,7 +347,7 @@ pub(super) const KEYS: &[Key] = &[
             },
         },
         default: DefaultValue::Described("127.0.0.1:9250", "127.0.0.1:9250"),
-        example: "127.0.0.1:9250",
+        example: "unix:/run/user/1000/bit",
         help: "SOCKS port for programs",
         about: "Where the command serve listens for SOCKS and HTTP CONNECT: ADDRESS:PORT, \
                 [IPV6]:PORT or unix:/PATH. Repeatable; in the file it may be a list.",

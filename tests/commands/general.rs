@@ -87,7 +87,8 @@ fn a_bad_command_line_of_a_plugin_says_what_to_write() {
         (
             &["onion.bit"],
             "no such command (command line); to look up a name, write ncprop279 resolve NAME; \
-             the commands are resolve, records, check, checkpoint, config, completions, help",
+             the commands are resolve, records, check, serve, checkpoint, config, completions, \
+             help",
         ),
     ] {
         let output = run(arguments);
@@ -208,7 +209,7 @@ fn a_bad_command_line_of_a_subcommand_is_reported_on_stderr_only() {
         ),
         (
             &["check", "a.bit"],
-            "unexpected argument (command line); see --help",
+            "unexpected argument (command line); check takes no word but serve",
         ),
         (&["resolve", "a.bit", "--nope"], "nope"),
         (

@@ -120,6 +120,14 @@ fn companions(key: &str) -> &'static [&'static str] {
     }
 }
 
+/// The command that heeds a setting; none for the plugin.
+fn command(key: &str) -> &'static [&'static str] {
+    match key {
+        "socks-listen" | "allow-remote-clients" => &["serve"],
+        _ => &[],
+    }
+}
+
 fn settings(arguments: &[&str]) -> Settings {
     let environment = |name: &str| (name == "HOME").then(|| OsString::from("/home/you"));
     match config::read(arguments.iter().map(OsString::from), &environment) {
@@ -185,7 +193,7 @@ fn the_defaults_in_the_file_are_those_of_the_program() {
     let mut defaults = 0;
     for entry in entries() {
         fs::write(file, &entry.line).unwrap();
-        let beside = companions(&entry.key);
+        let beside = &[companions(&entry.key), command(&entry.key)].concat()[..];
         // The two are set together or not at all.
         let is_half = ["rpc-user", "rpc-password"].contains(&entry.key.as_str());
         let without = if is_half { &[] } else { beside };
@@ -340,7 +348,7 @@ fn the_service_file_can_keep_the_state_elsewhere() {
 /// The settings of the section `Service`, in order.
 fn service(file: &str) -> Vec<(String, String)> {
     let text = read(file);
-    let section = text.split("[Service]").nth(1).unwrap();
+    let section = text.split("\n[Service]\n").nth(1).unwrap();
     let section = section.split("\n[").next().unwrap().lines();
     let settings = section.filter_map(|line| line.split_once('='));
     let settings = settings.filter(|(name, _)| !name.starts_with('#'));

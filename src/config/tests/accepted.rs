@@ -126,6 +126,11 @@ fn samples() -> Vec<(&'static str, Settings)> {
             "cache-negative-ttl=0",
             changed(|all| all.cache.negative_ttl = Duration::ZERO),
         ),
+        // The command serve alone heeds them.
+        (
+            "socks-listen=[::1]:9250, allow-remote-clients=true",
+            defaults(),
+        ),
     ]
 }
 
