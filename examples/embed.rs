@@ -7,7 +7,7 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use ncprop279::{
-    Absence, Bounds, FetchFailure, Fetched, IsolationId, NameKey, Resolver, Source, SourceReply,
+    Absence, Bounds, FetchError, Fetched, IsolationId, NameKey, Resolver, Source, SourceReply,
 };
 
 /// Values by name key, as they are in the chain.
@@ -19,7 +19,7 @@ impl Source for Names {
         isolation: &IsolationId,
         key: &NameKey,
         _bounds: &Bounds,
-    ) -> Result<SourceReply, FetchFailure> {
+    ) -> Result<SourceReply, FetchError> {
         let id = isolation.as_str().unwrap_or("none");
         println!("  {id} fetches {key}");
         let fetched = match self.0.get(key.as_str()) {

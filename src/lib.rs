@@ -8,7 +8,7 @@
 //! use std::time::{Duration, Instant};
 //!
 //! use ncprop279::{
-//!     Absence, Answer, Bounds, FetchFailure, Fetched, IsolationId, NameKey, Resolver, Source,
+//!     Absence, Answer, Bounds, FetchError, Fetched, IsolationId, NameKey, Resolver, Source,
 //!     SourceReply,
 //! };
 //!
@@ -23,7 +23,7 @@
 //!         _isolation: &IsolationId,
 //!         key: &NameKey,
 //!         _bounds: &Bounds,
-//!     ) -> Result<SourceReply, FetchFailure> {
+//!     ) -> Result<SourceReply, FetchError> {
 //!         let fetched = match self.0.get(key.as_str()) {
 //!             Some(value) => Fetched::Value(value.as_bytes().into()),
 //!             None => Fetched::Absent(Absence::NeverExisted),
@@ -98,7 +98,7 @@ pub mod zone;
 pub use isolation::{IsolationId, IsolationIdError};
 pub use log::{Level, Log};
 pub use resolver::{Answer, Lookup, ResolveError, Resolver, ResolverBuilder, WhoCanAct};
-pub use snapshot::{Absence, FailureKind, FetchFailure, Fetched, NameKey};
+pub use snapshot::{Absence, FetchError, FetchErrorKind, Fetched, NameKey};
 pub use source::electrum::ElectrumSource;
 pub use source::names_file::NamesFile;
 pub use source::rpc::RpcSource;
@@ -108,7 +108,7 @@ pub use source::{Bounds, Cancel, Learned, Source, SourceReply};
 pub mod settings {
     pub use crate::chain::network::{Checkpoint, Network};
     pub use crate::config::settings::{
-        Credentials, DialectSetting, ElectrumOperators, ElectrumSettings, NodeAddress, RpcSettings,
-        ServerAddress,
+        Credentials, DialectSetting, ElectrumOperators, ElectrumSettings, NodeAddress,
+        ProxyAddress, RpcSettings, ServerAddress,
     };
 }

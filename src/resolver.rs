@@ -16,7 +16,7 @@ use crate::isolation::IsolationId;
 use crate::log::Log;
 use crate::policy::{Query, Verdict};
 use crate::scheduler::{Client, Limits, Scheduler, Timekeeper};
-use crate::snapshot::{FailureKind, FetchFailure};
+use crate::snapshot::{FetchError, FetchErrorKind};
 use crate::source::Source;
 
 /// What Tor can connect to in place of a name.
@@ -58,7 +58,7 @@ pub enum ResolveError {
     /// The answer is not known at present. This says nothing about the name, and
     /// a later attempt may succeed.
     #[error(transparent)]
-    Unavailable(FetchFailure),
+    Unavailable(FetchError),
 }
 
 /// Who can do something about a [`ResolveError`].
@@ -84,10 +84,10 @@ impl ResolveError {
             Self::NotInZone(_) | Self::BadName(_) => WhoCanAct::Caller,
             Self::NotFound(_) => WhoCanAct::Owner,
             Self::Unavailable(failure) => match failure.kind {
-                FailureKind::Credentials | FailureKind::Unsuitable | FailureKind::File => {
+                FetchErrorKind::Credentials | FetchErrorKind::Unsuitable | FetchErrorKind::File => {
                     WhoCanAct::Configuration
                 }
-                FailureKind::Internal => WhoCanAct::Developers,
+                FetchErrorKind::Internal => WhoCanAct::Developers,
                 _ => WhoCanAct::Source,
             },
         }
@@ -227,10 +227,10 @@ impl Resolver {
     ///
     /// # Errors
     /// There is no answer. If the time runs out, the error is
-    /// [`ResolveError::Unavailable`] with [`FailureKind::TimedOut`]. A failed fetch
+    /// [`ResolveError::Unavailable`] with [`FetchErrorKind::TimedOut`]. A failed fetch
     /// is tried again until `deadline`, except after
-    /// [`FailureKind::Credentials`], [`FailureKind::Unsuitable`] and
-    /// [`FailureKind::Internal`], which end the lookup at once. A fetch that is
+    /// [`FetchErrorKind::Credentials`], [`FetchErrorKind::Unsuitable`] and
+    /// [`FetchErrorKind::Internal`], which end the lookup at once. A fetch that is
     /// still running at `deadline` goes on for up to a minute, so that a later lookup
     /// finds its value.
     pub fn resolve(
@@ -246,7 +246,7 @@ impl Resolver {
         });
         receiver.recv().unwrap_or_else(|_| {
             let message = "the resolver ended before its answer";
-            let failure = FetchFailure::new(FailureKind::Internal, message);
+            let failure = FetchError::new(FetchErrorKind::Internal, message);
             Err(ResolveError::Unavailable(failure))
         })
     }

@@ -99,7 +99,7 @@ impl Fetched {
 /// Why a fetch failed, and thereby who can do something about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum FailureKind {
+pub enum FetchErrorKind {
     /// The source could not be reached, or the connection broke. The operator of
     /// the node can act.
     Unreachable,
@@ -123,7 +123,7 @@ pub enum FailureKind {
     Internal,
 }
 
-impl FailureKind {
+impl FetchErrorKind {
     /// Every kind.
     pub const ALL: [Self; 9] = [
         Self::Unreachable,
@@ -164,16 +164,16 @@ impl FailureKind {
 /// isolation id and no credential.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{message}")]
-pub struct FetchFailure {
+pub struct FetchError {
     /// What kind of failure.
-    pub kind: FailureKind,
+    pub kind: FetchErrorKind,
     /// What happened where, in one sentence without a full stop.
     pub message: Arc<str>,
 }
 
-impl FetchFailure {
+impl FetchError {
     /// A failure of a kind, with its message.
-    pub fn new(kind: FailureKind, message: impl Into<Arc<str>>) -> Self {
+    pub fn new(kind: FetchErrorKind, message: impl Into<Arc<str>>) -> Self {
         Self {
             kind,
             message: message.into(),
@@ -183,7 +183,7 @@ impl FetchFailure {
     /// A failure because of a bug in this program.
     pub fn bug() -> Self {
         let message = "a bug in ncprop279 was met; please report the name and its value";
-        Self::new(FailureKind::Internal, message)
+        Self::new(FetchErrorKind::Internal, message)
     }
 }
 
@@ -193,7 +193,7 @@ pub enum Entry {
     /// The value of the name is known, or that it has none.
     Known(Fetched),
     /// The name could not be fetched for now.
-    Failed(FetchFailure),
+    Failed(FetchError),
 }
 
 /// The names known to one query, under its isolation id. It only grows while the

@@ -7,7 +7,7 @@ use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use thiserror::Error;
 
 use crate::isolation::IsolationId;
-use crate::snapshot::{Absence, FailureKind, FetchFailure};
+use crate::snapshot::{Absence, FetchError, FetchErrorKind};
 use crate::value::import::NoObject;
 
 /// The code of the isolation option, from the range for local use (RFC 6891
@@ -75,7 +75,7 @@ pub enum Cause {
     /// The answer takes more work than one query may.
     TooComplicated,
     /// A name that the answer depends on could not be fetched for now.
-    Failed(FetchFailure),
+    Failed(FetchError),
 }
 
 impl From<NoObject> for Cause {
@@ -91,8 +91,8 @@ impl Cause {
     /// Every cause; those of failures with the given message.
     fn all(message: &str) -> impl Iterator<Item = Self> + use<'_> {
         let absences = Absence::ALL.into_iter().map(Self::Absent);
-        let failures = FailureKind::ALL.into_iter();
-        let failures = failures.map(move |kind| Self::Failed(FetchFailure::new(kind, message)));
+        let failures = FetchErrorKind::ALL.into_iter();
+        let failures = failures.map(move |kind| Self::Failed(FetchError::new(kind, message)));
         let others = [
             Self::InvalidName,
             Self::NoDomainObject,
@@ -116,15 +116,15 @@ impl Cause {
                 Self::TooManyImports => 7,
                 Self::TooComplicated => 8,
                 Self::Failed(failure) => match failure.kind {
-                    FailureKind::Unreachable => 16,
-                    FailureKind::NotReady => 17,
-                    FailureKind::Overloaded => 18,
-                    FailureKind::Credentials => 19,
-                    FailureKind::BadReply => 20,
-                    FailureKind::File => 21,
-                    FailureKind::TimedOut => 22,
-                    FailureKind::Internal => 23,
-                    FailureKind::Unsuitable => 24,
+                    FetchErrorKind::Unreachable => 16,
+                    FetchErrorKind::NotReady => 17,
+                    FetchErrorKind::Overloaded => 18,
+                    FetchErrorKind::Credentials => 19,
+                    FetchErrorKind::BadReply => 20,
+                    FetchErrorKind::File => 21,
+                    FetchErrorKind::TimedOut => 22,
+                    FetchErrorKind::Internal => 23,
+                    FetchErrorKind::Unsuitable => 24,
                 },
             }
     }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::isolation::IsolationId;
-use crate::snapshot::{FailureKind, FetchFailure};
+use crate::snapshot::{FetchError, FetchErrorKind};
 use crate::text::Milliseconds;
 
 use super::{Level, Log};
@@ -39,7 +39,7 @@ pub struct QueryResult<'a> {
     /// The answer, or why there is none.
     pub text: &'a str,
     /// The kind of failure, if the lookup failed.
-    pub failure: Option<FailureKind>,
+    pub failure: Option<FetchErrorKind>,
     /// Whether the answer was cached.
     pub is_cached: bool,
 }
@@ -222,7 +222,7 @@ pub struct FailureWarnings(Mutex<LastWarning>);
 #[derive(Debug, Default)]
 struct LastWarning {
     /// Why lookups fail, if that was logged.
-    kind: Option<FailureKind>,
+    kind: Option<FetchErrorKind>,
     at: Option<Instant>,
     /// Whether it was logged that no thread can be started.
     no_thread: bool,
@@ -230,7 +230,7 @@ struct LastWarning {
 
 impl FailureWarnings {
     /// Takes the result of a fetch, and warns if fetches fail for a new reason.
-    pub fn fetched<T>(&self, log: &Log, result: &Result<T, FetchFailure>, now: Instant) {
+    pub fn fetched<T>(&self, log: &Log, result: &Result<T, FetchError>, now: Instant) {
         if let Some(text) = self.warning(result, now) {
             log.warn(format_args!("lookups fail for now: {text}"));
         }
@@ -252,7 +252,7 @@ impl FailureWarnings {
 
     /// The reason to warn of, if any. A source that fails and works in turn
     /// causes one warning for each interval.
-    fn warning<'r, T>(&self, result: &'r Result<T, FetchFailure>, now: Instant) -> Option<&'r str> {
+    fn warning<'r, T>(&self, result: &'r Result<T, FetchError>, now: Instant) -> Option<&'r str> {
         let mut last = self.last();
         let failure = match result {
             Ok(_) => {
@@ -262,17 +262,17 @@ impl FailureWarnings {
             Err(failure) => failure,
         };
         let text: &str = match failure.kind {
-            FailureKind::Unreachable
-            | FailureKind::Credentials
-            | FailureKind::Unsuitable
-            | FailureKind::File => &failure.message,
-            FailureKind::NotReady => NOT_READY,
+            FetchErrorKind::Unreachable
+            | FetchErrorKind::Credentials
+            | FetchErrorKind::Unsuitable
+            | FetchErrorKind::File => &failure.message,
+            FetchErrorKind::NotReady => NOT_READY,
             // Only the answers contain these, because a node or server may have
             // repeated a name.
-            FailureKind::Overloaded
-            | FailureKind::BadReply
-            | FailureKind::TimedOut
-            | FailureKind::Internal => return None,
+            FetchErrorKind::Overloaded
+            | FetchErrorKind::BadReply
+            | FetchErrorKind::TimedOut
+            | FetchErrorKind::Internal => return None,
         };
         let is_early = last
             .at
@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn counts_are_put_into_words() {
         let mut counts = Counts::default();
-        let mut add = |status: u8, failure: Option<FailureKind>, is_cached: bool| {
+        let mut add = |status: u8, failure: Option<FetchErrorKind>, is_cached: bool| {
             counts.add(&QueryResult {
                 status,
                 text: "",
@@ -305,9 +305,9 @@ mod tests {
         assert_eq!(add(0, None, false), "1 query so far, 1 answered");
         add(0, None, true);
         add(3, None, true);
-        add(1, Some(FailureKind::Unreachable), false);
-        add(4, Some(FailureKind::TimedOut), false);
-        add(1, Some(FailureKind::Unreachable), false);
+        add(1, Some(FetchErrorKind::Unreachable), false);
+        add(4, Some(FetchErrorKind::TimedOut), false);
+        add(1, Some(FetchErrorKind::Unreachable), false);
         counts.withdrawn += 1;
         assert_eq!(
             counts.to_string(),
@@ -320,8 +320,8 @@ mod tests {
     fn a_reason_is_logged_once_and_not_too_often() {
         let begin = Instant::now();
         let warnings = FailureWarnings::default();
-        let fails = |kind: FailureKind, after: u64| {
-            let result: Result<(), _> = Err(FetchFailure::new(kind, "why"));
+        let fails = |kind: FetchErrorKind, after: u64| {
+            let result: Result<(), _> = Err(FetchError::new(kind, "why"));
             let now = begin + Duration::from_secs(after);
             warnings.warning(&result, now).is_some()
         };
@@ -329,21 +329,21 @@ mod tests {
             let now = begin + Duration::from_secs(after);
             assert_eq!(warnings.warning(&Ok(()), now), None);
         };
-        assert!(!fails(FailureKind::BadReply, 0), "a node's words");
-        assert!(!fails(FailureKind::TimedOut, 0));
-        assert!(fails(FailureKind::Unreachable, 0));
-        assert!(!fails(FailureKind::Unreachable, 1));
-        assert!(!fails(FailureKind::Unreachable, 600), "already logged");
-        assert!(fails(FailureKind::Credentials, 600), "a new reason");
+        assert!(!fails(FetchErrorKind::BadReply, 0), "a node's words");
+        assert!(!fails(FetchErrorKind::TimedOut, 0));
+        assert!(fails(FetchErrorKind::Unreachable, 0));
+        assert!(!fails(FetchErrorKind::Unreachable, 1));
+        assert!(!fails(FetchErrorKind::Unreachable, 600), "already logged");
+        assert!(fails(FetchErrorKind::Credentials, 600), "a new reason");
         works(601);
-        assert!(!fails(FailureKind::Credentials, 602), "too early");
-        assert!(!fails(FailureKind::File, 659), "too early");
-        assert!(fails(FailureKind::Credentials, 660));
+        assert!(!fails(FetchErrorKind::Credentials, 602), "too early");
+        assert!(!fails(FetchErrorKind::File, 659), "too early");
+        assert!(fails(FetchErrorKind::Credentials, 660));
     }
 
     #[test]
     fn a_nodes_words_are_not_repeated() {
-        let failure = FetchFailure::new(FailureKind::NotReady, "loading d/secret");
+        let failure = FetchError::new(FetchErrorKind::NotReady, "loading d/secret");
         let warnings = FailureWarnings::default();
         let result: Result<(), _> = Err(failure);
         assert_eq!(warnings.warning(&result, Instant::now()), Some(NOT_READY));

@@ -20,7 +20,7 @@ use crate::authority::edns::{self, Cause};
 use crate::authority::{self, Outcome};
 use crate::isolation::IsolationId;
 use crate::onion::{OnionAddress, OnionError};
-use crate::snapshot::{Entry, FetchFailure, NameKey, Snapshot};
+use crate::snapshot::{Entry, FetchError, NameKey, Snapshot};
 use crate::value::items::TOR;
 use crate::value::work::Parsed;
 use crate::zone::{self, Zone};
@@ -118,7 +118,7 @@ fn evaluate(
 fn require_progress(step: Step, snapshot: &Snapshot) -> Step {
     match step {
         Step::Need(keys) if keys.iter().all(|key| snapshot.get(key).is_some()) => {
-            Step::Done(Verdict::Unknown(FetchFailure::bug()))
+            Step::Done(Verdict::Unknown(FetchError::bug()))
         }
         step => step,
     }
@@ -381,7 +381,7 @@ fn text(bytes: Vec<u8>) -> Result<String, CandidateError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Absence, FailureKind, Fetched};
+    use crate::snapshot::{Absence, FetchErrorKind, Fetched};
 
     fn key(text: &str) -> NameKey {
         NameKey::new(text).unwrap()
@@ -411,7 +411,9 @@ mod tests {
                 panic!("the query would be evaluated endlessly");
             };
             assert_eq!(verdict.status(), Status::Failure);
-            assert!(matches!(&verdict, Verdict::Unknown(why) if why.kind == FailureKind::Internal));
+            assert!(
+                matches!(&verdict, Verdict::Unknown(why) if why.kind == FetchErrorKind::Internal)
+            );
         }
         let step = needs(&["d/a", "d/b"]);
         assert_eq!(require_progress(step.clone(), &snapshot), step);

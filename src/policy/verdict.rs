@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use crate::onion::OnionAddress;
-use crate::snapshot::{FailureKind, FetchFailure};
+use crate::snapshot::{FetchError, FetchErrorKind};
 
 /// The result of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Verdict {
     /// the name, and why.
     NotFound(String),
     /// The answer cannot be known for now.
-    Unknown(FetchFailure),
+    Unknown(FetchError),
 }
 
 /// The kind of a verdict, for programs: the status of a `RESOLVED` line
@@ -55,7 +55,7 @@ impl Verdict {
             Self::Onion(_) | Self::Address(_) | Self::Host(_) => Status::Success,
             Self::NotInZone(_) => Status::NotInZone,
             Self::NotFound(_) => Status::NotRegistered,
-            Self::Unknown(failure) if failure.kind == FailureKind::TimedOut => Status::Timeout,
+            Self::Unknown(failure) if failure.kind == FetchErrorKind::TimedOut => Status::Timeout,
             Self::Unknown(_) => Status::Failure,
         }
     }
@@ -127,7 +127,7 @@ mod tests {
     fn an_answer_weighs_its_text_twice() {
         let weight = |verdict: Verdict| CachedAnswer::new(verdict).weight();
         let bare = size_of::<CachedAnswer>() + PUNCTUATION;
-        let failure = FetchFailure::new(FailureKind::TimedOut, "four");
+        let failure = FetchError::new(FetchErrorKind::TimedOut, "four");
         for verdict in [
             Verdict::Host("four".into()),
             Verdict::NotInZone("four".into()),

@@ -21,7 +21,7 @@ use super::limits::Limits;
 use super::ring::Ring;
 use crate::isolation::IsolationId;
 use crate::policy::{CachedAnswer, Query, Step, Verdict};
-use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
+use crate::snapshot::{FetchError, FetchErrorKind, Fetched, NameKey};
 use crate::source::SourceReply;
 
 /// The scheduler's state.
@@ -83,7 +83,7 @@ impl Core {
         let of_id = self.activities.peek(isolation).map_or(0, Activity::queries);
         if of_id >= limits.queries_per_isolation || self.total.queries >= limits.queries {
             let message = "too many queries are waiting for an answer";
-            let failure = FetchFailure::new(FailureKind::Overloaded, message);
+            let failure = FetchError::new(FetchErrorKind::Overloaded, message);
             return vec![(ticket, Verdict::Unknown(failure))];
         }
         self.tickets.insert(ticket, isolation.clone());
@@ -208,7 +208,7 @@ impl Core {
     pub fn fetched(
         &mut self,
         job: Job,
-        result: Result<impl Into<SourceReply>, FetchFailure>,
+        result: Result<impl Into<SourceReply>, FetchError>,
         pause_factor: f64,
         now: Instant,
     ) {

@@ -9,7 +9,7 @@ use super::*;
 use crate::isolation::IsolationId;
 use crate::log::Log;
 use crate::policy::{Query, Verdict};
-use crate::snapshot::{FetchFailure, Fetched, NameKey};
+use crate::snapshot::{FetchError, Fetched, NameKey};
 use crate::source::{Bounds, Learned, Source, SourceReply};
 
 #[derive(Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ enum Event {
 struct Telling(Sender<Event>);
 
 impl Source for Telling {
-    fn fetch(&self, _: &IsolationId, _: &NameKey, _: &Bounds) -> Result<SourceReply, FetchFailure> {
+    fn fetch(&self, _: &IsolationId, _: &NameKey, _: &Bounds) -> Result<SourceReply, FetchError> {
         Ok(Fetched::Value(br#"{"ip":"192.0.2.1"}"#.as_slice().into()).into())
     }
 
@@ -125,7 +125,7 @@ struct Recording {
 }
 
 impl Source for Recording {
-    fn fetch(&self, _: &IsolationId, _: &NameKey, _: &Bounds) -> Result<SourceReply, FetchFailure> {
+    fn fetch(&self, _: &IsolationId, _: &NameKey, _: &Bounds) -> Result<SourceReply, FetchError> {
         self.threads.lock().unwrap().push(thread::current().id());
         Ok(value(1).into())
     }

@@ -13,7 +13,7 @@ use crate::log::Log;
 use crate::log::lookups::FailureWarnings;
 use crate::platform;
 use crate::policy::{CachedAnswer, Evaluation, Step, Verdict};
-use crate::snapshot::{FetchFailure, Fetched, NameKey};
+use crate::snapshot::{FetchError, Fetched, NameKey};
 use crate::source::{Source, SourceReply, logged};
 
 use super::activity::{Answers, Job, Task};
@@ -330,13 +330,13 @@ impl Shared {
         work
     }
 
-    fn fetch(&self, job: &Job) -> Result<SourceReply, FetchFailure> {
+    fn fetch(&self, job: &Job) -> Result<SourceReply, FetchError> {
         let begin = Instant::now();
         logged::begin(&self.log, job.number(), &job.isolation, &job.key);
         let source = &self.source;
         let fetch = || source.fetch(&job.isolation, &job.key, &job.limit);
         let result =
-            catch_unwind(AssertUnwindSafe(fetch)).unwrap_or_else(|_| Err(FetchFailure::bug()));
+            catch_unwind(AssertUnwindSafe(fetch)).unwrap_or_else(|_| Err(FetchError::bug()));
         logged::end(&self.log, job.number(), &result, begin.elapsed());
         self.warnings.fetched(&self.log, &result, Instant::now());
         result
@@ -378,7 +378,7 @@ impl Shared {
 /// costs this query only.
 fn evaluate(evaluation: &mut Evaluation) -> Step {
     catch_unwind(AssertUnwindSafe(|| evaluation.step()))
-        .unwrap_or_else(|_| Step::Done(Verdict::Unknown(FetchFailure::bug())))
+        .unwrap_or_else(|_| Step::Done(Verdict::Unknown(FetchError::bug())))
 }
 
 impl Shared {

@@ -13,7 +13,7 @@ use super::transport::socks::SocksError;
 use super::transport::{self, OpenError, Until};
 use crate::chain::network::Checkpoint;
 use crate::config::settings::ProxyAddress;
-use crate::snapshot::FetchFailure;
+use crate::snapshot::FetchError;
 
 /// A source that can be examined.
 pub trait Diagnose: Send + Sync {
@@ -165,10 +165,10 @@ pub enum MilestoneError {
     OtherSource,
     /// No server sends the headers.
     #[error("{0}")]
-    Unreachable(FetchFailure),
+    Unreachable(FetchError),
     /// The headers cannot be relied on yet.
     #[error("{0}; a greater --timeout waits longer")]
-    NotReady(FetchFailure),
+    NotReady(FetchError),
     /// The chain has too few blocks above the checkpoint.
     #[error(
         "the newest block is {tip}: no block above the checkpoint ({checkpoint}) is {depth} blocks \

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{Bounds, Learned, Source, SourceReply};
 use crate::isolation::IsolationId;
 use crate::log::{Level, Log};
-use crate::snapshot::{FetchFailure, NameKey};
+use crate::snapshot::{FetchError, NameKey};
 use crate::text::Milliseconds;
 
 /// Logs that a request begins. Its number is unique in the life of the process.
@@ -17,7 +17,7 @@ pub fn begin(log: &Log, number: u64, isolation: &IsolationId, key: &NameKey) {
 }
 
 /// Logs how a request ended, and how long it took.
-pub fn end(log: &Log, number: u64, result: &Result<SourceReply, FetchFailure>, time: Duration) {
+pub fn end(log: &Log, number: u64, result: &Result<SourceReply, FetchError>, time: Duration) {
     if !log.is_enabled(Level::Debug) {
         return;
     }
@@ -53,7 +53,7 @@ impl Source for LoggedSource {
         isolation: &IsolationId,
         key: &NameKey,
         bounds: &Bounds,
-    ) -> Result<SourceReply, FetchFailure> {
+    ) -> Result<SourceReply, FetchError> {
         let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         begin(&self.log, number, isolation, key);
         let begun = Instant::now();
@@ -103,7 +103,7 @@ mod tests {
             _: &IsolationId,
             _: &NameKey,
             _: &Bounds,
-        ) -> Result<SourceReply, FetchFailure> {
+        ) -> Result<SourceReply, FetchError> {
             self.note("fetch");
             Ok(SourceReply {
                 keep_at_most: Some(Duration::from_secs(9)),

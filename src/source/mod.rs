@@ -20,7 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::isolation::IsolationId;
-use crate::snapshot::{FetchFailure, Fetched, NameKey};
+use crate::snapshot::{FetchError, Fetched, NameKey};
 
 /// How soon a thread that sleeps notices that it was cancelled.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -116,7 +116,7 @@ pub trait Source: Send + Sync {
         isolation: &IsolationId,
         key: &NameKey,
         bounds: &Bounds,
-    ) -> Result<SourceReply, FetchFailure>;
+    ) -> Result<SourceReply, FetchError>;
 
     /// Drops everything kept for an isolation id, connections included. It must
     /// not block, nor call the callback of [`Source::on_learned`].

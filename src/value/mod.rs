@@ -21,7 +21,7 @@ use std::fmt;
 use hickory_proto::rr::Name;
 use thiserror::Error;
 
-use crate::snapshot::{FetchFailure, NameKey};
+use crate::snapshot::{FetchError, NameKey};
 use crate::text::{clip, is_near, printable};
 
 /// How many errors are kept for one value; a value of legal length cannot
@@ -36,7 +36,7 @@ pub enum EvaluationError {
     Need(BTreeSet<NameKey>),
     /// A name could not be fetched for now.
     #[error(transparent)]
-    Failed(#[from] FetchFailure),
+    Failed(#[from] FetchError),
     /// The answer depends on more names than permitted.
     #[error("too many imports")]
     TooManyImports,

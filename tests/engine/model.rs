@@ -17,7 +17,7 @@ use ncprop279::door::stdio::session::{Action, Options, Session};
 use ncprop279::isolation::IsolationId;
 use ncprop279::policy::{CachedAnswer, Query, Step, Verdict};
 use ncprop279::scheduler::{Answers, CacheLimits, Core, Job, Limits, Task, Ticket};
-use ncprop279::snapshot::{Absence, Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
+use ncprop279::snapshot::{Absence, Entry, FetchError, FetchErrorKind, Fetched, NameKey, Snapshot};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -284,11 +284,11 @@ impl World {
         let job = self
             .jobs
             .swap_remove(self.random.random_range(0..self.jobs.len()));
-        let failure = |kind| Err(FetchFailure::new(kind, "scripted"));
+        let failure = |kind| Err(FetchError::new(kind, "scripted"));
         let result = match self.random.random_range(0..10) {
-            0 => failure(FailureKind::Unreachable),
-            1 => failure(FailureKind::NotReady),
-            2 => failure(FailureKind::Credentials),
+            0 => failure(FetchErrorKind::Unreachable),
+            1 => failure(FetchErrorKind::NotReady),
+            2 => failure(FetchErrorKind::Credentials),
             3 => Ok(Fetched::Absent(Absence::NeverExisted)),
             _ => Ok(value(&job.isolation, &job.key)),
         };

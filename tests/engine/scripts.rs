@@ -10,7 +10,7 @@ use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::{DNSClass, Name, Record, RecordType};
 use ncprop279::authority::{self, Outcome, edns};
 use ncprop279::isolation::IsolationId;
-use ncprop279::snapshot::{Absence, Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
+use ncprop279::snapshot::{Absence, Entry, FetchError, FetchErrorKind, Fetched, NameKey, Snapshot};
 use ncprop279::zone::listing;
 use serde::Deserialize;
 
@@ -47,8 +47,8 @@ fn entry(value: &str) -> Entry {
     match value {
         "!expired" => Entry::Known(Fetched::Absent(Absence::Expired)),
         "!unsafe" => Entry::Known(Fetched::Absent(Absence::NotYetSafe)),
-        "!unreachable" => Entry::Failed(FetchFailure::new(
-            FailureKind::Unreachable,
+        "!unreachable" => Entry::Failed(FetchError::new(
+            FetchErrorKind::Unreachable,
             "the node cannot be reached",
         )),
         value => Entry::Known(Fetched::Value(value.as_bytes().into())),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use ncprop279::{
-    Absence, Answer, Bounds, FailureKind, FetchFailure, Fetched, IsolationId, Level, Log, NameKey,
+    Absence, Answer, Bounds, FetchError, FetchErrorKind, Fetched, IsolationId, Level, Log, NameKey,
     ResolveError, Resolver, Source, SourceReply, WhoCanAct,
 };
 
@@ -49,12 +49,12 @@ impl Source for Names {
         isolation: &IsolationId,
         key: &NameKey,
         bounds: &Bounds,
-    ) -> Result<SourceReply, FetchFailure> {
+    ) -> Result<SourceReply, FetchError> {
         let id = isolation.as_str().unwrap_or_default().to_owned();
         let fetch = (id, key.as_str().to_owned());
         self.0.fetches.lock().unwrap().push(fetch);
         match key.as_str() {
-            "d/down" => return Err(FetchFailure::new(FailureKind::Credentials, "refused")),
+            "d/down" => return Err(FetchError::new(FetchErrorKind::Credentials, "refused")),
             "d/held" => {
                 let left = bounds.deadline.saturating_duration_since(Instant::now());
                 let held = self.0.is_released.lock().unwrap();

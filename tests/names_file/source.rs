@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ncprop279::isolation::IsolationId;
-use ncprop279::snapshot::{Absence, FailureKind, FetchFailure, Fetched, NameKey};
+use ncprop279::snapshot::{Absence, FetchError, FetchErrorKind, Fetched, NameKey};
 use ncprop279::source::names_file::NamesFile;
 use ncprop279::source::{Bounds, Cancel, Source};
 
@@ -33,7 +33,7 @@ impl Fixture {
         fixture
     }
 
-    fn fetch(&self, name: &str) -> Result<Fetched, FetchFailure> {
+    fn fetch(&self, name: &str) -> Result<Fetched, FetchError> {
         let limit = Bounds {
             due: Instant::now() + Duration::from_secs(30),
             deadline: Instant::now() + Duration::from_secs(30),
@@ -47,7 +47,7 @@ impl Fixture {
 
     fn failure(&self, name: &str) -> String {
         let failure = self.fetch(name).unwrap_err();
-        assert_eq!(failure.kind, FailureKind::File);
+        assert_eq!(failure.kind, FetchErrorKind::File);
         assert!(failure.kind.is_retried());
         assert!(failure.message.contains(self.path.to_str().unwrap()));
         failure.message.to_string()
@@ -61,7 +61,7 @@ impl Fixture {
     }
 }
 
-fn value(text: &str) -> Result<Fetched, FetchFailure> {
+fn value(text: &str) -> Result<Fetched, FetchError> {
     Ok(Fetched::Value(text.as_bytes().into()))
 }
 

@@ -16,7 +16,7 @@ use ncprop279::isolation::IsolationId;
 use ncprop279::log::Log;
 use ncprop279::policy::{Query, Step, Verdict, resolve};
 use ncprop279::scheduler::{CacheLimits, Client, Limits, Scheduler, Timekeeper};
-use ncprop279::snapshot::{Absence, Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
+use ncprop279::snapshot::{Absence, Entry, FetchError, FetchErrorKind, Fetched, NameKey, Snapshot};
 use ncprop279::source::{Bounds, Source, SourceReply};
 use serde::Deserialize;
 
@@ -28,10 +28,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What names have; the others are not registered.
 #[derive(Clone, Default)]
-struct Names(BTreeMap<String, Result<Fetched, FetchFailure>>);
+struct Names(BTreeMap<String, Result<Fetched, FetchError>>);
 
 impl Names {
-    fn of(&self, key: &NameKey) -> Result<Fetched, FetchFailure> {
+    fn of(&self, key: &NameKey) -> Result<Fetched, FetchError> {
         let absent = Ok(Fetched::Absent(Absence::NeverExisted));
         self.0.get(key.as_str()).cloned().unwrap_or(absent)
     }
@@ -41,7 +41,7 @@ impl Names {
             b"!expired" => Ok(Fetched::Absent(Absence::Expired)),
             b"!unsafe" => Ok(Fetched::Absent(Absence::NotYetSafe)),
             // Of a kind that is not tried again.
-            b"!unreachable" => Err(FetchFailure::new(FailureKind::Internal, "scripted")),
+            b"!unreachable" => Err(FetchError::new(FetchErrorKind::Internal, "scripted")),
             value => Ok(Fetched::Value(value.into())),
         };
         self.0.insert(key.to_owned(), value);
@@ -73,7 +73,7 @@ impl Source for Names {
         _isolation: &IsolationId,
         key: &NameKey,
         _bounds: &Bounds,
-    ) -> Result<SourceReply, FetchFailure> {
+    ) -> Result<SourceReply, FetchError> {
         self.of(key).map(SourceReply::from)
     }
 }

@@ -8,7 +8,7 @@ use ncprop279::door::stdio::{Streams, serve};
 use ncprop279::isolation::IsolationId;
 use ncprop279::log::Log;
 use ncprop279::scheduler::Timekeeper;
-use ncprop279::snapshot::{FetchFailure, Fetched, NameKey};
+use ncprop279::snapshot::{FetchError, Fetched, NameKey};
 use ncprop279::source::{Bounds, Source, SourceReply};
 
 /// Panics at one name and knows every other.
@@ -20,7 +20,7 @@ impl Source for Fragile {
         _isolation: &IsolationId,
         key: &NameKey,
         _bounds: &Bounds,
-    ) -> Result<SourceReply, FetchFailure> {
+    ) -> Result<SourceReply, FetchError> {
         assert_ne!(key.as_str(), "d/bug", "this panic is meant");
         let value = br#"{"ip":"93.184.216.34"}"#;
         Ok(Fetched::Value(value.as_slice().into()).into())

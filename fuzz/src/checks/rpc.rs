@@ -4,7 +4,7 @@ use ncprop279::config::settings::{Credentials, DialectSetting, NodeAddress, RpcS
 use ncprop279::fuzzing::rpc as fuzzing;
 use ncprop279::isolation::IsolationId;
 use ncprop279::log::Log;
-use ncprop279::snapshot::{FetchFailure, Fetched, NameKey};
+use ncprop279::snapshot::{FetchError, Fetched, NameKey};
 use ncprop279::source::rpc::RpcSource;
 
 /// What must appear in no message, each long enough not to do so by chance.
@@ -47,7 +47,7 @@ pub(super) fn question() -> (IsolationId, NameKey) {
 }
 
 /// A failure is told in one line, without anything that was asked or proven.
-pub(super) fn check_failure(failure: &FetchFailure) {
+pub(super) fn check_failure(failure: &FetchError) {
     let message = failure.to_string();
     assert!(super::is_printable(&message), "{message:?}");
     assert!(message.len() < 400, "{message}");

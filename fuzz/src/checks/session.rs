@@ -12,7 +12,7 @@ use ncprop279::door::stdio::session::{Action, Options, QueryNumber, Session};
 use ncprop279::isolation::IsolationId;
 use ncprop279::onion::OnionAddress;
 use ncprop279::policy::{CachedAnswer, Query, Question, Step, Verdict, resolve};
-use ncprop279::snapshot::{Absence, Entry, FailureKind, FetchFailure, Fetched, NameKey, Snapshot};
+use ncprop279::snapshot::{Absence, Entry, FetchError, FetchErrorKind, Fetched, NameKey, Snapshot};
 
 /// The longest line that may be written, with its LF: a keyword, an id, a
 /// status and a message in quotes.
@@ -153,8 +153,8 @@ impl World {
             return Entry::Known(fetched.clone());
         }
         match key.as_str() {
-            "d/late" => Entry::Failed(FetchFailure::new(FailureKind::TimedOut, "too late")),
-            "d/fail" => Entry::Failed(FetchFailure::new(FailureKind::BadReply, "\"\n\\\u{e4}")),
+            "d/late" => Entry::Failed(FetchError::new(FetchErrorKind::TimedOut, "too late")),
+            "d/fail" => Entry::Failed(FetchError::new(FetchErrorKind::BadReply, "\"\n\\\u{e4}")),
             "d/old" => Entry::Known(Fetched::Absent(Absence::Expired)),
             _ => Entry::Known(Fetched::Absent(Absence::NeverExisted)),
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{Activity, Common, FetchId, LookupId, Timer};
 use crate::isolation::IsolationId;
-use crate::snapshot::{Entry, FetchFailure, NameKey};
+use crate::snapshot::{Entry, FetchError, NameKey};
 use crate::source::{Bounds, Cancel, SourceReply};
 
 /// The first pause before a failed fetch is tried again.
@@ -46,7 +46,7 @@ pub(super) struct Fetch {
     progress: Progress,
     attempts: u32,
     /// Why the last attempt failed.
-    pub last: Option<FetchFailure>,
+    pub last: Option<FetchError>,
 }
 
 #[derive(Debug)]
@@ -155,7 +155,7 @@ impl Activity {
     pub fn fetched(
         &mut self,
         job: Job,
-        result: Result<SourceReply, FetchFailure>,
+        result: Result<SourceReply, FetchError>,
         pause_factor: f64,
         now: Instant,
         common: &Common,
@@ -191,7 +191,7 @@ impl Activity {
     }
 
     /// A fetch is tried again after a pause, as long as anybody waits.
-    fn failed(&mut self, id: FetchId, failure: FetchFailure, pause_factor: f64, now: Instant) {
+    fn failed(&mut self, id: FetchId, failure: FetchError, pause_factor: f64, now: Instant) {
         let is_watched = self.is_watched(id);
         let Some(fetch) = self.fetches.get_mut(&id) else {
             return;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::{Activity, Answers, Common, FetchId, LookupId, Ticket, Timer, fetches};
 use crate::isolation::IsolationId;
 use crate::policy::{Evaluation, Query, Step, Verdict};
-use crate::snapshot::{Entry, FailureKind, FetchFailure, NameKey};
+use crate::snapshot::{Entry, FetchError, FetchErrorKind, NameKey};
 
 /// A lookup to be evaluated, outside the lock.
 #[derive(Debug)]
@@ -242,7 +242,7 @@ impl Activity {
         let failed = fetches.find_map(|fetch| fetch.last.clone());
         let failure = failed.unwrap_or_else(|| {
             let message: Arc<str> = Arc::from("no answer came in time");
-            FetchFailure::new(FailureKind::TimedOut, message)
+            FetchError::new(FetchErrorKind::TimedOut, message)
         });
         self.abandon_if_idle(id, common);
         Some((ticket, Verdict::Unknown(failure)))

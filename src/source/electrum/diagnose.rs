@@ -13,7 +13,7 @@ use crate::chain::network::{Checkpoint, RETARGET_INTERVAL};
 use crate::chain::sample::SAMPLE_SIZE;
 use crate::config::settings::ProxyAddress;
 use crate::isolation::IsolationId;
-use crate::snapshot::{FailureKind, FetchFailure};
+use crate::snapshot::{FetchError, FetchErrorKind};
 use crate::source::Bounds;
 use crate::source::diagnosis::{Finding, Health, Milestone, MilestoneError, Progress, Stage};
 use crate::text::Age;
@@ -76,7 +76,7 @@ pub(super) fn wait_until_usable(
     ledger: &Ledger,
     bounds: &Bounds,
     silence: Duration,
-) -> Result<u32, FetchFailure> {
+) -> Result<u32, FetchError> {
     let first = Bounds {
         deadline: bounds.deadline.min(Instant::now() + silence),
         ..bounds.clone()
@@ -199,7 +199,7 @@ fn headers(status: &Status, is_short: bool) -> Finding {
 
 /// Opens the connections that an isolation id would have, asks nothing on them,
 /// and returns their servers.
-fn connect(backend: &Backend, bounds: &Bounds) -> Result<Vec<Server>, FetchFailure> {
+fn connect(backend: &Backend, bounds: &Bounds) -> Result<Vec<Server>, FetchError> {
     let isolation = IsolationId::shared();
     let servers = (0..backend.pool.slots())
         .map(|index| {
@@ -278,7 +278,7 @@ const CHECKPOINT_DEPTH: u32 = RETARGET_INTERVAL;
 /// is deep enough.
 pub(super) fn milestone(ledger: &Ledger, bounds: &Bounds) -> Result<Milestone, MilestoneError> {
     wait_until_usable(ledger, bounds, SILENCE_TIMEOUT).map_err(|failure| match failure.kind {
-        FailureKind::NotReady => MilestoneError::NotReady(failure),
+        FetchErrorKind::NotReady => MilestoneError::NotReady(failure),
         _ => MilestoneError::Unreachable(failure),
     })?;
     let is_sampled = ledger.is_sampled();

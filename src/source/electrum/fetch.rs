@@ -13,7 +13,7 @@ use super::wire::Connection;
 use crate::chain::network::Network;
 use crate::isolation::IsolationId;
 use crate::platform;
-use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
+use crate::snapshot::{FetchError, FetchErrorKind, Fetched, NameKey};
 use crate::source::{Bounds, Cancel, SourceReply};
 
 /// How often the waiting thread checks whether the answer is still wanted.
@@ -39,10 +39,10 @@ pub(super) struct Backend {
 }
 
 /// What is known of a name.
-type Answer = Result<NameStatus, FetchFailure>;
+type Answer = Result<NameStatus, FetchError>;
 
 /// What one server answered, and its operator.
-pub(super) type ServerAnswer = Result<(NameStatus, String), FetchFailure>;
+pub(super) type ServerAnswer = Result<(NameStatus, String), FetchError>;
 
 /// What servers have answered about a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub(super) fn fetch(
     isolation: &IsolationId,
     key: &NameKey,
     bounds: &Bounds,
-) -> Result<Outcome, FetchFailure> {
+) -> Result<Outcome, FetchError> {
     let begun = Instant::now();
     let times = Times::new(begun, bounds);
     let (sender, answers) = mpsc::channel();
@@ -99,8 +99,8 @@ pub(super) fn fetch(
                 drop(sender.send(said));
             })
             .map_err(|error| {
-                FetchFailure::new(
-                    FailureKind::Overloaded,
+                FetchError::new(
+                    FetchErrorKind::Overloaded,
                     format!("no thread can be started: {error}"),
                 )
             })?;
@@ -189,7 +189,7 @@ struct Tally {
     heard: HashSet<String>,
     /// The result of the answers so far.
     status: Option<NameStatus>,
-    failure: Option<FetchFailure>,
+    failure: Option<FetchError>,
 }
 
 impl Tally {
@@ -244,7 +244,7 @@ impl Tally {
         if self.awaited > 0 {
             self.awaited = 0;
             self.failure.get_or_insert_with(|| {
-                FetchFailure::new(FailureKind::Internal, "a thread of ours failed")
+                FetchError::new(FetchErrorKind::Internal, "a thread of ours failed")
             });
         }
     }
@@ -270,25 +270,25 @@ impl Tally {
 
 /// Reports that an operator is missing, if so: that is the cause of the
 /// failure.
-fn explained(backend: &Backend, failure: FetchFailure) -> FetchFailure {
+fn explained(backend: &Backend, failure: FetchError) -> FetchError {
     match backend.ledger.usable_tip() {
         Err(obstacle @ NotReadyError::SingleOperator(_)) => {
-            FetchFailure::new(FailureKind::NotReady, obstacle.to_string())
+            FetchError::new(FetchErrorKind::NotReady, obstacle.to_string())
         }
         _ => failure,
     }
 }
 
-fn too_late() -> FetchFailure {
-    FetchFailure::new(
-        FailureKind::TimedOut,
+fn too_late() -> FetchError {
+    FetchError::new(
+        FetchErrorKind::TimedOut,
         "Electrum servers did not answer in time",
     )
 }
 
-fn one_operator() -> FetchFailure {
-    FetchFailure::new(
-        FailureKind::Unreachable,
+fn one_operator() -> FetchError {
+    FetchError::new(
+        FetchErrorKind::Unreachable,
         "Electrum servers of one operator only have answered",
     )
 }
@@ -330,9 +330,11 @@ pub(super) fn ask(
         let (kind, fault, error) = match lookup.ask(&connection) {
             Ok(status) => return Ok((status, connection.server().operator.clone())),
             Err(LookupError::NotReady(failure)) => return Err(failure),
-            Err(error @ LookupError::Lied(_)) => (FailureKind::BadReply, Some(Fault::Proof), error),
+            Err(error @ LookupError::Lied(_)) => {
+                (FetchErrorKind::BadReply, Some(Fault::Proof), error)
+            }
             Err(error @ LookupError::Broken(_)) => {
-                (FailureKind::Unreachable, Some(Fault::Broken), error)
+                (FetchErrorKind::Unreachable, Some(Fault::Broken), error)
             }
             Err(error @ LookupError::TimedOut)
                 if bounds.cancel.is_set()
@@ -340,15 +342,15 @@ pub(super) fn ask(
                     && Instant::now() < times.half =>
             {
                 // Nobody waits any more. That is not the server's fault.
-                (FailureKind::TimedOut, None, error)
+                (FetchErrorKind::TimedOut, None, error)
             }
             Err(error @ LookupError::TimedOut) => {
-                (FailureKind::TimedOut, Some(Fault::Broken), error)
+                (FetchErrorKind::TimedOut, Some(Fault::Broken), error)
             }
             Err(error @ LookupError::Unusable(_)) => {
-                return Err(failure(FailureKind::BadReply, &connection, &error));
+                return Err(failure(FetchErrorKind::BadReply, &connection, &error));
             }
-            Err(error @ LookupError::Changed) => (FailureKind::NotReady, None, error),
+            Err(error @ LookupError::Changed) => (FetchErrorKind::NotReady, None, error),
         };
         last = Some(failure(kind, &connection, &error));
         if let Some(fault) = fault {
@@ -358,9 +360,9 @@ pub(super) fn ask(
     Err(last.unwrap_or_else(too_late))
 }
 
-fn failure(kind: FailureKind, connection: &Connection, error: &LookupError) -> FetchFailure {
+fn failure(kind: FetchErrorKind, connection: &Connection, error: &LookupError) -> FetchError {
     let server = connection.server();
-    FetchFailure::new(kind, format!("the Electrum server {server}: {error}"))
+    FetchError::new(kind, format!("the Electrum server {server}: {error}"))
 }
 
 #[cfg(test)]
@@ -376,8 +378,8 @@ mod tests {
         }))
     }
 
-    fn failure<T>() -> Result<T, FetchFailure> {
-        Err(FetchFailure::new(FailureKind::BadReply, "x"))
+    fn failure<T>() -> Result<T, FetchError> {
+        Err(FetchError::new(FetchErrorKind::BadReply, "x"))
     }
 
     /// The outcome before the other is overdue, after it, and at the end.

@@ -20,7 +20,7 @@ use super::wire::{
     CallError, Connection, DialError, Dialer, Protocol, Purpose, Reply, Request, ServerError,
 };
 use crate::chain::network::Network;
-use crate::snapshot::{FailureKind, FetchFailure, NameKey};
+use crate::snapshot::{FetchError, FetchErrorKind, NameKey};
 use crate::source::{Bounds, Cancel};
 
 /// The JSON-RPC error of a server that does not know a method.
@@ -62,7 +62,7 @@ pub(super) enum LookupError {
     TimedOut,
     /// The answer came, but we are not ready to verify it.
     #[error(transparent)]
-    NotReady(#[from] FetchFailure),
+    NotReady(#[from] FetchError),
 }
 
 impl From<ReplyError> for LookupError {
@@ -329,16 +329,16 @@ impl Dial for LookupDialer {
         server: &Server,
         deadline: Instant,
         cancel: &Cancel,
-    ) -> Result<Connection, FetchFailure> {
+    ) -> Result<Connection, FetchError> {
         self.0
             .dial(server, Purpose::Lookups, deadline, cancel)
             .map_err(|error| {
                 let kind = match error {
-                    DialError::TimedOut(_) | DialError::Cancelled(_) => FailureKind::TimedOut,
-                    DialError::NotElectrum(_) | DialError::Version(_) => FailureKind::BadReply,
-                    _ => FailureKind::Unreachable,
+                    DialError::TimedOut(_) | DialError::Cancelled(_) => FetchErrorKind::TimedOut,
+                    DialError::NotElectrum(_) | DialError::Version(_) => FetchErrorKind::BadReply,
+                    _ => FetchErrorKind::Unreachable,
                 };
-                FetchFailure::new(kind, error.to_string())
+                FetchError::new(kind, error.to_string())
             })
     }
 }

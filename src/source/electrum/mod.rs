@@ -73,7 +73,7 @@ use crate::config::settings::{ElectrumOperators, ElectrumSettings};
 use crate::isolation::IsolationId;
 use crate::log::Log;
 use crate::platform;
-use crate::snapshot::{FailureKind, FetchFailure, NameKey};
+use crate::snapshot::{FetchError, FetchErrorKind, NameKey};
 
 /// Electrum servers that are asked for names, each isolation id's on
 /// connections of their own.
@@ -240,7 +240,7 @@ impl Source for ElectrumSource {
         isolation: &IsolationId,
         key: &NameKey,
         bounds: &Bounds,
-    ) -> Result<SourceReply, FetchFailure> {
+    ) -> Result<SourceReply, FetchError> {
         let backend = &self.0.started().backend;
         let outcome = fetch::fetch(backend, isolation, key, bounds)?;
         let reply = SourceReply::from(&outcome);
@@ -299,8 +299,8 @@ impl Diagnose for ElectrumSource {
         if let Some(proxy) = &self.0.settings.proxy
             && let Some(Finding { what, remedy, .. }) = proxy_trouble(proxy, bounds)
         {
-            let failure = FetchFailure::new(
-                FailureKind::Unreachable,
+            let failure = FetchError::new(
+                FetchErrorKind::Unreachable,
                 format!("the proxy cannot be used: {what}; {remedy}"),
             );
             return Err(MilestoneError::Unreachable(failure));

@@ -34,7 +34,7 @@ use super::transport::CANCEL_CHECK_INTERVAL;
 use super::{Bounds, Source, SourceReply};
 use crate::isolation::IsolationId;
 use crate::platform::{self, FileIdentity};
-use crate::snapshot::{Absence, FailureKind, FetchFailure, Fetched, NameKey};
+use crate::snapshot::{Absence, FetchError, FetchErrorKind, Fetched, NameKey};
 use crate::text::clip;
 
 /// The longest file that is read, in bytes.
@@ -75,7 +75,7 @@ enum Reading {
     Done {
         /// What the file looked like just before; `None` if there was none.
         stamp: Option<Stamp>,
-        result: Result<Arc<Names>, FetchFailure>,
+        result: Result<Arc<Names>, FetchError>,
     },
 }
 
@@ -111,12 +111,12 @@ impl Inner {
         self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn failure(&self, kind: FailureKind, what: impl fmt::Display) -> FetchFailure {
-        FetchFailure::new(kind, format!("names file {} {what}", self.path.display()))
+    fn failure(&self, kind: FetchErrorKind, what: impl fmt::Display) -> FetchError {
+        FetchError::new(kind, format!("names file {} {what}", self.path.display()))
     }
 
     /// The names in the file, which is read now if necessary.
-    fn names(self: &Arc<Self>, bounds: &Bounds) -> Result<Arc<Names>, FetchFailure> {
+    fn names(self: &Arc<Self>, bounds: &Bounds) -> Result<Arc<Names>, FetchError> {
         self.unless_it_still_fails()?;
         let mut reading = self.lock();
         loop {
@@ -128,7 +128,7 @@ impl Inner {
                         .spawn(move || reader.read())
                         .map_err(|_| {
                             let what = "no thread could be started";
-                            FetchFailure::new(FailureKind::Overloaded, what)
+                            FetchError::new(FetchErrorKind::Overloaded, what)
                         })?;
                     *reading = Reading::UnderWay;
                 }
@@ -136,7 +136,7 @@ impl Inner {
             }
             let left = bounds.deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || bounds.cancel.is_set() {
-                return Err(self.failure(FailureKind::TimedOut, "is still being read"));
+                return Err(self.failure(FetchErrorKind::TimedOut, "is still being read"));
             }
             let waited = self
                 .was_read
@@ -147,7 +147,7 @@ impl Inner {
 
     /// Repeats a failure while the file is unchanged. Otherwise the file must be
     /// read again, without waiting for the next poll.
-    fn unless_it_still_fails(&self) -> Result<(), FetchFailure> {
+    fn unless_it_still_fails(&self) -> Result<(), FetchError> {
         let (then, failure) = match &*self.lock() {
             Reading::Done {
                 stamp,
@@ -183,10 +183,10 @@ impl Inner {
         let stamp = Stamp::of(&self.path);
         let read = || read_bounded(&self.path).and_then(Names::parse);
         let result = match catch_unwind(AssertUnwindSafe(read)) {
-            Ok(result) => result.map_err(|what| self.failure(FailureKind::File, what)),
+            Ok(result) => result.map_err(|what| self.failure(FetchErrorKind::File, what)),
             Err(_) => {
                 let what = "met a bug in ncprop279; please report it";
-                Err(self.failure(FailureKind::Internal, what))
+                Err(self.failure(FetchErrorKind::Internal, what))
             }
         };
         let result = result.map(Arc::new);
@@ -201,13 +201,13 @@ impl Source for NamesFile {
         _isolation: &IsolationId,
         key: &NameKey,
         bounds: &Bounds,
-    ) -> Result<SourceReply, FetchFailure> {
+    ) -> Result<SourceReply, FetchError> {
         match self.0.names(bounds)?.get(key.as_str()) {
             None => Ok(Fetched::Absent(Absence::NeverExisted).into()),
             Some(Ok(fetched)) => Ok(fetched.into()),
             Some(Err(what)) => {
                 let what = format_args!("has a bad entry for the name that was asked: {what}");
-                Err(self.0.failure(FailureKind::File, what))
+                Err(self.0.failure(FetchErrorKind::File, what))
             }
         }
     }

@@ -11,7 +11,7 @@ use super::protocol::{self, Dialect, NodeState, Reply, node_state};
 use super::{NEWER, Node, Question, TOO_OLD, shown};
 use crate::config::settings::{Credentials, DialectSetting};
 use crate::isolation::IsolationId;
-use crate::snapshot::{FailureKind, FetchFailure, NameKey};
+use crate::snapshot::{FetchError, FetchErrorKind, NameKey};
 use crate::source::Bounds;
 use crate::source::diagnosis::{Finding, Health, proxy_trouble};
 use crate::text::clip;
@@ -121,7 +121,7 @@ fn steps(source: &Node, bounds: &Bounds, found: &mut Vec<Finding>) -> Option<Str
     }
 }
 
-fn call(source: &Node, request: &str, bounds: &Bounds) -> Result<HttpReply, FetchFailure> {
+fn call(source: &Node, request: &str, bounds: &Bounds) -> Result<HttpReply, FetchError> {
     let (_, answer) = source.call(request, &Purpose::Node, bounds)?;
     Ok(answer)
 }
@@ -135,10 +135,10 @@ fn ask<T: DeserializeOwned>(source: &Node, method: &str, bounds: &Bounds) -> Opt
     }
 }
 
-fn unreachable(source: &Node, failure: &FetchFailure) -> Finding {
+fn unreachable(source: &Node, failure: &FetchError) -> Finding {
     let (label, remedy) = match failure.kind {
         // Nothing is configured: perhaps there is no node.
-        FailureKind::File
+        FetchErrorKind::File
             if matches!(source.settings.credentials, Credentials::DefaultCookie(_)) =>
         {
             (
@@ -147,15 +147,17 @@ fn unreachable(source: &Node, failure: &FetchFailure) -> Finding {
              --backend electrum and --proxy",
             )
         }
-        FailureKind::Credentials | FailureKind::File => (
+        FetchErrorKind::Credentials | FetchErrorKind::File => (
             "credentials",
             match source.settings.credentials {
                 Credentials::Password { .. } => "check --rpc-user and --rpc-password",
                 _ => "check --rpc-cookie, or set --rpc-user and --rpc-password",
             },
         ),
-        FailureKind::NotReady | FailureKind::Overloaded => ("reachable", "wait, and try again"),
-        FailureKind::BadReply => (
+        FetchErrorKind::NotReady | FetchErrorKind::Overloaded => {
+            ("reachable", "wait, and try again")
+        }
+        FetchErrorKind::BadReply => (
             "reachable",
             "another program may listen there: check --rpc-address",
         ),

@@ -11,7 +11,7 @@ use ureq::http::HeaderValue;
 
 use crate::config::settings::Credentials;
 use crate::platform;
-use crate::snapshot::{FailureKind, FetchFailure};
+use crate::snapshot::{FetchError, FetchErrorKind};
 
 /// The longest `user:password` that is sent, in bytes. In base64 it fits into
 /// the 8 KiB of headers that Namecoin Core accepts.
@@ -92,7 +92,7 @@ impl Keyring {
     ///
     /// # Errors
     /// The cookie file cannot be read, or nothing says where it is.
-    pub fn current(&self) -> Result<Arc<Secret>, FetchFailure> {
+    pub fn current(&self) -> Result<Arc<Secret>, FetchError> {
         let known = self
             .known
             .lock()
@@ -124,19 +124,19 @@ impl Keyring {
         }
     }
 
-    fn read(&self) -> Result<Arc<Secret>, FetchFailure> {
+    fn read(&self) -> Result<Arc<Secret>, FetchError> {
         let path = match &self.setting {
             Credentials::Cookie(path) | Credentials::DefaultCookie(Some(path)) => path,
             Credentials::DefaultCookie(None) => {
-                return Err(FetchFailure::new(
-                    FailureKind::File,
+                return Err(FetchError::new(
+                    FetchErrorKind::File,
                     "there is no home directory to look for the node's cookie file in: set --rpc-cookie or --rpc-user",
                 ));
             }
             // Only if the user name and password are too long.
             Credentials::Password { .. } => {
-                return Err(FetchFailure::new(
-                    FailureKind::Credentials,
+                return Err(FetchError::new(
+                    FetchErrorKind::Credentials,
                     "the user name and password are too long to be sent: check --rpc-user and its password",
                 ));
             }
@@ -148,10 +148,10 @@ impl Keyring {
 }
 
 /// Reads a cookie file: one line `user:password`, with or without its end.
-fn read_cookie(path: &Path) -> Result<Secret, FetchFailure> {
+fn read_cookie(path: &Path) -> Result<Secret, FetchError> {
     let failure = |what: &str| {
-        FetchFailure::new(
-            FailureKind::File,
+        FetchError::new(
+            FetchErrorKind::File,
             format!("cookie file {} {what}", path.display()),
         )
     };
@@ -279,7 +279,7 @@ fn printable(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn cookie(content: &[u8]) -> Result<Secret, FetchFailure> {
+    fn cookie(content: &[u8]) -> Result<Secret, FetchError> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(".cookie");
         std::fs::write(&path, content).unwrap();
@@ -305,7 +305,7 @@ mod tests {
             &[b':'; 4097],
         ] {
             let failure = cookie(bad).unwrap_err();
-            assert_eq!(failure.kind, FailureKind::File);
+            assert_eq!(failure.kind, FetchErrorKind::File);
             assert!(failure.message.contains("holds no cookie"));
         }
         assert!(cookie(&[b':'; 4096]).is_ok());
@@ -324,7 +324,7 @@ mod tests {
         };
         assert!(keyring(4094).current().is_ok());
         let failure = keyring(4095).current().unwrap_err();
-        assert_eq!(failure.kind, FailureKind::Credentials);
+        assert_eq!(failure.kind, FetchErrorKind::Credentials);
         assert!(failure.message.contains("too long to be sent"));
     }
 

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::Node;
 use super::connections::Purpose;
 use super::protocol::{self, Reply};
-use crate::snapshot::{FailureKind, FetchFailure};
+use crate::snapshot::{FetchError, FetchErrorKind};
 use crate::source::Bounds;
 use crate::text::clip;
 
@@ -90,8 +90,8 @@ impl<T: Clone> InfoCache<T> {
     pub fn info(
         &self,
         bounds: &Bounds,
-        ask: impl FnOnce() -> Result<T, FetchFailure>,
-    ) -> Result<T, FetchFailure> {
+        ask: impl FnOnce() -> Result<T, FetchError>,
+    ) -> Result<T, FetchError> {
         let mut state = self.lock();
         let waited_until = Instant::now().checked_add(ASKER_PATIENCE);
         loop {
@@ -109,8 +109,8 @@ impl<T: Clone> InfoCache<T> {
                 break;
             }
             if left.is_zero() {
-                return Err(FetchFailure::new(
-                    FailureKind::TimedOut,
+                return Err(FetchError::new(
+                    FetchErrorKind::TimedOut,
                     "the node did not say in time whether it has caught up",
                 ));
             }
@@ -193,7 +193,7 @@ impl Isolating {
     ///
     /// # Errors
     /// It did not answer. An error in its answer is no failure.
-    pub fn of(node: &Node, info: &NodeInfo, bounds: &Bounds) -> Result<Self, FetchFailure> {
+    pub fn of(node: &Node, info: &NodeInfo, bounds: &Bounds) -> Result<Self, FetchError> {
         if !info.is_of_4_0() {
             return Ok(Self::OtherVersion);
         }
@@ -264,7 +264,7 @@ fn is_none(proxy: &str) -> bool {
 
 /// A setting of the node, null if it is not set; `None` if the node does not
 /// disclose it. It may hold a password and is never shown.
-fn setting(node: &Node, key: &str, bounds: &Bounds) -> Result<Option<Value>, FetchFailure> {
+fn setting(node: &Node, key: &str, bounds: &Bounds) -> Result<Option<Value>, FetchError> {
     let (_, answer) = node.call(&protocol::getconfig(key), &Purpose::Node, bounds)?;
     let refuses = matches!(Reply::parse(&answer.body), Some(Reply::Error(_)));
     if answer.status == 503 && !refuses {
@@ -290,7 +290,7 @@ mod tests {
         }
     }
 
-    fn never() -> Result<bool, FetchFailure> {
+    fn never() -> Result<bool, FetchError> {
         unreachable!("the answer is known")
     }
 
@@ -324,7 +324,7 @@ mod tests {
     #[test]
     fn a_failure_is_not_remembered() {
         let check = InfoCache::default();
-        let failure = FetchFailure::new(FailureKind::Unreachable, "gone");
+        let failure = FetchError::new(FetchErrorKind::Unreachable, "gone");
         let failed = check.info(&bounds(), || Err(failure.clone()));
         assert_eq!(failed, Err(failure));
         assert_eq!(check.info(&bounds(), || Ok(true)), Ok(true));

@@ -10,7 +10,7 @@ use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use super::connections::{Connections, MAX_IDLE_AGE, Purpose, Trace};
 use super::credentials::Secret;
 use crate::config::settings::{NodeAddress, ProxyAddress};
-use crate::snapshot::{FailureKind, FetchFailure};
+use crate::snapshot::{FetchError, FetchErrorKind};
 use crate::source::Bounds;
 use crate::source::transport::OpenError;
 use crate::source::transport::socks::SocksError;
@@ -72,7 +72,7 @@ impl Http {
         body: &str,
         purpose: &Purpose,
         bounds: &Bounds,
-    ) -> Result<HttpReply, FetchFailure> {
+    ) -> Result<HttpReply, FetchError> {
         match self.attempt(secret, body, purpose, bounds, MAX_IDLE_AGE)? {
             Ok(reply) => Ok(reply),
             Err(error) if was_closed_while_idle(&error, Trace::taken()) => {
@@ -92,10 +92,10 @@ impl Http {
         purpose: &Purpose,
         bounds: &Bounds,
         max_idle_age: Duration,
-    ) -> Result<Result<HttpReply, ureq::Error>, FetchFailure> {
+    ) -> Result<Result<HttpReply, ureq::Error>, FetchError> {
         if bounds.cancel.is_set() {
-            return Err(FetchFailure::new(
-                FailureKind::TimedOut,
+            return Err(FetchError::new(
+                FetchErrorKind::TimedOut,
                 "nobody waits for the answer any more",
             ));
         }
@@ -128,15 +128,15 @@ impl Http {
         Ok(reply)
     }
 
-    fn timed_out(&self) -> FetchFailure {
-        FetchFailure::new(
-            FailureKind::TimedOut,
+    fn timed_out(&self) -> FetchError {
+        FetchError::new(
+            FetchErrorKind::TimedOut,
             format!("the node at {} did not answer in time", self.address),
         )
     }
 
     /// What it means that there is no connection.
-    fn unopened(&self, error: &OpenError) -> FetchFailure {
+    fn unopened(&self, error: &OpenError) -> FetchError {
         let address = &self.address;
         let proxy = self.proxy.as_deref().unwrap_or_default();
         let message = match error {
@@ -163,10 +163,10 @@ impl Http {
                 format!("the node at {address} was not reached through {proxy}: {error}")
             }
         };
-        FetchFailure::new(FailureKind::Unreachable, message)
+        FetchError::new(FetchErrorKind::Unreachable, message)
     }
 
-    fn failure(&self, error: &ureq::Error, bounds: &Bounds) -> FetchFailure {
+    fn failure(&self, error: &ureq::Error, bounds: &Bounds) -> FetchError {
         use ureq::Error;
         let address = &self.address;
         if let Error::Other(error) = error
@@ -180,26 +180,26 @@ impl Http {
             _ if Instant::now() >= bounds.deadline => return self.timed_out(),
             // Only the kind is shown: the text may come from anywhere.
             Error::Io(error) => (
-                FailureKind::Unreachable,
+                FetchErrorKind::Unreachable,
                 format!(
                     "the connection to the node at {address} failed: {}",
                     error.kind()
                 ),
             ),
             Error::BodyExceedsLimit(_) | Error::LargeResponseHeader(..) => (
-                FailureKind::BadReply,
+                FetchErrorKind::BadReply,
                 format!("the node at {address} sent an answer that is too long"),
             ),
             Error::BadUri(_) | Error::Http(_) => (
-                FailureKind::Unreachable,
+                FetchErrorKind::Unreachable,
                 format!("{address} is no address of a node"),
             ),
             _ => (
-                FailureKind::BadReply,
+                FetchErrorKind::BadReply,
                 format!("the node at {address} did not answer in HTTP"),
             ),
         };
-        FetchFailure::new(kind, message)
+        FetchError::new(kind, message)
     }
 }
 

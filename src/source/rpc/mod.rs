@@ -31,7 +31,7 @@ use crate::config::settings::RpcSettings;
 use crate::isolation::IsolationId;
 use crate::log::Log;
 use crate::platform;
-use crate::snapshot::{FailureKind, FetchFailure, Fetched, NameKey};
+use crate::snapshot::{FetchError, FetchErrorKind, Fetched, NameKey};
 
 /// A node that is asked with `name_show` over HTTP.
 ///
@@ -106,7 +106,7 @@ impl RpcSource {
 }
 
 impl Node {
-    fn ask(&self, dialect: Dialect, question: &Question<'_>) -> Result<Asked, FetchFailure> {
+    fn ask(&self, dialect: Dialect, question: &Question<'_>) -> Result<Asked, FetchError> {
         let request = dialect.name_show(question.isolation, question.key);
         let purpose = Purpose::Lookup(question.isolation.clone());
         let (secret, answer) = self.call(&request, &purpose, question.bounds)?;
@@ -120,7 +120,7 @@ impl Node {
         dialect: Dialect,
         question: &Question<'_>,
         secret: &Secret,
-    ) -> Result<Asked, FetchFailure> {
+    ) -> Result<Asked, FetchError> {
         match self.parse(answer)? {
             Reply::Result(result) => self.take_result(result, dialect, question.key),
             Reply::Error(error) if dialect.is_refused_by(&error) => Ok(Asked::Refused),
@@ -135,7 +135,7 @@ impl Node {
         request: &str,
         purpose: &Purpose,
         bounds: &Bounds,
-    ) -> Result<(Arc<Secret>, HttpReply), FetchFailure> {
+    ) -> Result<(Arc<Secret>, HttpReply), FetchError> {
         let secret = self.keyring.current()?;
         let mut answer = self.http.post(&secret, request, purpose, bounds)?;
         if !refuses_credentials(&answer) {
@@ -155,13 +155,13 @@ impl Node {
         };
         let advice = self.keyring.advice();
         Err(self.failure(
-            FailureKind::Credentials,
+            FetchErrorKind::Credentials,
             format_args!("refused our credentials: {advice}{or}"),
         ))
     }
 
     /// Parses an answer, or says what its HTTP status means.
-    fn parse<'a>(&self, answer: &'a HttpReply) -> Result<Reply<'a>, FetchFailure> {
+    fn parse<'a>(&self, answer: &'a HttpReply) -> Result<Reply<'a>, FetchError> {
         let status = answer.status;
         let (kind, what) = match (Reply::parse(&answer.body), status) {
             (Some(Reply::Result(result)), 200) => return Ok(Reply::Result(result)),
@@ -169,22 +169,22 @@ impl Node {
             // Namecoin Core sends an empty one while it stops, and one with
             // text while its work queue is full.
             (_, 503) if answer.body.is_empty() => (
-                FailureKind::NotReady,
+                FetchErrorKind::NotReady,
                 "is not available: it may be stopping or starting".into(),
             ),
-            (_, 503) => (FailureKind::Overloaded, "has too much to do".into()),
+            (_, 503) => (FetchErrorKind::Overloaded, "has too much to do".into()),
             (_, 300..400) => (
-                FailureKind::BadReply,
+                FetchErrorKind::BadReply,
                 format!(
                     "answered with a redirection (HTTP status {status}), which is not followed"
                 ),
             ),
             (_, 200) => (
-                FailureKind::BadReply,
+                FetchErrorKind::BadReply,
                 "answered with something that is no JSON-RPC answer".into(),
             ),
             _ => (
-                FailureKind::BadReply,
+                FetchErrorKind::BadReply,
                 format!("answered with HTTP status {status}: is it a Namecoin node's RPC port?"),
             ),
         };
@@ -196,10 +196,10 @@ impl Node {
         result: &RawValue,
         dialect: Dialect,
         key: &NameKey,
-    ) -> Result<Asked, FetchFailure> {
+    ) -> Result<Asked, FetchError> {
         let bad = |what: &str| {
             self.failure(
-                FailureKind::BadReply,
+                FetchErrorKind::BadReply,
                 format_args!("sent an answer that {what}"),
             )
         };
@@ -220,7 +220,7 @@ impl Node {
         dialect: Dialect,
         question: &Question<'_>,
         secret: &Secret,
-    ) -> Result<Asked, FetchFailure> {
+    ) -> Result<Asked, FetchError> {
         let is_electrum = dialect == Dialect::ElectrumNmc || error.is_hearsay();
         if error.code == NAME_ERROR && is_electrum {
             self.require_synced(question.bounds)?;
@@ -232,23 +232,24 @@ impl Node {
         let code = error.code;
         Err(match protocol::node_state(error) {
             NodeState::NotReady => self.failure(
-                FailureKind::NotReady,
+                FetchErrorKind::NotReady,
                 format_args!("is not ready: {message}"),
             ),
             // These contain only our words, so they can be logged.
             NodeState::NoSuchMethod => self.failure(
-                FailureKind::Unsuitable,
+                FetchErrorKind::Unsuitable,
                 "knows no names: is it a Namecoin node?",
             ),
-            NodeState::TooOld => {
-                self.failure(FailureKind::Unsuitable, format_args!("{TOO_OLD}: {NEWER}"))
-            }
+            NodeState::TooOld => self.failure(
+                FetchErrorKind::Unsuitable,
+                format_args!("{TOO_OLD}: {NEWER}"),
+            ),
             NodeState::Refuses => self.failure(
-                FailureKind::Unsuitable,
+                FetchErrorKind::Unsuitable,
                 format_args!("does not take our requests (error {code}): check --rpc-dialect"),
             ),
             NodeState::Unknown => self.failure(
-                FailureKind::BadReply,
+                FetchErrorKind::BadReply,
                 format_args!("answered with error {code}: {message}"),
             ),
         })
@@ -256,7 +257,7 @@ impl Node {
 
     /// What the node says of itself. It is asked at most once a minute, without an
     /// isolation id.
-    fn info(&self, bounds: &Bounds) -> Result<NodeInfo, FetchFailure> {
+    fn info(&self, bounds: &Bounds) -> Result<NodeInfo, FetchError> {
         self.info.info(bounds, || {
             let (_, answer) = self.call(&protocol::getinfo(), &Purpose::Node, bounds)?;
             match Reply::parse(&answer.body) {
@@ -304,21 +305,21 @@ impl Node {
     }
 
     /// Fails unless Electrum-NMC has caught up with its server.
-    fn require_synced(&self, bounds: &Bounds) -> Result<(), FetchFailure> {
+    fn require_synced(&self, bounds: &Bounds) -> Result<(), FetchError> {
         let synced = self.info(bounds)?.is_synced();
         if synced {
             Ok(())
         } else {
             Err(self.failure(
-                FailureKind::NotReady,
+                FetchErrorKind::NotReady,
                 "knows of no such name, but its blockchain is still syncing",
             ))
         }
     }
 
-    fn wrong_dialect(&self, refused: Dialect) -> FetchFailure {
+    fn wrong_dialect(&self, refused: Dialect) -> FetchError {
         self.failure(
-            FailureKind::Unsuitable,
+            FetchErrorKind::Unsuitable,
             format_args!(
                 "does not understand the dialect of {}: check --rpc-dialect",
                 refused.title()
@@ -326,8 +327,8 @@ impl Node {
         )
     }
 
-    fn failure(&self, kind: FailureKind, what: impl fmt::Display) -> FetchFailure {
-        FetchFailure::new(kind, format!("the node at {} {what}", self.http.address()))
+    fn failure(&self, kind: FetchErrorKind, what: impl fmt::Display) -> FetchError {
+        FetchError::new(kind, format!("the node at {} {what}", self.http.address()))
     }
 }
 
@@ -337,7 +338,7 @@ impl Node {
         isolation: &IsolationId,
         key: &NameKey,
         bounds: &Bounds,
-    ) -> Result<Fetched, FetchFailure> {
+    ) -> Result<Fetched, FetchError> {
         let question = Question {
             isolation,
             key,
@@ -371,7 +372,7 @@ impl Source for RpcSource {
         isolation: &IsolationId,
         key: &NameKey,
         bounds: &Bounds,
-    ) -> Result<SourceReply, FetchFailure> {
+    ) -> Result<SourceReply, FetchError> {
         self.0.fetch(isolation, key, bounds).map(SourceReply::from)
     }
 
@@ -422,7 +423,7 @@ pub(crate) mod fuzzing {
         isolation: &IsolationId,
         key: &NameKey,
         bounds: &Bounds,
-    ) -> Result<Option<Fetched>, FetchFailure> {
+    ) -> Result<Option<Fetched>, FetchError> {
         let node = &source.0;
         let secret = node.keyring.current()?;
         let question = Question {

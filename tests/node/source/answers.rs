@@ -1,7 +1,7 @@
 //! What each recorded answer of each node means.
 
 use ncprop279::config::settings::DialectSetting;
-use ncprop279::snapshot::{Absence, FailureKind, FetchFailure, Fetched};
+use ncprop279::snapshot::{Absence, FetchError, FetchErrorKind, Fetched};
 
 use crate::support::node::scripted::{
     Act, NAME, Node, Request, error, fetch, id, is_value, limit, recorded,
@@ -10,7 +10,7 @@ use crate::support::node::scripted::{
 const ELECTRUM: [&str; 2] = ["electrum-4.0.6", "electrum-4.1.0"];
 
 /// Fetches from Namecoin Core, which answers with a recorded case.
-fn core(case: &'static str, name: &str) -> Result<Fetched, FetchFailure> {
+fn core(case: &'static str, name: &str) -> Result<Fetched, FetchError> {
     let node = Node::start(move |_, _| recorded("core", case));
     let fetched = fetch(&node.source(DialectSetting::Auto), name);
     assert_eq!(node.requests().len(), 1);
@@ -18,11 +18,7 @@ fn core(case: &'static str, name: &str) -> Result<Fetched, FetchFailure> {
 }
 
 /// Fetches from an Electrum-NMC node that has caught up.
-fn electrum(
-    version: &'static str,
-    case: &'static str,
-    name: &str,
-) -> Result<Fetched, FetchFailure> {
+fn electrum(version: &'static str, case: &'static str, name: &str) -> Result<Fetched, FetchError> {
     let node = Node::start(move |_, request: &Request| match request.method() {
         "getinfo" => recorded(version, "getinfo"),
         _ if request.is_positional() => recorded(version, "refused"),
@@ -31,7 +27,7 @@ fn electrum(
     fetch(&node.source(DialectSetting::Auto), name)
 }
 
-fn kind(fetched: Result<Fetched, FetchFailure>) -> FailureKind {
+fn kind(fetched: Result<Fetched, FetchError>) -> FetchErrorKind {
     let failure = fetched.unwrap_err();
     assert!(!failure.message.contains("testls"), "{failure}");
     assert!(!failure.message.contains("stream-isolation"), "{failure}");
@@ -39,11 +35,11 @@ fn kind(fetched: Result<Fetched, FetchFailure>) -> FailureKind {
     failure.kind
 }
 
-fn value(bytes: &[u8]) -> Result<Fetched, FetchFailure> {
+fn value(bytes: &[u8]) -> Result<Fetched, FetchError> {
     Ok(Fetched::Value(bytes.into()))
 }
 
-fn absent(absence: Absence) -> Result<Fetched, FetchFailure> {
+fn absent(absence: Absence) -> Result<Fetched, FetchError> {
     Ok(Fetched::Absent(absence))
 }
 
@@ -109,28 +105,28 @@ fn passing_trouble_is_not_ready() {
         "warm-up-500-Verifying blocks",
         "warm-up-200-Verifying blocks",
     ] {
-        assert_eq!(kind(core(case, NAME)), FailureKind::NotReady, "{case}");
+        assert_eq!(kind(core(case, NAME)), FetchErrorKind::NotReady, "{case}");
     }
     for case in ["syncing", "no-interface"] {
         let fetched = electrum("electrum-4.0.6", case, NAME);
-        assert_eq!(kind(fetched), FailureKind::NotReady, "{case}");
+        assert_eq!(kind(fetched), FetchErrorKind::NotReady, "{case}");
     }
     let node = Node::start(|_, _| error(1, "No clean interface is ready"));
     let fetched = fetch(&node.source(DialectSetting::ElectrumNmc), NAME);
-    assert_eq!(kind(fetched), FailureKind::NotReady);
+    assert_eq!(kind(fetched), FetchErrorKind::NotReady);
 }
 
 #[test]
 fn a_full_queue_is_overload() {
     let node = Node::start(|_, _| Act::Answer(503, "Work queue depth exceeded".into()));
     let fetched = fetch(&node.source(DialectSetting::Auto), NAME);
-    assert_eq!(kind(fetched), FailureKind::Overloaded);
+    assert_eq!(kind(fetched), FetchErrorKind::Overloaded);
 }
 
 #[test]
 fn a_node_without_names_is_unsuitable() {
     for case in ["unknown-method", "unknown-method-2.0"] {
-        assert_eq!(kind(core(case, NAME)), FailureKind::Unsuitable, "{case}");
+        assert_eq!(kind(core(case, NAME)), FetchErrorKind::Unsuitable, "{case}");
     }
 }
 
@@ -143,11 +139,11 @@ fn what_is_no_answer_is_a_bad_reply() {
         "not-json",
         "other-path",
     ] {
-        assert_eq!(kind(core(case, NAME)), FailureKind::BadReply, "{case}");
+        assert_eq!(kind(core(case, NAME)), FetchErrorKind::BadReply, "{case}");
     }
     for case in ["not-json", "bad-encoding"] {
         let fetched = electrum("electrum-4.0.6", case, NAME);
-        assert_eq!(kind(fetched), FailureKind::BadReply, "{case}");
+        assert_eq!(kind(fetched), FetchErrorKind::BadReply, "{case}");
     }
     for body in [
         "",
@@ -164,7 +160,7 @@ fn what_is_no_answer_is_a_bad_reply() {
     ] {
         let node = Node::start(move |_, _| Act::Answer(200, body.into()));
         let fetched = fetch(&node.source(DialectSetting::Core), NAME);
-        assert_eq!(kind(fetched), FailureKind::BadReply, "{body}");
+        assert_eq!(kind(fetched), FetchErrorKind::BadReply, "{body}");
     }
 }
 
@@ -217,7 +213,7 @@ fn electrums_absences_need_a_node_that_has_caught_up() {
                 assert_eq!(fetched, absent(Absence::NeverExisted));
             } else {
                 let failure = fetched.unwrap_err();
-                assert_eq!(failure.kind, FailureKind::NotReady);
+                assert_eq!(failure.kind, FetchErrorKind::NotReady);
                 assert!(failure.message.contains("still syncing"), "{failure}");
             }
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ncprop279::config::settings::{Credentials, DialectSetting};
-use ncprop279::snapshot::{FailureKind, NameKey};
+use ncprop279::snapshot::{FetchErrorKind, NameKey};
 use ncprop279::source::Source;
 use ncprop279::source::rpc::RpcSource;
 
@@ -88,7 +88,7 @@ fn a_refused_password_is_not_sent_again() {
     ] {
         let node = Node::start(move |_, _| recorded(server, case));
         let failure = fetch(&node.source(DialectSetting::Auto), NAME).unwrap_err();
-        assert_eq!(failure.kind, FailureKind::Credentials);
+        assert_eq!(failure.kind, FetchErrorKind::Credentials);
         assert!(failure.message.contains("--rpc-user"), "{failure}");
         assert_eq!(
             failure.message.contains("rpcwhitelist"),
@@ -131,7 +131,7 @@ fn an_unchanged_cookie_is_not_sent_again() {
     let cookie = Cookie::absent();
     cookie.write("__cookie__:new");
     let failure = fetch(&cookie.source(&node), NAME).unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Credentials);
+    assert_eq!(failure.kind, FetchErrorKind::Credentials);
     assert!(!failure.kind.is_retried());
     assert_eq!(node.requests().len(), 1);
 }
@@ -146,7 +146,7 @@ fn two_refusals_are_the_end() {
         Act::Answer(401, String::new())
     });
     let failure = fetch(&cookie.source(&node), NAME).unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Credentials);
+    assert_eq!(failure.kind, FetchErrorKind::Credentials);
     assert!(!failure.message.contains("changed"), "{failure}");
     assert_eq!(node.requests().len(), 2);
 }
@@ -157,7 +157,7 @@ fn a_missing_cookie_says_what_to_do() {
     let cookie = Cookie::absent();
     let source = cookie.source(&node);
     let failure = fetch(&source, NAME).unwrap_err();
-    assert_eq!(failure.kind, FailureKind::File);
+    assert_eq!(failure.kind, FetchErrorKind::File);
     assert!(failure.message.contains(cookie.path.to_str().unwrap()));
     assert!(
         failure
@@ -175,7 +175,7 @@ fn without_a_home_directory_the_settings_are_named() {
     let credentials = Credentials::DefaultCookie(None);
     let source = source(&node.address, DialectSetting::Auto, credentials);
     let failure = fetch(&source, NAME).unwrap_err();
-    assert_eq!(failure.kind, FailureKind::File);
+    assert_eq!(failure.kind, FetchErrorKind::File);
     assert!(failure.message.contains("--rpc-cookie"), "{failure}");
     assert!(failure.message.contains("--rpc-user"), "{failure}");
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use ncprop279::config::settings::DialectSetting;
 use ncprop279::isolation::IsolationId;
-use ncprop279::snapshot::{Absence, FailureKind, Fetched, NameKey};
+use ncprop279::snapshot::{Absence, FetchErrorKind, Fetched, NameKey};
 use ncprop279::source::Source;
 use serde_json::json;
 
@@ -116,7 +116,7 @@ fn a_node_that_understands_nothing_is_asked_twice_and_never_without_the_id() {
         }
     });
     let failure = fetch(&node.source(DialectSetting::Auto), NAME).unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Unsuitable);
+    assert_eq!(failure.kind, FetchErrorKind::Unsuitable);
     assert!(failure.message.contains("--rpc-dialect"), "{failure}");
     assert_eq!(node.requests().len(), 2);
     assert!(node.requests().iter().all(|r| r.stream_id().is_some()));
@@ -130,7 +130,7 @@ fn a_fixed_dialect_is_never_left() {
             _ => is_core(request),
         });
         let failure = fetch(&node.source(setting), NAME).unwrap_err();
-        assert_eq!(failure.kind, FailureKind::Unsuitable);
+        assert_eq!(failure.kind, FetchErrorKind::Unsuitable);
         assert!(failure.message.contains("--rpc-dialect"), "{failure}");
         assert!(!failure.message.contains("stream-isolation"), "{failure}");
         assert_eq!(node.requests().len(), 1);

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ncprop279::config::settings::{DialectSetting, NodeAddress};
-use ncprop279::snapshot::{FailureKind, NameKey};
+use ncprop279::snapshot::{FetchErrorKind, NameKey};
 use ncprop279::source::Source;
 
 use crate::support::node::scripted::{
@@ -21,7 +21,7 @@ fn answer_body(act: Act) -> String {
 }
 
 /// What becomes of a fetch if the node sends these bytes and closes.
-fn kind_of(bytes: Vec<u8>) -> FailureKind {
+fn kind_of(bytes: Vec<u8>) -> FetchErrorKind {
     let node = Node::start(move |_, _| Act::Raw(bytes.clone()));
     let failure = fetch(&node.source(DialectSetting::Auto), NAME).unwrap_err();
     assert_eq!(node.requests().len(), 1);
@@ -147,16 +147,16 @@ fn a_replaced_connection_is_not_replaced_again() {
     let source = node.source(DialectSetting::Auto);
     assert!(is_value(&fetch(&source, NAME)));
     let failure = fetch(&source, NAME).unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Unreachable);
+    assert_eq!(failure.kind, FetchErrorKind::Unreachable);
     assert_eq!(node.requests().len(), 3);
 }
 
 #[test]
 fn a_new_connection_that_breaks_is_a_failure_at_once() {
-    assert_eq!(kind_of(Vec::new()), FailureKind::Unreachable);
+    assert_eq!(kind_of(Vec::new()), FetchErrorKind::Unreachable);
     assert_eq!(
         kind_of(b"HTTP/1.1 200 OK\r\nContent-Le".to_vec()),
-        FailureKind::Unreachable
+        FetchErrorKind::Unreachable
     );
 }
 
@@ -170,7 +170,7 @@ fn a_refused_connection_is_unreachable() {
     drop(listener);
     let source = source(&address, DialectSetting::Auto, password());
     let failure = fetch(&source, NAME).unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Unreachable);
+    assert_eq!(failure.kind, FetchErrorKind::Unreachable);
     assert!(failure.message.contains(&address.to_string()), "{failure}");
 }
 
@@ -178,11 +178,11 @@ fn a_refused_connection_is_unreachable() {
 fn garbage_is_a_bad_reply() {
     assert_eq!(
         kind_of(b"SSH-2.0-x\r\n\r\n".to_vec()),
-        FailureKind::BadReply
+        FetchErrorKind::BadReply
     );
     assert_eq!(
         kind_of(b"HTTP/1.1 200 OK\r\n\r\n\0\xff".to_vec()),
-        FailureKind::BadReply
+        FetchErrorKind::BadReply
     );
 }
 
@@ -192,8 +192,8 @@ fn a_wrong_length_is_noticed() {
     let with = |length: usize| {
         format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}").into_bytes()
     };
-    assert_eq!(kind_of(with(body.len() + 10)), FailureKind::Unreachable);
-    assert_eq!(kind_of(with(body.len() - 10)), FailureKind::BadReply);
+    assert_eq!(kind_of(with(body.len() + 10)), FetchErrorKind::Unreachable);
+    assert_eq!(kind_of(with(body.len() - 10)), FetchErrorKind::BadReply);
 }
 
 #[test]
@@ -208,11 +208,11 @@ fn long_answers_are_refused() {
     let source = node.source(DialectSetting::Auto);
     assert!(is_value(&fetch(&source, NAME)));
     let failure = fetch(&source, NAME).unwrap_err();
-    assert_eq!(failure.kind, FailureKind::BadReply);
+    assert_eq!(failure.kind, FetchErrorKind::BadReply);
     assert!(failure.message.contains("too long"), "{failure}");
 
     let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(100_000));
-    assert_eq!(kind_of(endless.into_bytes()), FailureKind::BadReply);
+    assert_eq!(kind_of(endless.into_bytes()), FetchErrorKind::BadReply);
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn redirections_are_not_followed() {
         let bytes = format!(
             "HTTP/1.1 {status} Moved\r\nLocation: http://{target}/\r\nContent-Length: 0\r\n\r\n"
         );
-        assert_eq!(kind_of(bytes.into_bytes()), FailureKind::BadReply);
+        assert_eq!(kind_of(bytes.into_bytes()), FetchErrorKind::BadReply);
     }
     assert!(other.requests().is_empty());
 }
@@ -241,7 +241,7 @@ fn a_silent_node_costs_no_more_than_the_deadline() {
         let source = node.source(DialectSetting::Auto);
         let failure = source.fetch(&id("a"), &key, &limit).unwrap_err();
         if matches!(act(), Act::Silence) {
-            assert_eq!(failure.kind, FailureKind::TimedOut);
+            assert_eq!(failure.kind, FetchErrorKind::TimedOut);
         }
         assert!(node.requests().len() <= 1);
     }
@@ -258,7 +258,7 @@ fn nothing_is_sent_after_the_deadline_or_a_cancellation() {
     cancelled.cancel.set();
     for limit in [over, cancelled] {
         let failure = source.fetch(&id("a"), &key, &limit).unwrap_err();
-        assert_eq!(failure.kind, FailureKind::TimedOut);
+        assert_eq!(failure.kind, FetchErrorKind::TimedOut);
     }
     assert!(node.requests().is_empty());
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use ncprop279::config::settings::{Credentials, DialectSetting, NodeAddress, RpcSettings};
 use ncprop279::isolation::IsolationId;
 use ncprop279::log::Log;
-use ncprop279::snapshot::{FetchFailure, Fetched, NameKey};
+use ncprop279::snapshot::{FetchError, Fetched, NameKey};
 use ncprop279::source::rpc::RpcSource;
 use ncprop279::source::{Bounds, Cancel, Source};
 use serde_json::Value;
@@ -240,13 +240,13 @@ pub fn limit() -> Bounds {
 }
 
 /// Fetches for an isolation id of its own.
-pub fn fetch(source: &RpcSource, name: &str) -> Result<Fetched, FetchFailure> {
+pub fn fetch(source: &RpcSource, name: &str) -> Result<Fetched, FetchError> {
     let key = NameKey::new(name).unwrap();
     source
         .fetch(&id("stream-isolation-1"), &key, &limit())
         .map(|reply| reply.fetched)
 }
 
-pub fn is_value(fetched: &Result<Fetched, FetchFailure>) -> bool {
+pub fn is_value(fetched: &Result<Fetched, FetchError>) -> bool {
     matches!(fetched, Ok(Fetched::Value(_)))
 }

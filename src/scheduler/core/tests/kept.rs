@@ -188,7 +188,7 @@ fn a_busy_id_that_is_evicted_is_forgotten_at_its_end() {
     assert!(!job.limit.cancel.is_set());
     world.core.cancel(ticket(100));
     assert_eq!(world.core.take_forgotten(), [], "its request has not ended");
-    let failure = FetchFailure::new(FailureKind::TimedOut, "cancelled");
+    let failure = FetchError::new(FetchErrorKind::TimedOut, "cancelled");
     world
         .core
         .fetched(job, Err::<SourceReply, _>(failure), 1.0, world.now);

@@ -76,8 +76,8 @@ impl World {
         self.core.fetched(job, Ok(value), 1.0, self.now);
     }
 
-    fn fail(&mut self, job: Job, kind: FailureKind, pause_factor: f64) {
-        let failure = Err::<Fetched, _>(FetchFailure::new(kind, "scripted"));
+    fn fail(&mut self, job: Job, kind: FetchErrorKind, pause_factor: f64) {
+        let failure = Err::<Fetched, _>(FetchError::new(kind, "scripted"));
         self.core.fetched(job, failure, pause_factor, self.now);
     }
 }
@@ -283,7 +283,7 @@ fn pauses_between_attempts_double_up_to_a_bound() {
         for millis in [100, 200, 400, 800, 1600, 3000, 3000] {
             let pause = Duration::from_millis(millis).mul_f64(factor);
             let job = world.begin().unwrap();
-            world.fail(job, FailureKind::Unreachable, factor);
+            world.fail(job, FetchErrorKind::Unreachable, factor);
             assert_eq!(world.core.next_tick(), Some(world.now + pause));
             assert!(world.begin().is_none());
             world.now += pause;
@@ -328,7 +328,7 @@ fn the_first_value_of_a_repeated_request_decides() {
 fn the_failure_of_a_lost_request_decides_nothing() {
     let (mut world, first) = asked_again_after(PATIENCE);
     let second = world.begin().unwrap();
-    world.fail(first, FailureKind::Credentials, 1.0);
+    world.fail(first, FetchErrorKind::Credentials, 1.0);
     assert!(!second.limit.cancel.is_set());
     assert!(world.core.next_task().is_none());
     world.end(second);

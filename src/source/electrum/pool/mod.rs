@@ -33,7 +33,7 @@ pub use self::slot::{Fault, Link};
 use super::servers::Server;
 use crate::isolation::IsolationId;
 use crate::platform;
-use crate::snapshot::{FailureKind, FetchFailure};
+use crate::snapshot::{FetchError, FetchErrorKind};
 use crate::source::transport::lock;
 use crate::source::{Bounds, Cancel};
 
@@ -73,7 +73,7 @@ pub(super) trait Dial: Send + Sync + 'static {
         server: &Server,
         deadline: Instant,
         cancel: &Cancel,
-    ) -> Result<Self::Link, FetchFailure>;
+    ) -> Result<Self::Link, FetchError>;
 }
 
 /// The pool, shared by all lookups.
@@ -145,7 +145,7 @@ impl<D: Dial> Pool<D> {
         isolation: &IsolationId,
         index: usize,
         bounds: &Bounds,
-    ) -> Result<Arc<D::Link>, FetchFailure> {
+    ) -> Result<Arc<D::Link>, FetchError> {
         let mut search = Search {
             shared: &self.0,
             isolation,
@@ -349,12 +349,12 @@ struct Search<'a, D: Dial> {
     tries: usize,
     /// The pause after the next failure.
     pause: Duration,
-    last: Option<FetchFailure>,
+    last: Option<FetchError>,
 }
 
 impl<D: Dial> Search<'_, D> {
     /// Takes the next step; returns the connection once there is one.
-    fn step(&mut self) -> Result<Option<Arc<D::Link>>, FetchFailure> {
+    fn step(&mut self) -> Result<Option<Arc<D::Link>>, FetchError> {
         let now = Instant::now();
         let mut plan = self.shared.plan();
         let tries_unknown = now >= self.tries_unknown_from;
@@ -394,7 +394,7 @@ impl<D: Dial> Search<'_, D> {
 
     /// Opens a connection. If the id was forgotten in the meantime, this lookup
     /// still uses the connection that it opened.
-    fn dial(&mut self, permit: &DialPermit) -> Result<Option<Arc<D::Link>>, FetchFailure> {
+    fn dial(&mut self, permit: &DialPermit) -> Result<Option<Arc<D::Link>>, FetchError> {
         let opening = Opening {
             shared: self.shared,
             isolation: self.isolation,
@@ -466,24 +466,24 @@ impl<D: Dial> Drop for Opening<'_, D> {
     }
 }
 
-fn too_late() -> FetchFailure {
-    FetchFailure::new(
-        FailureKind::TimedOut,
+fn too_late() -> FetchError {
+    FetchError::new(
+        FetchErrorKind::TimedOut,
         "no connection to an Electrum server came about in time",
     )
 }
 
-fn untrusted() -> FetchFailure {
-    FetchFailure::new(
-        FailureKind::NotReady,
+fn untrusted() -> FetchError {
+    FetchError::new(
+        FetchErrorKind::NotReady,
         "it is not known yet which Electrum servers can be trusted: their keys are still being \
          compared over different circuits",
     )
 }
 
-fn no_server() -> FetchFailure {
-    FetchFailure::new(
-        FailureKind::Unreachable,
+fn no_server() -> FetchError {
+    FetchError::new(
+        FetchErrorKind::Unreachable,
         "there is no Electrum server of another operator left to ask",
     )
 }

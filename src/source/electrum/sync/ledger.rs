@@ -10,7 +10,7 @@ use bitcoin::TxMerkleNode;
 
 use crate::chain::freshness::FreshnessError;
 use crate::chain::headers::{Adoption, Candidate, Headers};
-use crate::snapshot::{FailureKind, FetchFailure};
+use crate::snapshot::{FetchError, FetchErrorKind};
 use crate::source::Bounds;
 use crate::source::transport::lock;
 
@@ -351,7 +351,7 @@ impl Ledger {
     ///
     /// # Errors
     /// They may not in time. That is never the fault of the name asked for.
-    pub fn wait(&self, bounds: &Bounds) -> Result<u32, FetchFailure> {
+    pub fn wait(&self, bounds: &Bounds) -> Result<u32, FetchError> {
         loop {
             let obstacle = match self.usable_tip() {
                 Ok(tip) => return Ok(tip),
@@ -360,10 +360,10 @@ impl Ledger {
             let left = bounds.deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || bounds.cancel.is_set() {
                 let kind = match obstacle {
-                    NotReadyError::Trouble(_) => FailureKind::Unreachable,
-                    _ => FailureKind::NotReady,
+                    NotReadyError::Trouble(_) => FetchErrorKind::Unreachable,
+                    _ => FetchErrorKind::NotReady,
                 };
-                return Err(FetchFailure::new(kind, obstacle.to_string()));
+                return Err(FetchError::new(kind, obstacle.to_string()));
             }
             let state = self.state();
             // Waking only makes it faster: the condition is checked again each

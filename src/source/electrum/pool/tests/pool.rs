@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use super::*;
 use crate::source::electrum::testing::bounds;
 
-type Answer = dyn Fn(usize, &Server, Instant) -> Result<FakeLink, FetchFailure> + Send + Sync;
+type Answer = dyn Fn(usize, &Server, Instant) -> Result<FakeLink, FetchError> + Send + Sync;
 
 /// Servers that are made up, and what was dialled.
 struct Servers {
@@ -53,12 +53,7 @@ impl Dial for Servers {
         !self.calls.state().untrusted.contains(server)
     }
 
-    fn dial(
-        &self,
-        server: &Server,
-        deadline: Instant,
-        _: &Cancel,
-    ) -> Result<FakeLink, FetchFailure> {
+    fn dial(&self, server: &Server, deadline: Instant, _: &Cancel) -> Result<FakeLink, FetchError> {
         let number = {
             let mut state = self.calls.state();
             state.dialled.push((server.clone(), deadline));
@@ -80,7 +75,7 @@ impl Drop for Servers {
 /// dialled.
 fn pool(
     servers: Vec<Server>,
-    answer: impl Fn(usize, &Server, Instant) -> Result<FakeLink, FetchFailure> + Send + Sync + 'static,
+    answer: impl Fn(usize, &Server, Instant) -> Result<FakeLink, FetchError> + Send + Sync + 'static,
 ) -> (Pool<Servers>, Arc<Calls>) {
     wary_pool(servers, &[], answer)
 }
@@ -89,7 +84,7 @@ fn pool(
 fn wary_pool(
     servers: Vec<Server>,
     untrusted: &[Server],
-    answer: impl Fn(usize, &Server, Instant) -> Result<FakeLink, FetchFailure> + Send + Sync + 'static,
+    answer: impl Fn(usize, &Server, Instant) -> Result<FakeLink, FetchError> + Send + Sync + 'static,
 ) -> (Pool<Servers>, Arc<Calls>) {
     let calls = Arc::<Calls>::default();
     calls.state().untrusted = untrusted.to_vec();
@@ -102,12 +97,12 @@ fn wary_pool(
     (pool, calls)
 }
 
-fn answers(server: &Server) -> Result<FakeLink, FetchFailure> {
+fn answers(server: &Server) -> Result<FakeLink, FetchError> {
     Ok(FakeLink::new(server))
 }
 
-fn refuses() -> Result<FakeLink, FetchFailure> {
-    Err(FetchFailure::new(FailureKind::Unreachable, "refused"))
+fn refuses() -> Result<FakeLink, FetchError> {
+    Err(FetchError::new(FetchErrorKind::Unreachable, "refused"))
 }
 
 #[test]
@@ -165,7 +160,7 @@ fn where_nothing_answers_a_few_servers_are_tried_and_no_more() {
     let (pool, calls) = pool(servers(&[("a", 2)]), |_, _, _| refuses());
     let bounds = bounds(seconds(3));
     let failure = pool.slot(&id(1), 0, &bounds).unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Unreachable);
+    assert_eq!(failure.kind, FetchErrorKind::Unreachable);
     assert!(calls.dialled().len() <= 6, "{}", calls.dialled().len());
     assert!(Instant::now() < bounds.deadline);
 }
@@ -189,7 +184,7 @@ fn a_server_that_hangs_leaves_time_for_another() {
 fn nobody_waits_longer_than_the_limit() {
     let (pool, calls) = pool(servers(&[("a", 9)]), |_, server, _| answers(server));
     let failure = pool.slot(&id(1), 0, &bounds(Duration::ZERO)).unwrap_err();
-    assert_eq!(failure.kind, FailureKind::TimedOut);
+    assert_eq!(failure.kind, FetchErrorKind::TimedOut);
     let cancelled = bounds(seconds(30));
     cancelled.cancel.set();
     assert!(pool.slot(&id(1), 0, &cancelled).is_err());
@@ -199,7 +194,7 @@ fn nobody_waits_longer_than_the_limit() {
     assert!(matches!(opening, SlotReply::Dial(_)));
     let waiting = bounds(Duration::from_millis(100));
     let failure = pool.slot(&id(1), 0, &waiting).unwrap_err();
-    assert_eq!(failure.kind, FailureKind::TimedOut);
+    assert_eq!(failure.kind, FetchErrorKind::TimedOut);
 }
 
 #[test]
@@ -291,7 +286,7 @@ fn a_lookup_waits_until_a_server_is_trusted() {
         ..bounds(seconds(30))
     };
     let failure = pool.slot(&id(1), 0, &short);
-    assert_eq!(failure.unwrap_err().kind, FailureKind::NotReady);
+    assert_eq!(failure.unwrap_err().kind, FetchErrorKind::NotReady);
     thread::scope(|scope| {
         let slots = [0, 1].map(|index| {
             let pool = &pool;

@@ -3,7 +3,7 @@
 use std::thread;
 
 use super::*;
-use crate::snapshot::FailureKind;
+use crate::snapshot::FetchErrorKind;
 use crate::source::Bounds;
 
 fn pair(chain: &[FullHeader]) -> [Arc<Host>; 2] {
@@ -421,10 +421,10 @@ fn trouble_matters_while_operators_are_missing() {
 fn waiting_ends_with_the_limit_or_with_the_obstacle() {
     let ledger = ledger_of(&trunk(10));
     let failure = ledger.wait(&bounds(30)).unwrap_err();
-    assert_eq!(failure.kind, FailureKind::NotReady);
+    assert_eq!(failure.kind, FetchErrorKind::NotReady);
     ledger.trouble("a.example: refused".to_owned());
     let failure = ledger.wait(&bounds(0)).unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Unreachable);
+    assert_eq!(failure.kind, FetchErrorKind::Unreachable);
     let cancelled = bounds(30_000);
     cancelled.cancel.set();
     assert!(ledger.wait(&cancelled).is_err());
