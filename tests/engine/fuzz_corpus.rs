@@ -42,5 +42,5 @@ replay! {
 
 #[cfg(unix)]
 replay! {
-    socks: "seeds_socks";
+    socks: "seeds_socks", "fuzz_socks";
 }

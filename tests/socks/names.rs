@@ -13,8 +13,11 @@ use crate::support::tor::{Manner, Tor, echo, reply};
 
 const IP: &str = r#"{"ip":"192.0.2.77"}"#;
 
+/// The code that a client of a protocol gets.
+type Code = fn(Protocol) -> u16;
+
 /// Names that fail in every way, and what that is to a client.
-const FAILING: [(&str, fn(Protocol) -> u16); 6] = [
+const FAILING: [(&str, Code); 6] = [
     ("absent", Protocol::no_such_name),
     ("old", Protocol::no_such_name),
     ("empty", Protocol::no_such_name),
