@@ -7,6 +7,7 @@ mod plugin;
 mod progress;
 mod records;
 mod resolve;
+#[cfg(unix)]
 mod serve;
 mod terminal;
 
@@ -61,7 +62,13 @@ pub fn run(invocation: Invocation) -> ExitCode {
         } => records::run(&settings, level, &name, isolation, json),
         Command::Check { json, .. } => check::check(&settings, level, json),
         Command::Checkpoint => check::checkpoint(&settings, level),
+        #[cfg(unix)]
         Command::Serve => serve::run(&settings, &warnings, level),
+        #[cfg(not(unix))]
+        Command::Serve => {
+            complain("the command serve needs a Unix system, such as Linux or macOS");
+            ExitCode::FAILURE
+        }
     }
 }
 

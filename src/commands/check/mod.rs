@@ -2,6 +2,7 @@
 //! whether its ports would work too. And
 //! `ncprop279 checkpoint`, which asks the source for a verified block.
 
+#[cfg(unix)]
 mod serve;
 
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ pub fn check(settings: &Settings, level: Level, json: bool) -> ExitCode {
     let findings = terminal.watch(&*source, || {
         let bounds = until(deadline(settings.timeout));
         let mut findings = source.check(&bounds);
+        #[cfg(unix)]
         if let Some(settings) = &settings.serve {
             add(&mut findings, serve::findings(settings, &bounds));
         }
