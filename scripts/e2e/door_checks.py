@@ -194,7 +194,7 @@ def check_serve_knows_this_tor(door, names):
     healths = [found[leaves].get("Tor", (None, ""))[0] for leaves in "10"]
     if healths != ["fail", "ok"] or "leaves requests unanswered" not in found["1"]["Tor"][1]:
         raise Failed(f"{found}")
-    if found["0"]["listener"][0] != "warn" or "serves at" not in found["0"]["listener"][1]:
+    if found["0"]["listener"][0] != "warn" or "already running" not in found["0"]["listener"][1]:
         raise Failed(f"of the open door it says {found['0']['listener']}")
     return "also if it waits for a controller"
 

@@ -61,7 +61,7 @@ pub fn run(settings: &Settings, warnings: &[String], level: Level) -> ExitCode {
     };
     for address in door.addresses() {
         notices.line(&format!(
-            "listening for SOCKS and HTTP CONNECT on {address}; Tor is at {}",
+            "listening for SOCKS and HTTP CONNECT on {address}; connections go to Tor at {}",
             serve.tor
         ));
     }

@@ -334,7 +334,7 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         name: "socks-listen",
-        group: "Doors (serve)",
+        group: "Listeners (serve)",
         placeholder: "HOST:PORT",
         kind: Kind::List {
             clear: |draft| draft.socks_listen.clear(),
@@ -356,7 +356,7 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         name: "allow-remote-clients",
-        group: "Doors (serve)",
+        group: "Listeners (serve)",
         kind: Kind::Switch(|draft, value| draft.allow_remote_clients = value),
         default: DefaultValue::Fixed("false"),
         help: "permit clients on other machines",

@@ -208,11 +208,7 @@ fn source(
 ) -> Result<SourceSettings, String> {
     match backend(layers)? {
         Backend::File => match layers.draft.names_file.take() {
-            Some(_) if layers.draft.proxy.is_some() => Err(format!(
-                "{} and {} cannot be used together, as a file needs no connection; remove one of them",
-                layers.named("proxy"),
-                layers.named("names-file"),
-            )),
+            // The proxy is for the streams of `serve`: a file needs no connection.
             Some(path) => Ok(SourceSettings::NamesFile(path)),
             None => Err(format!(
                 "{} needs names-file too; set it to the file with the names",

@@ -131,6 +131,7 @@ pub fn proxy_trouble(proxy: &ProxyAddress, bounds: &Bounds) -> Option<Finding> {
         ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => {
             format!("what listens at {proxy} closed the connection")
         }
+        ErrorKind::NotFound => format!("there is no socket at {proxy}"),
         kind => format!("{proxy} cannot be reached: {kind}"),
     };
     Some(Finding::fail("proxy", what, PROXY_REMEDY))

@@ -152,7 +152,7 @@ fn what_is_not_quite_tor_is_named() {
                 resolved: UNKNOWN,
                 ..TOR
             },
-            "Tor warn 127.0.0.1:# is a SOCKS5 port, but does not behave like Tor's -> set --proxy",
+            "Tor warn 127.0.0.1:# is a SOCKS5 proxy, but probably not Tor -> set --proxy",
             true,
         ),
         (
@@ -161,7 +161,7 @@ fn what_is_not_quite_tor_is_named() {
                 resolved: &[],
                 ..TOR
             },
-            "Tor warn 127.0.0.1:# is a SOCKS5 port, but does not behave like Tor's -> set --proxy",
+            "Tor warn 127.0.0.1:# is a SOCKS5 proxy, but probably not Tor -> set --proxy",
             true,
         ),
         (
@@ -183,7 +183,7 @@ fn what_is_not_quite_tor_is_named() {
         ),
         (
             Port { page: ours, ..TOR },
-            "proxy FAIL 127.0.0.1:# is the port of an ncprop279, not Tor's -> start Tor",
+            "Tor FAIL 127.0.0.1:# is the port of an ncprop279, not Tor's -> start Tor",
             false,
         ),
     ] {
@@ -208,7 +208,7 @@ fn a_port_that_is_no_use_fails_once() {
     for (proxy, words) in useless() {
         let end = check(&proxy, &["--socks-listen=127.0.0.1:0"]);
         let found = findings(&end);
-        assert!(found[0].starts_with("proxy FAIL"), "{proxy}: {end:#?}");
+        assert!(found[0].starts_with("Tor FAIL"), "{proxy}: {end:#?}");
         assert!(
             found[0].contains(words) && found[0].contains("start Tor"),
             "{end:#?}"
@@ -231,7 +231,7 @@ fn a_port_that_is_taken_is_named() {
     let tor = TOR.start();
     let (serving, address) = serve();
     let end = check(&tor, &["--socks-listen", &address]);
-    let expected = format!("listener warn an ncprop279 serves at {address} already");
+    let expected = format!("listener warn ncprop279 is already running at {address}");
     assert!(findings(&end)[1].starts_with(&expected), "{end:#?}");
     assert_eq!(end.code, Some(0), "{end:#?}");
     drop(serving);

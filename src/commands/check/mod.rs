@@ -6,6 +6,8 @@
 mod serve;
 
 use std::process::ExitCode;
+#[cfg(unix)]
+use std::time::Duration;
 
 use console::Style;
 use serde_json::json;
@@ -19,6 +21,10 @@ use crate::text::{ascii_json, printable, wrap};
 
 /// Columns before the text of a finding.
 const INDENT: usize = 18;
+
+/// How long the test of the ports of `serve` may take.
+#[cfg(unix)]
+const PORTS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs `ncprop279 check`; gives the exit status. With settings of `serve`, what
 /// it needs is examined too.
@@ -38,14 +44,19 @@ pub fn check(settings: &Settings, level: Level, json: bool) -> ExitCode {
     }
     let (_, source) = super::source(settings, log);
     let findings = terminal.watch(&*source, || {
-        let bounds = until(deadline(settings.timeout));
-        let mut findings = source.check(&bounds);
+        // First, and in a time of their own: a source may take all the time that
+        // there is.
         #[cfg(unix)]
-        if let Some(settings) = &settings.serve {
-            add(&mut findings, serve::findings(settings, &bounds));
-        }
+        let ports = settings.serve.as_ref().map(|serve| {
+            let bounds = until(deadline(PORTS_PATIENCE));
+            serve::findings(serve, &bounds)
+        });
+        #[cfg(not(unix))]
+        let ports = None;
+        let bounds = until(deadline(settings.timeout));
         // The last finding says how names are looked up, or that they cannot be.
-        concluded(findings)
+        let findings = concluded(source.check(&bounds));
+        with_ports(findings, ports.unwrap_or_default())
     });
     if json {
         let all: Vec<_> = std::iter::once(tried).chain(findings.clone()).collect();
@@ -60,15 +71,20 @@ pub fn check(settings: &Settings, level: Level, json: bool) -> ExitCode {
     }
 }
 
-/// Adds findings before the result, but for those that are there already: the
-/// source may have tried the same proxy.
-fn add(findings: &mut Vec<Finding>, more: Vec<Finding>) {
-    let result = findings.pop_if(|last| last.label == RESULT);
-    for finding in more.into_iter().chain(result) {
-        if !findings.contains(&finding) {
-            findings.push(finding);
-        }
+/// Adds what was found of the ports of `serve` before the result, but for what is
+/// there already: the source may have tried the same proxy.
+fn with_ports(mut findings: Vec<Finding>, ports: Vec<Finding>) -> Vec<Finding> {
+    let mut result = findings.pop_if(|last| last.label == RESULT);
+    let failed = ports.iter().find(|one| one.health == Health::Fail);
+    let works = result.as_ref().is_some_and(|one| one.health != Health::Fail);
+    if let Some(failed) = failed.filter(|_| works) {
+        let what = format!("serve cannot work: {}", failed.what);
+        result = Some(Finding::fail(RESULT, what, ""));
     }
+    let known = |finding: &Finding| findings.iter().any(|one| one.what == finding.what);
+    let more: Vec<_> = ports.into_iter().filter(|one| !known(one)).collect();
+    findings.extend(more.into_iter().chain(result));
+    findings
 }
 
 /// If something keeps lookups from working, the first such thing is the result.

@@ -54,12 +54,15 @@ fn until(bounds: &Bounds) -> Until<'_> {
 
 fn tor(proxy: &ProxyAddress, bounds: &Bounds) -> Finding {
     if let Some(trouble) = proxy_trouble(proxy, bounds) {
-        return trouble;
+        return Finding {
+            label: "Tor",
+            ..trouble
+        };
     }
     let page = page(proxy, bounds).unwrap_or_default();
     if page.contains(OURS) {
         let what = format!("{proxy} is the port of an ncprop279, not Tor's");
-        return Finding::fail("proxy", what, PROXY_REMEDY);
+        return Finding::fail("Tor", what, PROXY_REMEDY);
     }
     match resolve(proxy, bounds) {
         Resolved::Refused | Resolved::Nothing if !page.contains(TORS) => not_tor(proxy),
@@ -89,7 +92,7 @@ fn tor(proxy: &ProxyAddress, bounds: &Bounds) -> Finding {
 fn not_tor(proxy: &ProxyAddress) -> Finding {
     Finding::warn(
         "Tor",
-        format!("{proxy} is a SOCKS5 port, but does not behave like Tor's"),
+        format!("{proxy} is a SOCKS5 proxy, but probably not Tor"),
         "set --proxy to Tor's SOCKS port; another proxy may not keep streams apart, nor reach \
          onion services",
     )
@@ -166,9 +169,9 @@ fn listener(address: &ListenAddress, bounds: &Bounds) -> Finding {
     match page.is_some_and(|page| page.contains(OURS)) {
         true => Finding::warn(
             "listener",
-            format!("an ncprop279 serves at {address} already; a second one cannot"),
-            "nothing, if that is the one you want; otherwise stop it, or set --socks-listen to \
-             another address",
+            format!("ncprop279 is already running at {address}"),
+            "no action is needed if that is intended; otherwise stop it, or set --socks-listen \
+             to another address",
         ),
         false => {
             let what = format!("another program listens on {address}");

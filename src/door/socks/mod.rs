@@ -55,7 +55,7 @@ pub struct Options {
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// Nothing can listen at an address.
-    #[error("cannot listen on {address}: {error}")]
+    #[error("cannot listen on {address}: {}", advice(error))]
     Listen {
         /// The address.
         address: ListenAddress,
@@ -68,6 +68,15 @@ pub enum OpenError {
     /// No thread can be started.
     #[error("no thread can be started ({0}); raise the limits on processes and memory")]
     NoThread(io::Error),
+}
+
+fn advice(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another program uses it, or ncprop279 runs already; see \
+                                     check serve, or set --socks-listen to another address"
+            .to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 /// The open door. It serves until it is dropped, which removes its Unix sockets
