@@ -43,6 +43,10 @@ pub fn thread(name: &str) -> thread::Builder {
 /// How long to wait if a non-blocking stream would block.
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// The longest pause between two attempts to connect.
+#[cfg(unix)]
+const MAX_PAUSE: Duration = Duration::from_millis(100);
+
 /// A standard stream without the standard library's buffer and lock, so that only
 /// the call that reads or writes waits for the other side. It waits even if
 /// somebody made the stream non-blocking.
@@ -219,12 +223,15 @@ pub fn connect_unix(
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     let address = SocketAddrUnix::new(path)?;
+    let mut pause = PAUSE;
     loop {
         match connect(&socket, &address) {
             Ok(()) => break,
             Err(Errno::AGAIN) => {
                 may_wait()?;
-                thread::sleep(PAUSE);
+                thread::sleep(pause);
+                // Many may wait for one that has hung.
+                pause = (2 * pause).min(MAX_PAUSE);
             }
             Err(error) => return Err(error.into()),
         }

@@ -174,6 +174,12 @@ impl Layers {
                 self.named("socks-listen"),
             ));
         }
+        if let Some(own) = socks.iter().find(|address| address.is_at(&tor)) {
+            return Err(format!(
+                "{} is {own}, where this program itself listens; set proxy to Tor's SOCKS port",
+                self.named("proxy"),
+            ));
+        }
         Ok(ServeSettings { socks, tor })
     }
 

@@ -270,6 +270,21 @@ impl ListenAddress {
     /// Where SOCKS clients connect unless something else is set.
     pub const SOCKS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9250);
 
+    /// Whether a proxy at this address would be this listener.
+    pub fn is_at(&self, proxy: &ProxyAddress) -> bool {
+        match (self, proxy) {
+            (Self::Tcp(own), ProxyAddress::Tcp(proxy)) => {
+                let is_own = |found: &SocketAddr| {
+                    let ip = own.ip();
+                    found.port() == own.port() && (found.ip() == ip || ip.is_unspecified())
+                };
+                proxy.known().iter().any(is_own)
+            }
+            (Self::Unix(own), ProxyAddress::Unix(proxy)) => own == proxy,
+            _ => false,
+        }
+    }
+
     /// Whether only this machine can connect.
     pub fn is_loopback(&self) -> bool {
         match self {

@@ -236,14 +236,15 @@ fn a_port_that_is_taken_is_named() {
     assert_eq!(end.code, Some(0), "{end:#?}");
     drop(serving);
 
-    // Tor's own port, and the first of two that would do.
+    // Another program, and the first of two that would do.
+    let other = TOR.start();
     let end = check(
         &tor,
-        &["--socks-listen=127.0.0.1:0", "--socks-listen", &tor],
+        &["--socks-listen=127.0.0.1:0", "--socks-listen", &other],
     );
     let found = findings(&end);
     assert!(found[1].starts_with("listener ok"), "{end:#?}");
-    let expected = format!("listener FAIL another program listens on {tor} -> ");
+    let expected = format!("listener FAIL another program listens on {other} -> ");
     assert!(found[2].starts_with(&expected), "{end:#?}");
     assert_eq!(end.code, Some(1), "{end:#?}");
 }

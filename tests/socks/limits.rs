@@ -56,14 +56,7 @@ fn there_are_no_more_streams_than_descriptors_permit() {
     let (tor, node) = (open_tor(), node(&[]));
     let tor_address = tor.address();
     let door = ["--socks-listen", "127.0.0.1:0", "--proxy", &tor_address];
-    let limited = [
-        "-c",
-        "ulimit -n 250; exec \"$0\" \"$@\"",
-        env!("CARGO_BIN_EXE_ncprop279"),
-    ];
-    let mut arguments: Vec<String> = limited.map(str::to_owned).to_vec();
-    arguments.extend(Serve::arguments(&node.arguments(&door)));
-    let serve = Serve::of(Start::of("/bin/sh".as_ref(), &arguments), 1);
+    let serve = limited("ulimit -n 250", &node.arguments(&door));
     let threads = || serve.process.status_of("Threads:");
     let before = threads();
     for round in 0..2 {
@@ -106,6 +99,43 @@ fn there_are_no_more_streams_than_descriptors_permit() {
         .iter()
         .filter(|line| line.contains("too many are open"));
     assert_eq!(warnings.count(), 1, "{said:#?}");
+}
+
+/// A door under a limit that the shell sets.
+fn limited(limit: &str, door: &[String]) -> Serve {
+    let script = format!("{limit}; exec \"$0\" \"$@\"");
+    let binary = env!("CARGO_BIN_EXE_ncprop279");
+    let mut arguments = vec!["-c".to_owned(), script, binary.to_owned()];
+    arguments.extend(Serve::arguments(door));
+    Serve::of(Start::of("/bin/sh".as_ref(), &arguments), 1)
+}
+
+/// A process without address space aborts, so there are no more streams than it
+/// has room for.
+#[cfg(target_os = "linux")]
+#[test]
+fn there_are_no_more_streams_than_address_space_permits() {
+    let (tor, node) = (open_tor(), node(&[]));
+    let tor_address = tor.address();
+    let door = ["--socks-listen", "127.0.0.1:0", "--proxy", &tor_address];
+    let serve = limited("ulimit -v 260000", &node.arguments(&door));
+    let mut streams = Vec::new();
+    becomes("no room for a stream", || {
+        let ask = Ask::new(Protocol::Socks5, "open.example");
+        let mut stream = serve.connect();
+        for message in ask.messages() {
+            stream.write_all(&message).unwrap();
+        }
+        streams.push(stream);
+        streams.len() > 400
+    });
+    becomes("a refusal", || {
+        serve.code(Protocol::Socks5, "open.example") == 1
+    });
+    drop(streams);
+    becomes("room again", || {
+        serve.code(Protocol::Socks5, "open.example") == 0
+    });
 }
 
 /// A request must be complete 30 seconds after the connection was opened,

@@ -96,6 +96,13 @@ fn a_unix_socket_is_replaced_if_nobody_listens_on_it() {
     assert!(said.contains(&format!("cannot listen on {unix}")), "{said}");
     assert_eq!(serve.code(Protocol::Socks5, "a.example"), 0);
 
+    // What somebody else put in its place is theirs.
+    fs::remove_file(&path).unwrap();
+    let others = UnixListener::bind(&path).unwrap();
+    drop(serve);
+    assert!(std::os::unix::net::UnixStream::connect(&path).is_ok());
+    drop(others);
+
     // What is no socket is left alone.
     let file = directory.path().join("file");
     fs::write(&file, "precious").unwrap();

@@ -102,7 +102,7 @@ fn asked(request: &Request) {
     let of = |listener| Distinction {
         origin: Origin {
             listener,
-            local: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            bound: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             client: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         },
         protocol: request.protocol,

@@ -76,7 +76,9 @@ pub fn check(settings: &Settings, level: Level, json: bool) -> ExitCode {
 fn with_ports(mut findings: Vec<Finding>, ports: Vec<Finding>) -> Vec<Finding> {
     let mut result = findings.pop_if(|last| last.label == RESULT);
     let failed = ports.iter().find(|one| one.health == Health::Fail);
-    let works = result.as_ref().is_some_and(|one| one.health != Health::Fail);
+    let works = result
+        .as_ref()
+        .is_some_and(|one| one.health != Health::Fail);
     if let Some(failed) = failed.filter(|_| works) {
         let what = format!("serve cannot work: {}", failed.what);
         result = Some(Finding::fail(RESULT, what, ""));

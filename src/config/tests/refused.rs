@@ -473,6 +473,11 @@ fn a_door_for_other_machines_must_be_meant() {
         arguments(&["serve", &listen]).fails(&["socks-listen", address, "allow-remote-clients"]);
         arguments(&["serve", &listen, "--allow-remote-clients"]).run();
     }
+    for proxy in ["127.0.0.1:9250", "localhost:9250"] {
+        arguments(&["serve", "--proxy", proxy]).fails(&["proxy", "itself listens"]);
+    }
+    let own = ["serve", "--proxy=unix:/run/s", "--socks-listen=unix:/run/s"];
+    arguments(&own).fails(&["proxy", "itself listens"]);
     for address in [
         "127.0.0.1:9250",
         "127.0.0.2:0",

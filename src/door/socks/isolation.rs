@@ -25,8 +25,8 @@ const MAX_USER: usize = 255;
 pub struct Origin {
     /// The number of the listener, from 0, in the order of the configuration.
     pub listener: u32,
-    /// Our address on the listener; `None` on a Unix socket.
-    pub local: Option<IpAddr>,
+    /// The address that the listener is bound to; `None` on a Unix socket.
+    pub bound: Option<IpAddr>,
     /// The client's address; `None` on a Unix socket.
     pub client: Option<IpAddr>,
 }
@@ -118,12 +118,12 @@ impl Isolation {
 fn is_plain(stream: Distinction<'_>) -> bool {
     let Origin {
         listener,
-        local,
+        bound,
         client,
     } = stream.origin;
     let is_own = match client {
         None => true,
-        Some(client) => client.is_loopback() && Some(client) == local,
+        Some(client) => client.is_loopback() && Some(client) == bound,
     };
     let has_meaning = |credentials: &Credentials| credentials.user.starts_with(EXTENDED);
     let is_misread =
@@ -143,7 +143,7 @@ mod tests {
     fn origin(listener: u32, client: &str) -> Origin {
         Origin {
             listener,
-            local: HOME,
+            bound: HOME,
             client: client.parse().ok(),
         }
     }

@@ -3,8 +3,8 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -27,10 +27,17 @@ const STACK: usize = 256 << 10;
 /// Descriptors that streams leave to lookups, files and the standard streams.
 const RESERVED: usize = 200;
 
-/// The most streams, whatever the limit of descriptors.
+/// Bytes of address space that streams leave to everything else, which has some
+/// 150 threads at most.
+const RESERVED_SPACE: usize = 200 << 20;
+
+/// Bytes of address space for each stream: its stack, with as much for the rest.
+const STREAM_SPACE: usize = 2 * STACK;
+
+/// The most streams, whatever the limits.
 const MAX_STREAMS: usize = 16_384;
 
-/// The least, whatever the limit.
+/// The least, whatever the limits.
 const MIN_STREAMS: usize = 16;
 
 /// Streams beyond the most that get a refusal in words. Others are closed.
@@ -50,8 +57,9 @@ struct Slot(Arc<Slots>);
 
 impl Slots {
     /// As many as the limit of open files permits, which is raised as far as the
-    /// system lets us. A stream has two descriptors.
-    pub fn within_descriptors() -> Self {
+    /// system lets us: a stream has two descriptors. And no more than a limit of
+    /// address space permits, as a process that has none left aborts.
+    pub fn within_limits() -> Self {
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
         let raised = Rlimit {
             current: maximum,
@@ -61,11 +69,17 @@ impl Slots {
             Ok(()) => maximum,
             Err(_) => current,
         };
-        let limit = limit.map_or(usize::MAX, |limit| {
-            usize::try_from(limit).unwrap_or(usize::MAX)
-        });
+        let count = |limit: Option<u64>| {
+            limit.map_or(usize::MAX, |limit| {
+                usize::try_from(limit).unwrap_or(usize::MAX)
+            })
+        };
+        let by_descriptors = count(limit).saturating_sub(RESERVED) / 2;
+        let space = count(getrlimit(Resource::As).current);
+        let by_space = space.saturating_sub(RESERVED_SPACE) / STREAM_SPACE;
+        let most = by_descriptors.min(by_space);
         Self {
-            most: (limit.saturating_sub(RESERVED) / 2).clamp(MIN_STREAMS, MAX_STREAMS),
+            most: most.clamp(MIN_STREAMS, MAX_STREAMS),
             taken: AtomicUsize::new(0),
         }
     }
@@ -99,6 +113,8 @@ pub struct Listener {
     kind: Kind,
     number: u32,
     address: ListenAddress,
+    /// Device and inode of our Unix socket.
+    file: Option<(u64, u64)>,
     is_closed: AtomicBool,
 }
 
@@ -117,10 +133,15 @@ impl Listener {
             }
             ListenAddress::Unix(path) => (Kind::Unix(bind_unix(path)?), address.clone()),
         };
+        let file = match &address {
+            ListenAddress::Tcp(_) => None,
+            ListenAddress::Unix(path) => identity(path),
+        };
         Ok(Self {
             kind,
             number,
             address,
+            file,
             is_closed: AtomicBool::new(false),
         })
     }
@@ -155,17 +176,20 @@ impl Listener {
     }
 
     fn accept(&self) -> io::Result<(Socket, Origin)> {
-        let (socket, local, client) = match &self.kind {
+        let (socket, client) = match &self.kind {
             Kind::Tcp(listener) => {
                 let (tcp, client) = listener.accept()?;
-                let local = tcp.local_addr()?;
-                (Socket::from_tcp(tcp)?, Some(local), Some(client))
+                (Socket::from_tcp(tcp)?, Some(client))
             }
-            Kind::Unix(listener) => (Socket::from_unix(listener.accept()?.0)?, None, None),
+            Kind::Unix(listener) => (Socket::from_unix(listener.accept()?.0)?, None),
+        };
+        let bound = match &self.address {
+            ListenAddress::Tcp(address) => Some(*address),
+            ListenAddress::Unix(_) => None,
         };
         let origin = Origin {
             listener: self.number,
-            local: local.map(canonical),
+            bound: bound.map(canonical),
             client: client.map(canonical),
         };
         Ok((socket, origin))
@@ -174,11 +198,21 @@ impl Listener {
     /// Stops listening. A thread that waits for a client ends with the process.
     pub fn close(&self) {
         self.is_closed.store(true, Ordering::Relaxed);
-        if let ListenAddress::Unix(path) = &self.address {
-            // Somebody may have removed it.
+        if let ListenAddress::Unix(path) = &self.address
+            && self.file.is_some()
+            && identity(path) == self.file
+        {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+/// Device and inode of a socket, if there is one: somebody may have put another
+/// in the place of ours.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let found = fs::symlink_metadata(path).ok()?;
+    let is_socket = found.file_type().is_socket();
+    is_socket.then(|| (found.dev(), found.ino()))
 }
 
 /// The client's or our address, IPv4 in its own form.
@@ -200,7 +234,9 @@ fn is_of_one_client(error: &io::Error) -> bool {
 
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     if let Ok(found) = fs::symlink_metadata(path) {
-        let is_dead = UnixStream::connect(path)
+        // One whose queue is full lives.
+        let full = || Err(ErrorKind::WouldBlock.into());
+        let is_dead = platform::connect_unix(path, full)
             .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused);
         if found.file_type().is_socket() && is_dead {
             fs::remove_file(path)?;

@@ -100,7 +100,7 @@ impl SocksDoor {
         let lookups = Lookups::new(scheduler, options.only_onion, options.timeout, log);
         let isolation = Isolation::new(key);
         let shared = Arc::new(Shared::new(isolation, lookups, options.tor, log.clone()));
-        let slots = Arc::new(Slots::within_descriptors());
+        let slots = Arc::new(Slots::within_limits());
         // What is in the door is closed whenever this function fails.
         let mut door = Self {
             listeners: Vec::new(),

@@ -18,6 +18,10 @@ const LARGE: usize = 64 << 10;
 /// How long a stream is quiet before its buffer is freed.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// How long a stream whose one side has ended may be quiet before it is closed.
+/// Tor closes both directions at once, so that mostly nothing more comes.
+const HALF_OPEN: Duration = Duration::from_secs(600);
+
 const NO_REPLY: &str = "Tor closed a connection without a reply";
 
 /// How a stream ended.
@@ -40,6 +44,9 @@ struct Direction {
     ended: bool,
     /// Whether the receiver knows that, or takes nothing any more.
     closed: bool,
+    /// Whether the sender hung up while something was pending. That would be
+    /// reported again and again.
+    hung_up: bool,
 }
 
 /// Passes bytes on until both sides have ended, or one of them breaks. `early`
@@ -70,7 +77,8 @@ pub fn relay(
         }
         let limit = match &reply {
             Some(_) => Some(reply_by.saturating_duration_since(Instant::now())),
-            None => (!buffer.is_empty()).then_some(QUIET),
+            None if !buffer.is_empty() => Some(QUIET),
+            None => (up.closed || down.closed).then_some(HALF_OPEN),
         };
         if reply.is_some() && limit == Some(Duration::ZERO) {
             return Ok(End::NoTor("Tor took too long to answer a request"));
@@ -79,18 +87,28 @@ pub fn relay(
         let from_client = watch(&mut watched, client, &up, &down);
         let from_tor = watch(&mut watched, tor, &down, &up);
         if !wait(&mut watched, limit)? {
+            if limit == Some(HALF_OPEN) {
+                return Ok(End::Closed);
+            }
             buffer = Vec::new();
             continue;
         }
-        let ready = |index: Option<usize>| {
-            let events = index
-                .and_then(|index| watched.get(index))
-                .map(PollFd::revents);
-            events.is_some_and(|events| {
-                events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR)
-            })
+        let events = |index: Option<usize>| {
+            let found = index.and_then(|index| watched.get(index));
+            found.map_or(PollFlags::empty(), PollFd::revents)
         };
-        let (client_is_ready, tor_is_ready) = (ready(from_client), ready(from_tor));
+        let (client_events, tor_events) = (events(from_client), events(from_tor));
+        if !up.pending.is_empty() && client_events.contains(PollFlags::ERR) {
+            // It is gone, and Tor takes nothing of what it said.
+            return Ok(End::Closed);
+        }
+        for (direction, events) in [(&mut up, client_events), (&mut down, tor_events)] {
+            let waits = !direction.pending.is_empty();
+            direction.hung_up |= waits && events.intersects(PollFlags::HUP | PollFlags::ERR);
+        }
+        let any = PollFlags::IN | PollFlags::HUP | PollFlags::ERR;
+        let (client_is_ready, tor_is_ready) =
+            (client_events.intersects(any), tor_events.intersects(any));
         if (client_is_ready && up.closed) || (tor_is_ready && down.closed) {
             // It has ended, and now takes nothing either.
             return Ok(End::Closed);
@@ -137,7 +155,8 @@ fn watch<'a>(
     let mut wanted = PollFlags::empty();
     wanted.set(PollFlags::IN, sends.can_read());
     wanted.set(PollFlags::OUT, !receives.pending.is_empty());
-    let may_fail = sends.closed && !receives.closed;
+    let waits = !sends.pending.is_empty() && !sends.hung_up;
+    let may_fail = (sends.closed || waits) && !receives.closed;
     if wanted.is_empty() && !may_fail {
         return None;
     }
@@ -343,6 +362,30 @@ mod tests {
         drop(running.client);
         assert_eq!(running.end.join().unwrap().unwrap(), End::Closed);
         expect_end(&mut running.tor);
+    }
+
+    /// A client that was reset takes its place no longer, although Tor still has not
+    /// taken what it sent.
+    #[test]
+    fn a_client_that_is_reset_while_tor_takes_nothing_ends_the_stream() {
+        let mut running = opened(tcp);
+        running.tor.write_all(b"unread").unwrap();
+        running.client.peek(&mut [0]).unwrap();
+        running.client.set_nonblocking(true).unwrap();
+        let bytes = vec![0; 1 << 20];
+        let mut stuck = 0;
+        while stuck < 20 {
+            match running.client.write(&bytes) {
+                Ok(_) => stuck = 0,
+                Err(_) => {
+                    stuck += 1;
+                    thread::sleep(Duration::from_millis(10));
+                }
+            }
+        }
+        // With unread data, closing resets.
+        drop(running.client);
+        assert_eq!(running.end.join().unwrap().unwrap(), End::Closed);
     }
 
     #[test]
