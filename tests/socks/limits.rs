@@ -124,7 +124,8 @@ fn there_are_no_more_streams_than_address_space_permits() {
         let ask = Ask::new(Protocol::Socks5, "open.example");
         let mut stream = serve.connect();
         for message in ask.messages() {
-            stream.write_all(&message).unwrap();
+            // One that is too many is closed at once.
+            let _ = stream.write_all(&message);
         }
         streams.push(stream);
         streams.len() > 400

@@ -373,10 +373,10 @@ mod tests {
         running.client.peek(&mut [0]).unwrap();
         running.client.set_nonblocking(true).unwrap();
         let bytes = vec![0; 1 << 20];
-        let mut stuck = 0;
+        let mut stuck = 0_usize;
         while stuck < 20 {
             match running.client.write(&bytes) {
-                Ok(_) => stuck = 0,
+                Ok(count) => stuck = usize::from(count == 0),
                 Err(_) => {
                     stuck += 1;
                     thread::sleep(Duration::from_millis(10));
