@@ -6,10 +6,10 @@
 //! ```
 //!
 //! Every stream has a thread, which blocks on its own sockets with a limit for
-//! everything but an open stream. [`reader`], [`reply`] and
-//! [`isolation`] say what the bytes mean and do no I/O.
+//! everything but an open stream. `reader`, `reply` and
+//! `isolation` say what the bytes mean and do no I/O.
 //!
-//! A `.bit` name never reaches Tor: [`names::is_ours`] decides before Tor is
+//! A `.bit` name never reaches Tor: `names::is_ours` decides before Tor is
 //! asked, and what cannot be resolved is refused here (`spec/socks.md`).
 
 mod http;

@@ -22,7 +22,7 @@ pub enum Line<'a> {
 
 /// Reads lines that end with LF or with the end of the input.
 ///
-/// Its buffer doubles whenever the input fills it, up to [`CAPACITY`].
+/// Its buffer doubles whenever the input fills it, up to twice [`MAX_LINE`].
 #[derive(Debug)]
 pub struct LineReader<R> {
     input: R,
