@@ -22,11 +22,8 @@ pub(super) const COMMANDS: [&str; 8] = [
     "help",
 ];
 
-const AFTER_HELP: &str = "\
-Without a command, serves a naming client on stdin and stdout (proposal 279).
-A switch without a value is true. Settings may also be in the environment,
-TOR_NS_PLUGIN_OPTIONS=key=value;..., and in the file of --config, key = \"value\".
-The command line overrides the environment, which overrides the file.";
+const AFTER_HELP: &str =
+    "Without a command, serves a naming client on stdin and stdout (proposal 279).";
 
 const AFTER_COMMAND: &str = "For all settings see ncprop279 --help.";
 
@@ -58,7 +55,9 @@ with \"label\", \"health\" (ok, warn or fail), \"what\" and \"remedy\", which ma
 empty.";
 
 const CONFIG_NOTES: &str = "\
-The output has the form of the configuration file. Secrets are omitted.
+The command line overrides the environment, TOR_NS_PLUGIN_OPTIONS=key=value;...,
+which overrides the file of --config, key = \"value\". A switch without a value
+is true. The output has the form of the file. Secrets are omitted.
 A default that depends on other settings or on this system is commented out, so
 that a file made from the output does not fix it.";
 
@@ -125,8 +124,10 @@ pub(super) fn plugin_options() -> clap::Command {
 /// command, or all.
 pub(super) fn definition(help_for: Option<&str>) -> clap::Command {
     let options = options().map(|(key, arg)| {
+        // The file of settings and the log are options like any program's.
+        let heading = (key.group != "Configuration").then_some(key.group);
         arg.help(key.help_with_default())
-            .help_heading(key.group)
+            .help_heading(heading)
             .hide(help_for.is_some_and(|command| !key.commands.contains(&command)))
     });
     let positional = |name: &'static str, help: &'static str| {

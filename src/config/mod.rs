@@ -13,6 +13,7 @@
 //! settings comes from there. A program that embeds the library needs
 //! [`settings`] only.
 
+mod endpoints;
 pub mod settings;
 
 #[cfg(feature = "cli")]

@@ -2,6 +2,7 @@
 
 mod accepted;
 mod go_options;
+mod help;
 mod refused;
 
 use std::ffi::OsString;

@@ -76,8 +76,7 @@ pub(super) fn fetch(
     let (sender, answers) = mpsc::channel();
     // Set when a value is accepted without the other server.
     let overdue = Cancel::new();
-    // Set when this function returns: nobody waits for a server that is still
-    // silent.
+    // Set when this function returns and nobody waits any more.
     let own = Bounds {
         cancel: Cancel::new(),
         ..bounds.clone()

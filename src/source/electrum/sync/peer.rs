@@ -203,9 +203,7 @@ pub(super) fn catch_up(
             break;
         }
         if headers.len() < few(batch) {
-            return Err(PeerError::Broken(
-                "it sends headers by dribs and drabs".into(),
-            ));
+            return Err(PeerError::Broken("it sends headers a few at a time".into()));
         }
         // What goes on from our newest block counts at once, so that a
         // connection which breaks has not worked for nothing.
