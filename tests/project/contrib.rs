@@ -145,7 +145,7 @@ fn every_setting_is_in_the_file_under_its_heading() {
     });
     let expected: Vec<_> = options
         .map(|option| {
-            let heading = option.get_help_heading().unwrap();
+            let heading = option.get_help_heading().unwrap_or("Configuration");
             (heading.to_owned(), option.get_long().unwrap().to_owned())
         })
         .collect();
