@@ -22,8 +22,11 @@ pub(super) const COMMANDS: [&str; 8] = [
     "help",
 ];
 
-const AFTER_HELP: &str =
+const BEFORE_HELP: &str =
     "Without a command, serves a naming client on stdin and stdout (proposal 279).";
+
+/// The help without a line between the two sentences in front.
+const HELP: &str = "{about-with-newline}{before-help}{usage-heading} {usage}\n\n{all-args}";
 
 const AFTER_COMMAND: &str = "For all settings see ncprop279 --help.";
 
@@ -42,6 +45,9 @@ Programs that use 127.0.0.1:9250 as their SOCKS5 or HTTP proxy, and have it
 resolve host names, reach names in .bit. All connections go on to Tor's SOCKS
 port, --proxy (default: 127.0.0.1:9050), and keep the isolation that they ask
 for. SIGTERM and SIGINT end the command and all open connections.
+
+With --tor-control auto it resolves names for every program that uses this Tor,
+on Tor's control port, and opens no port unless --socks-listen is set.
 
   ncprop279 check serve --backend electrum
   ncprop279 serve --backend electrum
@@ -163,7 +169,8 @@ pub(super) fn definition(help_for: Option<&str>) -> clap::Command {
     clap::Command::new(env!("CARGO_PKG_NAME"))
         .version(env!("CARGO_PKG_VERSION"))
         .about("Resolves Namecoin .bit names for Tor and programs that use it.")
-        .after_help(AFTER_HELP)
+        .before_help(BEFORE_HELP)
+        .help_template(HELP)
         .args(options)
         .arg(verbose())
         .subcommand(
@@ -197,7 +204,7 @@ pub(super) fn definition(help_for: Option<&str>) -> clap::Command {
         )
         .subcommand(command(
             "serve",
-            "Open a SOCKS port for programs, in front of Tor",
+            "Open a SOCKS port for programs, or serve all of Tor",
             SERVE_NOTES,
         ))
         .subcommand(command(

@@ -261,7 +261,8 @@ address or a host name. What one isolation id looks up changes neither the answe
 how long that takes, nor which connection through Tor carries it.
 
 With the command serve it needs no naming client: it is a SOCKS and HTTP proxy in front of Tor's
-SOCKS port, through which programs reach .bit names, and everything else as through Tor itself.
+SOCKS port, through which programs reach .bit names, and everything else as through Tor itself. With
+--tor-control it is itself the naming client, for every program that uses that Tor.
 
 The value of a name comes from a Namecoin node, from public Electrum servers, whose answers are
 verified by proof of work, or from a file.
@@ -341,6 +342,9 @@ Open a SOCKS port at 127.0.0.1:9250, in front of Tor's at 127.0.0.1:9050.
 
 ncprop279 check serve --backend electrum
 See whether that would work.
+
+ncprop279 serve --backend electrum --tor-control auto
+Resolve names for every program that uses the Tor of this machine.
 
 ncprop279 resolve --explain example.bit
 Look a name up and see how its answer was found.
@@ -432,7 +436,7 @@ pub fn manual() -> String {
         }
     }
     page.section("NOTES");
-    let notes = command_line.get_after_help().map(ToString::to_string);
+    let notes = command_line.get_before_help().map(ToString::to_string);
     page.paragraph(&notes.unwrap_or_default());
     for part in SECTIONS.split("\n\n") {
         match part.split_once('\n') {

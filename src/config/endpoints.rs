@@ -112,7 +112,7 @@ impl std::fmt::Display for ListenAddress {
     }
 }
 
-/// Where a SOCKS5 proxy, such as Tor's SOCKS port, listens.
+/// Where a port of Tor, or another SOCKS5 proxy, listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProxyAddress {
     /// A TCP port.
@@ -141,6 +141,24 @@ impl std::fmt::Display for ProxyAddress {
         match self {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Where Tor's control port is. It is always on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ControlAddress {
+    /// At one of its usual places, whichever exists.
+    Auto,
+    /// A loopback TCP port or a Unix socket.
+    At(ProxyAddress),
+}
+
+impl std::fmt::Display for ControlAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::At(address) => address.fmt(f),
         }
     }
 }

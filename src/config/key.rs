@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::settings::{
-    ElectrumSettings, ListenAddress, ProxyAddress, RpcSettings, Settings, SourceSettings,
+    ControlAddress, ElectrumSettings, ListenAddress, PluginCommand, ProxyAddress, RpcSettings,
+    Secret, Settings, SourceSettings,
 };
 use super::values::{GoOption, choice, decimal_seconds, integer, switch};
 use crate::chain::network::Checkpoint;
@@ -27,7 +28,7 @@ pub(super) struct Key {
     /// A value for the documentation where the default is none.
     pub example: &'static str,
     /// The meaning in a few words, for the help. With the default it fits 40
-    /// columns, 52 among "Answers".
+    /// columns, 42 among "Answers and cache".
     pub help: &'static str,
     /// The meaning in whole sentences, for everything else.
     pub about: &'static str,
@@ -188,6 +189,9 @@ pub(super) struct Draft {
     pub allow_unproxied_node: bool,
     pub socks_listen: Vec<ListenAddress>,
     pub allow_remote_clients: bool,
+    pub tor_control: Vec<ControlAddress>,
+    pub tor_password: Option<Secret>,
+    pub naming_plugins: Vec<PluginCommand>,
     pub names_file: Option<PathBuf>,
     /// The node, without credentials and proxy.
     pub rpc: RpcSettings,

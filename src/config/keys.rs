@@ -71,15 +71,16 @@ const ELECTRUM: Key = Key {
     ..SETTING
 };
 
-const ANSWERS: Key = Key {
-    group: "Answers",
-    commands: &[],
+const SERVE: Key = Key {
+    group: "Command serve",
+    commands: &["check", "serve"],
     ..SETTING
 };
 
-const CACHE: Key = Key {
-    group: "Cache",
-    ..ANSWERS
+const ANSWERS: Key = Key {
+    group: "Answers and cache",
+    commands: &[],
+    ..SETTING
 };
 
 /// Every setting, in the order of the help.
@@ -292,7 +293,7 @@ pub(super) const KEYS: &[Key] = &[
         placeholder: "SECONDS",
         kind: Kind::Decimal(|draft, value| draft.settings.timeout = value),
         default: DefaultValue::Fixed("20"),
-        help: "time limit of a query or check, decimal",
+        help: "time limit of a query or check",
         about: "How many seconds a query or a check may take. Decimals are possible.",
         go: Some(("namecoinrpctimeout", values::go_milliseconds)),
         commands: &["resolve", "records", "check", "serve", "checkpoint"],
@@ -327,43 +328,10 @@ pub(super) const KEYS: &[Key] = &[
             |draft| draft.settings.missing_isolation, MissingIsolation, "shared" Shared, "unique" Unique, "refuse" Refuse
         ),
         default: DefaultValue::Fixed("shared"),
-        help: "without an id: shared, unique, refuse",
+        help: "no id: shared, unique, refuse",
         about: "What to do with a query without an isolation id: shared (all such queries share \
                 one id), unique (each gets an id of its own) or refuse.",
         ..ANSWERS
-    },
-    Key {
-        name: "socks-listen",
-        group: "Listeners (serve)",
-        placeholder: "HOST:PORT",
-        kind: Kind::List {
-            clear: |draft| draft.socks_listen.clear(),
-            add: |draft, value| {
-                let address = values::listen(value)?;
-                if !draft.socks_listen.contains(&address) {
-                    draft.socks_listen.push(address);
-                }
-                Ok(())
-            },
-        },
-        default: DefaultValue::Described("127.0.0.1:9250", "127.0.0.1:9250"),
-        example: "unix:/run/user/1000/bit",
-        help: "SOCKS port for programs",
-        about: "Where the command serve listens for SOCKS and HTTP CONNECT: ADDRESS:PORT, \
-                [IPV6]:PORT or unix:/PATH. Repeatable; in the file it may be a list.",
-        commands: &["check", "serve"],
-        ..SETTING
-    },
-    Key {
-        name: "allow-remote-clients",
-        group: "Listeners (serve)",
-        kind: Kind::Switch(|draft, value| draft.allow_remote_clients = value),
-        default: DefaultValue::Fixed("false"),
-        help: "permit clients on other machines",
-        about: "Permit the command serve to listen where other machines can connect. They can \
-                then use Tor through this one, and what they send is readable on the way.",
-        commands: &["check", "serve"],
-        ..SETTING
     },
     Key {
         name: "cache-entries",
@@ -375,7 +343,7 @@ pub(super) const KEYS: &[Key] = &[
         help: "names for each isolation id",
         about: "How many names are kept for each isolation id.",
         go: Some(("cachemaxentries", values::go_positive)),
-        ..CACHE
+        ..ANSWERS
     },
     Key {
         name: "cache-isolations",
@@ -386,7 +354,7 @@ pub(super) const KEYS: &[Key] = &[
         default: DefaultValue::Fixed("1000"),
         help: "isolation ids",
         about: "For how many isolation ids names are kept.",
-        ..CACHE
+        ..ANSWERS
     },
     Key {
         name: "cache-ttl",
@@ -397,7 +365,7 @@ pub(super) const KEYS: &[Key] = &[
         default: DefaultValue::Fixed("600"),
         help: "keep values this long",
         about: "How many seconds a value is kept.",
-        ..CACHE
+        ..ANSWERS
     },
     Key {
         name: "cache-negative-ttl",
@@ -408,7 +376,95 @@ pub(super) const KEYS: &[Key] = &[
         default: DefaultValue::Fixed("60"),
         help: "keep absence this long",
         about: "For how many seconds it is kept that a name does not exist.",
-        ..CACHE
+        ..ANSWERS
+    },
+    Key {
+        name: "socks-listen",
+        placeholder: "HOST:PORT",
+        kind: Kind::List {
+            clear: |draft| draft.socks_listen.clear(),
+            add: |draft, value| {
+                let address = values::listen(value)?;
+                if !draft.socks_listen.contains(&address) {
+                    draft.socks_listen.push(address);
+                }
+                Ok(())
+            },
+        },
+        default: DefaultValue::Described(
+            "127.0.0.1:9250",
+            "127.0.0.1:9250, or none if tor-control is set",
+        ),
+        example: "unix:/run/user/1000/bit",
+        help: "SOCKS port for programs",
+        about: "Where the command serve listens for SOCKS and HTTP CONNECT: ADDRESS:PORT, \
+                [IPV6]:PORT or unix:/PATH. Repeatable; in the file it may be a list.",
+        ..SERVE
+    },
+    Key {
+        name: "allow-remote-clients",
+        kind: Kind::Switch(|draft, value| draft.allow_remote_clients = value),
+        default: DefaultValue::Fixed("false"),
+        help: "permit clients on other machines",
+        about: "Permit the command serve to listen where other machines can connect. They can \
+                then use Tor through this one, and what they send is readable on the way.",
+        ..SERVE
+    },
+    Key {
+        name: "tor-control",
+        placeholder: "auto|HOST:PORT",
+        kind: Kind::List {
+            clear: |draft| draft.tor_control.clear(),
+            add: |draft, value| {
+                let address = values::control(value)?;
+                if !draft.tor_control.contains(&address) {
+                    draft.tor_control.push(address);
+                }
+                Ok(())
+            },
+        },
+        example: "auto",
+        help: "Tor's control port, to serve all of Tor",
+        about: "Tor's control port, through which the command serve resolves names for every \
+                program that uses this Tor: HOST:PORT, unix:/PATH, or auto, which tries \
+                /run/tor/control, 127.0.0.1:9051 and 127.0.0.1:9151. Repeatable; in the file it \
+                may be a list.",
+        ..SERVE
+    },
+    Key {
+        name: "tor-password",
+        placeholder: "PASSWORD",
+        kind: text!(tor_password = values::tor_password),
+        example: "A LONG RANDOM PASSWORD",
+        help: "its password; better put in the file",
+        about: "The password of Tor's control port, if it is set to one \
+                (HashedControlPassword). Needs tor-control. Put it in the file rather than on the \
+                command line, where other users of the machine can see it.",
+        is_secret: true,
+        ..SERVE
+    },
+    Key {
+        name: "naming-plugin",
+        placeholder: "SUFFIX=COMMAND",
+        kind: Kind::List {
+            clear: |draft| draft.naming_plugins.clear(),
+            add: |draft, value| {
+                let plugin = values::naming_plugin(value)?;
+                let suffix = &plugin.suffix;
+                if draft.naming_plugins.iter().any(|one| one.suffix == *suffix) {
+                    return Err(format!("has two commands for .{suffix}; keep one"));
+                }
+                draft.naming_plugins.push(plugin);
+                Ok(())
+            },
+        },
+        example: "gns=/usr/local/bin/gns-plugin --option",
+        help: "plugin for names in another suffix",
+        about: "A plugin (Tor proposal 279) that the command serve asks for names under another \
+                suffix: the suffix, an equals sign, and the command that starts the plugin. The \
+                suffix bit replaces this program's own lookups. Repeatable; in the file it may be \
+                a list.",
+        ..SERVE
     },
     Key {
         name: "log-names",

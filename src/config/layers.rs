@@ -114,19 +114,11 @@ impl Layers {
             true => Some(self.serve()?),
             false => None,
         };
-        match self.layer("rpc-password") {
-            Some(Layer::CommandLine) => warnings.push(
-                "rpc-password (command line) can be seen by other users of this machine; \
-                 put it in the file of --config, or use rpc-cookie"
-                    .to_owned(),
-            ),
-            Some(Layer::File(path)) if platform::everybody_can_read(path) => {
-                warnings.push(format!(
-                    "rpc-password ({path:?}) can be read by other users of this machine; remove \
-                     the read permission of others, as with chmod o-r"
-                ));
-            }
-            _ => {}
+        for (name, other_way) in [
+            ("rpc-password", "use rpc-cookie"),
+            ("tor-password", "set CookieAuthentication 1 in torrc"),
+        ] {
+            warnings.extend(self.exposed(name, other_way));
         }
         if self.draft.settings.log_names {
             warnings.push(format!(
@@ -160,8 +152,17 @@ impl Layers {
         } {
             self.draft.proxy = None;
         }
+        let control = self.draft.tor_control.clone();
+        let control_password = self.draft.tor_password.clone();
+        if control.is_empty() && control_password.is_some() {
+            return Err(format!(
+                "{} needs tor-control too; set it to auto, or remove the password",
+                self.named("tor-password"),
+            ));
+        }
         let mut socks = self.draft.socks_listen.clone();
-        if socks.is_empty() {
+        // Whoever wants all of Tor served needs no port of ours.
+        if socks.is_empty() && control.is_empty() {
             socks.push(ListenAddress::Tcp(ListenAddress::SOCKS));
         }
         if let Some(remote) = socks.iter().find(|address| !address.is_loopback())
@@ -180,7 +181,28 @@ impl Layers {
                 self.named("proxy"),
             ));
         }
-        Ok(ServeSettings { socks, tor })
+        Ok(ServeSettings {
+            socks,
+            tor,
+            control,
+            control_password,
+            plugins: self.draft.naming_plugins.clone(),
+        })
+    }
+
+    /// A warning about a password that other users of this machine can read.
+    fn exposed(&self, name: &str, other_way: &str) -> Option<String> {
+        match self.layer(name)? {
+            Layer::CommandLine => Some(format!(
+                "{name} (command line) can be seen by other users of this machine; put it in the \
+                 file of --config, or {other_way}"
+            )),
+            Layer::File(path) if platform::everybody_can_read(path) => Some(format!(
+                "{name} ({path:?}) can be read by other users of this machine; remove the read \
+                 permission of others, as with chmod o-r"
+            )),
+            _ => None,
+        }
     }
 
     /// The values of a setting as they were written.

@@ -8,7 +8,9 @@ use std::time::Duration;
 use crate::chain::network::{Checkpoint, Network};
 use crate::platform::Platform;
 
-pub use super::endpoints::{ListenAddress, NodeAddress, ProxyAddress, ServerAddress};
+pub use super::endpoints::{
+    ControlAddress, ListenAddress, NodeAddress, ProxyAddress, ServerAddress,
+};
 
 /// Everything that can be configured, with the defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,10 +54,51 @@ impl Default for Settings {
 /// The doors of the command `serve`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServeSettings {
-    /// Where SOCKS clients connect.
+    /// Where SOCKS clients connect; empty for no such door.
     pub socks: Vec<ListenAddress>,
-    /// Tor's SOCKS port, to which streams go.
+    /// Tor's SOCKS port, to which streams of the SOCKS door go.
     pub tor: ProxyAddress,
+    /// The control ports of the Tors whose streams are served; empty for no such
+    /// door.
+    pub control: Vec<ControlAddress>,
+    /// The password of the control ports.
+    pub control_password: Option<Secret>,
+    /// Who resolves names under suffixes other than ours.
+    pub plugins: Vec<PluginCommand>,
+}
+
+/// A password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The password itself, for whoever must prove to know it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(password: String) -> Self {
+        Self(password)
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A password must not reach a log by way of a derived Debug.
+        f.write_str("Secret(…)")
+    }
+}
+
+/// A plugin of proposal 279 and the names that it resolves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginCommand {
+    /// One or more labels in lower case, without a dot in front. `bit` replaces
+    /// our own resolver.
+    pub suffix: String,
+    /// The program with its arguments, as they were written.
+    pub command: String,
 }
 
 /// The one source that values come from.

@@ -6,7 +6,9 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::settings::{ListenAddress, NodeAddress, ProxyAddress, ServerAddress};
+use super::settings::{
+    ControlAddress, ListenAddress, NodeAddress, PluginCommand, ProxyAddress, Secret, ServerAddress,
+};
 use crate::chain::network::Checkpoint;
 
 /// The longest time limit in seconds: a day.
@@ -57,6 +59,10 @@ pub(super) fn secret(value: &OsStr) -> Result<String, String> {
         return Err("has a control character".into());
     }
     Ok(value.to_owned())
+}
+
+pub(super) fn tor_password(value: &OsStr) -> Result<Secret, String> {
+    secret(value).map(Secret::from)
 }
 
 pub(super) fn switch(value: &OsStr) -> Result<bool, String> {
@@ -214,6 +220,83 @@ pub(super) fn proxy(value: &OsStr) -> Result<ProxyAddress, String> {
         Some(path) => Ok(ProxyAddress::Unix(path)),
         None => address_with_port(value).map(ProxyAddress::Tcp),
     }
+}
+
+/// Reads `auto`, `unix:/path`, or `host:port` where the host is this machine.
+pub(super) fn control(value: &OsStr) -> Result<ControlAddress, String> {
+    if value == "auto" {
+        return Ok(ControlAddress::Auto);
+    }
+    let address = proxy(value).map_err(|reason| {
+        format!("{reason}; write auto, such as 127.0.0.1:9051, or unix:/run/tor/control")
+    })?;
+    if !address.is_loopback() {
+        // Whoever reads on the way to a control port can take Tor over.
+        return Err(format!(
+            "is {address}, but must be on this machine: set it to 127.0.0.1:PORT or unix:/PATH"
+        ));
+    }
+    Ok(ControlAddress::At(address))
+}
+
+/// The longest command of a plugin in bytes.
+const MAX_COMMAND: usize = 4096;
+
+/// Reads `suffix=command`.
+pub(super) fn naming_plugin(value: &OsStr) -> Result<PluginCommand, String> {
+    let text = utf8(value)?;
+    let Some((suffix, command)) = text.split_once('=') else {
+        return Err(format!(
+            "is {} but must be SUFFIX=COMMAND, such as gns=/usr/local/bin/gns-plugin",
+            quoted(text)
+        ));
+    };
+    let command = command.trim();
+    if command.is_empty() {
+        return Err(format!(
+            "has no command for {}; write SUFFIX=COMMAND",
+            quoted(suffix)
+        ));
+    }
+    if command.len() > MAX_COMMAND || command.contains(char::is_control) {
+        return Err(format!(
+            "has a command with a control character, or of more than {MAX_COMMAND} bytes"
+        ));
+    }
+    Ok(PluginCommand {
+        suffix: self::suffix(suffix)?,
+        command: command.to_owned(),
+    })
+}
+
+/// The suffix of names that a plugin resolves, in lower case and without the dot
+/// in front.
+fn suffix(text: &str) -> Result<String, String> {
+    let suffix = text.strip_prefix('.').unwrap_or(text).to_ascii_lowercase();
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    if suffix.len() > 253 || !suffix.split('.').all(is_label) {
+        return Err(format!(
+            "has the suffix {}, which must be labels of letters, digits and hyphens, such as gns",
+            quoted(text)
+        ));
+    }
+    if suffix == "onion" || suffix == "exit" {
+        return Err(format!(
+            "has the suffix {suffix}, whose names Tor itself resolves; choose another"
+        ));
+    }
+    let last = suffix.rsplit('.').next().unwrap_or_default();
+    if last.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!(
+            "has the suffix {suffix}, which IP addresses end in; choose another"
+        ));
+    }
+    Ok(suffix)
 }
 
 /// Reads `ipv4:port`, `[ipv6]:port`, `localhost:port` or `unix:/path`. Port 0

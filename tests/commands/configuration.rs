@@ -170,6 +170,8 @@ fn bad_flags_are_refused() {
         (&["--rpc-address", "127.0.0.1:65536"], "rpc-address"),
         (&["--rpc-user", "u"], "rpc-password"),
         (&["--names-file", "n", "--rpc-cookie", "c"], "rpc-cookie"),
+        (&["--tor-control", "127.0.0.1"], "tor-control"),
+        (&["--naming-plugin", "onion=x"], "naming-plugin"),
         (&["a.bit"], "command"),
     ] {
         refused(&arguments.join(" "), Start::new(arguments), &[part]);
@@ -333,16 +335,38 @@ fn settings_in_effect_are_printed_as_a_file() {
     }
 }
 
+/// Promise 3 of SECURITY.md: whoever reads on the way to a control port learns
+/// every name, and can take Tor over.
+#[test]
+fn a_control_port_elsewhere_is_refused() {
+    for address in ["192.0.2.1:9051", "tor.example:9051", "[::]:9051"] {
+        for words in [["serve"].as_slice(), &["serve", "--allow-unproxied-node"]] {
+            let arguments = [words, &["--tor-control", address]].concat();
+            let end = run::with(&arguments);
+            assert_eq!((end.code, end.stdout.len()), (Some(1), 0), "{end:#?}");
+            assert!(end.says_on_stderr("must be on this machine"), "{end:#?}");
+            assert!(end.says_on_stderr("unix:/PATH"), "{end:#?}");
+        }
+    }
+}
+
 #[test]
 fn secrets_are_not_printed_with_the_settings() {
-    let options = "rpc-user=hush-hush;rpc-password=hush-hush";
+    let options = "rpc-user=hush-hush;rpc-password=hush-hush;tor-password=hush-hush";
+    let arguments = [
+        "config",
+        "--rpc-user=hush-hush",
+        "--rpc-password=hush-hush",
+        "--tor-password=hush-hush",
+    ];
     for start in [
-        Start::new(&["config", "--rpc-user=hush-hush", "--rpc-password=hush-hush"]),
+        Start::new(&arguments),
         Start::new(&["config"]).env(OPTIONS, options),
     ] {
         let end = run::run(start);
         assert_eq!(end.code, Some(0), "{end:#?}");
         assert!(end.says("#rpc-password = (set)  # "), "{end:#?}");
+        assert!(end.says("#tor-password = (set)  # "), "{end:#?}");
         assert!(!end.says("hush"), "{end:#?}");
     }
     let end = run::with(&["config", "--timeout=x"]);
@@ -422,6 +446,11 @@ fn a_mistake_beside_a_password_does_not_show_it() {
         (&["--rpc-password", "x", "hush-hush"], ""),
         (&["--rpc-pasword=hush-hush"], ""),
         (&["--rpc-password", "hush-hush", "--rpc-cookie", "c"], ""),
+        (&["--tor-password", "hush\n-hush"], ""),
+        (&["--tor-password", "x", "hush-hush"], ""),
+        (&["serve", "--tor-password", "hush-hush"], ""),
+        (&[], "tor-password=x\\hush-hush"),
+        (&[], "tor-password=x;hush-hush"),
         (&["--config", &broken], ""),
         (&["--config", &listed], ""),
         (&["--config", &unknown], ""),

@@ -116,6 +116,7 @@ fn companions(key: &str) -> &'static [&'static str] {
         "proxy" => &["--rpc-address=node.example:8336", "--allow-unproxied-node"],
         "rpc-user" => &["--rpc-password=x"],
         "rpc-password" => &["--rpc-user=x"],
+        "tor-password" => &["--tor-control=auto"],
         _ => &[],
     }
 }
@@ -123,7 +124,11 @@ fn companions(key: &str) -> &'static [&'static str] {
 /// The command that heeds a setting; none for the plugin.
 fn command(key: &str) -> &'static [&'static str] {
     match key {
-        "socks-listen" | "allow-remote-clients" => &["serve"],
+        "socks-listen"
+        | "allow-remote-clients"
+        | "tor-control"
+        | "tor-password"
+        | "naming-plugin" => &["serve"],
         _ => &[],
     }
 }

@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use ncprop279::config::settings::{Credentials, Settings, SourceSettings};
+use ncprop279::config::settings::{
+    ControlAddress, Credentials, PluginCommand, ServeSettings, Settings, SourceSettings,
+};
 use ncprop279::config::{self, Command, Outcome};
 
 /// The password that no message may hold; inputs that hold it are passed over.
@@ -128,6 +130,9 @@ impl Input {
     fn check_settings(&self, settings: &Settings) {
         assert!((1..=128).contains(&settings.lookups));
         assert!((1..=86_400).contains(&settings.timeout.as_secs().max(1)));
+        if let Some(serve) = &settings.serve {
+            check_doors(serve);
+        }
         match &settings.source {
             SourceSettings::Rpc(rpc) => {
                 if let Credentials::Password { user, .. } = &rpc.credentials {
@@ -161,6 +166,25 @@ impl Input {
             || self.file.contains(&b'\\')
             || String::from_utf8_lossy(&self.file).contains(name)
     }
+}
+
+/// A control port is on this machine, and no plugin gets the names of Tor.
+fn check_doors(serve: &ServeSettings) {
+    assert!(!serve.socks.is_empty() || !serve.control.is_empty());
+    for control in &serve.control {
+        match control {
+            ControlAddress::Auto => {}
+            ControlAddress::At(address) => assert!(address.is_loopback(), "{address}"),
+        }
+    }
+    let mut suffixes: Vec<&str> = Vec::new();
+    for PluginCommand { suffix, command } in &serve.plugins {
+        assert!(!["", "onion", "exit"].contains(&suffix.as_str()));
+        assert!(!suffix.starts_with('.') && *suffix == suffix.to_ascii_lowercase());
+        assert!(!command.is_empty() && !suffixes.contains(&suffix.as_str()));
+        suffixes.push(suffix);
+    }
+    assert!(!format!("{serve:?}").contains(PASSWORD));
 }
 
 fn check_text(text: &str) {

@@ -16,7 +16,7 @@ fn help_and_version_are_printed() {
         for key in KEYS {
             assert!(text.contains(&format!("--{}", key.name)), "{}", key.name);
         }
-        assert!(text.contains("Cache:") && text.contains("Usage: ncprop279"));
+        assert!(text.contains("Answers and cache:") && text.contains("Usage: ncprop279"));
         assert!(text.lines().count() <= 60, "{text}");
         assert!(
             text.lines().all(|line| line.chars().count() <= 80),
@@ -47,7 +47,7 @@ fn help_of_a_command_is_about_the_command() {
         (
             "records",
             &["--electrum-server", "--json"],
-            &["--only-onion", "--max-lookups"],
+            &["--only-onion", "--max-lookups", "--tor-control"],
         ),
         (
             "check",
@@ -56,7 +56,14 @@ fn help_of_a_command_is_about_the_command() {
         ),
         (
             "serve",
-            &["--socks-listen", "--allow-remote-clients", "--proxy"],
+            &[
+                "--socks-listen",
+                "--allow-remote-clients",
+                "--proxy",
+                "--tor-control",
+                "--tor-password",
+                "--naming-plugin",
+            ],
             &["--missing-isolation", "--json"],
         ),
         (
@@ -65,7 +72,7 @@ fn help_of_a_command_is_about_the_command() {
             &["--rpc-address", "--names-file"],
         ),
         ("config", &["--config"], &["--proxy"]),
-        ("completions", &["SHELL"], &["--proxy", "--config", "Cache"]),
+        ("completions", &["SHELL"], &["--proxy", "--config", "cache"]),
     ] {
         for words in [[command, "--help"], ["help", command]] {
             let text = printed(&words);

@@ -140,6 +140,34 @@ fn bad_values_name_the_key_its_source_and_what_is_right() {
         ("electrum-server", "a.onion:50002", "HOST:PORT:s"),
         ("electrum-server", "a.onion:s", "HOST:PORT"),
         ("proxy", "socks5://127.0.0.1:9050", "not a URL"),
+        ("tor-control", "", "write auto"),
+        ("tor-control", "Auto", "write auto"),
+        ("tor-control", "9051", "write auto"),
+        ("tor-control", "127.0.0.1", "write auto"),
+        ("tor-control", "127.0.0.1:0", "1 to 65535"),
+        ("tor-control", "unix:control", "absolute path"),
+        ("tor-control", "192.0.2.1:9051", "on this machine"),
+        ("tor-control", "0.0.0.0:9051", "on this machine"),
+        ("tor-control", "[::]:9051", "on this machine"),
+        ("tor-control", "tor.example:9051", "127.0.0.1:PORT"),
+        ("tor-control", "localhost.example:9051", "on this machine"),
+        ("tor-password", "a\u{7}", "control character"),
+        ("naming-plugin", "", "SUFFIX=COMMAND"),
+        ("naming-plugin", "gns", "SUFFIX=COMMAND"),
+        ("naming-plugin", "gns=", "no command for \"gns\""),
+        ("naming-plugin", "gns= ", "no command for \"gns\""),
+        ("naming-plugin", "gns=a\nb", "control character"),
+        ("naming-plugin", "=a", "suffix \"\""),
+        ("naming-plugin", ".=a", "suffix \".\""),
+        ("naming-plugin", "..gns=a", "labels of letters"),
+        ("naming-plugin", "gns.=a", "labels of letters"),
+        ("naming-plugin", "a..b=a", "labels of letters"),
+        ("naming-plugin", "g_s=a", "labels of letters"),
+        ("naming-plugin", "é=a", "labels of letters"),
+        ("naming-plugin", "onion=a", "Tor itself resolves"),
+        ("naming-plugin", ".Onion=a", "Tor itself resolves"),
+        ("naming-plugin", "EXIT=a", "Tor itself resolves"),
+        ("naming-plugin", "a.1=a", "IP addresses"),
         ("electrum-server", "a.onion:0:s", "1 to 65535"),
         ("electrum-server", "a.onion:1:x", "HOST:PORT:s"),
         ("checkpoint", "1", "height, a colon and its hash"),
@@ -445,6 +473,34 @@ fn two_operators_need_two_servers() {
     arguments(&["--network=regtest", "--electrum-operators=1", one])
         .read()
         .unwrap();
+}
+
+/// Of two commands for one suffix, one would be ignored.
+#[test]
+fn a_suffix_has_one_plugin() {
+    let twice = ["--naming-plugin=a.B=x", "--naming-plugin=.A.b=y"];
+    arguments(&twice).fails(&["naming-plugin (command line)", "two commands for .a.b"]);
+    options("naming-plugin=a=x;naming-plugin=a=x").fails(&["two commands for .a"]);
+    file("naming-plugin = ['a=x', 'a=y']").fails(&["naming-plugin (\"", "two commands for .a"]);
+}
+
+/// It is for the control port and for nothing else.
+#[test]
+fn the_password_of_tor_needs_its_control_port() {
+    let password = "--tor-password=hunter2";
+    let message = arguments(&["serve", password]).fails(&["tor-password (command line)", "auto"]);
+    assert!(!message.contains("hunter2"));
+    // Other commands have no use for it, and may share their file with serve.
+    arguments(&["resolve", "a.bit", password]).run();
+
+    let warnings = arguments(&["serve", "--tor-control=auto", password])
+        .run()
+        .warnings;
+    let [warning] = warnings.as_slice() else {
+        panic!("{warnings:?}")
+    };
+    assert!(warning.contains("CookieAuthentication 1"), "{warning}");
+    assert!(!warning.contains("hunter2"), "{warning}");
 }
 
 /// Whoever reads the log learns what was visited.
