@@ -75,6 +75,9 @@ pub mod fuzzing;
 pub mod isolation;
 #[doc(hidden)]
 pub mod log;
+#[cfg(unix)]
+#[doc(hidden)]
+pub mod naming;
 #[doc(hidden)]
 pub mod onion;
 #[doc(hidden)]

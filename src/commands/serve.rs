@@ -1,6 +1,7 @@
 //! Doors that stay open until the process is stopped.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -10,6 +11,7 @@ use super::terminal::complain;
 use crate::config::settings::Settings;
 use crate::door::socks::{Options, SocksDoor};
 use crate::log::Level;
+use crate::naming::Naming;
 use crate::scheduler::{Limits, Scheduler, Timekeeper};
 
 /// How long the last lines on stderr may take before the process ends.
@@ -48,10 +50,10 @@ pub fn run(settings: &Settings, warnings: &[String], level: Level) -> ExitCode {
     let options = Options {
         listeners: serve.socks.clone(),
         tor: serve.tor.clone(),
-        timeout: settings.timeout,
-        only_onion: settings.only_onion,
     };
-    let door = match SocksDoor::open(options, &scheduler, &log) {
+    let naming = Naming::new(Vec::new(), settings.timeout, settings.only_onion, &log);
+    let naming = Arc::new(naming);
+    let door = match SocksDoor::open(options, &scheduler, &naming, &log) {
         Ok(door) => door,
         Err(error) => {
             notices.line(&error.to_string());

@@ -78,6 +78,16 @@ impl Client {
         self.shared.change(|core| core.cancel(ticket));
     }
 
+    /// Drops everything that is kept for an isolation id, and has the source
+    /// forget it: at once if no query is under way for it, otherwise when the
+    /// last one has ended. Until then nothing more is kept.
+    ///
+    /// This concerns the queries of all clients, because they share what belongs
+    /// to an id.
+    pub fn forget(&self, isolation: &IsolationId) {
+        self.shared.change(|core| core.forget(isolation));
+    }
+
     fn ticket(&self, number: u64) -> Ticket {
         Ticket {
             client: self.number,

@@ -306,6 +306,17 @@ impl Core {
         }
     }
 
+    /// Drops everything that is kept for an isolation id, and its activity once
+    /// no query is under way; until then nothing more is kept. The source is to
+    /// forget the id even if nothing is known of it here, as its connections may
+    /// outlive an activity that keeps nothing.
+    pub fn forget(&mut self, isolation: &IsolationId) {
+        let found = self.with(isolation, |activity, _| activity.forget());
+        if found.is_none() {
+            self.forgotten.push(isolation.clone());
+        }
+    }
+
     fn isolations(&self) -> Vec<IsolationId> {
         self.activities.iter().map(|(id, _)| id.clone()).collect()
     }
@@ -367,6 +378,7 @@ impl Core {
         let activity = self.activities.peek_mut(isolation)?;
         let before = activity.share();
         let result = act(activity, &mut self.common);
+        activity.end_if_forgotten();
         activity.note_eviction(before.keeps > 0);
         let after = activity.share();
         self.total = self.total.with(after).without(before);

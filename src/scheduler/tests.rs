@@ -240,3 +240,27 @@ fn a_source_is_polled_once_a_second_until_it_has_nothing_to_watch() {
     let times = source.polls.lock().unwrap();
     assert!(times[3] - times[0] > Duration::from_secs(2));
 }
+
+#[test]
+fn a_client_has_an_id_forgotten() {
+    let (events, seen) = channel();
+    let scheduler = Scheduler::new(
+        Arc::new(Telling(events)),
+        limits(),
+        Log::silent(),
+        Timekeeper::start().unwrap(),
+    );
+    let (client, answers) = client(&scheduler);
+    resolve(&client, &answers, "a.bit");
+    let isolation = IsolationId::shared();
+    let question = Query::parse(b"a.bit", false).unwrap().question().unwrap();
+    let is_kept = || {
+        let kept = client.answer(isolation.as_bytes(), question.as_bytes(), Instant::now());
+        kept.is_some()
+    };
+    assert!(is_kept());
+    client.forget(&isolation);
+    assert!(!is_kept());
+    let event = seen.recv_timeout(Duration::from_secs(20));
+    assert_eq!(event, Ok(Event::Forgotten(isolation.clone())));
+}

@@ -318,6 +318,17 @@ impl World {
         self.apply(answers);
     }
 
+    /// Whatever is under way, nothing is kept for the id any more.
+    fn forget(&mut self) {
+        let isolation = ISOLATIONS[self.random.random_range(0..ISOLATIONS.len())];
+        let isolation = IsolationId::parse(isolation.as_bytes()).unwrap();
+        self.core.forget(&isolation);
+        for name in ["one", "two", "three", "hop"] {
+            let key = NameKey::new(&format!("d/{name}")).unwrap();
+            assert_eq!(self.core.cached(&isolation, &key, self.now), None);
+        }
+    }
+
     fn step(&mut self) {
         match self.random.random_range(0..25) {
             20..=24 => self.deliver(),
@@ -327,8 +338,10 @@ impl World {
             13..=16 => self.fetch(),
             17..=18 => self.pass_time(),
             _ => {
-                if self.random.random_bool(0.2) {
-                    self.core.invalidate();
+                match self.random.random_range(0..10) {
+                    0..=1 => self.core.invalidate(),
+                    2 => self.forget(),
+                    _ => {}
                 }
                 self.core.sweep(self.now);
             }

@@ -95,12 +95,18 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
+        "naming",
+        "which names are ours, and who resolves them",
+        &["config", "isolation", "log", "policy", "scheduler", "text"],
+    ),
+    (
         "door",
         "the ways in",
         &[
             "config",
             "isolation",
             "log",
+            "naming",
             "platform",
             "policy",
             "scheduler",
@@ -121,6 +127,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "door",
             "isolation",
             "log",
+            "naming",
             "platform",
             "policy",
             "scheduler",

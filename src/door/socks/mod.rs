@@ -9,14 +9,12 @@
 //! everything but an open stream. `reader`, `reply` and
 //! `isolation` say what the bytes mean and do no I/O.
 //!
-//! A `.bit` name never reaches Tor: `names::is_ours` decides before Tor is
-//! asked, and what cannot be resolved is refused here (`spec/socks.md`).
+//! A name that is ours never reaches Tor: [`Naming::is_ours`] decides before Tor
+//! is asked, and what cannot be resolved is refused here (`spec/socks.md`).
 
 mod http;
 mod isolation;
 mod listener;
-mod lookups;
-mod names;
 mod reader;
 mod relay;
 mod reply;
@@ -24,19 +22,20 @@ mod request;
 mod socket;
 mod stream;
 mod tor;
+mod waiting;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use thiserror::Error;
 
 use self::isolation::Isolation;
 use self::listener::{Listener, Slots};
-use self::lookups::Lookups;
 use self::stream::Shared;
+use self::waiting::WaitingLookups;
 use crate::config::settings::{ListenAddress, ProxyAddress};
 use crate::log::Log;
+use crate::naming::Naming;
 use crate::scheduler::Scheduler;
 
 /// What the door needs to know.
@@ -45,10 +44,6 @@ pub struct Options {
     pub listeners: Vec<ListenAddress>,
     /// Tor's SOCKS port.
     pub tor: ProxyAddress,
-    /// How long a lookup may take.
-    pub timeout: Duration,
-    /// Answer with onion services only.
-    pub only_onion: bool,
 }
 
 /// Why the door cannot be opened.
@@ -90,16 +85,25 @@ impl SocksDoor {
     ///
     /// # Errors
     /// See [`OpenError`]; then nothing listens.
-    pub fn open(options: Options, scheduler: &Scheduler, log: &Log) -> Result<Self, OpenError> {
+    pub fn open(
+        options: Options,
+        scheduler: &Scheduler,
+        naming: &Arc<Naming>,
+        log: &Log,
+    ) -> Result<Self, OpenError> {
         use rand::TryRng;
 
         let mut key = [0; 32];
         rand::rngs::SysRng
             .try_fill_bytes(&mut key)
             .map_err(|_| OpenError::NoRandomness)?;
-        let lookups = Lookups::new(scheduler, options.only_onion, options.timeout, log);
-        let isolation = Isolation::new(key);
-        let shared = Arc::new(Shared::new(isolation, lookups, options.tor, log.clone()));
+        let shared = Arc::new(Shared::new(
+            Isolation::new(key),
+            Arc::clone(naming),
+            WaitingLookups::new(naming, scheduler),
+            options.tor,
+            log.clone(),
+        ));
         let slots = Arc::new(Slots::within_limits());
         // What is in the door is closed whenever this function fails.
         let mut door = Self {
@@ -129,10 +133,10 @@ impl SocksDoor {
 /// What the fuzz target takes apart.
 pub(crate) mod fuzzing {
     pub use super::isolation::{Distinction, Isolation, Origin};
-    pub use super::names::is_ours;
     pub use super::reader::{Reader, Step};
     pub use super::request::{Command, Credentials, Host, Protocol, Request};
     pub use super::tor::{Outcome, TorReply, TorRequest};
+    pub use crate::naming::is_ours;
 }
 
 impl Drop for SocksDoor {

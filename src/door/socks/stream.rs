@@ -7,17 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::isolation::{Distinction, Isolation, Origin};
-use super::lookups::Lookups;
-use super::names::is_ours;
 use super::reader::{Reader, Step};
 use super::relay::{End, relay};
 use super::reply::{self, Refusal};
 use super::request::{Command, Host, Request};
 use super::socket::Socket;
 use super::tor::{TorReply, TorRequest};
+use super::waiting::WaitingLookups;
 use crate::config::settings::ProxyAddress;
 use crate::log::Log;
-use crate::policy::Verdict;
+use crate::naming::{Answer, Naming};
 
 /// How long a client may take for its request.
 const HANDSHAKE: Duration = Duration::from_secs(30);
@@ -42,8 +41,10 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 pub struct Shared {
     /// The ids and credentials of streams.
     pub isolation: Isolation,
-    /// The way to the scheduler.
-    pub lookups: Lookups,
+    /// Which names are ours.
+    pub naming: Arc<Naming>,
+    /// The lookups of names that are ours.
+    pub lookups: WaitingLookups,
     /// Tor's SOCKS port.
     pub tor: ProxyAddress,
     log: Log,
@@ -53,9 +54,16 @@ pub struct Shared {
 
 impl Shared {
     /// What streams to Tor's SOCKS port share.
-    pub fn new(isolation: Isolation, lookups: Lookups, tor: ProxyAddress, log: Log) -> Self {
+    pub fn new(
+        isolation: Isolation,
+        naming: Arc<Naming>,
+        lookups: WaitingLookups,
+        tor: ProxyAddress,
+        log: Log,
+    ) -> Self {
         Self {
             isolation,
+            naming,
             lookups,
             tor,
             log,
@@ -176,7 +184,7 @@ impl Stream {
     /// `None` if the client went away.
     fn decide(&self, request: &Request, distinction: Distinction<'_>) -> Option<Next> {
         let name = match &request.host {
-            Host::Name(name) if is_ours(name) => name,
+            Host::Name(name) if self.shared.naming.is_ours(name) => name,
             other => return Some(Next::Ask(other.clone())),
         };
         let refuse = |refusal: Refusal| Some(Next::Answer(refusal.reply(request.protocol)));
@@ -185,24 +193,21 @@ impl Stream {
         }
         let isolation = self.shared.isolation.id(distinction);
         let is_gone = || self.client.is_closed();
-        let verdict = self.shared.lookups.resolve(name, &isolation, is_gone)?;
-        match (verdict, request.command) {
-            (Verdict::Onion(_), Command::Resolve) => {
+        let answer = self.shared.lookups.resolve(name, &isolation, is_gone)?;
+        match (answer, request.command) {
+            (Answer::Onion(_), Command::Resolve) => {
                 let why = "the name leads to an onion service, which has no address";
                 refuse(Refusal::NoSuchName(why.to_owned()))
             }
-            (Verdict::Onion(onion), _) => {
-                Some(Next::Ask(Host::Name(onion.as_str().as_bytes().to_vec())))
-            }
-            (Verdict::Address(address), Command::Resolve) => {
+            (Answer::Address(address), Command::Resolve) => {
                 Some(Next::Answer(reply::resolved(request.protocol, address)))
             }
-            (Verdict::Address(address), _) => Some(Next::Ask(Host::Address(address))),
-            (Verdict::Host(host), _) => Some(Next::Ask(Host::Name(host.into_bytes()))),
-            (Verdict::Unknown(failure), _) => refuse(Refusal::NotNow(failure.message.to_string())),
-            (verdict @ (Verdict::NotFound(_) | Verdict::NotInZone(_)), _) => {
-                refuse(Refusal::NoSuchName(verdict.text().into_owned()))
+            (Answer::Address(address), _) => Some(Next::Ask(Host::Address(address))),
+            (Answer::Onion(host) | Answer::Host(host), _) => {
+                Some(Next::Ask(Host::Name(host.into_bytes())))
             }
+            (Answer::NotNow(why), _) => refuse(Refusal::NotNow(why)),
+            (Answer::NoSuchName(why), _) => refuse(Refusal::NoSuchName(why)),
         }
     }
 

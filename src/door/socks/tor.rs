@@ -5,11 +5,11 @@ use std::io::{self, ErrorKind};
 use std::time::Instant;
 
 use super::http;
-use super::names::is_ours;
 use super::reply;
 use super::request::{Command, Credentials, Host, Protocol};
 use super::socket::Socket;
 use crate::config::settings::ProxyAddress;
+use crate::naming::is_ours;
 
 /// What Tor is asked for.
 pub struct TorRequest {

@@ -182,7 +182,7 @@ impl Activity {
     }
 
     fn keep(&mut self, job: &Job, reply: &SourceReply, now: Instant, common: &Common) {
-        if job.epoch == self.epoch {
+        if job.epoch == self.epoch && !self.is_forgotten {
             let ttl = common.limits.ttl(&reply.fetched);
             let ttl = reply.keep_at_most.map_or(ttl, |most| ttl.min(most));
             let (fetched, room) = (reply.fetched.clone(), self.room(common));

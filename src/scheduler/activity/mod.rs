@@ -127,6 +127,9 @@ pub struct Activity {
     holdings: Holdings,
     /// Whether all that was kept is gone, and nothing was kept since.
     is_evicted: bool,
+    /// Whether the client wants nothing of it to remain: nothing is kept any
+    /// more, and it ends with its last query.
+    is_forgotten: bool,
     /// Counts up when everything kept is dropped, so that what was asked before
     /// is not kept after.
     epoch: u64,
@@ -159,6 +162,7 @@ impl Activity {
             number: common.number(),
             holdings: Holdings::default(),
             is_evicted: false,
+            is_forgotten: false,
             epoch: 0,
             tickets: HashMap::new(),
             lookups: HashMap::new(),
@@ -223,7 +227,7 @@ impl Activity {
     /// Whether all that was kept is gone, and nothing was kept since: the source
     /// is to forget the isolation id once nothing is under way.
     pub fn is_evicted(&self) -> bool {
-        self.is_evicted
+        self.is_evicted || self.is_forgotten
     }
 
     /// Takes note of whether something is kept, which was so `before`.
@@ -278,6 +282,25 @@ impl Activity {
         self.holdings = Holdings::default();
     }
 
+    /// Drops everything kept. From now on nothing is kept, until nothing is left
+    /// of the activity.
+    pub fn forget(&mut self) {
+        self.is_forgotten = true;
+        self.drop_kept();
+    }
+
+    /// Ends what goes on for nobody in an activity that is to be forgotten.
+    pub fn end_if_forgotten(&mut self) {
+        if !self.is_forgotten || !self.tickets.is_empty() {
+            return;
+        }
+        let lookups: Vec<_> = self.lookups.keys().copied().collect();
+        lookups.into_iter().for_each(|id| self.abandon(id));
+        self.lost.values().for_each(Cancel::set);
+        // What is left are pauses of fetches that nobody waits for.
+        self.timers.clear();
+    }
+
     /// Drops everything kept, and what is being fetched for it, because the
     /// source's values have changed.
     pub fn invalidate(&mut self) {
@@ -294,7 +317,7 @@ impl Activity {
         now: Instant,
         common: &Common,
     ) {
-        if matches!(verdict, Verdict::Unknown(_)) {
+        if self.is_forgotten || matches!(verdict, Verdict::Unknown(_)) {
             return;
         }
         let snapshot = evaluation.snapshot();

@@ -295,3 +295,90 @@ fn an_id_weighs_its_text_and_its_maps() {
     assert!(weigh("a") > activity, "{} > {activity}", weigh("a"));
     assert_eq!(weigh("longer") - weigh("a"), 5);
 }
+
+/// What a query asked about when its id is forgotten.
+struct Asked {
+    world: World,
+    job: Job,
+}
+
+/// An id that keeps one name, and asks for another.
+fn asked() -> Asked {
+    let mut world = World::new(CACHE);
+    world.resolve("a", "x", 0);
+    let query = Query::parse(b"y.bit", false).unwrap();
+    let due = world.now + MINUTE;
+    let answers = world.core.ask(ticket(100), &id("a"), query, due, world.now);
+    assert!(answers.is_empty());
+    let job = world.core.next_job(world.now).unwrap();
+    Asked { world, job }
+}
+
+fn a_value() -> Result<SourceReply, FetchError> {
+    Ok(Fetched::Value(br#"{"ip":"192.0.2.1"}"#[..].into()).into())
+}
+
+#[test]
+fn an_id_without_queries_is_forgotten_at_once_and_no_other_is() {
+    let mut world = World::new(CACHE);
+    world.resolve("a", "x", 0);
+    world.resolve("b", "x", 0);
+    world.core.forget(&id("a"));
+    assert_eq!(world.core.take_forgotten(), [id("a")]);
+    assert!(!world.keeps("a", "x") && !world.answers("a", "x"));
+    assert!(world.keeps("b", "x") && world.answers("b", "x"));
+    assert_eq!(world.core.kept_bytes(), world.bytes());
+    // The source may have connections for it though nothing is kept.
+    world.core.forget(&id("c"));
+    assert_eq!(world.core.take_forgotten(), [id("c")]);
+    assert!(world.core.is_idle());
+    // What comes afterwards is kept as usual.
+    world.resolve("a", "x", 0);
+    assert!(world.keeps("a", "x") && world.answers("a", "x"));
+}
+
+#[test]
+fn a_query_under_way_is_answered_and_leaves_nothing_behind() {
+    let Asked { mut world, job } = asked();
+    world.core.forget(&id("a"));
+    assert_eq!(world.core.take_forgotten(), []);
+    assert!(!world.keeps("a", "x"));
+    world.core.fetched(job, a_value(), 1.0, world.now);
+    assert!(!world.keeps("a", "y"));
+    let mut task = world.core.next_task().unwrap();
+    let step = task.evaluation.step();
+    let answers = world.core.evaluated(task, step, world.now);
+    assert!(matches!(answers[..], [(_, Verdict::Address(_))]));
+    assert_eq!(world.core.take_forgotten(), [id("a")]);
+    assert!(!world.keeps("a", "y") && !world.answers("a", "y"));
+    assert!(world.core.is_idle());
+    assert_eq!(world.core.kept_bytes(), 0);
+}
+
+/// A request that goes on for nobody is asked to stop, and what it brings all
+/// the same is dropped.
+#[test]
+fn an_id_is_forgotten_when_its_last_request_ends() {
+    let Asked { mut world, job } = asked();
+    world.core.forget(&id("a"));
+    world.core.cancel(ticket(100));
+    assert!(job.limit.cancel.is_set());
+    assert_eq!(world.core.take_forgotten(), []);
+    world.core.fetched(job, a_value(), 1.0, world.now);
+    assert_eq!(world.core.take_forgotten(), [id("a")]);
+    assert!(!world.keeps("a", "y"));
+    assert!(world.core.is_idle());
+}
+
+/// A pause between attempts is nothing that has to end first.
+#[test]
+fn a_pause_does_not_delay_forgetting() {
+    let Asked { mut world, job } = asked();
+    let failure = FetchError::new(FetchErrorKind::Unreachable, "away");
+    let failed: Result<SourceReply, _> = Err(failure);
+    world.core.fetched(job, failed, 1.0, world.now);
+    world.core.forget(&id("a"));
+    world.core.cancel(ticket(100));
+    assert_eq!(world.core.take_forgotten(), [id("a")]);
+    assert!(world.core.is_idle());
+}
