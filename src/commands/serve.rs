@@ -7,10 +7,14 @@ use std::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use thiserror::Error;
+
 use super::terminal::complain;
-use crate::config::settings::Settings;
-use crate::door::socks::{Options, SocksDoor};
-use crate::log::Level;
+use crate::config::settings::{ServeSettings, Settings};
+use crate::door::socks::{self, SocksDoor};
+use crate::door::tor::{self, TorDoor};
+use crate::log::stderr::Stderr;
+use crate::log::{Level, Log};
 use crate::naming::Naming;
 use crate::scheduler::{Limits, Scheduler, Timekeeper};
 
@@ -47,29 +51,85 @@ pub fn run(settings: &Settings, warnings: &[String], level: Level) -> ExitCode {
     let (source, _) = super::source(settings, log.clone());
     source.start();
     let scheduler = Scheduler::new(source, Limits::with(settings), log.clone(), timekeeper);
-    let options = Options {
-        listeners: serve.socks.clone(),
-        tor: serve.tor.clone(),
-    };
-    let naming = Naming::new(Vec::new(), settings.timeout, settings.only_onion, &log);
-    let naming = Arc::new(naming);
-    let door = match SocksDoor::open(options, &scheduler, &naming, &log) {
-        Ok(door) => door,
+    let naming = Naming::new(
+        serve.plugins.clone(),
+        settings.timeout,
+        settings.only_onion,
+        &log,
+    );
+    let doors = Doors::open(
+        serve,
+        &Arc::new(scheduler),
+        &Arc::new(naming),
+        &notices,
+        &log,
+    );
+    let doors = match doors {
+        Ok(doors) => doors,
         Err(error) => {
             notices.line(&error.to_string());
             notices.flush(LAST_WORDS);
             return ExitCode::FAILURE;
         }
     };
-    for address in door.addresses() {
-        notices.line(&format!(
-            "listening for SOCKS and HTTP CONNECT on {address}; connections go to Tor at {}",
-            serve.tor
-        ));
-    }
     // The first signal ends the wait.
     let _ = signals.forever().next();
-    drop(door);
+    drop(doors);
     notices.flush(LAST_WORDS);
     ExitCode::SUCCESS
+}
+
+/// The doors that are open. Dropping them closes them.
+struct Doors {
+    _socks: Option<SocksDoor>,
+    _tor: Option<TorDoor>,
+}
+
+/// Why a door cannot be opened.
+#[derive(Debug, Error)]
+enum OpenError {
+    #[error(transparent)]
+    Socks(#[from] socks::OpenError),
+    #[error(transparent)]
+    Tor(#[from] tor::OpenError),
+}
+
+impl Doors {
+    fn open(
+        serve: &ServeSettings,
+        scheduler: &Arc<Scheduler>,
+        naming: &Arc<Naming>,
+        notices: &Arc<Stderr>,
+        log: &Log,
+    ) -> Result<Self, OpenError> {
+        let mut doors = Self {
+            _socks: None,
+            _tor: None,
+        };
+        if !serve.socks.is_empty() {
+            let options = socks::Options {
+                listeners: serve.socks.clone(),
+                tor: serve.tor.clone(),
+            };
+            let door = SocksDoor::open(options, scheduler, naming, log)?;
+            for address in door.addresses() {
+                notices.line(&format!(
+                    "listening for SOCKS and HTTP CONNECT on {address}; connections go to Tor at {}",
+                    serve.tor
+                ));
+            }
+            doors._socks = Some(door);
+        }
+        if !serve.control.is_empty() {
+            let notices = Arc::clone(notices);
+            let options = tor::Options {
+                control: serve.control.clone(),
+                password: serve.control_password.clone(),
+                plugins: serve.plugins.clone(),
+                say: Box::new(move |line| notices.line(line)),
+            };
+            doors._tor = Some(TorDoor::open(options, scheduler, naming, log)?);
+        }
+        Ok(doors)
+    }
 }

@@ -5,3 +5,5 @@
 #[cfg(unix)]
 pub mod socks;
 pub mod stdio;
+#[cfg(all(unix, feature = "cli"))]
+pub mod tor;

@@ -12,9 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use self::answer::Answer;
-pub use self::names::is_ours;
+pub use self::names::{Suffixes, is_ours};
 
-use self::names::Suffixes;
 use crate::config::settings::PluginCommand;
 use crate::isolation::IsolationId;
 use crate::log::Log;
@@ -50,6 +49,11 @@ impl Naming {
             only_onion,
             log: log.clone(),
         }
+    }
+
+    /// The suffixes of the names that are ours.
+    pub fn suffixes(&self) -> &Suffixes {
+        &self.suffixes
     }
 
     /// Whether a host must not reach Tor unresolved.

@@ -142,7 +142,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
 
 /// Doors do not know each other; neither do sources.
 const STRANGERS: &[&[&str]] = &[
-    &["door/stdio", "door/socks"],
+    &["door/stdio", "door/socks", "door/tor"],
     &["source/rpc", "source/names_file", "source/electrum"],
 ];
 

@@ -1,0 +1,534 @@
+//! What is to be done with each stream, in terms of Tor's commands
+//! (`spec/tor-control.md`, "The life of a stream"). No I/O, and no commands in
+//! words.
+//!
+//! ```text
+//! announced ─ CONTROLLER_WAIT ─> probing ─ it exists ─> settling ─ one claim ─┬─> attached
+//!                                                           │                └─> looked up ─> redirected ─> attached
+//!                                                           └ two claims ─> contested           └─> closed
+//! ```
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use super::event::{ListedStream, Target};
+use super::handled::Handled;
+use super::isolation::Traits;
+use crate::naming::Answer;
+
+/// The most streams of which something is remembered.
+const MAX_STREAMS: usize = 16_384;
+
+/// The most claims for one id: two of them are one too many already.
+const MAX_CLAIMS: usize = 4;
+
+/// How long an announced stream may take to wait for a controller. Tor says both
+/// in one breath.
+const ANNOUNCED: Duration = Duration::from_secs(10);
+
+/// How long to wait before something that somebody disturbed is tried again.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// How often it is tried.
+const TRIES: u32 = 1000;
+
+/// Tor's reason "the name cannot be resolved": 4 in SOCKS5, SERVFAIL in the DNS.
+const RESOLVE_FAILED: u8 = 2;
+
+/// Tor's reason "it takes too long": 6 in SOCKS5.
+const TIMED_OUT: u8 = 7;
+
+/// Tor's reason for everything else: 1 in SOCKS5.
+const MISC: u8 = 1;
+
+/// What a stream is to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Tor's own business.
+    Ordinary,
+    /// A name that we resolve, to connect to it.
+    Ours,
+    /// A name that we resolve, whose address is asked for.
+    OursToResolve,
+    /// An address that Tor may have given to one of our names.
+    Virtual,
+    /// The target is no host and port.
+    Bad,
+    /// Tor itself wants it, and waits for nobody.
+    OfTor,
+}
+
+/// What somebody says of a stream: Tor, or somebody who forges events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// What kind of stream it is.
+    pub kind: Kind,
+    /// The host, unless the target is bad.
+    pub host: String,
+    /// The target as it was written.
+    pub target: Vec<u8>,
+    /// The fields that are repeated when the stream waits.
+    pub rest: Vec<u8>,
+    /// What it is isolated by.
+    pub traits: Option<Traits>,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Do {
+    /// Find out whether the stream exists: [`Streams::probed`].
+    Probe(u64),
+    /// Read everything that Tor has written until now: [`Streams::settled`].
+    Settle(u64),
+    /// Ask Tor for the list of streams: [`Streams::listed`].
+    List,
+    /// Ask Tor for the names of virtual addresses: [`Streams::mapped`].
+    Mappings,
+    /// Have the stream go elsewhere: [`Streams::redirected`].
+    Redirect(u64, String),
+    /// Give the stream to Tor. It is done with. The second is whether Tor said
+    /// itself that the stream waits for a controller.
+    Attach(u64, bool),
+    /// Close the stream for a reason of Tor's. It is done with.
+    Close(u64, u8),
+    /// Look a name up for the stream: [`Streams::answered`].
+    Lookup(u64, String, Option<Traits>),
+    /// The answer is not wanted any more.
+    Cancel(u64),
+}
+
+/// Whether a stream exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existence {
+    /// It does.
+    Alive,
+    /// It does not.
+    Gone,
+    /// Somebody forged replies.
+    Unclear,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It does not wait for a controller yet.
+    Announced,
+    /// Whether it exists is being asked.
+    Probing,
+    /// It exists. What was said of it before is being read.
+    Settling,
+    /// Tor is asked which claim is true.
+    Contested,
+    /// Tor is asked for the name of its address.
+    Mapping,
+    /// Its name is looked up.
+    Resolving,
+    /// Tor is told where it goes.
+    Redirecting,
+}
+
+struct Stream {
+    /// At least one.
+    claims: Vec<Claim>,
+    state: State,
+    /// How often something was tried again.
+    tries: u32,
+    /// Where to redirect it.
+    answer: String,
+    /// Whether Tor itself said that it waits for a controller.
+    waits: bool,
+}
+
+/// The streams of one Tor.
+#[derive(Default)]
+pub struct Streams {
+    streams: HashMap<u64, Stream>,
+    /// Those that are announced, in the order of time.
+    announced: VecDeque<(Instant, u64)>,
+    handled: Handled,
+    /// The announcements of streams up to this id may have been forgotten, or were
+    /// made before us.
+    forgotten: u64,
+    /// Those that wait for a controller although nothing, or everything, is known
+    /// of them: the list will say.
+    unexpected: HashSet<u64>,
+    /// Whether every stream of the list that waits is to be taken over.
+    takes_over: bool,
+    is_listing: bool,
+    /// What to do after the pause.
+    again: Vec<Do>,
+    again_at: Option<Instant>,
+    todo: Vec<Do>,
+}
+
+impl Streams {
+    /// What is to be done now, in this order.
+    pub fn take_todo(&mut self) -> Vec<Do> {
+        std::mem::take(&mut self.todo)
+    }
+
+    /// When [`Streams::tick`] has something to do.
+    pub fn next_tick(&self) -> Option<Instant> {
+        self.again_at
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: Instant) {
+        if self.again_at.is_some_and(|at| at <= now) {
+            self.again_at = None;
+            for again in std::mem::take(&mut self.again) {
+                match again {
+                    Do::List => self.list(),
+                    other => self.todo.push(other),
+                }
+            }
+        }
+    }
+
+    /// Takes over streams that wait already.
+    pub fn take_over(&mut self) {
+        self.takes_over = true;
+        self.list();
+    }
+
+    fn list(&mut self) {
+        if !std::mem::replace(&mut self.is_listing, true) {
+            self.todo.push(Do::List);
+        }
+    }
+
+    /// A stream was announced.
+    pub fn announced(&mut self, id: u64, claim: Claim, now: Instant) {
+        if self.handled.contains(id) {
+            return;
+        }
+        if let Some(stream) = self.streams.get_mut(&id) {
+            if !stream.claims.contains(&claim) && stream.claims.len() < MAX_CLAIMS {
+                stream.claims.push(claim);
+            }
+            return;
+        }
+        self.make_room(now);
+        self.announced.push_back((now, id));
+        self.insert(id, claim, State::Announced);
+    }
+
+    fn insert(&mut self, id: u64, claim: Claim, state: State) {
+        let stream = Stream {
+            claims: vec![claim],
+            state,
+            tries: 0,
+            answer: String::new(),
+            waits: false,
+        };
+        self.streams.insert(id, stream);
+    }
+
+    /// Forgets streams that were announced and never waited: they were forged, or
+    /// Tor did not leave them to us.
+    fn make_room(&mut self, now: Instant) {
+        while let Some((since, id)) = self.announced.front().copied() {
+            let is_old = now.saturating_duration_since(since) > ANNOUNCED;
+            if !is_old && self.announced.len() < MAX_STREAMS {
+                return;
+            }
+            self.announced.pop_front();
+            self.forgotten = self.forgotten.max(id);
+            let is_announced = |stream: &Stream| stream.state == State::Announced;
+            if self.streams.get(&id).is_some_and(is_announced) {
+                self.streams.remove(&id);
+            }
+        }
+    }
+
+    /// A stream waits for a controller.
+    pub fn waits(&mut self, id: u64, target: &[u8], rest: &[u8]) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            let matches = |claim: &Claim| claim.target == target && claim.rest == rest;
+            if stream.state != State::Announced {
+                return;
+            }
+            if stream.claims.iter().any(matches) {
+                stream.state = State::Probing;
+                stream.waits = true;
+                self.todo.push(Do::Probe(id));
+                return;
+            }
+        }
+        // A stream whose circuit failed waits again, for one.
+        if self.unexpected.len() < MAX_STREAMS {
+            self.unexpected.insert(id);
+            self.list();
+        }
+    }
+
+    /// A stream is over, as somebody says.
+    pub fn closed(&mut self, id: u64) {
+        // The reply to whatever else is under way says whether it is.
+        let state = self.streams.get(&id).map(|stream| stream.state);
+        if state == Some(State::Resolving) {
+            self.todo.push(Do::Probe(id));
+        }
+    }
+
+    /// Whether a stream exists.
+    pub fn probed(&mut self, id: u64, existence: Existence, now: Instant) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        match (existence, stream.state) {
+            (Existence::Alive, State::Probing) => {
+                stream.state = State::Settling;
+                self.todo.push(Do::Settle(id));
+            }
+            (Existence::Gone, state) => {
+                if state == State::Resolving {
+                    self.todo.push(Do::Cancel(id));
+                }
+                self.streams.remove(&id);
+            }
+            (Existence::Unclear, _) => self.again(id, Do::Probe(id), now),
+            (Existence::Alive, _) => {}
+        }
+    }
+
+    /// Everything that Tor had written when [`Do::Settle`] was done has been
+    /// read: since the stream exists, this includes its own announcement.
+    pub fn settled(&mut self, id: u64) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        match stream.claims.len() {
+            _ if stream.state != State::Settling => {}
+            1 if id > self.forgotten => self.begin(id),
+            _ => {
+                stream.state = State::Contested;
+                self.list();
+            }
+        }
+    }
+
+    /// Does what the one claim of a stream asks for.
+    fn begin(&mut self, id: u64) {
+        self.handled.insert(id);
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        let Some(claim) = stream.claims.first() else {
+            return;
+        };
+        match claim.kind {
+            Kind::Ordinary => {
+                let attach = Do::Attach(id, stream.waits);
+                self.streams.remove(&id);
+                self.todo.push(attach);
+            }
+            Kind::Bad => self.close(id, MISC),
+            Kind::OfTor => drop(self.streams.remove(&id)),
+            Kind::Virtual => {
+                stream.state = State::Mapping;
+                self.todo.push(Do::Mappings);
+            }
+            Kind::Ours | Kind::OursToResolve => {
+                stream.state = State::Resolving;
+                let lookup = Do::Lookup(id, claim.host.clone(), claim.traits.clone());
+                self.todo.push(lookup);
+            }
+        }
+    }
+
+    fn close(&mut self, id: u64, reason: u8) {
+        self.streams.remove(&id);
+        self.todo.push(Do::Close(id, reason));
+    }
+
+    /// Tries something again after a pause, unless that was done too often.
+    fn again(&mut self, id: u64, what: Do, now: Instant) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        stream.tries += 1;
+        if stream.tries > TRIES {
+            return self.close(id, MISC);
+        }
+        self.again.push(what);
+        self.again_at.get_or_insert(now + AGAIN);
+    }
+
+    /// The list of streams; `None` if somebody forged replies.
+    ///
+    /// `claim` makes a claim of a line.
+    pub fn listed(
+        &mut self,
+        list: Option<&[ListedStream<'_>]>,
+        claim: impl Fn(&ListedStream<'_>) -> Claim,
+        now: Instant,
+    ) {
+        self.is_listing = false;
+        let Some(list) = list else {
+            self.again.push(Do::List);
+            self.again_at.get_or_insert(now + AGAIN);
+            return;
+        };
+        let mut found: BTreeMap<u64, Vec<&ListedStream<'_>>> = BTreeMap::new();
+        for listed in list {
+            found.entry(listed.id).or_default().push(listed);
+        }
+        self.decide_contested(&found, now);
+        let takes_over = std::mem::take(&mut self.takes_over);
+        let unexpected = std::mem::take(&mut self.unexpected);
+        if takes_over && let Some((last, _)) = found.last_key_value() {
+            self.forgotten = self.forgotten.max(*last);
+        }
+        for (id, lines) in found {
+            let is_wanted = takes_over || unexpected.contains(&id);
+            let state = self.streams.get(&id).map(|stream| stream.state);
+            if !is_wanted || state.is_some_and(|state| state != State::Announced) {
+                continue;
+            }
+            // Targets can hold lines of the list, so a second one is in doubt.
+            let [line] = lines.as_slice() else {
+                self.unexpected.insert(id);
+                self.takes_over |= takes_over;
+                self.again.push(Do::List);
+                self.again_at.get_or_insert(now + AGAIN);
+                continue;
+            };
+            if !line.may_wait {
+                continue;
+            }
+            let claim = claim(line);
+            match self.handled.contains(id) {
+                // It was redirected before, if it was ours.
+                true if claim.kind == Kind::Ordinary => self.todo.push(Do::Attach(id, false)),
+                true => {}
+                false => {
+                    self.insert(id, claim, State::Probing);
+                    self.todo.push(Do::Probe(id));
+                }
+            }
+        }
+    }
+
+    /// Of the claims for an id the one that Tor confirms is true.
+    fn decide_contested(&mut self, found: &BTreeMap<u64, Vec<&ListedStream<'_>>>, now: Instant) {
+        let contested = self.streams.iter();
+        let contested = contested.filter(|(_, stream)| stream.state == State::Contested);
+        let ids: Vec<u64> = contested.map(|(id, _)| *id).collect();
+        for id in ids {
+            let lines = found.get(&id).map(Vec::as_slice).unwrap_or_default();
+            let Some(stream) = self.streams.get_mut(&id) else {
+                continue;
+            };
+            match lines {
+                [] => drop(self.streams.remove(&id)),
+                [line] => {
+                    stream.claims.retain(|claim| claim.target == line.target);
+                    let is_of_tor = |claim: &Claim| claim.kind == Kind::OfTor;
+                    if !line.may_wait || stream.claims.iter().any(is_of_tor) {
+                        stream.claims.clear();
+                    }
+                    // If they agree in the target, one is as good for the client as
+                    // the other, but whose traits are true is unknown.
+                    let are_several = stream.claims.len() > 1;
+                    stream.claims.truncate(1);
+                    match stream.claims.first_mut() {
+                        Some(claim) if are_several => claim.traits = None,
+                        Some(_) => {}
+                        None => {
+                            self.streams.remove(&id);
+                            continue;
+                        }
+                    }
+                    self.begin(id);
+                }
+                _ => self.again(id, Do::List, now),
+            }
+        }
+    }
+
+    /// The names of virtual addresses; `None` if somebody forged replies.
+    /// `is_ours` says which names are.
+    pub fn mapped(
+        &mut self,
+        mappings: Option<&[(IpAddr, String)]>,
+        is_ours: impl Fn(&str) -> bool,
+        now: Instant,
+    ) {
+        let waiting = self.streams.iter();
+        let waiting = waiting.filter(|(_, stream)| stream.state == State::Mapping);
+        let ids: Vec<u64> = waiting.map(|(id, _)| *id).collect();
+        for id in ids {
+            let Some(mappings) = mappings else {
+                self.again(id, Do::Mappings, now);
+                continue;
+            };
+            let Some(claim) = self.streams.get_mut(&id).and_then(|s| s.claims.first_mut()) else {
+                continue;
+            };
+            let address = claim.host.parse::<IpAddr>().ok();
+            let names = mappings.iter();
+            let mut names = names.filter(|(mapped, _)| Some(*mapped) == address);
+            match (names.next(), names.next()) {
+                (Some((_, name)), None) if is_ours(name) => {
+                    claim.host.clone_from(name);
+                    claim.kind = Kind::Ours;
+                }
+                (_, None) => claim.kind = Kind::Ordinary,
+                (_, Some(_)) => claim.kind = Kind::Bad,
+            }
+            self.begin(id);
+        }
+    }
+
+    /// The answer to [`Do::Lookup`].
+    pub fn answered(&mut self, id: u64, answer: Answer) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        if stream.state != State::Resolving {
+            return;
+        }
+        let kind = stream.claims.first().map(|claim| claim.kind);
+        let host = match answer {
+            // An onion service has no address.
+            Answer::Onion(_) if kind == Some(Kind::OursToResolve) => {
+                return self.close(id, RESOLVE_FAILED);
+            }
+            Answer::Onion(host) | Answer::Host(host) => host,
+            Answer::Address(address) => address.to_string(),
+            Answer::NoSuchName(_) => return self.close(id, RESOLVE_FAILED),
+            Answer::NotNow(_) => return self.close(id, TIMED_OUT),
+        };
+        // The last gate: nothing that is no host becomes part of a command.
+        if Target::parse(format!("{host}:1").as_bytes()).is_none() {
+            return self.close(id, MISC);
+        }
+        stream.state = State::Redirecting;
+        stream.answer.clone_from(&host);
+        self.todo.push(Do::Redirect(id, host));
+    }
+
+    /// What came of [`Do::Redirect`]: whether Tor did it, `None` if somebody forged
+    /// replies.
+    pub fn redirected(&mut self, id: u64, existence: Existence, now: Instant) {
+        let Some(stream) = self.streams.get(&id) else {
+            return;
+        };
+        match existence {
+            Existence::Alive => {
+                let attach = Do::Attach(id, stream.waits);
+                self.streams.remove(&id);
+                self.todo.push(attach);
+            }
+            Existence::Gone => drop(self.streams.remove(&id)),
+            Existence::Unclear => {
+                let host = stream.answer.clone();
+                self.again(id, Do::Redirect(id, host), now);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

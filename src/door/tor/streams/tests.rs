@@ -1,0 +1,338 @@
+//! What an attacker can make of the life of a stream, and what it cannot.
+
+use super::*;
+use crate::door::tor::event::StreamStatus;
+
+const NOW: fn() -> Instant = Instant::now;
+
+fn claim(kind: Kind, target: &str) -> Claim {
+    let (host, _) = target.rsplit_once(':').unwrap();
+    Claim {
+        kind,
+        host: host.to_owned(),
+        target: target.as_bytes().to_vec(),
+        rest: b"NYM_EPOCH=0".to_vec(),
+        traits: None,
+    }
+}
+
+fn listed(id: u64, target: &str, may_wait: bool) -> ListedStream<'_> {
+    ListedStream {
+        id,
+        status: StreamStatus::New,
+        may_wait,
+        target: target.as_bytes(),
+    }
+}
+
+/// Streams, and a Tor that does what it is asked to.
+#[derive(Default)]
+struct Scene {
+    streams: Streams,
+    done: Vec<Do>,
+}
+
+impl Scene {
+    fn announce(&mut self, id: u64, kind: Kind, target: &str) {
+        self.streams.announced(id, claim(kind, target), NOW());
+    }
+
+    fn wait(&mut self, id: u64, target: &str) {
+        self.streams.waits(id, target.as_bytes(), b"NYM_EPOCH=0");
+    }
+
+    fn open(&mut self, id: u64, kind: Kind, target: &str) {
+        self.announce(id, kind, target);
+        self.wait(id, target);
+    }
+
+    /// Answers proofs: these ids exist. Gives everything else that is to be done.
+    fn run(&mut self, alive: &[u64]) -> Vec<Do> {
+        let mut others = Vec::new();
+        loop {
+            let todo = self.streams.take_todo();
+            if todo.is_empty() {
+                return others;
+            }
+            for what in todo {
+                self.done.push(what.clone());
+                match what {
+                    Do::Probe(id) => {
+                        let existence = match alive.contains(&id) {
+                            true => Existence::Alive,
+                            false => Existence::Gone,
+                        };
+                        self.streams.probed(id, existence, NOW());
+                    }
+                    Do::Settle(id) => self.streams.settled(id),
+                    other => others.push(other),
+                }
+            }
+        }
+    }
+
+    fn list(&mut self, list: &[ListedStream<'_>]) {
+        let claim = |listed: &ListedStream<'_>| {
+            let target = String::from_utf8_lossy(listed.target).into_owned();
+            let kind = match target.contains(".bit:") {
+                true => Kind::Ours,
+                false => Kind::Ordinary,
+            };
+            claim(kind, &target)
+        };
+        self.streams.listed(Some(list), claim, NOW());
+    }
+}
+
+fn lookup(id: u64, name: &str) -> Do {
+    Do::Lookup(id, name.to_owned(), None)
+}
+
+fn onion() -> Answer {
+    Answer::Onion("x.onion".to_owned())
+}
+
+#[test]
+fn an_ordinary_stream_is_attached_and_ours_is_redirected_first() {
+    let mut scene = Scene::default();
+    scene.open(17, Kind::Ordinary, "a.example:80");
+    assert_eq!(scene.run(&[17]), [Do::Attach(17, true)]);
+    scene.open(18, Kind::Ours, "a.bit:80");
+    assert_eq!(scene.run(&[18]), [lookup(18, "a.bit")]);
+    scene.streams.answered(18, onion());
+    assert_eq!(scene.run(&[]), [Do::Redirect(18, "x.onion".to_owned())]);
+    scene.streams.redirected(18, Existence::Alive, NOW());
+    assert_eq!(scene.run(&[]), [Do::Attach(18, true)]);
+    assert!(scene.streams.streams.is_empty());
+}
+
+#[test]
+fn answers_end_a_stream_with_the_reason_that_fits() {
+    let failed = |reason| vec![Do::Close(1, reason)];
+    let redirected = |host: &str| vec![Do::Redirect(1, host.to_owned())];
+    let text = || "why".to_owned();
+    let cases = [
+        (Kind::Ours, Answer::NoSuchName(text()), failed(2)),
+        (Kind::Ours, Answer::NotNow(text()), failed(7)),
+        (Kind::OursToResolve, onion(), failed(2)),
+        (Kind::OursToResolve, Answer::NotNow(text()), failed(7)),
+        (
+            Kind::OursToResolve,
+            Answer::Address([192, 0, 2, 1].into()),
+            redirected("192.0.2.1"),
+        ),
+        (
+            Kind::Ours,
+            Answer::Address("2001:db8::1".parse().unwrap()),
+            redirected("2001:db8::1"),
+        ),
+        (Kind::Ours, Answer::Host("a b".to_owned()), failed(1)),
+        (Kind::Ours, Answer::Host("a\r\nQUIT".to_owned()), failed(1)),
+    ];
+    for (kind, answer, expected) in cases {
+        let mut scene = Scene::default();
+        scene.open(1, kind, "a.bit:80");
+        scene.run(&[1]);
+        scene.streams.answered(1, answer);
+        assert_eq!(scene.run(&[]), expected);
+    }
+}
+
+#[test]
+fn a_stream_that_is_gone_costs_nothing_more() {
+    let mut scene = Scene::default();
+    scene.open(1, Kind::Ours, "a.bit:80");
+    assert!(scene.run(&[]).is_empty());
+    scene.open(2, Kind::Ours, "a.bit:80");
+    scene.run(&[2]);
+    scene.streams.closed(2);
+    assert_eq!(scene.run(&[]), [Do::Cancel(2)]);
+    scene.streams.answered(2, onion());
+    assert!(scene.run(&[]).is_empty());
+    scene.open(3, Kind::Ours, "a.bit:80");
+    scene.run(&[3]);
+    scene.streams.answered(3, onion());
+    scene.run(&[]);
+    scene.streams.redirected(3, Existence::Gone, NOW());
+    assert!(scene.run(&[]).is_empty());
+    assert!(scene.streams.streams.is_empty());
+}
+
+#[test]
+fn a_forged_end_changes_nothing() {
+    let mut scene = Scene::default();
+    scene.announce(1, Kind::Ours, "a.bit:80");
+    scene.streams.closed(1);
+    scene.wait(1, "a.bit:80");
+    scene.streams.closed(1);
+    assert_eq!(scene.run(&[1]), [lookup(1, "a.bit")]);
+    scene.streams.closed(1);
+    assert!(scene.run(&[1]).is_empty());
+    scene.streams.answered(1, onion());
+    assert_eq!(scene.run(&[]), [Do::Redirect(1, "x.onion".to_owned())]);
+}
+
+/// A stream of a victim, a forged announcement before or after it, and the list
+/// that Tor gives.
+#[test]
+fn a_contested_stream_gets_what_the_list_confirms() {
+    for (kind, target) in [
+        (Kind::Ordinary, "evil.example:80"),
+        (Kind::Ours, "evil.bit:80"),
+    ] {
+        for forged_first in [true, false] {
+            let mut scene = Scene::default();
+            if forged_first {
+                scene.open(40, kind, target);
+            }
+            scene.open(40, Kind::Ours, "bank.bit:80");
+            if !forged_first {
+                scene.open(40, kind, target);
+            }
+            assert_eq!(scene.run(&[40]), [Do::List]);
+            // The attacker has a stream of its own whose target holds an item.
+            scene.list(&[listed(40, "bank.bit:80", true), listed(40, target, true)]);
+            assert!(scene.run(&[40]).is_empty());
+            let later = NOW() + AGAIN;
+            scene.streams.tick(later);
+            assert_eq!(scene.run(&[40]), [Do::List]);
+            scene.list(&[listed(40, "bank.bit:80", true)]);
+            assert_eq!(scene.run(&[40]), [lookup(40, "bank.bit")]);
+        }
+    }
+}
+
+/// The attacker announces streams that do not exist yet.
+#[test]
+fn a_forged_announcement_of_a_later_stream_is_forgotten_with_its_proof() {
+    let mut scene = Scene::default();
+    for _ in 0..3 {
+        scene.open(40, Kind::Ordinary, "evil.example:80");
+        assert!(scene.run(&[]).is_empty());
+    }
+    scene.open(40, Kind::Ours, "bank.bit:80");
+    assert_eq!(scene.run(&[40]), [lookup(40, "bank.bit")]);
+    // Once it is handled, no other counts.
+    scene.open(40, Kind::Ours, "evil.bit:80");
+    assert!(scene.run(&[40]).is_empty());
+    scene.streams.answered(40, onion());
+    scene.run(&[]);
+    scene.streams.redirected(40, Existence::Alive, NOW());
+    assert_eq!(scene.run(&[]), [Do::Attach(40, true)]);
+    scene.announce(40, Kind::Ours, "evil.bit:80");
+    scene.wait(40, "evil.bit:80");
+    assert_eq!(scene.run(&[40]), [Do::List]);
+    scene.list(&[listed(40, "x.onion:80", false)]);
+    assert!(scene.run(&[40]).is_empty());
+}
+
+#[test]
+fn streams_from_before_are_believed_only_if_the_list_says_that_they_wait() {
+    let mut scene = Scene::default();
+    scene.streams.take_over();
+    assert_eq!(scene.run(&[]), [Do::List]);
+    scene.list(&[
+        listed(5, "a.example:80", true),
+        listed(6, "b.example:80", false),
+        listed(7, "a.bit:80", true),
+    ]);
+    // They are as old as the list: it is read once more.
+    assert_eq!(scene.run(&[5, 7]), [Do::List]);
+    scene.list(&[listed(5, "a.example:80", true), listed(7, "a.bit:80", true)]);
+    assert_eq!(scene.run(&[]), [Do::Attach(5, false), lookup(7, "a.bit")]);
+    // Another program's open stream is announced anew by an attacker.
+    scene.open(6, Kind::Ours, "evil.bit:80");
+    assert_eq!(scene.run(&[6]), [Do::List]);
+    scene.list(&[listed(6, "b.example:80", false)]);
+    assert!(scene.run(&[6]).is_empty());
+}
+
+#[test]
+fn a_stream_that_waits_again_is_attached_unless_its_target_is_ours() {
+    let mut scene = Scene::default();
+    scene.open(1, Kind::Ordinary, "a.example:80");
+    scene.run(&[1]);
+    for (item, expected) in [
+        (listed(1, "a.example:80", true), vec![Do::Attach(1, false)]),
+        (listed(1, "a.example:80", false), vec![]),
+        (listed(1, "a.bit:80", true), vec![]),
+    ] {
+        scene.wait(1, "a.example:80");
+        assert_eq!(scene.run(&[]), [Do::List]);
+        scene.list(&[item]);
+        assert_eq!(scene.run(&[]), expected);
+    }
+}
+
+#[test]
+fn tors_own_streams_are_left_alone() {
+    let mut scene = Scene::default();
+    let target = "127.0.0.1.$00.exit:1";
+    scene.announce(9, Kind::OfTor, target);
+    scene.open(9, Kind::Ours, "evil.bit:80");
+    assert_eq!(scene.run(&[9]), [Do::List]);
+    scene.list(&[listed(9, target, true)]);
+    assert!(scene.run(&[9]).is_empty());
+}
+
+#[test]
+fn disturbed_steps_are_repeated_and_in_the_end_given_up() {
+    let mut scene = Scene::default();
+    scene.open(1, Kind::Ours, "a.bit:80");
+    let mut now = NOW();
+    for _ in 0..5 {
+        assert_eq!(scene.streams.take_todo(), [Do::Probe(1)]);
+        scene.streams.probed(1, Existence::Unclear, now);
+        assert!(scene.streams.take_todo().is_empty());
+        now = scene.streams.next_tick().unwrap();
+        scene.streams.tick(now);
+    }
+    scene.run(&[1]);
+    scene.streams.answered(1, onion());
+    let redirect = Do::Redirect(1, "x.onion".to_owned());
+    for _ in 5..TRIES {
+        assert_eq!(scene.streams.take_todo(), std::slice::from_ref(&redirect));
+        scene.streams.redirected(1, Existence::Unclear, now);
+        now = scene.streams.next_tick().unwrap();
+        scene.streams.tick(now);
+    }
+    scene.streams.take_todo();
+    scene.streams.redirected(1, Existence::Unclear, now);
+    assert_eq!(scene.streams.take_todo(), [Do::Close(1, 1)]);
+}
+
+#[test]
+fn virtual_addresses_lead_back_to_their_names() {
+    let address: IpAddr = [127, 192, 0, 1].into();
+    let is_ours = |name: &str| name.ends_with(".bit");
+    let entry = |name: &str| (address, name.to_owned());
+    for (mappings, expected) in [
+        (vec![entry("a.bit")], lookup(1, "a.bit")),
+        (vec![entry("a.onion")], Do::Attach(1, true)),
+        (vec![], Do::Attach(1, true)),
+        (vec![entry("a.bit"), entry("evil.bit")], Do::Close(1, 1)),
+    ] {
+        let mut scene = Scene::default();
+        scene.open(1, Kind::Virtual, "127.192.0.1:80");
+        assert_eq!(scene.run(&[1]), [Do::Mappings]);
+        scene.streams.mapped(Some(&mappings), is_ours, NOW());
+        assert_eq!(scene.run(&[]), [expected]);
+    }
+}
+
+#[test]
+fn announcements_without_end_cost_bounded_memory() {
+    let mut scene = Scene::default();
+    for id in 0..100_000 {
+        scene.announce(id, Kind::Ours, "a.bit:80");
+        for number in 0..8 {
+            scene.announce(id, Kind::Ours, &format!("{number}.bit:80"));
+        }
+    }
+    assert!(scene.streams.streams.len() <= MAX_STREAMS + 1);
+    assert_eq!(scene.streams.streams[&99_999].claims.len(), MAX_CLAIMS);
+    for id in 0..100_000 {
+        scene.wait(id, "other.bit:80");
+    }
+    assert!(scene.streams.unexpected.len() <= MAX_STREAMS);
+}
