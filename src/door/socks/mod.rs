@@ -135,7 +135,7 @@ pub(crate) mod fuzzing {
     pub use super::isolation::{Distinction, Isolation, Origin};
     pub use super::reader::{Reader, Step};
     pub use super::request::{Command, Credentials, Host, Protocol, Request};
-    pub use super::tor::{Outcome, TorReply, TorRequest};
+    pub use crate::door::socks::tor::{Outcome, TorReply, TorRequest};
     pub use crate::naming::is_ours;
 }
 

@@ -1,11 +1,11 @@
 //! Commands and their replies, which nobody but Tor can give.
 //!
 //! Programs that may use Tor can put lines of their own into what Tor sends, as
-//! Tor does not escape the targets of streams. So every batch of commands ends
-//! with a question for a random key, the *mark*, which Tor repeats when it says
-//! that it knows no such key. Between two marks there are as many replies as
-//! there were commands. If there are more, somebody forged some, and none of them
-//! counts.
+//! Tor does not escape the targets of streams. So every batch of commands has a
+//! question for a random key in front of it and behind it, the *mark*, which Tor
+//! repeats when it says that it knows no such key. Between the two are as many
+//! replies as there are commands in the batch. If there are more, somebody forged
+//! some, and none of them counts.
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write};
@@ -48,17 +48,20 @@ enum Form {
 
 struct Batch<C> {
     mark: String,
+    /// Whether the mark in front of the replies has been read.
+    has_begun: bool,
     commands: Vec<(C, Form)>,
     sent: Instant,
 }
 
 /// The conversation with one Tor. `C` says what a command was sent for.
 pub struct Conversation<C> {
-    /// Commands since the last mark.
+    /// The commands of the next batch, and what they are in bytes.
     open: Vec<(C, Form)>,
+    text: Vec<u8>,
     /// Batches that Tor has not answered, the oldest first.
     batches: VecDeque<Batch<C>>,
-    /// Lines since the last mark that was read.
+    /// Lines since the mark that begins a batch.
     collected: Vec<Vec<u8>>,
     collected_bytes: usize,
     /// What is to be sent.
@@ -69,6 +72,7 @@ impl<C> Default for Conversation<C> {
     fn default() -> Self {
         Self {
             open: Vec::new(),
+            text: Vec::new(),
             batches: VecDeque::new(),
             collected: Vec::new(),
             collected_bytes: 0,
@@ -98,15 +102,18 @@ impl<C> Conversation<C> {
         self.push(purpose, Form::Nothing);
     }
 
+    /// A command whose reply does not matter.
+    pub fn tell(&mut self, command: fmt::Arguments<'_>) {
+        // Before the batch, so that the reply is none of it.
+        write_line(&mut self.output, command);
+    }
+
     fn push(&mut self, purpose: C, form: Form) {
         self.open.push((purpose, form));
     }
 
     fn write(&mut self, command: fmt::Arguments<'_>) {
-        let mut line = String::new();
-        let _ = line.write_fmt(command);
-        self.output.extend(line.as_bytes());
-        self.output.extend(b"\r\n");
+        write_line(&mut self.text, command);
     }
 
     /// Ends the batch, unless it is empty.
@@ -115,9 +122,16 @@ impl<C> Conversation<C> {
             return;
         }
         let mark = HEXLOWER.encode(&rand::random::<[u8; 8]>());
-        self.write(format_args!("GETINFO {mark}"));
+        let text = std::mem::take(&mut self.text);
+        // Without replies nothing has to be in front of them.
+        if !text.is_empty() {
+            write_line(&mut self.output, format_args!("GETINFO {mark}"));
+        }
+        self.output.extend(&text);
+        write_line(&mut self.output, format_args!("GETINFO {mark}"));
         self.batches.push_back(Batch {
             mark,
+            has_begun: text.is_empty(),
             commands: std::mem::take(&mut self.open),
             sent: now,
         });
@@ -136,12 +150,17 @@ impl<C> Conversation<C> {
     /// A line that is no event. Gives the outcomes of a batch, if the line ends
     /// it.
     pub fn line(&mut self, line: &[u8]) -> Vec<(C, Outcome)> {
-        let is_mark = self.batches.front().is_some_and(|batch| {
-            let mark = batch.mark.as_bytes();
-            line.strip_prefix(b"552 Unrecognized key \"")
-                .and_then(|rest| rest.strip_suffix(b"\""))
-                .is_some_and(|found| found == mark)
-        });
+        let Some(batch) = self.batches.front_mut() else {
+            return Vec::new();
+        };
+        let is_mark = line
+            .strip_prefix(b"552 Unrecognized key \"")
+            .and_then(|rest| rest.strip_suffix(b"\""))
+            .is_some_and(|found| found == batch.mark.as_bytes());
+        if !batch.has_begun {
+            batch.has_begun = is_mark;
+            return Vec::new();
+        }
         if !is_mark {
             // What is beyond the bound was forged, and makes the batch unclear.
             if self.collected_bytes < MAX_COLLECTED {
@@ -158,6 +177,13 @@ impl<C> Conversation<C> {
         self.collected_bytes = 0;
         outcomes(batch.commands, lines, is_whole)
     }
+}
+
+fn write_line(output: &mut Vec<u8>, command: fmt::Arguments<'_>) {
+    let mut line = String::new();
+    let _ = line.write_fmt(command);
+    output.extend(line.as_bytes());
+    output.extend(b"\r\n");
 }
 
 fn outcomes<C>(commands: Vec<(C, Form)>, lines: Vec<Vec<u8>>, is_whole: bool) -> Vec<(C, Outcome)> {
@@ -242,13 +268,19 @@ mod tests {
         let first = key(&tor.send(&[1, 2]));
         let second = key(&tor.send(&[3]));
         assert_ne!(first, second);
+        // Whatever comes before the first mark is none of Tor's replies.
+        for forged in ["250 OK", "551 x", &second, &first] {
+            assert!(tor.says(forged).is_empty());
+        }
         for reply in ["250 OK", "552 Unknown stream \"2\""] {
             assert!(tor.says(reply).is_empty());
         }
         let gone = Outcome::Reply(552, "Unknown stream \"2\"".to_owned());
         assert_eq!(tor.says(&first), [(1, ok()), (2, gone)]);
+        tor.says(&second);
         tor.says("250 OK");
         assert_eq!(tor.says(&second), [(3, ok())]);
+        assert!(tor.says("250 OK").is_empty());
         assert_eq!(tor.conversation.waits_since(), None);
     }
 
@@ -258,17 +290,20 @@ mod tests {
             let mut tor = Tor::new();
             let first = key(&tor.send(&[1]));
             let second = key(&tor.send(&[2]));
+            tor.says(&first);
             tor.says(forged);
             tor.says("250 OK");
             // A mark of another batch counts for nothing.
             assert!(tor.says(&second).is_empty());
             assert_eq!(tor.says(&first), [(1, Outcome::Unclear)], "{forged}");
+            tor.says(&second);
             tor.says("250 OK");
             assert_eq!(tor.says(&second), [(2, ok())]);
         }
         // A reply alone, which could be the forged one, is none either.
         let mut tor = Tor::new();
         let mark = key(&tor.send(&[1, 2]));
+        tor.says(&mark);
         tor.says("250 OK");
         let unclear = [(1, Outcome::Unclear), (2, Outcome::Unclear)];
         assert_eq!(tor.says(&mark), unclear);
@@ -282,11 +317,13 @@ mod tests {
         tor.conversation.question(2, format_args!("GETINFO x"), now);
         let sent = String::from_utf8(tor.conversation.take_output()).unwrap();
         let sent: Vec<_> = sent.lines().map(str::to_owned).collect();
-        assert_eq!(sent.len(), 3);
+        // A note alone needs no mark in front.
+        assert_eq!(sent.len(), 4);
         assert_eq!(
             tor.says(&key(&sent[..1])),
             [(1, Outcome::Reply(250, String::new()))]
         );
+        tor.says(&key(&sent));
         tor.says("250-x=1");
         tor.says("250 OK");
         let lines = vec![b"250-x=1".to_vec(), b"250 OK".to_vec()];
@@ -294,9 +331,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_only_told_has_no_reply_that_counts() {
+        let mut tor = Tor::new();
+        tor.conversation.command(1, format_args!("A"));
+        tor.conversation.tell(format_args!("B"));
+        tor.conversation.mark(Instant::now());
+        let sent = String::from_utf8(tor.conversation.take_output()).unwrap();
+        let sent: Vec<_> = sent.lines().map(str::to_owned).collect();
+        assert_eq!(
+            (sent[0].as_str(), sent[2].as_str(), sent.len()),
+            ("B", "A", 4)
+        );
+        let mark = key(&sent);
+        for reply in ["552 of B", &mark, "250 OK"] {
+            assert!(tor.says(reply).is_empty());
+        }
+        assert_eq!(tor.says(&mark), [(1, ok())]);
+    }
+
+    #[test]
     fn what_is_forged_without_end_costs_bounded_memory() {
         let mut tor = Tor::new();
         let mark = key(&tor.send(&[1]));
+        tor.says(&mark);
         let line = "x".repeat(1 << 20);
         for _ in 0..40 {
             tor.says(&line);

@@ -4,29 +4,32 @@
 //! even if it is dead. The guardian reads from a pipe that the system closes
 //! when this process ends, however it ends.
 
-use std::io::{self, BufRead, BufReader, Write};
-use std::path::Path;
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use super::connection::{Connection, connect};
-use super::worker::undo;
+use super::undo;
 use crate::config::settings::{ControlAddress, NodeAddress, PluginCommand, ProxyAddress};
+use crate::log::Log;
 use crate::naming::Suffixes;
+use crate::platform;
 use crate::source::Cancel;
 
 /// The first word of the command line that makes a process the guardian.
 pub const WORD: &str = "serve-guardian";
 
-/// How long to go on trying. A Tor that does not answer for so long has hung, or
-/// has ended, and then leaves nothing unattached.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to go on trying. A Tor that does not answer for so long has ended, and
+/// then leaves nothing unattached.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long to wait between two attempts.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -36,18 +39,113 @@ const MAX_LINE: u64 = 64 << 10;
 
 //------------ In the process that is guarded ----------------------------------
 
-/// The guardian of this process. When it is dropped the guardian ends and does
-/// nothing.
+/// How long the guardian may take to end after it has nothing to do any more.
+const ENDING: Duration = Duration::from_millis(300);
+
+/// The least time between two guardians.
+const RESTART: Duration = Duration::from_secs(1);
+
+/// The guardian of this process, which is replaced if it ends. When this value is
+/// dropped, the guardian lets go of every Tor that was not left.
 pub struct Guardian {
-    child: Mutex<Option<(Child, ChildStdin)>>,
+    state: Arc<Mutex<State>>,
+    keeper: Option<JoinHandle<()>>,
+}
+
+struct State {
+    /// What every guardian has to know: a word and a value.
+    secrets: Vec<(&'static str, Vec<u8>)>,
+    /// The Tors whose option is set.
+    addresses: Vec<ProxyAddress>,
+    /// The pipe to the guardian; `None` once this value is dropped.
+    input: Option<ChildStdin>,
 }
 
 impl Guardian {
     /// Starts the guardian.
     ///
     /// # Errors
-    /// No process can be started.
-    pub fn start(password: Option<&str>, plugins: &[PluginCommand]) -> io::Result<Self> {
+    /// No process or thread can be started.
+    pub fn start(password: Option<&str>, plugins: &[PluginCommand], log: &Log) -> io::Result<Self> {
+        let password = password.map(|password| ("password", password.as_bytes().to_vec()));
+        let suffixes = plugins.iter();
+        let suffixes = suffixes.map(|plugin| ("suffix", plugin.suffix.as_bytes().to_vec()));
+        let mut state = State {
+            secrets: password.into_iter().chain(suffixes).collect(),
+            addresses: Vec::new(),
+            input: None,
+        };
+        let child = state.spawn()?;
+        let state = Arc::new(Mutex::new(state));
+        let kept = Arc::clone(&state);
+        let log = log.clone();
+        let keeper = platform::thread("guardian").spawn(move || keep(child, &kept, &log))?;
+        Ok(Self {
+            state,
+            keeper: Some(keeper),
+        })
+    }
+
+    /// Has it let go of the Tor at `address`, too.
+    pub fn watch(&self, address: &ProxyAddress) {
+        let mut state = lock(&self.state);
+        if !state.addresses.contains(address) {
+            state.addresses.push(address.clone());
+        }
+        // One that has ended is replaced, and told everything.
+        let _ = state.say_address("", address);
+    }
+
+    /// The Tor at `address` attaches its streams by itself again.
+    pub fn left(&self, address: &ProxyAddress) {
+        let mut state = lock(&self.state);
+        state.addresses.retain(|watched| watched != address);
+        let _ = state.say_address("no-", address);
+    }
+}
+
+impl Drop for Guardian {
+    fn drop(&mut self) {
+        lock(&self.state).input = None;
+        let deadline = Instant::now() + ENDING;
+        while let Some(keeper) = &self.keeper
+            && !keeper.is_finished()
+            && Instant::now() < deadline
+        {
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits for the guardian to end, and starts another unless it was to end.
+fn keep(mut child: Child, state: &Mutex<State>, log: &Log) {
+    loop {
+        let _ = child.wait();
+        if lock(state).input.is_none() {
+            return;
+        }
+        log.warn(
+            "the process that lets go of Tor if this one is killed has ended; starting it again",
+        );
+        child = loop {
+            thread::sleep(RESTART);
+            let mut state = lock(state);
+            if state.input.is_none() {
+                return;
+            }
+            if let Ok(child) = state.spawn() {
+                break child;
+            }
+        };
+    }
+}
+
+impl State {
+    fn spawn(&mut self) -> io::Result<Child> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg(WORD)
             .stdin(Stdio::piped())
@@ -55,56 +153,36 @@ impl Guardian {
             .stderr(Stdio::null())
             .current_dir("/")
             .spawn()?;
-        let mut input = child
-            .stdin
-            .take()
-            .ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
-        if let Some(password) = password {
-            say(&mut input, "password", password.as_bytes())?;
+        self.input = child.stdin.take();
+        for (word, value) in self.secrets.clone() {
+            self.say(word, &value)?;
         }
-        for plugin in plugins {
-            say(&mut input, "suffix", plugin.suffix.as_bytes())?;
+        for address in self.addresses.clone() {
+            self.say_address("", &address)?;
         }
-        let child = Mutex::new(Some((child, input)));
-        Ok(Self { child })
+        Ok(child)
     }
 
-    /// Has it let go of the Tor at `address`, too.
-    ///
-    /// # Errors
-    /// The guardian has ended.
-    pub fn watch(&self, address: &ProxyAddress) -> io::Result<()> {
-        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((_, input)) = child.as_mut() else {
-            return Ok(());
-        };
+    fn say_address(&mut self, prefix: &str, address: &ProxyAddress) -> io::Result<()> {
         match address {
             ProxyAddress::Tcp(address) => {
                 let text = format!("{} {}", address.port, address.host);
-                say(input, "tcp", text.as_bytes())
+                self.say(&format!("{prefix}tcp"), text.as_bytes())
             }
             ProxyAddress::Unix(path) => {
-                use std::os::unix::ffi::OsStrExt;
-                say(input, "unix", path.as_os_str().as_bytes())
+                let path = path.as_os_str().as_bytes();
+                self.say(&format!("{prefix}unix"), path)
             }
         }
     }
-}
 
-impl Drop for Guardian {
-    fn drop(&mut self) {
-        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((mut child, mut input)) = child.take() {
-            let _ = say(&mut input, "done", b"");
-            drop(input);
-            let _ = child.wait();
+    fn say(&mut self, word: &str, value: &[u8]) -> io::Result<()> {
+        let line = format!("{word} {}\n", HEXLOWER.encode(value));
+        match &mut self.input {
+            Some(input) => input.write_all(line.as_bytes()),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
-}
-
-fn say(input: &mut ChildStdin, word: &str, value: &[u8]) -> io::Result<()> {
-    let line = format!("{word} {}\n", HEXLOWER.encode(value));
-    input.write_all(line.as_bytes())
 }
 
 //------------ In the guardian ---------------------------------------------------
@@ -126,9 +204,7 @@ pub fn run() {
         let _ = signal_hook::flag::register(signal, ignored);
     }
     let _ = rustix::process::setsid();
-    let Some(duty) = read(&mut BufReader::new(io::stdin().lock())) else {
-        return;
-    };
+    let duty = read(&mut BufReader::new(io::stdin().lock()));
     let ours = Suffixes::new(&duty.plugins);
     thread::scope(|scope| {
         for address in &duty.addresses {
@@ -146,7 +222,7 @@ fn let_go(address: &ProxyAddress, password: Option<&str>, ours: &Suffixes) {
         let attempt = || -> Option<()> {
             let (tcp, address) = connect(&control, password, deadline, &Cancel::new()).ok()?;
             let mut connection = Connection::new(tcp, &address).ok()?;
-            undo(&mut connection, ours, deadline).ok()
+            undo::run(&mut connection, ours, deadline).ok()
         };
         if attempt().is_some() {
             return;
@@ -155,60 +231,60 @@ fn let_go(address: &ProxyAddress, password: Option<&str>, ours: &Suffixes) {
     }
 }
 
-/// Reads until the other process ends; `None` if it left Tor by itself.
-fn read(input: &mut impl BufRead) -> Option<Duty> {
-    use std::io::Read;
-    use std::os::unix::ffi::OsStringExt;
-
+/// Reads until the other process ends.
+fn read(input: &mut impl BufRead) -> Duty {
     let mut duty = Duty::default();
+    let mut line = Vec::new();
     loop {
-        let mut line = String::new();
-        match input.take(MAX_LINE).read_line(&mut line) {
-            Ok(0) => return Some(duty),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(_) => return Some(duty),
-            Ok(_) => {}
-        }
-        let Some((word, value)) = line.trim_end().split_once(' ') else {
+        line.clear();
+        match input.take(MAX_LINE).read_until(b'\n', &mut line) {
+            Ok(0) => return duty,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return duty,
             // The last line may be cut off.
-            continue;
+            Ok(_) => drop(duty.learn(&line)),
+        }
+    }
+}
+
+impl Duty {
+    /// Heeds a line; `None` if it is none.
+    fn learn(&mut self, line: &[u8]) -> Option<()> {
+        let line = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
+        let (word, value) = line.split_once(' ')?;
+        let value = HEXLOWER.decode(value.as_bytes()).ok()?;
+        let text = || String::from_utf8(value.clone()).ok();
+        let (leaves, word) = match word.strip_prefix("no-") {
+            Some(word) => (true, word),
+            None => (false, word),
         };
-        let Ok(bytes) = HEXLOWER.decode(value.as_bytes()) else {
-            continue;
-        };
-        let text = String::from_utf8_lossy(&bytes).into_owned();
         let address = match word {
-            "done" => return None,
             "password" => {
-                duty.password = Some(text);
-                continue;
+                self.password = text();
+                return Some(());
             }
             "suffix" => {
-                let command = String::new();
-                duty.plugins.push(PluginCommand {
-                    suffix: text,
-                    command,
+                self.plugins.push(PluginCommand {
+                    suffix: text()?,
+                    command: String::new(),
                 });
-                continue;
+                return Some(());
             }
-            "unix" => {
-                let path = std::ffi::OsString::from_vec(bytes);
-                ProxyAddress::Unix(Path::new(&path).to_owned())
-            }
+            "unix" => ProxyAddress::Unix(OsString::from_vec(value).into()),
             "tcp" => {
-                let Some((port, host)) = text.split_once(' ') else {
-                    continue;
-                };
-                let Ok(port) = port.parse() else {
-                    continue;
-                };
-                let host = host.to_owned();
-                ProxyAddress::Tcp(NodeAddress { host, port })
+                let text = text()?;
+                let (port, host) = text.split_once(' ')?;
+                ProxyAddress::Tcp(NodeAddress {
+                    host: host.to_owned(),
+                    port: port.parse().ok()?,
+                })
             }
-            _ => continue,
+            _ => return None,
         };
-        if !duty.addresses.contains(&address) {
-            duty.addresses.push(address);
+        self.addresses.retain(|known| *known != address);
+        if !leaves {
+            self.addresses.push(address);
         }
+        Some(())
     }
 }

@@ -8,10 +8,10 @@ pub const STREAMS: &str = "GETINFO stream-status";
 pub const STREAMS_KEY: &str = "stream-status";
 
 /// The question for the names of virtual addresses.
-pub const MAPPINGS: &str = "GETINFO address-mappings/all";
+pub const MAPPINGS: &str = "GETINFO address-mappings/control";
 
 /// Its key.
-pub const MAPPINGS_KEY: &str = "address-mappings/all";
+pub const MAPPINGS_KEY: &str = "address-mappings/control";
 
 /// The items in the reply to a question for `key`; `None` if the reply has
 /// another form. Items may be forged if something in them is not Tor's.

@@ -37,7 +37,7 @@ use thiserror::Error;
 
 use self::guardian::Guardian;
 use self::worker::{LEAVING, Shared, Stop, Worker};
-use crate::config::settings::{ControlAddress, PluginCommand, ProxyAddress, Secret};
+use crate::config::settings::{ControlAddress, PluginCommand, Secret};
 use crate::log::Log;
 use crate::naming::{Deliver, Naming};
 use crate::platform;
@@ -70,8 +70,6 @@ pub enum OpenError {
 /// again.
 pub struct TorDoor {
     workers: Vec<(Stop, JoinHandle<()>)>,
-    // Ends after the workers.
-    _guardian: Arc<Guardian>,
 }
 
 impl TorDoor {
@@ -87,34 +85,22 @@ impl TorDoor {
         log: &Log,
     ) -> Result<Self, OpenError> {
         let password = options.password.as_ref().map(Secret::expose);
-        let guardian = Guardian::start(password, &options.plugins).map_err(OpenError::Guardian)?;
-        let guardian = Arc::new(guardian);
+        let guardian = Guardian::start(password, &options.plugins, log);
+        let guardian = guardian.map_err(OpenError::Guardian)?;
         let lookups = {
             let (scheduler, naming) = (Arc::clone(scheduler), Arc::clone(naming));
             move |deliver: Deliver| naming.lookups(&scheduler, deliver)
-        };
-        let guard = {
-            let (guardian, log) = (Arc::clone(&guardian), log.clone());
-            move |address: &ProxyAddress| {
-                if guardian.watch(address).is_err() {
-                    log.warn(
-                        "the process that lets go of Tor if this one is killed has ended; \
-                         restart this one",
-                    );
-                }
-            }
         };
         let shared = Arc::new(Shared {
             naming: Arc::clone(naming),
             password: options.password,
             lookups: Box::new(lookups),
             say: options.say,
-            guard: Box::new(guard),
+            guardian,
             log: log.clone(),
         });
         let mut door = Self {
             workers: Vec::new(),
-            _guardian: guardian,
         };
         for control in options.control {
             let worker = Worker::new(control, Arc::clone(&shared)).map_err(OpenError::Thread)?;

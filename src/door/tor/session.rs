@@ -37,8 +37,7 @@ enum Purpose {
     Probe(u64),
     Settle(u64),
     Redirect(u64),
-    /// Whether Tor itself said that the stream waits.
-    Attach(u64, bool),
+    Attach(u64),
     Close,
 }
 
@@ -220,7 +219,7 @@ impl Session {
                 conversation.command(purpose, probe);
             }
             Purpose::Settle(_) => conversation.note(purpose),
-            Purpose::Attach(id, _) => {
+            Purpose::Attach(id) => {
                 conversation.command(purpose, format_args!("ATTACHSTREAM {id} 0"));
             }
             // These have more to say than their purpose.
@@ -312,7 +311,7 @@ impl Session {
             }
             // Tor closes a stream that it cannot attach, 551, or it was closed
             // before, 552.
-            (Purpose::Attach(_, true), Outcome::Reply(555, _)) => {
+            (Purpose::Attach(_), Outcome::Reply(555, _)) => {
                 if !std::mem::replace(&mut self.is_warned_of_another, true) {
                     self.effects.push(Effect::AnotherController);
                 }
@@ -371,7 +370,10 @@ impl Session {
             Do::Settle(id) => self.send(Purpose::Settle(id), now),
             Do::List => self.send(Purpose::List, now),
             Do::Mappings => self.send(Purpose::Mappings, now),
-            Do::Attach(id, waits) => self.send(Purpose::Attach(id, waits), now),
+            Do::Attach(id, false) => {
+                self.conversation.tell(format_args!("ATTACHSTREAM {id} 0"));
+            }
+            Do::Attach(id, true) => self.send(Purpose::Attach(id), now),
             Do::Redirect(id, host) => {
                 let redirect = format_args!("REDIRECTSTREAM {id} {host}");
                 self.conversation.command(Purpose::Redirect(id), redirect);
@@ -428,12 +430,53 @@ fn claim(naming: &Naming, automap: &Automap, text: &[u8], is_resolve: bool) -> C
 }
 
 /// Addresses and the names that Tor gave them to; `None` if replies were forged.
+///
+/// A name can hold items of its own. But Tor writes names in lower case, and ends
+/// each item with a word in upper case: one that does not follow such a word is
+/// part of a name.
 fn mappings(lines: &[Vec<u8>]) -> Option<Vec<(IpAddr, String)>> {
-    let items = list::items(lines, list::MAPPINGS_KEY)?;
-    let mappings = items.filter_map(|item| {
-        let mut words = std::str::from_utf8(item).ok()?.split(' ');
-        let address = words.next()?.trim_matches(['[', ']']);
-        Some((address.parse().ok()?, words.next()?.to_owned()))
-    });
-    Some(mappings.collect())
+    let mut follows_end = true;
+    let mut mappings = Vec::new();
+    for item in list::items(lines, list::MAPPINGS_KEY)? {
+        let is_item = std::mem::replace(&mut follows_end, item.ends_with(b" NEVER"));
+        let words = std::str::from_utf8(item).unwrap_or_default().split(' ');
+        if let ([address, name, "NEVER"], true) = (words.collect::<Vec<_>>().as_slice(), is_item)
+            && let Ok(address) = address.trim_matches(['[', ']']).parse()
+        {
+            mappings.push((address, (*name).to_owned()));
+        }
+    }
+    Some(mappings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_hold_a_mapping() {
+        let read = |items: &[&str]| {
+            let mut lines = vec![b"250+address-mappings/control=".to_vec()];
+            lines.extend(items.iter().map(|item| item.as_bytes().to_vec()));
+            lines.extend([b".".to_vec(), b"250 OK".to_vec()]);
+            mappings(&lines)
+        };
+        let address: IpAddr = [127, 200, 92, 149].into();
+        let true_one = "127.200.92.149 onion.bit NEVER";
+        let expected = Some(vec![(address, "onion.bit".to_owned())]);
+        assert_eq!(read(&[true_one]), expected);
+        // What Tor 0.4.9.11 makes of `x CR LF 127.200.92.149 evil.bit NEVER CR LF
+        // y.bit`, and of a name that ends with the address.
+        let poison = [
+            "127.215.236.81 x",
+            "127.200.92.149 evil.bit never",
+            "y.bit NEVER",
+        ];
+        let shorter = ["127.215.236.81 x", "127.200.92.149 evil.bit NEVER"];
+        for poison in [&poison[..], &shorter] {
+            assert_eq!(read(&[poison, &[true_one]].concat()), expected);
+            assert_eq!(read(&[&[true_one], poison].concat()), expected);
+        }
+        assert_eq!(mappings(&[b"250 OK".to_vec()]), None);
+    }
 }

@@ -8,7 +8,7 @@
 //!                                                           └ two claims ─> contested           └─> closed
 //! ```
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -87,8 +87,9 @@ pub enum Do {
     Mappings,
     /// Have the stream go elsewhere: [`Streams::redirected`].
     Redirect(u64, String),
-    /// Give the stream to Tor. It is done with. The second is whether Tor said
-    /// itself that the stream waits for a controller.
+    /// Give the stream to Tor. It is done with. The second is whether the reply
+    /// can tell of another controller: the name was ours, and Tor itself said
+    /// that the stream waits for one.
     Attach(u64, bool),
     /// Close the stream for a reason of Tor's. It is done with.
     Close(u64, u8),
@@ -319,9 +320,8 @@ impl Streams {
         };
         match claim.kind {
             Kind::Ordinary => {
-                let attach = Do::Attach(id, stream.waits);
                 self.streams.remove(&id);
-                self.todo.push(attach);
+                self.todo.push(Do::Attach(id, false));
             }
             Kind::Bad => self.close(id, MISC),
             Kind::OfTor => drop(self.streams.remove(&id)),
@@ -414,7 +414,7 @@ impl Streams {
     fn decide_contested(&mut self, found: &BTreeMap<u64, Vec<&ListedStream<'_>>>, now: Instant) {
         let contested = self.streams.iter();
         let contested = contested.filter(|(_, stream)| stream.state == State::Contested);
-        let ids: Vec<u64> = contested.map(|(id, _)| *id).collect();
+        let ids: BTreeSet<u64> = contested.map(|(id, _)| *id).collect();
         for id in ids {
             let lines = found.get(&id).map(Vec::as_slice).unwrap_or_default();
             let Some(stream) = self.streams.get_mut(&id) else {
@@ -457,7 +457,7 @@ impl Streams {
     ) {
         let waiting = self.streams.iter();
         let waiting = waiting.filter(|(_, stream)| stream.state == State::Mapping);
-        let ids: Vec<u64> = waiting.map(|(id, _)| *id).collect();
+        let ids: BTreeSet<u64> = waiting.map(|(id, _)| *id).collect();
         for id in ids {
             let Some(mappings) = mappings else {
                 self.again(id, Do::Mappings, now);

@@ -1,9 +1,11 @@
 //! Leaving: Tor attaches streams by itself again, and those that wait for us are
-//! attached or refused. No I/O.
+//! attached or refused.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::time::Instant;
 
+use super::connection::Connection;
 use super::conversation::{Conversation, Outcome};
 use super::event::{self, Target};
 use super::list;
@@ -19,7 +21,6 @@ const TRIES: u32 = 20;
 enum Purpose {
     /// What Tor answered to others before us has been read.
     Begin,
-    Option,
     List,
     Rest,
 }
@@ -36,6 +37,8 @@ impl<'a> Undo<'a> {
     /// Begins it.
     pub fn new(ours: &'a Suffixes, now: Instant) -> Self {
         let mut conversation = Conversation::default();
+        // Even if this process ends before Tor reads it.
+        conversation.tell(format_args!("SETCONF __LeaveStreamsUnattached=0"));
         conversation.note(Purpose::Begin);
         conversation.mark(now);
         Self {
@@ -55,8 +58,7 @@ impl<'a> Undo<'a> {
             match (purpose, outcome) {
                 (Purpose::Begin, _) => self.ask(now),
                 (Purpose::List, Outcome::Lines(lines)) => self.listed(&lines, now),
-                // Whatever was forged, Tor did it.
-                (Purpose::Option | Purpose::List, _) => {}
+                (Purpose::List, _) => {}
                 (Purpose::Rest, _) => self.is_done = true,
             }
         }
@@ -64,10 +66,6 @@ impl<'a> Undo<'a> {
     }
 
     fn ask(&mut self, now: Instant) {
-        self.conversation.command(
-            Purpose::Option,
-            format_args!("SETCONF __LeaveStreamsUnattached=0"),
-        );
         let list = format_args!("{}", list::STREAMS);
         self.conversation.question(Purpose::List, list, now);
     }
@@ -114,4 +112,23 @@ impl<'a> Undo<'a> {
     pub fn is_done(&self) -> bool {
         self.is_done
     }
+}
+
+/// Leaves Tor as it was.
+///
+/// # Errors
+/// The connection is over, or the time.
+pub fn run(connection: &mut Connection, ours: &Suffixes, deadline: Instant) -> io::Result<()> {
+    let mut undo = Undo::new(ours, Instant::now());
+    while !undo.is_done() {
+        connection.write(&undo.take_output())?;
+        let ready = connection.wait(None, deadline)?;
+        let now = Instant::now();
+        if ready.can_read {
+            connection.read(|line| undo.line(line, now))?;
+        } else if now >= deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
+    Ok(())
 }

@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::connection::{Connection, ControlError, connect};
+use super::guardian::Guardian;
 use super::session::{Effect, Session, SessionError};
-use super::undo::Undo;
+use super::undo;
 use crate::config::settings::{ControlAddress, ProxyAddress, Secret};
 use crate::log::Log;
-use crate::naming::{Answer, Deliver, Lookups, Naming, Suffixes};
+use crate::naming::{Answer, Deliver, Lookups, Naming};
 use crate::source::Cancel;
 
 /// How long Tor may take to let us in.
@@ -42,8 +43,8 @@ pub struct Shared {
     pub lookups: Box<dyn Fn(Deliver) -> Lookups + Send + Sync>,
     /// Says something to the user, whatever the log's level.
     pub say: Box<dyn Fn(&str) + Send + Sync>,
-    /// Remembers a Tor whose option is set, in case this process is killed.
-    pub guard: Box<dyn Fn(&ProxyAddress) + Send + Sync>,
+    /// Lets go of each Tor if this process is killed.
+    pub guardian: Guardian,
     /// The log.
     pub log: Log,
 }
@@ -190,7 +191,7 @@ impl Worker {
         let deadline = Instant::now() + LOGIN;
         let (tcp, address) = connect(&self.control, password, deadline, &self.stop.cancel)?;
         let mut connection = Connection::new(tcp, &address)?;
-        (self.shared.guard)(&address);
+        self.shared.guardian.watch(&address);
         let (answers, lookups) = self.lookups();
         let mut session = Session::new(Arc::clone(&self.shared.naming), Instant::now());
         loop {
@@ -199,7 +200,9 @@ impl Worker {
             self.carry_out(&mut session, &lookups, &address);
             connection.write(&session.take_output(Instant::now()))?;
             if self.is_stopped() {
-                return Ok(self.undo(&mut connection)?);
+                self.undo(&mut connection)?;
+                self.shared.guardian.left(&address);
+                return Ok(());
             }
             let due = session.next_tick().unwrap_or(now + IDLE).min(now + IDLE);
             let ready = connection.wait(Some(&self.woken), due)?;
@@ -273,25 +276,6 @@ impl Worker {
 
     fn undo(&self, connection: &mut Connection) -> io::Result<()> {
         let ours = self.shared.naming.suffixes();
-        undo(connection, ours, Instant::now() + LEAVING)
+        undo::run(connection, ours, Instant::now() + LEAVING)
     }
-}
-
-/// Leaves Tor as it was.
-///
-/// # Errors
-/// The connection is over, or the time.
-pub fn undo(connection: &mut Connection, ours: &Suffixes, deadline: Instant) -> io::Result<()> {
-    let mut undo = Undo::new(ours, Instant::now());
-    while !undo.is_done() {
-        connection.write(&undo.take_output())?;
-        let ready = connection.wait(None, deadline)?;
-        let now = Instant::now();
-        if ready.can_read {
-            connection.read(|line| undo.line(line, now))?;
-        } else if now >= deadline {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-    }
-    Ok(())
 }

@@ -96,7 +96,7 @@ fn onion() -> Answer {
 fn an_ordinary_stream_is_attached_and_ours_is_redirected_first() {
     let mut scene = Scene::default();
     scene.open(17, Kind::Ordinary, "a.example:80");
-    assert_eq!(scene.run(&[17]), [Do::Attach(17, true)]);
+    assert_eq!(scene.run(&[17]), [Do::Attach(17, false)]);
     scene.open(18, Kind::Ours, "a.bit:80");
     assert_eq!(scene.run(&[18]), [lookup(18, "a.bit")]);
     scene.streams.answered(18, onion());
@@ -308,8 +308,8 @@ fn virtual_addresses_lead_back_to_their_names() {
     let entry = |name: &str| (address, name.to_owned());
     for (mappings, expected) in [
         (vec![entry("a.bit")], lookup(1, "a.bit")),
-        (vec![entry("a.onion")], Do::Attach(1, true)),
-        (vec![], Do::Attach(1, true)),
+        (vec![entry("a.onion")], Do::Attach(1, false)),
+        (vec![], Do::Attach(1, false)),
         (vec![entry("a.bit"), entry("evil.bit")], Do::Close(1, 1)),
     ] {
         let mut scene = Scene::default();
