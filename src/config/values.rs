@@ -290,6 +290,12 @@ fn suffix(text: &str) -> Result<String, String> {
             "has the suffix {suffix}, whose names Tor itself resolves; choose another"
         ));
     }
+    // Those of bit.onion are names of ours that only an onion service may answer.
+    if suffix == "bit.onion" || suffix.ends_with(".bit.onion") {
+        return Err(format!(
+            "has the suffix {suffix}, whose names this program itself resolves; choose another"
+        ));
+    }
     let last = suffix.rsplit('.').next().unwrap_or_default();
     if last.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!(
