@@ -450,9 +450,9 @@ pub(super) const KEYS: &[Key] = &[
         example: "gns=/usr/local/bin/gns-plugin --option",
         help: "plugin for names in another suffix",
         about: "A plugin (Tor proposal 279) that the command serve asks for names under another \
-                suffix: the suffix, an equals sign, and the command that starts the plugin. The \
-                suffix bit replaces this program's own lookups. Repeatable; in the file it may be \
-                a list.",
+                suffix: the suffix, an equals sign, and the command that starts the plugin, which \
+                the shell runs. The suffix bit replaces this program's own lookups. Repeatable; in \
+                the file it may be a list.",
         ..SERVE
     },
     Key {
