@@ -431,14 +431,17 @@ fn what_is_no_control_port_is_named() {
     drop(free);
     let (line, works) = control(&address, &[]);
     assert!(
-        line.contains("(connection refused) -> is Tor running?"),
+        line.contains("nothing listens there -> start Tor"),
         "{line}"
     );
     assert!(!works, "{line}");
     let directory = tempfile::tempdir().unwrap();
     let socket = format!("unix:{}", directory.path().join("control").display());
     let (line, works) = control(&socket, &[]);
-    assert!(line.contains("is Tor running?") && !works, "{line}");
+    assert!(
+        line.contains("nothing listens there -> start Tor") && !works,
+        "{line}"
+    );
 }
 
 /// Each of several Tors is examined, and so are the ports beside them.

@@ -201,9 +201,16 @@ fn control(address: &ControlAddress, password: Option<&Secret>, bounds: &Bounds)
         | ControlError::Authentication(AuthenticationError::Io(error)) => Some(error.kind()),
         _ => None,
     };
-    if kind == Some(ErrorKind::TimedOut) {
-        let what = format!("{place} does not answer in time");
-        return Finding::fail(LABEL, what, CONTROL_REMEDY);
+    let known = match kind {
+        Some(ErrorKind::TimedOut) => Some(("does not answer in time", CONTROL_REMEDY)),
+        Some(ErrorKind::ConnectionRefused | ErrorKind::NotFound) => Some((
+            "cannot be used: nothing listens there",
+            "start Tor, or set --tor-control to its control port",
+        )),
+        _ => None,
+    };
+    if let Some((what, remedy)) = known {
+        return Finding::fail(LABEL, format!("{place} {what}"), remedy);
     }
     // Messages say what happened, then what to do.
     let text = error.to_string();
