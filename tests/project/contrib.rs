@@ -429,3 +429,21 @@ fn the_service_of_the_system_resolves_names_for_tor() {
     let after = text.lines().find(|line| line.starts_with("After="));
     assert!(after.unwrap().contains("tor.service"));
 }
+
+//------------ AppArmor ------------------------------------------------------
+
+/// `scripts/check-contrib` has it parsed.
+#[test]
+fn the_profile_permits_what_the_control_port_needs() {
+    let profile = read("apparmor/usr.bin.ncprop279");
+    for rule in [
+        "/{,var/}run/tor/{control,socks} rw,",
+        "/{,var/}run/tor/control.authcookie r,",
+        // The child that lets go of Tor.
+        "/usr/bin/ncprop279 mrix,",
+        "owner /var/lib/{,private/}ncprop279/* rwk,",
+    ] {
+        assert!(profile.lines().any(|line| line.trim() == rule), "{rule}");
+    }
+    assert!(!profile.contains("deny /** x"));
+}
