@@ -17,7 +17,7 @@ pub(super) const MAX_SECONDS: u32 = 86_400;
 /// The longest path of a Unix socket in bytes, on the strictest of our systems.
 const MAX_SOCKET_PATH: usize = 103;
 
-/// The greatest height of a checkpoint; room is left for arithmetic.
+/// The greatest height of a checkpoint; sums with it do not overflow.
 const MAX_HEIGHT: u32 = 1 << 30;
 
 fn utf8(value: &OsStr) -> Result<&str, String> {
