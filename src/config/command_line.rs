@@ -46,9 +46,9 @@ pub enum Command {
         /// Print JSON for programs instead of lines.
         json: bool,
     },
-    /// Try the configuration out and say what works.
+    /// Test the configuration and report what works.
     Check {
-        /// Also try what the command `serve` needs.
+        /// Also test what the command `serve` needs.
         serve: bool,
         /// Print JSON for programs instead of lines.
         json: bool,
@@ -160,7 +160,7 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, String> {
     }))
 }
 
-/// What a subcommand is to do.
+/// What a subcommand should do.
 fn command(name: &str, matches: &ArgMatches) -> Result<Command, String> {
     let written = || text(matches, "NAME").map(Option::unwrap_or_default);
     Ok(match name {

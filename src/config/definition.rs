@@ -55,10 +55,10 @@ on Tor's control port, and opens no port unless --socks-listen is set.
 
 const CHECK_NOTES: &str = "\
 With the word serve also tests what that command needs: whether Tor's SOCKS port
-is at --proxy, and whether the addresses of --socks-listen are free. With --json
-prints one object: \"works\", whether lookups would work, and \"findings\", each
-with \"label\", \"health\" (ok, warn or fail), \"what\" and \"remedy\", which may be
-empty.";
+is at --proxy, whether the addresses of --socks-listen are free, and whether the
+ports of --tor-control can be used. With --json prints one object: \"works\",
+whether lookups would work, and \"findings\", each with \"label\", \"health\" (ok,
+warn or fail), \"what\" and \"remedy\", which may be empty.";
 
 const CONFIG_NOTES: &str = "\
 The command line overrides the environment, TOR_NS_PLUGIN_OPTIONS=key=value;...,

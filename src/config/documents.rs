@@ -323,6 +323,10 @@ another directory. Names are never written anywhere.
 A service of users for the command serve, where the Debian package is installed. systemctl --user
 enable --now ncprop279 starts it.
 
+/usr/lib/systemd/system/ncprop279-tor.service
+A service of the system for serve --tor-control, where the Debian package is installed. systemctl
+enable --now ncprop279-tor starts it.
+
 /etc/ncprop279.conf, /etc/ncprop279/ncprop279.conf
 Read where no --config is given, as ncprop279 (Go) read them.
 

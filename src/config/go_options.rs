@@ -18,8 +18,8 @@ use crate::platform::Platform;
 /// The prefix of its options, and the section of its file.
 pub(super) const SECTION: &str = "ncprop279";
 
-/// The prefix of options about a certificate store, which it had for another
-/// program's sake.
+/// The prefix of options about a certificate store, which it accepted for another
+/// program.
 pub(super) const CERTSTORE: &str = "certstore";
 
 /// The switches among them.
@@ -30,7 +30,7 @@ const FILE: &str = "ncprop279.conf";
 
 /// The file that it read if no option named one: of those that exist the last
 /// in this order. It also looked below the working directory, where a file
-/// could be anybody's; that is left out.
+/// could be anybody's; this program does not.
 pub(super) fn usual_file(binary: Option<&Path>) -> Option<PathBuf> {
     let mut places = Vec::new();
     // On Windows /etc is a folder of the current drive, which anybody may make.

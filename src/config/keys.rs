@@ -29,6 +29,22 @@ macro_rules! text {
     };
 }
 
+/// Texts that a function reads into a list of the draft, each of them once.
+macro_rules! list {
+    ($($field:ident).+ = $read:path) => {
+        Kind::List {
+            clear: |draft| draft.$($field).+.clear(),
+            add: |draft, value| {
+                let value = $read(value)?;
+                if !draft.$($field).+.contains(&value) {
+                    draft.$($field).+.push(value);
+                }
+                Ok(())
+            },
+        }
+    };
+}
+
 /// Words, each of which sets a field of the draft to a variant of a type.
 macro_rules! choice {
     (|$draft:ident| $place:expr, $type:ident, $($word:literal $variant:ident),+) => {
@@ -200,16 +216,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "electrum-server",
         placeholder: "HOST:PORT:s|t",
-        kind: Kind::List {
-            clear: |draft| draft.electrum.servers.clear(),
-            add: |draft, value| {
-                let server = values::server(value)?;
-                if !draft.electrum.servers.contains(&server) {
-                    draft.electrum.servers.push(server);
-                }
-                Ok(())
-            },
-        },
+        kind: list!(electrum.servers = values::server),
         default: DefaultValue::Described("bundled list", "the bundled list"),
         example: "server.example:50002:s",
         help: "repeatable; s with TLS",
@@ -381,16 +388,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "socks-listen",
         placeholder: "HOST:PORT",
-        kind: Kind::List {
-            clear: |draft| draft.socks_listen.clear(),
-            add: |draft, value| {
-                let address = values::listen(value)?;
-                if !draft.socks_listen.contains(&address) {
-                    draft.socks_listen.push(address);
-                }
-                Ok(())
-            },
-        },
+        kind: list!(socks_listen = values::listen),
         default: DefaultValue::Described(
             "127.0.0.1:9250",
             "127.0.0.1:9250, or none if tor-control is set",
@@ -413,16 +411,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "tor-control",
         placeholder: "auto|HOST:PORT",
-        kind: Kind::List {
-            clear: |draft| draft.tor_control.clear(),
-            add: |draft, value| {
-                let address = values::control(value)?;
-                if !draft.tor_control.contains(&address) {
-                    draft.tor_control.push(address);
-                }
-                Ok(())
-            },
-        },
+        kind: list!(tor_control = values::control),
         example: "auto",
         help: "Tor's control port, to serve all of Tor",
         about: "Tor's control port, through which the command serve resolves names for every \
@@ -461,9 +450,9 @@ pub(super) const KEYS: &[Key] = &[
         example: "gns=/usr/local/bin/gns-plugin --option",
         help: "plugin for names in another suffix",
         about: "A plugin (Tor proposal 279) that the command serve asks for names under another \
-                suffix: the suffix, an equals sign, and the command that starts the plugin. The \
-                suffix bit replaces this program's own lookups. Repeatable; in the file it may be \
-                a list.",
+                suffix: the suffix, an equals sign, and the command that starts the plugin, which \
+                the shell runs. The suffix bit replaces this program's own lookups. Repeatable; in \
+                the file it may be a list.",
         ..SERVE
     },
     Key {

@@ -1,4 +1,4 @@
-//! What to say about a command line that is wrong.
+//! Messages about a command line that is wrong.
 //!
 //! Words that are no options are not repeated: they could be names or a part
 //! of a password.
@@ -97,7 +97,7 @@ fn near_command(words: &[OsString]) -> Option<&'static str> {
     COMMANDS.into_iter().find(|command| is_near(word, command))
 }
 
-/// What to say of an option that other commands have.
+/// The message about an option that other commands have.
 fn of_another_command(option: &str) -> Option<String> {
     let long = option.strip_prefix("--")?;
     let definition = definition(None);
@@ -128,7 +128,7 @@ fn is_among_letters(option: &str, words: &[OsString]) -> bool {
     })
 }
 
-/// What to say of a long option with one hyphen in front, if there is one.
+/// The message about a long option with one hyphen in front, if there is one.
 fn with_one_hyphen(words: &[OsString]) -> Option<String> {
     let names = options(words).filter_map(|(word, _)| {
         let name = word.strip_prefix('-')?.split('=').next()?;
@@ -142,7 +142,7 @@ fn with_one_hyphen(words: &[OsString]) -> Option<String> {
     ))
 }
 
-/// What to say of a switch whose value is a word of its own, which would be
+/// The message about a switch whose value is a word of its own, which would be
 /// taken for a name.
 pub(super) fn split_switch(words: &[OsString]) -> Option<String> {
     options(words).find_map(|(word, next)| {
@@ -159,7 +159,7 @@ pub(super) fn split_switch(words: &[OsString]) -> Option<String> {
     })
 }
 
-/// What to say of an option whose value would be the option after it. A value
+/// The message about an option whose value would be the option after it. A value
 /// may begin with hyphens, but one that is an option's name is a value
 /// forgotten, and the option after it would silently mean nothing.
 pub(super) fn missing_value(words: &[OsString]) -> Option<String> {
@@ -188,7 +188,7 @@ fn options(words: &[OsString]) -> impl Iterator<Item = (&str, Option<&OsString>)
     })
 }
 
-/// What to say of a word that has no place. It is not repeated.
+/// The message about a word that has no place. It is not repeated.
 fn unexpected(word: &str, words: &[OsString]) -> String {
     let command = command_words(words.get(1..).unwrap_or_default());
     match command.map(|(command, _)| command) {

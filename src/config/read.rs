@@ -28,7 +28,7 @@ use crate::platform;
 /// speaks (proposal 279).
 pub(super) const VERSIONS_VARIABLE: &str = "TOR_NS_PROTO_VERSION";
 
-/// What the process is to do.
+/// What the process should do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Run with these settings.
@@ -55,7 +55,7 @@ pub struct Invocation {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{message}")]
 pub struct ConfigError {
-    /// A single line that says what is wrong, where, and what to do. It holds
+    /// A single line that says what is wrong, where, and what to do. It contains
     /// no credentials.
     pub message: String,
     /// Whether the process was started as a plugin, so that its client waits

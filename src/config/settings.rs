@@ -25,7 +25,7 @@ pub struct Settings {
     pub only_onion: bool,
     /// Bounds of the caches.
     pub cache: CacheSettings,
-    /// What becomes of a query without an isolation id.
+    /// How to treat a query without an isolation id.
     pub missing_isolation: MissingIsolation,
     /// Show names and isolation ids in the log on stderr.
     pub log_names: bool,
@@ -153,7 +153,7 @@ impl std::fmt::Display for SourceSettings {
 pub struct RpcSettings {
     /// Where the node listens.
     pub address: NodeAddress,
-    /// What to prove ourselves with.
+    /// The credentials to present.
     pub credentials: Credentials,
     /// Which dialect of `name_show` to speak.
     pub dialect: DialectSetting,
@@ -161,7 +161,7 @@ pub struct RpcSettings {
     ///
     /// `None` connects directly, to any host, and has the system resolve its name.
     /// Only the command refuses that for hosts elsewhere: a program that embeds the
-    /// library has to see to it itself.
+    /// library must check that itself.
     pub proxy: Option<ProxyAddress>,
 }
 
@@ -184,7 +184,7 @@ impl Default for RpcSettings {
 /// How to ask Electrum servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ElectrumSettings {
-    /// Whose names.
+    /// Which network's names.
     pub network: Network,
     /// The servers that the user names; empty for the bundled list.
     pub servers: Vec<ServerAddress>,
@@ -194,7 +194,7 @@ pub struct ElectrumSettings {
     ///
     /// `None` connects directly, to any host, and has the system resolve its name.
     /// Only the command refuses that for hosts elsewhere: a program that embeds the
-    /// library has to see to it itself.
+    /// library must check that itself.
     pub proxy: Option<ProxyAddress>,
     /// The block that verification starts from.
     pub checkpoint: Checkpoint,
@@ -238,7 +238,7 @@ pub enum ElectrumOperators {
     Two,
 }
 
-/// What a node is shown as proof that we may ask it.
+/// The credentials to present to a node.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
     /// A user name and a password.
@@ -279,7 +279,7 @@ pub enum DialectSetting {
     ConsensusJ,
 }
 
-/// What becomes of a query without an isolation id.
+/// How to treat a query without an isolation id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MissingIsolation {
     /// All of them share one isolation id, after one warning.
@@ -317,7 +317,7 @@ impl Default for CacheSettings {
     }
 }
 
-/// Looks a variable of the environment up.
+/// Looks up an environment variable.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// The environment variable with the directory for state (proposal 279). It

@@ -17,7 +17,7 @@ pub(super) const MAX_SECONDS: u32 = 86_400;
 /// The longest path of a Unix socket in bytes, on the strictest of our systems.
 const MAX_SOCKET_PATH: usize = 103;
 
-/// The greatest height of a checkpoint; room is left for arithmetic.
+/// The greatest height of a checkpoint; sums with it do not overflow.
 const MAX_HEIGHT: u32 = 1 << 30;
 
 fn utf8(value: &OsStr) -> Result<&str, String> {
@@ -288,6 +288,12 @@ fn suffix(text: &str) -> Result<String, String> {
     if suffix == "onion" || suffix == "exit" {
         return Err(format!(
             "has the suffix {suffix}, whose names Tor itself resolves; choose another"
+        ));
+    }
+    // Those of bit.onion are names of ours that only an onion service may answer.
+    if suffix == "bit.onion" || suffix.ends_with(".bit.onion") {
+        return Err(format!(
+            "has the suffix {suffix}, whose names this program itself resolves; choose another"
         ));
     }
     let last = suffix.rsplit('.').next().unwrap_or_default();

@@ -2,7 +2,7 @@
 //! that are taken.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -170,7 +170,7 @@ fn what_is_not_quite_tor_is_named() {
                 ..TOR
             },
             "Tor FAIL 127.0.0.1:# is Tor's SOCKS port, but Tor leaves requests unanswered -> \
-             remove __LeaveStreamsUnattached",
+             start the naming client",
             false,
         ),
         (
@@ -287,4 +287,175 @@ fn only_the_word_serve_has_ports_tested() {
     assert_eq!(end.code, Some(1), "{end:#?}");
     assert!(end.says_on_stderr("takes no word but serve"), "{end:#?}");
     assert!(!end.says("hunter2"), "{end:#?}");
+}
+
+//------------ Tor's control port --------------------------------------------
+
+/// The password that the control ports of these tests accept.
+const PASSWORD: &str = "hunter2";
+
+/// A control port that answers three commands: who may log in, a login, and one
+/// question.
+#[derive(Clone)]
+struct Control {
+    /// What `PROTOCOLINFO` says of authentication.
+    methods: String,
+    leaves_streams: bool,
+}
+
+impl Control {
+    fn new(methods: &str) -> Self {
+        Self {
+            methods: methods.to_owned(),
+            leaves_streams: false,
+        }
+    }
+
+    fn start(self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let control = self.clone();
+                thread::spawn(move || control.serve(stream));
+            }
+        });
+        address
+    }
+
+    fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        let lines = BufReader::new(stream.try_clone()?).lines();
+        for line in lines {
+            let line = line?;
+            let reply = match line.split_once(' ').unwrap_or((&line, "")) {
+                ("PROTOCOLINFO", "1") => format!(
+                    "250-PROTOCOLINFO 1\r\n250-AUTH METHODS={}\r\n250-VERSION \
+                     Tor=\"0.4.9.11\"\r\n250 OK",
+                    self.methods
+                ),
+                ("AUTHENTICATE", "") => "250 OK".to_owned(),
+                ("AUTHENTICATE", shown) if shown == format!("{PASSWORD:?}") => "250 OK".to_owned(),
+                ("AUTHENTICATE", _) => "515 Authentication failed".to_owned(),
+                ("GETCONF", "__LeaveStreamsUnattached") => {
+                    let value = u8::from(self.leaves_streams);
+                    format!("250 __LeaveStreamsUnattached={value}")
+                }
+                // Nothing that would change it.
+                other => panic!("{other:?}"),
+            };
+            stream.write_all(format!("{reply}\r\n").as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// What `check serve` finds at a control port, in which `#` stands for its
+/// address; and whether it is satisfied.
+fn control(address: &str, more: &[&str]) -> (String, bool) {
+    let control = format!("--tor-control={address}");
+    let end = run::with(&[&["check", "serve", NAMES, &control], more].concat());
+    assert!(!end.says(PASSWORD), "{end:#?}");
+    let found = findings(&end);
+    // Without a listener there is nothing to say of the SOCKS port.
+    let [only] = found.as_slice() else {
+        panic!("{end:#?}")
+    };
+    (only.replace(address, "#"), end.code == Some(0))
+}
+
+#[test]
+fn a_control_port_is_examined_and_not_changed() {
+    let password = format!("--tor-password={PASSWORD}");
+    let password = [password.as_str()];
+    let is_ok = "control ok # is Tor's control port";
+    for (methods, more, found) in [
+        ("NULL", &[][..], is_ok),
+        ("HASHEDPASSWORD", &password, is_ok),
+        (
+            "HASHEDPASSWORD",
+            &[],
+            "control FAIL Tor's control port # cannot be used: it wants a password -> set \
+             --tor-password",
+        ),
+        (
+            "HASHEDPASSWORD",
+            &["--tor-password=wrong"],
+            "control FAIL Tor's control port # cannot be used: it refuses the password -> set \
+             --tor-password",
+        ),
+        (
+            "COOKIE,SAFECOOKIE COOKIEFILE=\"/does/not/exist\"",
+            &[],
+            "control FAIL Tor's control port # cannot be used: its cookie \"/does/not/exist\" \
+             cannot be read",
+        ),
+        (
+            "SOMETHING",
+            &[],
+            "control FAIL Tor's control port # cannot be used: it offers no way to log in -> set \
+             CookieAuthentication 1",
+        ),
+    ] {
+        let (line, works) = control(&Control::new(methods).start(), more);
+        assert!(line.starts_with(found), "{methods}: {line}");
+        assert_eq!(works, found == is_ok, "{methods}: {line}");
+    }
+}
+
+#[test]
+fn another_naming_client_is_noticed() {
+    let address = Control {
+        leaves_streams: true,
+        ..Control::new("NULL")
+    };
+    let (line, works) = control(&address.start(), &[]);
+    let expected = "control warn # is Tor's control port, but connections wait for a naming client";
+    assert!(line.starts_with(expected), "{line}");
+    assert!(line.contains("StemNS") && works, "{line}");
+}
+
+#[test]
+fn what_is_no_control_port_is_named() {
+    // A SOCKS port of Tor, nobody, and somebody who says nothing.
+    let (line, works) = control(&TOR.start(), &[]);
+    let expected = "what listens there is not Tor's control port -> set --tor-control";
+    assert!(line.contains(expected) && !works, "{line}");
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    let (line, works) = control(&address, &[]);
+    assert!(
+        line.contains("# does not answer in time -> set --tor-control"),
+        "{line}"
+    );
+    assert!(!works, "{line}");
+    drop(free);
+    let (line, works) = control(&address, &[]);
+    assert!(
+        line.contains("nothing listens there -> start Tor"),
+        "{line}"
+    );
+    assert!(!works, "{line}");
+    let directory = tempfile::tempdir().unwrap();
+    let socket = format!("unix:{}", directory.path().join("control").display());
+    let (line, works) = control(&socket, &[]);
+    assert!(
+        line.contains("nothing listens there -> start Tor") && !works,
+        "{line}"
+    );
+}
+
+/// Each of several Tors is examined, and so are the ports beside them.
+#[test]
+fn control_ports_and_listeners_are_examined_together() {
+    let good = format!("--tor-control={}", Control::new("NULL").start());
+    let bad = format!("--tor-control={}", TOR.start());
+    let end = check(&TOR.start(), &["--socks-listen=127.0.0.1:0", &good, &bad]);
+    let labels: Vec<_> = findings(&end)
+        .iter()
+        .map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(
+        labels,
+        ["Tor ok", "listener ok", "control ok", "control FAIL"]
+    );
 }

@@ -48,12 +48,15 @@ fn files() -> Vec<String> {
 #[test]
 fn every_file_is_documented_and_packaged() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let [guide, socks, manifest] = ["docs/stemns-and-tor.md", "docs/socks.md", "Cargo.toml"]
-        .map(|name| fs::read_to_string(root.join(name)).unwrap());
+    let guides = ["tor", "stemns", "socks"].map(|name| {
+        let guide = root.join(format!("docs/{name}.md"));
+        fs::read_to_string(guide).unwrap()
+    });
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
     let files = files();
     assert!(files.len() >= 6, "{files:?}");
     for file in files {
-        let is_documented = guide.contains(&file) || socks.contains(&file);
+        let is_documented = guides.iter().any(|guide| guide.contains(&file));
         assert!(is_documented, "no guide names {file}");
         let is_python = file.ends_with(".py") && manifest.contains("\"contrib/*.py\"");
         let is_packaged = is_python || manifest.contains(&format!("\"contrib/{file}\""));
@@ -270,7 +273,7 @@ fn port_files_give_the_port_to_old_and_new_versions() {
 #[test]
 fn the_guide_has_the_exit_file_renamed() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let guide = fs::read_to_string(root.join("docs/stemns-and-tor.md")).unwrap();
+    let guide = fs::read_to_string(root.join("docs/stemns.md")).unwrap();
     let line = "mv ~/StemNS/config/exit_self.py.example ~/StemNS/config/exit_self.py";
     assert!(guide.lines().any(|one| one.trim() == line));
     assert!(guide.contains("ControlPortWriteToFile /var/lib/tor/controlport"));
@@ -362,21 +365,19 @@ fn service(file: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// What the service starts is taken by the binary, and listens where the guides
-/// say.
-#[cfg(unix)]
-#[test]
-fn the_service_of_users_starts_the_socks_port() {
-    let settings = service("ncprop279.service");
-    let values = |name: &str| -> Vec<_> {
-        let found = settings.iter().filter(|(one, _)| one == name);
-        found.map(|(_, value)| value.as_str()).collect()
-    };
+/// The values of a setting.
+fn values<'a>(settings: &'a [(String, String)], name: &str) -> Vec<&'a str> {
+    let found = settings.iter().filter(|(one, _)| one == name);
+    found.map(|(_, value)| value.as_str()).collect()
+}
+
+/// The settings with which a service starts the binary.
+fn served(service: &[(String, String)]) -> Settings {
     assert_eq!(
-        values("ExecStart"),
+        values(service, "ExecStart"),
         ["/usr/bin/env ncprop279 serve $OPTIONS"]
     );
-    let options = values("Environment")
+    let options = values(service, "Environment")
         .into_iter()
         .find_map(|value| value.strip_prefix("\"OPTIONS=")?.strip_suffix('"'))
         .unwrap();
@@ -387,14 +388,62 @@ fn the_service_of_users_starts_the_socks_port() {
     let Ok(Outcome::Run(invocation)) = config::read(arguments, &state) else {
         panic!("{words:?}");
     };
-    let serve = invocation.settings.serve.unwrap();
+    let settings = invocation.settings;
+    // It may write there and nowhere else.
+    assert!(format!("{:?}", settings.source).contains("\"/s/n\""));
+    assert_eq!(values(service, "StateDirectory"), ["ncprop279"]);
+    assert!(values(service, "Environment").contains(&"TOR_NS_STATE_LOCATION=%S/ncprop279"));
+    assert_eq!(values(service, "ProtectSystem"), ["strict"]);
+    assert!(service.iter().all(|(name, _)| name != "ReadWritePaths"));
+    settings
+}
+
+/// What the service starts is taken by the binary, and listens where the guides
+/// say.
+#[cfg(unix)]
+#[test]
+fn the_service_of_users_starts_the_socks_port() {
+    let service = service("ncprop279.service");
+    let serve = served(&service).serve.unwrap();
     assert_eq!(serve.socks[0].to_string(), "127.0.0.1:9250");
     assert_eq!(serve.tor.to_string(), "127.0.0.1:9050");
-    // It may write there and nowhere else.
-    assert!(format!("{:?}", invocation.settings.source).contains("\"/s/n\""));
-    assert_eq!(values("StateDirectory"), ["ncprop279"]);
-    assert!(values("Environment").contains(&"TOR_NS_STATE_LOCATION=%S/ncprop279"));
-    assert_eq!(values("ProtectSystem"), ["strict"]);
-    assert_eq!(values("ProtectHome"), ["read-only"]);
-    assert!(settings.iter().all(|(name, _)| name != "ReadWritePaths"));
+    assert!(serve.control.is_empty());
+    assert_eq!(values(&service, "ProtectHome"), ["read-only"]);
+}
+
+/// It has a user of its own, who may use Tor's control port, and opens no port.
+#[cfg(unix)]
+#[test]
+fn the_service_of_the_system_resolves_names_for_tor() {
+    let file = "ncprop279-tor.service";
+    let service = service(file);
+    let serve = served(&service).serve.unwrap();
+    assert_eq!((serve.socks.len(), serve.control.len()), (0, 1));
+    assert_eq!(serve.control[0].to_string(), "auto");
+    assert_eq!(values(&service, "DynamicUser"), ["yes"]);
+    assert_eq!(values(&service, "SupplementaryGroups"), ["debian-tor"]);
+    // The child that lets go of Tor must outlive a process that is killed.
+    assert_eq!(values(&service, "KillMode"), ["control-group"]);
+    assert_eq!(values(&service, "ProtectHome"), ["yes"]);
+    let text = read(file);
+    let after = text.lines().find(|line| line.starts_with("After="));
+    assert!(after.unwrap().contains("tor.service"));
+}
+
+//------------ AppArmor ------------------------------------------------------
+
+/// `scripts/check-contrib` has it parsed.
+#[test]
+fn the_profile_permits_what_the_control_port_needs() {
+    let profile = read("apparmor/usr.bin.ncprop279");
+    for rule in [
+        "/{,var/}run/tor/{control,socks} rw,",
+        "/{,var/}run/tor/control.authcookie r,",
+        // The child that lets go of Tor.
+        "/usr/bin/ncprop279 mrix,",
+        "owner /var/lib/{,private/}ncprop279/* rwk,",
+    ] {
+        assert!(profile.lines().any(|line| line.trim() == rule), "{rule}");
+    }
+    assert!(!profile.contains("deny /** x"));
 }

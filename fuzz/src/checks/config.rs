@@ -9,7 +9,7 @@ use ncprop279::config::settings::{
 };
 use ncprop279::config::{self, Command, Outcome};
 
-/// The password that no message may hold; inputs that hold it are passed over.
+/// The password that no message may contain; inputs that contain it are skipped.
 const PASSWORD: &str = "Hunter2";
 
 /// Stands in an input for the path of the file.
@@ -29,8 +29,8 @@ static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
 /// 0xFF; behind it the environment variable with settings, up to the next pair;
 /// behind that the file. The first byte says where a password is added.
 ///
-/// Whatever is wrong is told in one line without the password, and what is right
-/// has the bounds that it must have: no node elsewhere without a proxy, for one.
+/// Whatever is wrong is reported in one line without the password, and what is right
+/// keeps the bounds that it must keep: no node elsewhere without a proxy, for one.
 pub fn config(data: &[u8]) {
     let Some((place, data)) = data.split_first() else {
         return;
@@ -156,7 +156,7 @@ impl Input {
         }
     }
 
-    /// Whether something of a setting's name stands anywhere in the input. In
+    /// Whether a setting's name occurs anywhere in the input. In
     /// the variable and the file it may be written with escapes.
     fn says(&self, name: &str) -> bool {
         self.arguments

@@ -1,6 +1,7 @@
-//! `ncprop279 check serve`: whether what listens at `--proxy` is Tor, and whether
-//! clients could connect to this machine's ports. No request leaves it: Tor is
-//! asked for nothing that needs the network.
+//! `ncprop279 check serve`: whether what listens at `--proxy` is Tor, whether
+//! clients could connect to this machine's ports, and whether Tor could be
+//! controlled. No request leaves it: Tor is asked for nothing that needs the
+//! network.
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
@@ -12,7 +13,11 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, access};
 
-use crate::config::settings::{ListenAddress, NodeAddress, ProxyAddress, ServeSettings};
+use crate::config::settings::{
+    ControlAddress, ListenAddress, NodeAddress, ProxyAddress, Secret, ServeSettings,
+};
+use crate::door::tor::diagnosis::diagnose;
+use crate::door::tor::{AuthenticationError, ControlError};
 use crate::source::Bounds;
 use crate::source::diagnosis::{Finding, PROXY_REMEDY, proxy_trouble};
 use crate::source::transport::tcp::Bounded;
@@ -30,17 +35,28 @@ const OURS: &str = "the SOCKS port of ncprop279";
 /// What Tor answers to a browser that takes its SOCKS port for an HTTP proxy.
 const TORS: &str = "Tor is not an HTTP Proxy";
 
+/// What to do about a port that is no control port.
+const CONTROL_REMEDY: &str = "set --tor-control to Tor's control port, such as 127.0.0.1:9051 \
+                              with ControlPort 9051 in torrc";
+
 /// The user name that this program shows Tor for streams whose own credentials
 /// do not say everything (`spec/socks.md`).
 const FOLDED_USER: &[u8] = b"<torS0X>0";
 
-/// What was found of Tor and of each listener.
+/// What was found of Tor, of each listener and of each control port. Without a
+/// listener nothing goes to Tor's SOCKS port but lookups, whose source examines
+/// it.
 pub fn findings(serve: &ServeSettings, bounds: &Bounds) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if !serve.socks.is_empty() {
+        findings.push(tor(&serve.tor, bounds));
+    }
     let listeners = serve.socks.iter();
-    let listeners = listeners.map(|address| listener(address, bounds));
-    std::iter::once(tor(&serve.tor, bounds))
-        .chain(listeners)
-        .collect()
+    findings.extend(listeners.map(|address| listener(address, bounds)));
+    let password = serve.control_password.as_ref();
+    let controls = serve.control.iter();
+    findings.extend(controls.map(|address| control(address, password, bounds)));
+    findings
 }
 
 fn until(bounds: &Bounds) -> Until<'_> {
@@ -76,7 +92,8 @@ fn tor(proxy: &ProxyAddress, bounds: &Bounds) -> Finding {
         Resolved::Nothing => Finding::fail(
             "Tor",
             format!("{proxy} is Tor's SOCKS port, but Tor leaves requests unanswered"),
-            "remove __LeaveStreamsUnattached from torrc and reload Tor, or keep StemNS running",
+            "start the naming client that they wait for, or remove __LeaveStreamsUnattached \
+             from torrc and reload Tor",
         ),
         Resolved::NotAdmitted => Finding::warn(
             "Tor",
@@ -148,6 +165,57 @@ fn page(port: &ProxyAddress, bounds: &Bounds) -> io::Result<String> {
     // The beginning will do, if it then hangs or breaks off.
     let _ = stream.take(MAX_PAGE).read_to_end(&mut page);
     Ok(String::from_utf8_lossy(&page).into_owned())
+}
+
+//------------ Tor's control port --------------------------------------------
+
+fn control(address: &ControlAddress, password: Option<&Secret>, bounds: &Bounds) -> Finding {
+    const LABEL: &str = "control";
+
+    let error = match diagnose(address, password, until(bounds)) {
+        Ok(found) if found.leaves_streams => {
+            let what = format!(
+                "{} is Tor's control port, but connections wait for a naming client already",
+                found.address
+            );
+            let remedy = "no action is needed if that is another ncprop279 serve that you want; \
+                          otherwise stop it, or StemNS, and reload Tor; remove \
+                          __LeaveStreamsUnattached if torrc has it";
+            return Finding::warn(LABEL, what, remedy);
+        }
+        Ok(found) => {
+            let what = format!(
+                "{} is Tor's control port and lets this program in",
+                found.address
+            );
+            return Finding::ok(LABEL, what);
+        }
+        Err(error) => error,
+    };
+    let place = match address {
+        ControlAddress::Auto => "Tor's control port".to_owned(),
+        ControlAddress::At(address) => format!("Tor's control port {address}"),
+    };
+    let kind = match &error {
+        ControlError::Connect(error)
+        | ControlError::Authentication(AuthenticationError::Io(error)) => Some(error.kind()),
+        _ => None,
+    };
+    let known = match kind {
+        Some(ErrorKind::TimedOut) => Some(("does not answer in time", CONTROL_REMEDY)),
+        Some(ErrorKind::ConnectionRefused | ErrorKind::NotFound) => Some((
+            "cannot be used: nothing listens there",
+            "start Tor, or set --tor-control to its control port",
+        )),
+        _ => None,
+    };
+    if let Some((what, remedy)) = known {
+        return Finding::fail(LABEL, format!("{place} {what}"), remedy);
+    }
+    // Messages say what happened, then what to do.
+    let text = error.to_string();
+    let (what, remedy) = text.split_once("; ").unwrap_or((&text, CONTROL_REMEDY));
+    Finding::fail(LABEL, format!("{place} cannot be used: {what}"), remedy)
 }
 
 //------------ The listeners -------------------------------------------------

@@ -323,7 +323,7 @@ fn plugins_for_other_suffixes() {
         ("a=b", "a", "b"),
         (".A-1.Bit= /bin/b  --c=d ", "a-1.bit", "/bin/b  --c=d"),
         ("bit=x", "bit", "x"),
-        ("bit.onion=x", "bit.onion", "x"),
+        ("x.onion=x", "x.onion", "x"),
         ("1.a=x", "1.a", "x"),
     ] {
         let argument = format!("--naming-plugin={text}");

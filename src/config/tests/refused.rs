@@ -168,6 +168,8 @@ fn bad_values_name_the_key_its_source_and_what_is_right() {
         ("naming-plugin", ".Onion=a", "Tor itself resolves"),
         ("naming-plugin", "EXIT=a", "Tor itself resolves"),
         ("naming-plugin", "a.1=a", "IP addresses"),
+        ("naming-plugin", "bit.onion=a", "this program itself"),
+        ("naming-plugin", "a.Bit.onion=a", "this program itself"),
         ("electrum-server", "a.onion:0:s", "1 to 65535"),
         ("electrum-server", "a.onion:1:x", "HOST:PORT:s"),
         ("checkpoint", "1", "height, a colon and its hash"),

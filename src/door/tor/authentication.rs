@@ -173,7 +173,7 @@ fn accepted(reply: &[Vec<u8>]) -> Option<()> {
 }
 
 /// Sends a command and reads the lines of its reply.
-fn ask(
+pub fn ask(
     stream: &mut (impl Read + Write),
     command: &[u8],
 ) -> Result<Vec<Vec<u8>>, AuthenticationError> {

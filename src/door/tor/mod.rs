@@ -17,6 +17,7 @@ mod authentication;
 mod automap;
 mod connection;
 mod conversation;
+pub mod diagnosis;
 mod event;
 pub mod guardian;
 mod handled;
@@ -35,6 +36,8 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+pub use self::authentication::AuthenticationError;
+pub use self::connection::ControlError;
 use self::guardian::Guardian;
 use self::worker::{LEAVING, Shared, Stop, Worker};
 use crate::config::settings::{ControlAddress, PluginCommand, Secret};
