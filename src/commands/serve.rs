@@ -75,6 +75,7 @@ pub fn run(settings: &Settings, warnings: &[String], level: Level) -> ExitCode {
     // The first signal ends the wait.
     let _ = signals.forever().next();
     drop(doors);
+    naming.close();
     notices.flush(LAST_WORDS);
     ExitCode::SUCCESS
 }
