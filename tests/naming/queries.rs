@@ -103,7 +103,7 @@ fn every_activity_has_its_own_id_and_answer() {
         assert_eq!(queries[0][3], queries[1][3]);
         ids.insert(queries[0][3].clone());
     }
-    assert_eq!(ids.len(), IDS.into());
+    assert_eq!(ids.len(), usize::from(IDS));
 }
 
 /// Neither names nor ids are logged, whatever fails.
