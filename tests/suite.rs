@@ -16,6 +16,8 @@ mod electrum;
 mod engine;
 mod library;
 mod names_file;
+#[cfg(unix)]
+mod naming;
 mod node;
 mod project;
 #[cfg(unix)]

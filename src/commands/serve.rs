@@ -51,22 +51,17 @@ pub fn run(settings: &Settings, warnings: &[String], level: Level) -> ExitCode {
     let (source, _) = super::source(settings, log.clone());
     source.start();
     let scheduler = Scheduler::new(source, Limits::with(settings), log.clone(), timekeeper);
-    let naming = Naming::new(
+    let naming = Arc::new(Naming::new(
         serve.plugins.clone(),
         settings.timeout,
         settings.only_onion,
         &log,
-    );
-    let doors = Doors::open(
-        serve,
-        &Arc::new(scheduler),
-        &Arc::new(naming),
-        &notices,
-        &log,
-    );
+    ));
+    let doors = Doors::open(serve, &Arc::new(scheduler), &naming, &notices, &log);
     let doors = match doors {
         Ok(doors) => doors,
         Err(error) => {
+            naming.close();
             notices.line(&error.to_string());
             notices.flush(LAST_WORDS);
             return ExitCode::FAILURE;
@@ -75,6 +70,7 @@ pub fn run(settings: &Settings, warnings: &[String], level: Level) -> ExitCode {
     // The first signal ends the wait.
     let _ = signals.forever().next();
     drop(doors);
+    naming.close();
     notices.flush(LAST_WORDS);
     ExitCode::SUCCESS
 }

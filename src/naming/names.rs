@@ -1,6 +1,10 @@
 //! Which names are ours to resolve, and by whom.
 
+use crate::address::MAX_HOST_LENGTH;
 use crate::config::settings::PluginCommand;
+
+/// The longest label in bytes.
+const MAX_LABEL: usize = 63;
 
 /// Who resolves a name that is ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,8 +82,22 @@ impl Suffixes {
 }
 
 /// Whether a byte may be part of a host name.
-pub fn is_name_byte(byte: u8) -> bool {
+fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)
+}
+
+/// A well-formed host name of at most 253 bytes, in lower case without final
+/// dots. `None` if the host is none: nothing else may become part of a line to a
+/// plugin.
+pub fn host_name(host: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(host).ok()?;
+    let name = text.trim_end_matches('.').to_ascii_lowercase();
+    let is_name = (1..=MAX_HOST_LENGTH).contains(&name.len())
+        && name.bytes().all(is_name_byte)
+        && name
+            .split('.')
+            .all(|label| (1..=MAX_LABEL).contains(&label.len()));
+    is_name.then_some(name)
 }
 
 /// Whether the last labels of a name are those of a suffix. Empty labels do not
@@ -151,6 +169,29 @@ mod tests {
             command: String::new(),
         });
         Suffixes::new(&plugins.collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn host_names_fit_a_line() {
+        let long = |count| format!("{}test", "a.".repeat(count));
+        for (host, expected) in [
+            ("a.test", Some("a.test")),
+            ("A.b_c.TEST..", Some("a.b_c.test")),
+            ("xn--a.test", Some("xn--a.test")),
+            (&long(124), Some(long(124).as_str())),
+            (&long(125), None),
+            ("a..test", None),
+            (".test", None),
+            ("...", None),
+            ("a b.test", None),
+            ("a.test\n", None),
+            ("a\0.test", None),
+            ("\u{fc}.test", None),
+            (&format!("{}.test", "a".repeat(64)), None),
+        ] {
+            assert_eq!(host_name(host.as_bytes()).as_deref(), expected, "{host:?}");
+        }
+        assert_eq!(host_name(b"\xff.test"), None);
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub use self::activity::{Answers, Job, Task, Ticket};
 pub use self::client::{Client, Scheduler};
 pub use self::core::Core;
 pub use self::limits::{CacheLimits, Limits};
+pub(crate) use self::ring::Ring;
 pub use self::threads::{Deliver, Timekeeper};
 
 #[cfg(test)]
