@@ -25,10 +25,22 @@ from stem.control import Controller, EventType
 
 from e2e import CannotStart
 
-TORRC = """
+# For every tor that is started here.
+ALONE = """
 DataDirectory {folder}/data
 Log notice file {folder}/log
 SafeLogging 0
+# No network: see above.
+UseBridges 1
+Bridge 127.0.0.1:{nobody}
+OutboundBindAddress 127.0.0.1
+OutboundBindAddress [::1]
+# It ends when this script is killed, and its sockets can be looked at.
+__OwningControllerProcess {owner}
+DisableDebuggerAttachment 0
+"""
+
+TORRC = """
 # What the README tells people to write.
 ControlPort 127.0.0.1:auto
 CookieAuthentication 1
@@ -41,14 +53,6 @@ HTTPTunnelPort 127.0.0.1:auto
 DNSPort 127.0.0.1:auto
 # Tor's default, and what makes an internal address in an answer harmful.
 ClientRejectInternalAddresses 1
-# No network: see above.
-UseBridges 1
-Bridge 127.0.0.1:{nobody}
-OutboundBindAddress 127.0.0.1
-OutboundBindAddress [::1]
-# It ends when this script is killed, and its sockets can be looked at.
-__OwningControllerProcess {owner}
-DisableDebuggerAttachment 0
 ControlPortWriteToFile {folder}/control-port
 """
 
@@ -61,7 +65,7 @@ class Tor:
         self.nobody = socket.socket()
         self.nobody.bind(("127.0.0.1", 0))
         port = self.nobody.getsockname()[1]
-        torrc = TORRC.format(folder=folder, nobody=port, owner=owner)
+        torrc = (ALONE + TORRC).format(folder=folder, nobody=port, owner=owner)
         (folder / "torrc").write_text(torrc)
         (folder / "torrc-defaults").touch()
         files = ["-f", folder / "torrc", "--defaults-torrc", folder / "torrc-defaults"]

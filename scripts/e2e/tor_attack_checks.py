@@ -1,0 +1,186 @@
+"""The checks that no client of tor can hurt another one through
+`ncprop279 serve --tor-control`: forged events, and clients that go early."""
+
+import random
+import threading
+import time
+from contextlib import suppress
+
+from e2e.applications import HttpConnect, Socks, Socks4, query_dns
+from e2e.control import wait_for
+from e2e.names import ONION, OTHER_ONION
+from e2e.session import UNREACHABLE, Failed
+from e2e.tor_door import SETTLED, Case, close_all, expect_status, expect_targets
+
+# What a victim asks for, and what an attacker would lead it to.
+VICTIM, EVIL = "onion.bit", "tor-item.bit"
+EARLY = 1000
+PREDICTED = 200
+
+
+def _lines(number, epoch):
+    """What an attacker might have the events say of a stream."""
+    fields = f"NYM_EPOCH={epoch} ISO_FIELDS=NYM_EPOCH"
+    return [
+        f"650 STREAM {number} CONTROLLER_WAIT 0 {EVIL}:80 {fields}",
+        f"650 STREAM {number} NEW 0 {EVIL}:80 SOURCE_ADDR=127.0.0.1:1 PURPOSE=USER {fields}",
+        f"650 STREAM {number} NEW 0 {EVIL}:80 SOURCE_ADDR=127.0.0.1:1 PURPOSE=USER {fields}"
+        f"\r\n650 STREAM {number} CONTROLLER_WAIT 0 {EVIL}:80 {fields}",
+        f"650 STREAM {number} CLOSED 0 {VICTIM}:80 REASON=DONE {fields}",
+        f"650 STREAM {number} FAILED 0 {VICTIM}:80 REASON=RESOLVEFAILED {fields}",
+        f"650 STREAM {number} REMAP 0 {EVIL}:80 SOURCE=CACHE {fields}",
+        "250 OK",
+        "250 OK\r\n250 OK\r\n250 OK",
+        f'552 Unknown stream "{number}"',
+        '552 Unrecognized key "00"',
+        "551 Unable to attach stream",
+        "555 Connection is not managed by controller.",
+        "250+stream-status=\r\n.\r\n250 OK",
+        "650 SIGNAL NEWNYM",
+        "650-CONF_CHANGED\r\n650-__LeaveStreamsUnattached=1\r\n650 OK",
+        "650+x\r\n.\r\n650 OK",
+        "514 Authentication required.",
+        "",
+        "\r\n\r\n",
+    ]
+
+
+def _labels(text):
+    """As labels of a name in DNS. Between two of them is a dot."""
+    labels = text.split(".")
+    return all(len(one) <= 63 for one in labels) and len(text) < 250
+
+
+def _attack(tor, lines):
+    """Each in a name by SOCKS 4a and 5, HTTP and DNS; how many names there were."""
+    clients = []
+    for line in lines:
+        text = f"a\r\n{line}\r\n650 X"
+        if len(text) <= 255:
+            with suppress(OSError):
+                clients.append(Socks(tor.socks["plain"], text))
+            with suppress(OSError):
+                clients.append(Socks4(tor.socks["plain"], text))
+        with suppress(OSError):
+            clients.append(HttpConnect(tor.http, text.replace(" ", "\t")))
+        for name in (text, line.replace(" ", "\r\n650 ")):
+            if name and _labels(name) and all(name.split(".")):
+                with suppress(TimeoutError):
+                    query_dns(tor.dns, name, patience=0.001)
+    return clients
+
+
+def forged_events_lead_nobody_elsewhere(door, node):
+    """While a victim's name is looked up."""
+    node.delay = 1.5
+    victim = Case(door.tor, VICTIM, user="victim", password="v")
+    other = Case(door.tor, "missing.bit", user="victim", password="v")
+    number = door.tor.watcher.number(victim.port)
+    epoch = door.tor.watcher.streams[-1].fields["NYM_EPOCH"]
+    lines = _lines(number, epoch)
+    clients = _attack(door.tor, lines)
+    try:
+        time.sleep(SETTLED)
+        if victim.client.has_reply() or other.client.has_reply():
+            raise Failed("a victim has been refused")
+        where = door.tor.control.statuses()[number][1]
+        if where not in (VICTIM, ONION):
+            raise Failed(f"the victim is at {where}")
+        expect_targets(door.tor, [victim], [ONION])
+        expect_status(other, UNREACHABLE)
+        if not door.is_running() or door.said("cannot be used"):
+            raise Failed(f"the door has lost tor: {door.lines[-3:]}")
+    finally:
+        node.delay = 0.0
+        close_all([victim, other, *clients])
+    return f"{len(lines)} forgeries by 4 protocols"
+
+
+def forged_events_of_coming_streams_neither(door, node):
+    """An attacker who announces the streams that victims are about to open."""
+    node.delay = 0.0
+    tor = door.tor
+    ended = threading.Event()
+    latest = [int(tor.watcher.streams[-1].number)]
+
+    def forge():
+        """Tor counts, and each attempt takes a number, too."""
+        seen, attempts = 0, 0
+        while not ended.is_set():
+            seen, attempts = latest[0], attempts + 1 if seen == latest[0] else 0
+            number = seen + attempts + random.randrange(1, 4)
+            line = f"650 STREAM {number} CONTROLLER_WAIT 0 {EVIL}:80 ISO_FIELDS=NYM_EPOCH"
+            if attempts % 2:
+                line = f"650 STREAM {number} NEW 0 {EVIL}:80 SOURCE_ADDR=::1:1 PURPOSE=USER\r\n{line}"
+            with suppress(OSError):
+                Socks(tor.socks["plain"], f"a\r\n{line}\r\n650 X", "mallory", "m").close()
+
+    attacker = threading.Thread(target=forge, daemon=True)
+    attacker.start()
+    cases = []
+    try:
+        for n in range(PREDICTED):
+            cases.append(Case(tor, VICTIM, user=f"victim{n % 3}", password="v"))
+            latest[0] = int(tor.watcher.number(cases[-1].port))
+    finally:
+        ended.set()
+        attacker.join()
+    try:
+        expect_targets(tor, cases, [ONION] * len(cases))
+    finally:
+        close_all(cases)
+    return f"{len(cases)} victims"
+
+
+def names_with_strange_bytes_are_refused(door):
+    """They are in an event as they are, and none of them reaches the network."""
+    strange = ["a b.bit", "a\tb.bit", 'a"b.bit', "a\\b.bit", "\x01.bit", "ä.bit", "a\0.bit"]
+    strange += ["a.bit:80", "http://a.bit/", "a.bit\r\n650 X", "x" * 251 + ".bit", "a" * 255]
+    for name in strange:
+        with suppress(OSError):
+            case = Case(door.tor, name)
+            status = case.status()
+            case.close()
+            if status == 0:
+                raise Failed(f"{name!r} succeeds")
+    for name in ("a b.bit", "\x01.bit", "a\0b.bit", "a\r\n650 X.bit"):
+        if (found := query_dns(door.tor.dns, name, patience=5))[0] == 0:
+            raise Failed(f"DNS of {name!r}: {found}")
+    return f"{len(strange)} by SOCKS, 4 by DNS"
+
+
+def clients_that_go_early_hurt_nobody(door, node):
+    """A thousand, at any time from before tor has read the request until after
+    the answer."""
+    node.delay = 0.02
+    choices = random.Random()
+    names = [VICTIM, "ip.bit", "missing.bit", "www.example.org", "foo.local", OTHER_ONION]
+    makes = [(Socks, "plain"), (Socks4, "plain"), (HttpConnect, "http"), (Socks, "unix")]
+    try:
+        for _ in range(EARLY // 100):
+            cases = []
+            for n in range(100):
+                make, at = choices.choice(makes)
+                more = {} if make is Socks4 else {"user": f"early{n % 40}", "password": "e"}
+                name = choices.choice(names)
+                cases.append(Case(door.tor, name, make, at, **more))
+                if choices.random() < 0.5:
+                    cases.pop(choices.randrange(len(cases))).close()
+                time.sleep(choices.random() * 0.001)
+            choices.shuffle(cases)
+            close_all(cases)
+    finally:
+        node.delay = 0.0
+    left = door.tor.control.statuses
+    with suppress(Failed):
+        wait_for(lambda: not left(), "", 5)
+    if left():
+        raise Failed(f"streams of clients that have gone are still there: {list(left().items())[:3]}")
+    if not door.is_running() or door.said("cannot be used"):
+        raise Failed(f"the door has lost tor: {door.lines[-3:]}")
+    case = Case(door.tor, VICTIM, user="late", password="l")
+    try:
+        expect_targets(door.tor, [case], [ONION])
+    finally:
+        case.close()
+    return f"{EARLY} clients"
