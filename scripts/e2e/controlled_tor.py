@@ -1,5 +1,5 @@
 """A tor for `ncprop279 serve --tor-control`: as its owner has it, without a line
-for naming, and with a listener of each kind. It knows no network: see tor.py."""
+for naming, and with a listener of each kind. It knows no network: see alone.py."""
 
 import re
 import shutil
@@ -7,9 +7,8 @@ import socket
 import subprocess
 import time
 
-from e2e import CannotStart
+from e2e import CannotStart, alone
 from e2e.control import Control, Watcher
-from e2e.tor import ALONE
 
 FIRST_PORT = 20_000
 PASSWORD = "control-password"
@@ -49,7 +48,7 @@ AutomapHostsSuffixes .exit,.onion,.bit
 
 # Runs a command where nothing of this machine's own is below /run, and no port of
 # it can be reached.
-ALONE_IN_RUN = """
+PRIVATE_RUN = """
 ip link set lo up && mount -t tmpfs tmpfs /run && mkdir -m 700 /run/tor && exec "$@"
 """
 
@@ -59,7 +58,7 @@ def in_a_namespace(path, folder, owner):
     with this process; None if there can be no such thing."""
     if not shutil.which("nsenter") or not shutil.which("ip"):
         return None
-    inside = ["unshare", "--mount", "--net", "sh", "-c", ALONE_IN_RUN, "sh"]
+    inside = ["unshare", "--mount", "--net", "sh", "-c", PRIVATE_RUN, "sh"]
     tried = subprocess.run([*inside, "true"], stdin=subprocess.DEVNULL, capture_output=True)
     if tried.returncode != 0:
         return None
@@ -82,7 +81,7 @@ class ControlledTor:
         hosts = ["127.0.0.1"] * len(SOCKS) + (["[::1]"] if has_ipv6() else [])
         flags = [*SOCKS.values(), ""]
         lines = [f"SocksPort {host}:auto {flag}" for host, flag in zip(hosts, flags)]
-        torrc = (ALONE + TORRC + more).format(
+        torrc = (alone.TORRC + TORRC + more).format(
             folder=folder,
             nobody=self.nobody.getsockname()[1],
             owner=owner,

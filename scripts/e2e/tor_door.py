@@ -21,10 +21,10 @@ SETTLED = 0.3
 
 
 class TorDoor:
-    def __init__(self, tor, plugin, source, address=None, wait=True, more=(), inside=()):
+    def __init__(self, tor, plugin, source, address=None, wait=True, more=(), inside=(), log=True):
         """`source` is where values come from, `address` an address of tor's
         control port or several; its unix socket without that. `inside` is a command
-        that runs another one."""
+        that runs another one. Without `log` it logs no more than it usually does."""
         self.tor = tor
         self.lines = []
         self.isolated = []  # (stream, isolation id) of the checks of isolation
@@ -32,7 +32,8 @@ class TorDoor:
         addresses = [addresses] if isinstance(addresses, str) else addresses
         self.process = subprocess.Popen(
             [
-                *map(str, (*inside, plugin, "serve", *source, *more, "-vv", "--log-names")),
+                *map(str, (*inside, plugin, "serve", *source, *more)),
+                *(["-vv", "--log-names"] if log else []),
                 *(f"--tor-control={one}" for one in addresses),
             ],
             stdin=subprocess.DEVNULL,
