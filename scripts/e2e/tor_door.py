@@ -138,8 +138,10 @@ def expect_targets(tor, cases, targets, patience=PATIENCE):
 
 
 def _at(seen, number, target):
-    # Tor removes labels in front of an onion service when it attaches.
+    # Tor removes labels in front of an onion service when it attaches, and adds a
+    # second `.onion` if two controllers redirect.
     found = seen.get(number, ("", ""))[1].strip("[]").lower()
+    found = found.replace(".onion.onion", ".onion")
     onion = ".".join(target.lower().split(".")[-2:])
     return found in {target.lower(), onion if onion.endswith(".onion") else None}
 
