@@ -15,7 +15,7 @@ from e2e.tor_door import SETTLED, Case, close_all, expect_status, expect_targets
 # What a victim asks for, and what an attacker would lead it to.
 VICTIM, EVIL = "onion.bit", "tor-item.bit"
 EARLY = 1000
-PREDICTED = 200
+VICTIMS = 200
 
 
 def _lines(number, epoch):
@@ -96,40 +96,73 @@ def forged_events_lead_nobody_elsewhere(door, node):
     return f"{len(lines)} forgeries by 4 protocols"
 
 
-def forged_events_of_coming_streams_neither(door, node):
-    """An attacker who announces the streams that victims are about to open."""
-    node.delay = 0.0
+def _victims_beside(door, forgeries):
+    """Victims connect while an attacker sends one name after the other, which
+    `forgeries` makes from the number that tor is likely to give to a stream next."""
     tor = door.tor
     ended = threading.Event()
-    latest = [int(tor.watcher.streams[-1].number)]
+    first = Case(tor, "www.example.org")
+    latest = [int(tor.watcher.number(first.port))]
+    first.close()
 
-    def forge():
-        """Tor counts, and each attempt takes a number, too."""
+    def attack():
         seen, attempts = 0, 0
         while not ended.is_set():
+            # Tor counts, and each attempt takes a number, too.
             seen, attempts = latest[0], attempts + 1 if seen == latest[0] else 0
-            number = seen + attempts + random.randrange(1, 4)
-            line = f"650 STREAM {number} CONTROLLER_WAIT 0 {EVIL}:80 ISO_FIELDS=NYM_EPOCH"
-            if attempts % 2:
-                line = f"650 STREAM {number} NEW 0 {EVIL}:80 SOURCE_ADDR=::1:1 PURPOSE=USER\r\n{line}"
+            line = random.choice(forgeries(seen + attempts + random.randrange(1, 4)))
             with suppress(OSError):
                 Socks(tor.socks["plain"], f"a\r\n{line}\r\n650 X", "mallory", "m").close()
 
-    attacker = threading.Thread(target=forge, daemon=True)
+    attacker = threading.Thread(target=attack, daemon=True)
     attacker.start()
-    cases = []
+    cases, targets = [], []
+    begin = time.monotonic()
     try:
-        for n in range(PREDICTED):
-            cases.append(Case(tor, VICTIM, user=f"victim{n % 3}", password="v"))
+        for n in range(VICTIMS):
+            name, target = ((VICTIM, ONION), ("www.example.org",) * 2)[n % 2]
+            cases.append(Case(tor, name, user=f"victim{n % 3}", password="v"))
+            targets.append(target)
             latest[0] = int(tor.watcher.number(cases[-1].port))
+        expect_targets(tor, cases[-20:], targets[-20:])
     finally:
         ended.set()
         attacker.join()
     try:
-        expect_targets(tor, cases, [ONION] * len(cases))
+        expect_targets(tor, cases, targets)
     finally:
         close_all(cases)
-    return f"{len(cases)} victims"
+    return f"{len(cases)} victims in {time.monotonic() - begin - 2 * SETTLED:.1f} s"
+
+
+def forged_events_of_coming_streams_neither(door, node):
+    """An attacker announces the streams that victims are about to open."""
+    node.delay = 0.0
+
+    def forgeries(number):
+        new = f"650 STREAM {number} NEW 0 {EVIL}:80 SOURCE_ADDR=::1:1 PURPOSE=USER"
+        waits = f"650 STREAM {number} CONTROLLER_WAIT 0 {EVIL}:80 ISO_FIELDS=NYM_EPOCH"
+        closed = f"650 STREAM {number} CLOSED 0 {VICTIM}:80 REASON=DONE"
+        return [f"{new}\r\n{waits}", waits, new, closed, f"{new}\r\n{closed}"]
+
+    return _victims_beside(door, forgeries)
+
+
+def forged_replies_delay_nobody(door, node):
+    """Between the replies that the door waits for."""
+    node.delay = 0.0
+    replies = [
+        "250 OK",
+        "250 OK\r\n250 OK",
+        "551 Unable to attach stream",
+        '552 Unrecognized key "00"',
+        "250+x=\r\n.\r\n250 OK",
+        "250-x",
+        "650+x",
+        "250+x",
+        ".",
+    ]
+    return _victims_beside(door, lambda _: replies)
 
 
 def names_with_strange_bytes_are_refused(door):
@@ -169,7 +202,9 @@ def clients_that_go_early_hurt_nobody(door, node):
     """A thousand, at any time from before tor has read the request until after
     the answer."""
     node.delay = 0.02
-    first = int(door.tor.watcher.streams[-1].number)
+    case = Case(door.tor, "www.example.org")
+    first = int(door.tor.watcher.number(case.port))
+    case.close()
     choices = random.Random()
     names = [VICTIM, "ip.bit", "missing.bit", "www.example.org", "foo.local", OTHER_ONION]
     makes = [(Socks, "plain"), (Socks4, "plain"), (HttpConnect, "http"), (Socks, "unix")]

@@ -5,6 +5,7 @@ import base64
 import os
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from e2e import names
@@ -16,6 +17,7 @@ from e2e.session import UNREACHABLE, Failed
 from e2e.tor_door import (
     SETTLED,
     Case,
+    TorDoor,
     close_all,
     expect_status,
     expect_targets,
@@ -223,6 +225,44 @@ def virtual_addresses_lead_to_names(door):
     finally:
         control.must("RESETCONF AutomapHostsOnResolve")
         time.sleep(SETTLED)
+
+
+def virtual_addresses_cannot_be_forged(tor, plugin, source):
+    """A client puts lines about another name's address into the list of them, before
+    the program is there and later."""
+    tor.control.must("SETCONF AutomapHostsOnResolve=1")
+    try:
+        (address,) = query_dns(tor.dns, "onion.bit")[1]
+        _plant(tor, address)
+        door = TorDoor(tor, plugin, source)
+        try:
+            for _ in range(2):
+                case = Case(tor, address)
+                # It may be refused, but not led elsewhere.
+                number = tor.watcher.number(case.port)
+                where = lambda: tor.control.statuses().get(number, ("", ""))[1]
+                wait_for(lambda: where() != address, "it is at its address still")
+                if (found := where()) not in (ONION, "") and not case.client.has_reply():
+                    raise Failed(f"the address of onion.bit leads to {found}")
+                case.close()
+                _plant(tor, address)
+        finally:
+            door.stop()
+    finally:
+        tor.control.must("RESETCONF AutomapHostsOnResolve")
+    return ""
+
+
+def _plant(tor, address):
+    # Their order in tor's list is random.
+    for name in (
+        *(f"x{n}\r\n{address} tor-item.bit" for n in range(4)),
+        f"y NEVER\r\n{address} tor-item.bit",
+        f'y "2100-01-01 00:00:00"\r\n{address} tor-item.bit',
+        f"z\r\n{address} tor-item.bit NEVER\r\nx.bit",
+    ):
+        with suppress(TimeoutError):
+            query_dns(tor.dns, name, patience=0.3)
 
 
 def _through_trans_port(door, address):
