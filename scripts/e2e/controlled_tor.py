@@ -95,7 +95,9 @@ class ControlledTor:
         self.control_socket.unlink(missing_ok=True)
         files = ["-f", self.folder / "torrc", "--defaults-torrc", self.folder / "torrc-defaults"]
         command = [*self.inside, self.path, *files, "--quiet"]
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        # Tor may print a failed assertion when it ends.
+        with open(self.folder / "stderr", "a") as stderr:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=stderr)
         self.control = self._connect()
         self.watcher = Watcher(self.connect())
         self.version = self.control.must("GETINFO version")[0].partition("=")[2].split()[0]

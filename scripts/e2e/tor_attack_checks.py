@@ -167,7 +167,7 @@ def forged_replies_delay_nobody(door, node):
 
 def names_with_strange_bytes_are_refused(door):
     """They are in an event as they are, and none of them reaches the network."""
-    strange = ["a b.bit", "a\tb.bit", 'a"b.bit', "a\\b.bit", "\x01.bit", "ä.bit", "a\0.bit"]
+    strange = ["a b.bit", "a\tb.bit", 'a"b.bit', "a\\b.bit", "\x01.bit", "ä.bit"]
     strange += ["a.bit:80", "http://a.bit/", "a.bit\r\n650 X", "x" * 251 + ".bit", "a" * 255]
     for name in strange:
         with suppress(OSError):
@@ -176,10 +176,14 @@ def names_with_strange_bytes_are_refused(door):
             case.close()
             if status == 0:
                 raise Failed(f"{name!r} succeeds")
-    for name in ("a b.bit", "\x01.bit", "a\0b.bit", "a\r\n650 X.bit"):
-        if (found := query_dns(door.tor.dns, name, patience=5))[0] == 0:
+    for name in ("a b.bit", "\x01.bit", "a\r\n650 X.bit"):
+        try:
+            found = query_dns(door.tor.dns, name, patience=5)
+        except TimeoutError:
+            raise Failed(f"DNS of {name!r} has no reply") from None
+        if found[0] == 0:
             raise Failed(f"DNS of {name!r}: {found}")
-    return f"{len(strange)} by SOCKS, 4 by DNS"
+    return f"{len(strange)} by SOCKS, 3 by DNS"
 
 
 def ids_reach_the_node(door, node):

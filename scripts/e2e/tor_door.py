@@ -21,19 +21,17 @@ SETTLED = 0.3
 
 
 class TorDoor:
-    def __init__(self, tor, plugin, source, address=None, wait=True, more=(), inside=(), log=True):
+    def __init__(self, tor, plugin, source, address=None, wait=True, more=(), inside=()):
         """`source` is where values come from, `address` an address of tor's
         control port or several; its unix socket without that. `inside` is a command
-        that runs another one. Without `log` it logs no more than it usually does."""
+        that runs another one."""
         self.tor = tor
         self.lines = []
-        self.isolated = []  # (stream, isolation id) of the checks of isolation
         addresses = address or f"unix:{tor.control_socket}"
         addresses = [addresses] if isinstance(addresses, str) else addresses
         self.process = subprocess.Popen(
             [
                 *map(str, (*inside, plugin, "serve", *source, *more)),
-                *(["-vv", "--log-names"] if log else []),
                 *(f"--tor-control={one}" for one in addresses),
             ],
             stdin=subprocess.DEVNULL,
@@ -58,11 +56,6 @@ class TorDoor:
     def said(self, pattern, since=0):
         """How often a line has matched."""
         return sum(1 for line in self.lines[since:] if re.search(pattern, line))
-
-    def ids(self, name):
-        """The isolation ids under which a name has been asked for, in order."""
-        asked = re.compile(rf"ticket \d+ asks for {re.escape(name)} under id (\S+)", re.I)
-        return [found[1] for line in list(self.lines) if (found := asked.search(line))]
 
     def children(self):
         return set(family(self.process.pid)) - {self.process.pid}

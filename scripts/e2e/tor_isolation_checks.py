@@ -8,8 +8,6 @@ from e2e.control import wait_for
 from e2e.session import Failed
 
 STREAMS = 200
-# Each has these below it. That there is no such name is an answer, too.
-PARENT = "wild.bit"
 # What tor can isolate streams by.
 FIELDS = [
     *("SOCKS_USERNAME", "SOCKS_PASSWORD", "CLIENTADDR", "CLIENT_PROTOCOL"),
@@ -17,43 +15,46 @@ FIELDS = [
 ]
 
 
-class Names:
-    """Names that nobody has asked for yet."""
+class Isolation:
+    """A door without a cache, and the node that it asks, which hears of each stream
+    under its isolation id."""
 
-    def __init__(self):
+    def __init__(self, door, node):
+        self.tor = door.tor
+        self.node = node
         self.last = 0
+        self.seen = []  # (stream, isolation id)
 
-    def next(self):
+    def name(self):
+        """A name that nobody has asked for yet."""
         self.last += 1
-        return f"n{self.last}.{PARENT}"
+        return f"n{self.last}.bit"
 
-
-NAMES = Names()
-
-
-def _id(door, name, ask):
-    """The id under which a name is asked for when a client connects."""
-    before, streams = len(door.ids(name)), len(door.tor.watcher.streams)
-    client = ask(name)
-    try:
-        failure = f"{name} has not been asked for"
-        isolation = wait_for(lambda: door.ids(name)[before:], failure)[0]
-        stream = wait_for(lambda: door.tor.watcher.streams[streams:], "tor reports no stream")[0]
-        door.isolated.append((stream, isolation))
+    def id(self, name, ask):
+        """The id under which the node is asked when a client connects."""
+        calls, streams = len(self.node.calls), len(self.tor.watcher.streams)
+        client = ask(name)
+        try:
+            failure = f"{name} has not been asked for"
+            asked, isolation = wait_for(lambda: self.node.calls[calls:], failure)[0]
+            stream = wait_for(lambda: self.tor.watcher.streams[streams:], "no stream")[0]
+        finally:
+            if client:
+                client.close()
+        if asked != f"d/{name.lower().removesuffix('.bit')}":
+            raise Failed(f"the node was asked for {asked} instead of {name}")
+        self.seen.append((stream, isolation))
         return isolation
-    finally:
-        if client:
-            client.close()
 
 
 def _socks(door, at="plain", make=Socks, name=None, **more):
     address = door.tor.http if at == "http" else door.tor.socks[at]
-    return _id(door, name or NAMES.next(), lambda name: make(address, name, **more))
+    return door.id(name or door.name(), lambda name: make(address, name, **more))
 
 
 def _dns(door, source="127.0.0.1"):
     ask = lambda name: query_dns(door.tor.dns, name, source=source) and None
-    return _id(door, NAMES.next(), ask)
+    return door.id(door.name(), ask)
 
 
 def _all_equal(what, ids):
@@ -111,7 +112,7 @@ def listeners_users_and_clients_have_their_own(door):
 
 
 def flags_of_listeners_count(door):
-    names = [NAMES.next() for _ in range(2)]
+    names = [door.name() for _ in range(2)]
     for at in ("addr", "group-addr"):
         ids = {name: _socks(door, at, name=name) for name in names}
         _all_different(ids)
@@ -166,7 +167,7 @@ def random_streams_follow_tors_rule(door):
     """They and all streams before, against a model of tor's rule."""
     choices = random.Random()
     listeners = [at for at in door.tor.socks if at not in ("no-ipv6", "onions-only")]
-    targets = [NAMES.next() for _ in range(3)]
+    targets = [door.name() for _ in range(3)]
     for _ in range(STREAMS):
         at = choices.choice([*listeners, "group", "group-addr", "group-no-auth", "http"])
         how = {"name": choices.choice(targets), "target_port": choices.choice((80, 443))}
@@ -180,8 +181,8 @@ def random_streams_follow_tors_rule(door):
         elif at not in ("unix", "ipv6"):
             how["source"] = choices.choice(("127.0.0.1", "127.0.0.2"))
         _socks(door, at, **how)
-    circuits = _follow_the_rule(door.isolated)
-    return f"{len(door.isolated)} streams, {len(circuits)} ids"
+    circuits = _follow_the_rule(door.seen)
+    return f"{len(door.seen)} streams, {len(circuits)} ids"
 
 
 def _follow_the_rule(isolated):

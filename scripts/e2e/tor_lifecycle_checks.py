@@ -1,6 +1,7 @@
 """The checks of how `ncprop279 serve --tor-control` comes and goes: logins, tor's
 own restarts, other controllers, and its own end."""
 
+import re
 import socket
 import subprocess
 import threading
@@ -57,13 +58,12 @@ def waiting_streams_are_taken_over(tor, plugin, source):
 
 
 def reload_does_not_end_it(door):
-    before = door.said("ticket")
     door.tor.control.must("SIGNAL RELOAD")
     # It is off for a moment.
     time.sleep(0.1)
     wait_for(door.tor.leaves_streams, "the option has not been set again", 2)
     _works(door)
-    return f"{door.said('ticket') - before} lookups since"
+    return ""
 
 
 def a_silent_node_delays_nobody_else(door, node):
@@ -95,9 +95,10 @@ def _works_for_others(door):
 def sigterm_gives_streams_back(door, node):
     """The option is off, and nobody hangs."""
     node.delay = 5.0
+    before = len(node.calls)
     waiting = [Case(door.tor, f"many{n}.bit", user=f"term{n}", password="t") for n in range(3)]
-    for case in waiting:
-        wait_for(lambda: door.ids(case.name), f"{case.name} has not been asked for")
+    asked = lambda: len(node.calls) - before >= len(waiting)
+    wait_for(asked, "the node has not been asked")
     children = door.children()
     took = door.stop()
     try:
@@ -115,9 +116,10 @@ def sigterm_gives_streams_back(door, node):
 
 def sigkill_is_undone_within_a_second(door, node):
     node.delay = 5.0
+    before = len(node.calls)
     waiting = [Case(door.tor, f"many{n}.bit", user=f"kill{n}", password="k") for n in range(3)]
-    for case in waiting:
-        wait_for(lambda: door.ids(case.name), f"{case.name} has not been asked for")
+    asked = lambda: len(node.calls) - before >= len(waiting)
+    wait_for(asked, "the node has not been asked")
     children = door.children()
     begin = time.monotonic()
     door.kill()
@@ -161,8 +163,10 @@ def a_restart_of_tor_is_survived(door):
     time.sleep(0.5)
     door.tor.start()
     wait_for(lambda: door.said("resolving .bit names", before), "it has not taken over again")
-    if (said := door.said(LOST, before)) != 1:
-        raise Failed(f"it says {said} times that tor has gone")
+    # That the connection broke, and that there is none.
+    lost = [line for line in door.lines[before:] if re.search(LOST, line)]
+    if len(lost) != len(set(lost)) or len(lost) > 2:
+        raise Failed("it says more than once that tor has gone: " + " ".join(lost))
     _works(door)
     return ""
 
