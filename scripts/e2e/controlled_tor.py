@@ -90,7 +90,7 @@ class ControlledTor:
         (folder / "torrc").write_text(torrc)
         (folder / "torrc-defaults").touch()
 
-    def start(self):
+    def start(self, watch=True):
         # What an earlier run has left would be taken for this one's.
         self.control_socket.unlink(missing_ok=True)
         files = ["-f", self.folder / "torrc", "--defaults-torrc", self.folder / "torrc-defaults"]
@@ -99,7 +99,7 @@ class ControlledTor:
         with open(self.folder / "stderr", "a") as stderr:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=stderr)
         self.control = self._connect()
-        self.watcher = Watcher(self.connect())
+        self.watcher = Watcher(self.connect()) if watch else None
         self.version = self.control.must("GETINFO version")[0].partition("=")[2].split()[0]
         self.control_port = _port(self.control.listeners("control"))
         addresses = self.control.listeners("socks")
@@ -158,7 +158,8 @@ class ControlledTor:
             self.process.kill()
             self.process.wait()
         self.process = None
-        self.watcher.stop()
+        if self.watcher:
+            self.watcher.stop()
         self.control.close()
 
     def close(self):
