@@ -237,14 +237,7 @@ def virtual_addresses_cannot_be_forged(tor, plugin, source):
         door = TorDoor(tor, plugin, source)
         try:
             for _ in range(2):
-                case = Case(tor, address)
-                # It may be refused, but not led elsewhere.
-                number = tor.watcher.number(case.port)
-                where = lambda: tor.control.statuses().get(number, ("", ""))[1]
-                wait_for(lambda: where() != address, "it is at its address still")
-                if (found := where()) not in (ONION, "") and not case.client.has_reply():
-                    raise Failed(f"the address of onion.bit leads to {found}")
-                case.close()
+                _checked(door, [Case(tor, address)], [ONION])
                 _plant(tor, address)
         finally:
             door.stop()
