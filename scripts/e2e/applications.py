@@ -7,21 +7,30 @@ import socket
 import struct
 
 PATIENCE = 10
-CONNECT, RESOLVE = 1, 0xF0
+CONNECT, RESOLVE, RESOLVE_PTR = 1, 0xF0, 0xF1
 PORT = 80
+# Types of DNS records.
+A, PTR, AAAA = 1, 12, 28
 
 
 class Connection:
     """A request to tor that has been sent, for a name."""
 
     def __init__(self, address, name, source=None):
-        """`address` is a port, or host and port; `source` a host to connect from."""
+        """`address` is a port, host and port, or the path of a unix socket;
+        `source` a host to connect from."""
         if isinstance(address, int):
             address = ("127.0.0.1", address)
         self.name = name
-        origin = (source, 0) if source else None
-        self.socket = socket.create_connection(address, PATIENCE, origin)
-        self.port = self.socket.getsockname()[1]
+        if isinstance(address, tuple):
+            origin = (source, 0) if source else None
+            self.socket = socket.create_connection(address, PATIENCE, origin)
+            self.port = self.socket.getsockname()[1]
+        else:
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(PATIENCE)
+            self.socket.connect(str(address))
+            self.port = 0
 
     def has_reply(self):
         """Whether tor has answered already."""
@@ -79,6 +88,9 @@ class Socks(Connection):
         self.receive(2)
         return status, str(ipaddress.ip_address(address))
 
+    def status(self):
+        return self.reply()[0]
+
 
 class Socks4(Connection):
     """SOCKS 4a."""
@@ -87,6 +99,9 @@ class Socks4(Connection):
         super().__init__(address, name)
         head = bytes([4, CONNECT]) + struct.pack(">H", target_port) + bytes([0, 0, 0, 1])
         self.socket.sendall(head + f"{user}\0{name}\0".encode())
+
+    def status(self):
+        return self.receive(8)[1]
 
 
 class HttpConnect(Connection):
@@ -100,14 +115,18 @@ class HttpConnect(Connection):
             lines.append(f"X-Tor-Stream-Isolation: {isolation}")
         self.socket.sendall("\r\n".join([*lines, "", ""]).encode())
 
+    def status(self):
+        return int(self.receive(12)[9:])
 
-def query_dns(port, name):
-    """(response code, addresses) of an A query."""
+
+def query_dns(port, name, kind=A, source="127.0.0.1", patience=PATIENCE):
+    """(response code, addresses) of a query for records of a type."""
     query_id = secrets.token_bytes(2)
     labels = b"".join(_counted(label) for label in name.split("."))
-    question = labels + b"\x00" + struct.pack(">HH", 1, 1)
+    question = labels + b"\x00" + struct.pack(">HH", kind, 1)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(PATIENCE)
+        client.settimeout(patience)
+        client.bind((source, 0))
         client.connect(("127.0.0.1", port))
         client.send(query_id + struct.pack(">HHHHH", 0x0100, 1, 0, 0, 0) + question)
         answer = client.recv(4096)
@@ -125,14 +144,14 @@ def query_dns(port, name):
     return flags & 0x0F, addresses
 
 
-def _after_name(octets):
-    while octets[0]:
-        if octets[0] & 0xC0:  # A pointer, which ends a name.
-            return octets[2:]
-        octets = octets[1 + octets[0] :]
-    return octets[1:]
+def _after_name(data):
+    while data[0]:
+        if data[0] & 0xC0:  # A pointer, which ends a name.
+            return data[2:]
+        data = data[1 + data[0] :]
+    return data[1:]
 
 
 def _counted(text):
-    octets = text.encode()
-    return bytes([len(octets)]) + octets
+    data = text.encode()
+    return bytes([len(data)]) + data

@@ -1,20 +1,5 @@
-"""A tor that knows no network, and what can be seen of it from outside.
-
-It never connects to anything but this machine, for three reasons, each of which
-would do:
-
-- It is told to use bridges and given one, a port on the loopback interface at
-  which nobody listens. A client with bridges asks nobody else, neither directory
-  authorities nor fallback directories, until a bridge has told it of others.
-- It binds what it connects to 127.0.0.1 and ::1. The kernel gives such a socket
-  no way out of the machine.
-- `Watch` looks at its sockets during the whole run, and the run fails over one
-  that is not on the loopback interface.
-
-`DisableNetwork 1` is no choice: it closes the SOCKS listeners as well. Without a
-network Tor still takes streams, hands those to a controller that it may not
-attach itself, and checks the targets that the controller gives them.
-"""
+"""A tor that knows no network (see alone.py), and what can be seen of it from
+outside."""
 
 import re
 import socket
@@ -23,12 +8,9 @@ import time
 
 from stem.control import Controller, EventType
 
-from e2e import CannotStart
+from e2e import CannotStart, alone
 
 TORRC = """
-DataDirectory {folder}/data
-Log notice file {folder}/log
-SafeLogging 0
 # What the README tells people to write.
 ControlPort 127.0.0.1:auto
 CookieAuthentication 1
@@ -41,14 +23,6 @@ HTTPTunnelPort 127.0.0.1:auto
 DNSPort 127.0.0.1:auto
 # Tor's default, and what makes an internal address in an answer harmful.
 ClientRejectInternalAddresses 1
-# No network: see above.
-UseBridges 1
-Bridge 127.0.0.1:{nobody}
-OutboundBindAddress 127.0.0.1
-OutboundBindAddress [::1]
-# It ends when this script is killed, and its sockets can be looked at.
-__OwningControllerProcess {owner}
-DisableDebuggerAttachment 0
 ControlPortWriteToFile {folder}/control-port
 """
 
@@ -61,7 +35,7 @@ class Tor:
         self.nobody = socket.socket()
         self.nobody.bind(("127.0.0.1", 0))
         port = self.nobody.getsockname()[1]
-        torrc = TORRC.format(folder=folder, nobody=port, owner=owner)
+        torrc = (alone.TORRC + TORRC).format(folder=folder, nobody=port, owner=owner)
         (folder / "torrc").write_text(torrc)
         (folder / "torrc-defaults").touch()
         files = ["-f", folder / "torrc", "--defaults-torrc", folder / "torrc-defaults"]

@@ -42,9 +42,13 @@ class Watch:
 def family(process):
     """The ids of a process and its descendants."""
     yield process
-    for children in Path(f"/proc/{process}/task").glob("*/children"):
+    try:
+        threads = os.listdir(f"/proc/{process}/task")
+    except OSError:
+        return
+    for thread in threads:
         try:
-            ids = children.read_text().split()
+            ids = Path(f"/proc/{process}/task/{thread}/children").read_text().split()
         except OSError:
             continue
         for child in ids:
