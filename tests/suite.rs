@@ -22,3 +22,5 @@ mod project;
 mod socks;
 mod stdio;
 mod support;
+#[cfg(unix)]
+mod tor;
