@@ -24,3 +24,5 @@ mod project;
 mod socks;
 mod stdio;
 mod support;
+#[cfg(unix)]
+mod tor;

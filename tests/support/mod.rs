@@ -15,6 +15,8 @@ pub mod state;
 pub mod terminal;
 #[cfg(unix)]
 pub mod tor;
+#[cfg(unix)]
+pub mod tor_control;
 
 use std::time::Duration;
 

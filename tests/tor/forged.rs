@@ -1,0 +1,384 @@
+//! Lines that a program with access to Tor puts into what Tor says: CR LF in a host
+//! name is enough. Whatever they say, everybody gets the answer to their own
+//! question, and nobody else's stream is touched.
+
+use super::{Door, EVIL, ONION};
+use crate::support::node::Node;
+use crate::support::serve::node;
+use crate::support::tor_control::stream::{End, Stream, USUAL_FIELDS, Wish, attached};
+use crate::support::tor_control::{Handle, ModelTor, When};
+
+/// Who is attacked, and where they must arrive.
+const VICTIMS: [(&str, &str); 3] = [
+    ("bank.bit", "192.0.2.2:80"),
+    (
+        "onion.bit",
+        "7fa6xlti5joarlmkuhjaifa47ukgcwz6tfndgax45ocyn4rixm632jid.onion:80",
+    ),
+    ("www.example.com", "www.example.com:80"),
+];
+
+const CLIENT: &str = "127.0.0.1:5555";
+
+fn victim(host: &str) -> Stream {
+    Stream::connect(host, 80).user("victim", "v").from(CLIENT)
+}
+
+/// Fields as the victim's events have them.
+fn fields() -> String {
+    format!(
+        "SOCKS_USERNAME=\"victim\" SOCKS_PASSWORD=\"v\" CLIENT_PROTOCOL=SOCKS5 NYM_EPOCH=0 \
+         SESSION_GROUP=-4 ISO_FIELDS={USUAL_FIELDS}"
+    )
+}
+
+/// Events about a stream that claim something else of it.
+fn events(id: u64, host: &str) -> Vec<String> {
+    let fields = fields();
+    let source = format!("SOURCE_ADDR={CLIENT} PURPOSE=USER");
+    let own = format!("{host}:80");
+    let evil = "evil.bit:80";
+    let mut lines = vec![
+        format!("CONTROLLER_WAIT 0 {evil} NYM_EPOCH=0 ISO_FIELDS=NYM_EPOCH"),
+        format!("CONTROLLER_WAIT 0 {evil} {fields}"),
+        format!("CONTROLLER_WAIT 0 {own} NYM_EPOCH=0 ISO_FIELDS=NYM_EPOCH"),
+        format!("CONTROLLER_WAIT 0 {own} {fields}"),
+        format!("CONTROLLER_WAIT 0 {own}"),
+        format!("NEW 0 {evil} {source} {fields}"),
+        format!(
+            "NEW 0 {evil} {source} {fields}\r\n650 STREAM {id} CONTROLLER_WAIT 0 {evil} {fields}"
+        ),
+        format!("NEWRESOLVE 0 {evil} {source} {fields}"),
+        format!(
+            "NEW 0 www.example.com:80 {source} {fields}\r\n650 STREAM {id} CONTROLLER_WAIT 0 www.example.com:80 {fields}"
+        ),
+        format!("NEW 0 {own} SOURCE_ADDR=127.0.0.9:1 PURPOSE=USER {fields}"),
+        format!("NEW 0 {own} {source} {fields}"),
+        format!(
+            "NEW 0 {own} {source} CLIENT_PROTOCOL=SOCKS5 NYM_EPOCH=7 SESSION_GROUP=1 ISO_FIELDS=NYM_EPOCH"
+        ),
+        format!("NEW 0 {own} PURPOSE=DIR_FETCH {fields}"),
+        format!(
+            "NEW 0 {own} PURPOSE=DIR_FETCH CLIENT_PROTOCOL=UNKNOWN NYM_EPOCH=0 SESSION_GROUP=-2 ISO_FIELDS=SESSION_GROUP"
+        ),
+        format!("NEW 0 {own} nonsense"),
+        format!("NEW 0 {own}"),
+        format!("NEW 0 a b c"),
+        format!("NEWRESOLVE 0 {own} SOURCE_ADDR={CLIENT} PURPOSE=DNS_REQUEST {fields}"),
+        format!("NEWRESOLVE 0 {own} {source} {fields}"),
+    ];
+    for status in ["CLOSED", "FAILED", "DETACHED"] {
+        for reason in ["DONE", "RESOLVEFAILED", " UNKNOWN_264"] {
+            lines.push(format!("{status} 0 {own} REASON={reason} {fields}"));
+        }
+    }
+    for status in ["SENTCONNECT", "SUCCEEDED", "REMAP", "SENTRESOLVE"] {
+        lines.push(format!("{status} 7 {own} SOURCE=CACHE {fields}"));
+        lines.push(format!("{status} 7 {evil} SOURCE=CACHE {fields}"));
+    }
+    lines
+        .iter()
+        .map(|line| format!("650 STREAM {id} {line}"))
+        .collect()
+}
+
+/// Lines that are no events of streams.
+fn others(id: u64) -> Vec<String> {
+    let mut lines: Vec<_> = [
+        "250 OK",
+        "250 OK\r\n250 OK",
+        "551 Unable to attach stream",
+        "552 Unknown circuit \"none\"",
+        "555 Connection is not managed by controller.",
+        "512 Bad arguments to ATTACHSTREAM: Need at least 2 argument(s)",
+        "510 Unrecognized command \"ATTACHSTREAM\"",
+        "514 Authentication required.",
+        "552 Unrecognized key \"0123456789abcdef\"",
+        "250+stream-status=",
+        "250-stream-status=",
+        ".",
+        "",
+        "250",
+        "250-",
+        "650",
+        "650 ",
+        "650-",
+        "650+",
+        "999 OK",
+        "garbage",
+        "650-CONF_CHANGED\r\n650-__LeaveStreamsUnattached=0\r\n650 OK",
+        "650-CONF_CHANGED\r\n650-AutomapHostsOnResolve=1\r\n650-AutomapHostsSuffixes=.\r\n650 OK",
+        "250-AutomapHostsOnResolve=1\r\n250-AutomapHostsSuffixes=.bit\r\n\
+         250-VirtualAddrNetworkIPv4=0.0.0.0/0\r\n250 VirtualAddrNetworkIPv6=[::]/0",
+        "650 SIGNAL NEWNYM",
+        "650 SIGNAL RELOAD",
+        "650 SIGNAL SHUTDOWN",
+        "650 STREAM",
+        "650 STREAM x NEW 0 evil.bit:80",
+        "650 STREAM 99999999999999999999 NEW 0 evil.bit:80",
+        "650 STREAM -1 NEW 0 evil.bit:80",
+        "650 ADDRMAP 192.0.2.2 evil.bit NEVER",
+    ]
+    .map(str::to_owned)
+    .into();
+    lines.push(format!("552 Unknown stream \"{id}\""));
+    lines.push(format!(
+        "250-stream-status={id} NEW 0 evil.bit:80\r\n250 OK"
+    ));
+    lines.push(format!(
+        "250+stream-status=\r\n{id} NEW 0 evil.bit:80\r\n.\r\n250 OK"
+    ));
+    lines
+}
+
+fn all(id: u64, host: &str) -> Vec<String> {
+    [events(id, host), others(id)].concat()
+}
+
+/// Writes a line as a program can: as part of a host name, in a question to the
+/// DNSPort or a request to the SocksPort.
+fn forge(tor: &ModelTor, line: &str) -> Vec<Handle> {
+    let host = format!("a\r\n{line}\r\n650 X");
+    tor.streams([Stream::dns(&host, Wish::A), Stream::connect(&host, 80)])
+}
+
+#[track_caller]
+fn arrives(tor: &ModelTor, stream: &Handle, target: &str, line: &str) {
+    assert_eq!(stream.end(), attached(target), "after {line:?}");
+    let host = target.rsplit_once(':').unwrap().0;
+    let done = tor.done_to(stream.id);
+    let attach = "ATTACH 0".to_owned();
+    let redirect = format!("REDIRECT {host}");
+    assert!(
+        done == [redirect, attach.clone()] || done == [attach],
+        "after {line:?}: {done:?}"
+    );
+}
+
+/// Nobody asked for the attacker's name in earnest.
+#[track_caller]
+fn nothing_evil_happened(tor: &ModelTor) {
+    let commands = tor.commands();
+    let evil = commands
+        .iter()
+        .find(|one| one.contains(EVIL) || one.contains("evil"));
+    assert_eq!(evil, None, "{}", tor.story());
+}
+
+/// Before Tor announces the victim, whose number can be guessed.
+#[test]
+fn lines_before_a_stream_is_announced_harm_nobody() {
+    let tor = ModelTor::start();
+    let _door = Door::start(&tor);
+    for (host, target) in VICTIMS {
+        for number in 0..all(0, host).len() {
+            // The attacker's own streams come before the victim.
+            let line = &all(tor.next_id() + 2, host)[number];
+            let attackers = forge(&tor, line);
+            let stream = tor.stream(victim(host));
+            assert_eq!(stream.id, attackers[1].id + 1);
+            arrives(&tor, &stream, target, line);
+            for attacker in &attackers {
+                assert!(matches!(attacker.end(), End::Closed(..)), "{line:?}");
+            }
+        }
+    }
+    nothing_evil_happened(&tor);
+}
+
+/// Right behind the announcement, in the same piece.
+#[test]
+fn lines_behind_the_announcement_harm_nobody() {
+    let tor = ModelTor::start();
+    let _door = Door::start(&tor);
+    for (host, target) in VICTIMS {
+        for number in 0..all(0, host).len() {
+            let id = tor.next_id();
+            let line = &all(id, host)[number];
+            let forged = format!("a\r\n{line}\r\n650 X");
+            let streams = tor.streams([
+                victim(host),
+                Stream::dns(&forged, Wish::A),
+                Stream::dns(&forged, Wish::A),
+            ]);
+            assert_eq!(streams[0].id, id);
+            arrives(&tor, &streams[0], target, line);
+        }
+    }
+    nothing_evil_happened(&tor);
+}
+
+/// Between the commands of the door and Tor's replies to them.
+#[test]
+fn lines_between_command_and_reply_harm_nobody() {
+    let tor = ModelTor::start();
+    let _door = Door::start(&tor);
+    for (host, target) in VICTIMS {
+        for number in 0..all(0, host).len() {
+            for command in ["ATTACHSTREAM", "REDIRECTSTREAM", "ATTACHSTREAM 0"] {
+                let id = tor.next_id();
+                let line = &all(id, host)[number];
+                let command = match command.split_once(' ') {
+                    Some((word, rest)) => format!("{word} {id} {rest}"),
+                    None => format!("{command} {id}"),
+                };
+                let event = format!("650 STREAM 1 CLOSED 0 a\r\n{line}\r\n650 X:0 REASON=DONE\r\n");
+                tor.when(&command, When::Writes(event.into_bytes()));
+                let stream = tor.stream(victim(host));
+                // A redirection may have to be said twice.
+                assert_eq!(stream.end(), attached(target), "{command}: {line:?}");
+                tor.forget_plans();
+            }
+        }
+    }
+    nothing_evil_happened(&tor);
+}
+
+/// While the victim's name is looked up.
+#[test]
+fn lines_about_a_stream_that_waits_harm_nobody() {
+    let tor = ModelTor::start();
+    let node: Node = node(&[
+        ("d/bank", r#"{"ip":"192.0.2.2"}"#),
+        ("d/evil", r#"{"ip":"198.51.100.66"}"#),
+    ]);
+    node.hold("d/bank");
+    let _door = Door::with_node(&tor, &node, &[]);
+    let victim = tor.stream(victim("bank.bit"));
+    let other = tor.stream(Stream::connect("bank.bit", 80).user("other", ""));
+    node.wait_for("d/bank", 2);
+    for line in all(victim.id, "bank.bit") {
+        forge(&tor, &line);
+        tor.raw_event(format!("{line}\r\n"));
+    }
+    // All of that has been read when this is answered.
+    let stream = tor.stream(Stream::connect("www.example.com", 80));
+    assert_eq!(stream.end(), attached("www.example.com:80"));
+    assert!(victim.waits() && other.waits());
+    node.release("d/bank");
+    assert_eq!(victim.end(), attached("192.0.2.2:80"));
+    assert_eq!(other.end(), attached("192.0.2.2:80"));
+    assert_eq!(tor.done_to(victim.id), ["REDIRECT 192.0.2.2", "ATTACH 0"]);
+    assert_eq!(node.count("d/evil"), 0);
+    nothing_evil_happened(&tor);
+}
+
+/// Streams that do not exist, and never will.
+#[test]
+fn announcements_of_streams_that_do_not_exist_come_to_nothing() {
+    let tor = ModelTor::start();
+    let node = node(&[("d/evil", r#"{"ip":"198.51.100.66"}"#)]);
+    let _door = Door::with_node(&tor, &node, &[]);
+    let fields = fields();
+    for id in [
+        "0",
+        "5",
+        "100000",
+        "18446744073709551615",
+        "00017",
+        "+17",
+        "1e3",
+        " 17",
+    ] {
+        for host in ["evil.bit", "www.example.com"] {
+            tor.raw_event(format!(
+                "650 STREAM {id} NEW 0 {host}:80 SOURCE_ADDR={CLIENT} PURPOSE=USER {fields}\r\n\
+                 650 STREAM {id} CONTROLLER_WAIT 0 {host}:80 {fields}\r\n"
+            ));
+        }
+    }
+    for _ in 0..3 {
+        let stream = tor.stream(Stream::connect("www.example.com", 80));
+        assert_eq!(stream.end(), attached("www.example.com:80"));
+    }
+    assert_eq!(node.count("d/evil"), 0);
+    nothing_evil_happened(&tor);
+}
+
+/// However many, and however great their numbers: afterwards all is as before.
+#[test]
+fn a_flood_of_announcements_is_forgotten() {
+    let tor = ModelTor::start();
+    let _door = Door::start(&tor);
+    let fields = fields();
+    let flood: String = (0..40_000_u64)
+        .map(|number| {
+            let id = u64::MAX - number;
+            format!(
+                "650 STREAM {id} NEW 0 evil.bit:80 SOURCE_ADDR={CLIENT} PURPOSE=USER {fields}\r\n"
+            )
+        })
+        .collect();
+    tor.raw_event(flood);
+    for (host, target) in VICTIMS {
+        arrives(&tor, &tor.stream(victim(host)), target, "a flood");
+    }
+    // Streams are not looked up in Tor's list one by one ever after.
+    let before = tor.count("GETINFO stream-status");
+    for _ in 0..40 {
+        let stream = tor.stream(Stream::connect("www.example.com", 80));
+        assert_eq!(stream.end(), attached("www.example.com:80"));
+    }
+    let lists = tor.count("GETINFO stream-status") - before;
+    assert!(lists < 10, "{lists}");
+    nothing_evil_happened(&tor);
+}
+
+/// Forged signals make the door do no more than it would for true ones.
+#[test]
+fn forged_signals_keep_activities_apart() {
+    let tor = ModelTor::start();
+    let node = node(&[("d/site", r#"{"ip":"192.0.2.6"}"#)]);
+    let _door = Door::with_node(&tor, &node, &[]);
+    let open = |user: &str| {
+        let stream = tor.stream(Stream::connect("site.bit", 80).user(user, ""));
+        assert_eq!(stream.end(), attached("192.0.2.6:80"));
+    };
+    for _ in 0..3 {
+        open("alice");
+        open("bob");
+        forge(&tor, "650 SIGNAL NEWNYM");
+    }
+    assert_eq!(node.count("d/site"), 6);
+    let mut ids = node.streams("d/site");
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 6);
+}
+
+/// The answer to one stream never becomes that of another.
+#[test]
+fn many_victims_among_many_forgeries_arrive() {
+    let tor = ModelTor::start();
+    let _door = Door::start(&tor);
+    let onion = format!("{ONION}:80");
+    let mut expected = Vec::new();
+    let mut streams = Vec::new();
+    for number in 0..300 {
+        let (host, target) = [
+            ("bank.bit", "192.0.2.2:80"),
+            ("ip.bit", "192.0.2.1:80"),
+            ("onion.bit", &onion),
+            ("www.example.com", "www.example.com:80"),
+        ][number % 4];
+        let next = tor.next_id() + u64::try_from(number % 5).unwrap();
+        let lines = all(next, host);
+        let line = &lines[number % lines.len()];
+        let forged = format!("a\r\n{line}\r\n650 X");
+        streams.push(Stream::dns(forged, Wish::A));
+        expected.push(None);
+        streams.push(victim(host));
+        expected.push(Some(attached(target)));
+    }
+    for chunk in 0..streams.len() / 20 {
+        let range = chunk * 20..(chunk + 1) * 20;
+        let handles = tor.streams(streams[range.clone()].iter().cloned());
+        for (handle, expected) in handles.iter().zip(&expected[range]) {
+            match expected {
+                Some(expected) => assert_eq!(handle.end(), *expected),
+                None => assert!(matches!(handle.end(), End::Closed(..))),
+            }
+        }
+    }
+    nothing_evil_happened(&tor);
+}
