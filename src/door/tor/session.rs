@@ -9,7 +9,9 @@ use thiserror::Error;
 
 use super::automap::{Automap, SETTINGS};
 use super::conversation::{Conversation, Outcome};
-use super::event::{self, Event, ListedStream, StreamEvent, StreamStatus, Target, announcement};
+use super::event::{
+    self, Announcement, Event, ListedStream, StreamEvent, StreamStatus, Target, announcement,
+};
 use super::isolation::Ids;
 use super::list;
 use super::streams::{Claim, Do, Existence, Kind, Streams};
@@ -37,7 +39,8 @@ enum Purpose {
     Probe(u64),
     Settle(u64),
     Redirect(u64),
-    Attach(u64),
+    /// Whether Tor itself said that the stream waits.
+    Attach(u64, bool),
     Close,
 }
 
@@ -219,7 +222,7 @@ impl Session {
                 conversation.command(purpose, probe);
             }
             Purpose::Settle(_) => conversation.note(purpose),
-            Purpose::Attach(id) => {
+            Purpose::Attach(id, _) => {
                 conversation.command(purpose, format_args!("ATTACHSTREAM {id} 0"));
             }
             // These have more to say than their purpose.
@@ -246,13 +249,7 @@ impl Session {
             Some(announced) if !announced.is_users => claim.kind = Kind::OfTor,
             Some(announced) if event::fields(announced.rest).is_some() => {
                 claim.rest = announced.rest.to_vec();
-                if let (Some(target), true) = (Target::parse(event.target), is_ours(claim.kind)) {
-                    claim.traits = self.ids.traits(&target, &announced);
-                    let is_old = claim.traits.is_none();
-                    if is_old && !std::mem::replace(&mut self.is_warned_of_age, true) {
-                        self.effects.push(Effect::OldTor);
-                    }
-                }
+                claim.client = announced.client.map(<[u8]>::to_vec);
             }
             // A target with spaces makes no fields of what follows it.
             _ => {
@@ -311,7 +308,7 @@ impl Session {
             }
             // Tor closes a stream that it cannot attach, 551, or it was closed
             // before, 552.
-            (Purpose::Attach(_), Outcome::Reply(555, _)) => {
+            (Purpose::Attach(_, true), Outcome::Reply(555, _)) => {
                 if !std::mem::replace(&mut self.is_warned_of_another, true) {
                     self.effects.push(Effect::AnotherController);
                 }
@@ -370,10 +367,7 @@ impl Session {
             Do::Settle(id) => self.send(Purpose::Settle(id), now),
             Do::List => self.send(Purpose::List, now),
             Do::Mappings => self.send(Purpose::Mappings, now),
-            Do::Attach(id, false) => {
-                self.conversation.tell(format_args!("ATTACHSTREAM {id} 0"));
-            }
-            Do::Attach(id, true) => self.send(Purpose::Attach(id), now),
+            Do::Attach(id, waits) => self.send(Purpose::Attach(id, waits), now),
             Do::Redirect(id, host) => {
                 let redirect = format_args!("REDIRECTSTREAM {id} {host}");
                 self.conversation.command(Purpose::Redirect(id), redirect);
@@ -382,20 +376,30 @@ impl Session {
                 let close = format_args!("CLOSESTREAM {id} {reason}");
                 self.conversation.command(Purpose::Close, close);
             }
-            Do::Lookup(id, name, traits) => {
-                let (isolation, forgotten) = self.ids.of(traits.as_ref());
-                self.effects.extend(forgotten.map(Effect::Forget));
-                let is_its_own = traits.is_none().then(|| isolation.clone());
-                self.effects.push(Effect::Lookup(id, name, isolation));
-                self.effects.extend(is_its_own.map(Effect::Forget));
-            }
+            Do::Lookup(id, claim) => self.look_up(id, claim),
             Do::Cancel(id) => self.effects.push(Effect::Cancel(id)),
         }
     }
-}
 
-fn is_ours(kind: Kind) -> bool {
-    matches!(kind, Kind::Ours | Kind::OursToResolve)
+    fn look_up(&mut self, id: u64, claim: Claim) {
+        let announced = Announcement {
+            client: claim.client.as_deref(),
+            is_users: true,
+            rest: &claim.rest,
+        };
+        let target = Target::parse(&claim.target);
+        let traits = target.and_then(|target| self.ids.traits(&target, &announced));
+        let is_described = !claim.rest.is_empty();
+        if traits.is_none() && is_described && !std::mem::replace(&mut self.is_warned_of_age, true)
+        {
+            self.effects.push(Effect::OldTor);
+        }
+        let (isolation, forgotten) = self.ids.of(traits.as_ref());
+        self.effects.extend(forgotten.map(Effect::Forget));
+        let is_its_own = traits.is_none().then(|| isolation.clone());
+        self.effects.push(Effect::Lookup(id, claim.host, isolation));
+        self.effects.extend(is_its_own.map(Effect::Forget));
+    }
 }
 
 /// What a target makes of a stream.
@@ -424,8 +428,8 @@ fn claim(naming: &Naming, automap: &Automap, text: &[u8], is_resolve: bool) -> C
         kind,
         host,
         target: text.to_vec(),
+        client: None,
         rest: Vec::new(),
-        traits: None,
     }
 }
 

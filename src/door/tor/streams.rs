@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use super::event::{ListedStream, Target};
 use super::handled::Handled;
-use super::isolation::Traits;
 use crate::naming::Answer;
 
 /// The most streams of which something is remembered.
@@ -68,10 +67,11 @@ pub struct Claim {
     pub host: String,
     /// The target as it was written.
     pub target: Vec<u8>,
-    /// The fields that are repeated when the stream waits.
+    /// The client's address; `None` for Tor itself, and if it is unknown.
+    pub client: Option<Vec<u8>>,
+    /// The fields that are repeated when the stream waits; empty if they are
+    /// unknown.
     pub rest: Vec<u8>,
-    /// What it is isolated by.
-    pub traits: Option<Traits>,
 }
 
 /// What is to be done.
@@ -87,14 +87,13 @@ pub enum Do {
     Mappings,
     /// Have the stream go elsewhere: [`Streams::redirected`].
     Redirect(u64, String),
-    /// Give the stream to Tor. It is done with. The second is whether the reply
-    /// can tell of another controller: the name was ours, and Tor itself said
-    /// that the stream waits for one.
+    /// Give the stream to Tor. It is done with. The second is whether Tor said
+    /// itself that the stream waits for a controller.
     Attach(u64, bool),
     /// Close the stream for a reason of Tor's. It is done with.
     Close(u64, u8),
-    /// Look a name up for the stream: [`Streams::answered`].
-    Lookup(u64, String, Option<Traits>),
+    /// Look the name in a claim up for the stream: [`Streams::answered`].
+    Lookup(u64, Claim),
     /// The answer is not wanted any more.
     Cancel(u64),
 }
@@ -114,6 +113,8 @@ pub enum Existence {
 enum State {
     /// It does not wait for a controller yet.
     Announced,
+    /// It was announced long ago. Whether it exists is being asked.
+    Fading,
     /// Whether it exists is being asked.
     Probing,
     /// It exists. What was said of it before is being read.
@@ -138,6 +139,21 @@ struct Stream {
     answer: String,
     /// Whether Tor itself said that it waits for a controller.
     waits: bool,
+}
+
+impl Stream {
+    /// Replaces all claims by what the list says of the target. An announcement
+    /// that agrees with it says what the stream is isolated by, if it is the only
+    /// one that was made.
+    fn confirm(&mut self, listed: Claim) {
+        let only = match self.claims.as_slice() {
+            [claim] if claim.target == listed.target && claim.kind == listed.kind => {
+                self.claims.pop()
+            }
+            _ => None,
+        };
+        self.claims = vec![only.unwrap_or(listed)];
+    }
 }
 
 /// The streams of one Tor.
@@ -226,7 +242,7 @@ impl Streams {
     }
 
     /// Forgets streams that were announced and never waited: they were forged, or
-    /// Tor did not leave them to us.
+    /// Tor did not leave them to us. Of the latter a true announcement is lost.
     fn make_room(&mut self, now: Instant) {
         while let Some((since, id)) = self.announced.front().copied() {
             let is_old = now.saturating_duration_since(since) > ANNOUNCED;
@@ -234,10 +250,10 @@ impl Streams {
                 return;
             }
             self.announced.pop_front();
-            self.forgotten = self.forgotten.max(id);
-            let is_announced = |stream: &Stream| stream.state == State::Announced;
-            if self.streams.get(&id).is_some_and(is_announced) {
-                self.streams.remove(&id);
+            let stream = self.streams.get_mut(&id);
+            if let Some(stream) = stream.filter(|stream| stream.state == State::Announced) {
+                stream.state = State::Fading;
+                self.todo.push(Do::Probe(id));
             }
         }
     }
@@ -246,7 +262,7 @@ impl Streams {
     pub fn waits(&mut self, id: u64, target: &[u8], rest: &[u8]) {
         if let Some(stream) = self.streams.get_mut(&id) {
             let matches = |claim: &Claim| claim.target == target && claim.rest == rest;
-            if stream.state != State::Announced {
+            if !matches!(stream.state, State::Announced | State::Fading) {
                 return;
             }
             if stream.claims.iter().any(matches) {
@@ -278,6 +294,10 @@ impl Streams {
             return;
         };
         match (existence, stream.state) {
+            (Existence::Alive | Existence::Unclear, State::Fading) => {
+                self.forgotten = self.forgotten.max(id);
+                self.streams.remove(&id);
+            }
             (Existence::Alive, State::Probing) => {
                 stream.state = State::Settling;
                 self.todo.push(Do::Settle(id));
@@ -320,8 +340,9 @@ impl Streams {
         };
         match claim.kind {
             Kind::Ordinary => {
+                let attach = Do::Attach(id, stream.waits);
                 self.streams.remove(&id);
-                self.todo.push(Do::Attach(id, false));
+                self.todo.push(attach);
             }
             Kind::Bad => self.close(id, MISC),
             Kind::OfTor => drop(self.streams.remove(&id)),
@@ -331,7 +352,7 @@ impl Streams {
             }
             Kind::Ours | Kind::OursToResolve => {
                 stream.state = State::Resolving;
-                let lookup = Do::Lookup(id, claim.host.clone(), claim.traits.clone());
+                let lookup = Do::Lookup(id, claim.clone());
                 self.todo.push(lookup);
             }
         }
@@ -374,7 +395,7 @@ impl Streams {
         for listed in list {
             found.entry(listed.id).or_default().push(listed);
         }
-        self.decide_contested(&found, now);
+        self.decide_contested(&found, &claim, now);
         let takes_over = std::mem::take(&mut self.takes_over);
         let unexpected = std::mem::take(&mut self.unexpected);
         if takes_over && let Some((last, _)) = found.last_key_value() {
@@ -410,8 +431,13 @@ impl Streams {
         }
     }
 
-    /// Of the claims for an id the one that Tor confirms is true.
-    fn decide_contested(&mut self, found: &BTreeMap<u64, Vec<&ListedStream<'_>>>, now: Instant) {
+    /// Of a contested stream is true what the list says.
+    fn decide_contested(
+        &mut self,
+        found: &BTreeMap<u64, Vec<&ListedStream<'_>>>,
+        claim: impl Fn(&ListedStream<'_>) -> Claim,
+        now: Instant,
+    ) {
         let contested = self.streams.iter();
         let contested = contested.filter(|(_, stream)| stream.state == State::Contested);
         let ids: BTreeSet<u64> = contested.map(|(id, _)| *id).collect();
@@ -421,27 +447,12 @@ impl Streams {
                 continue;
             };
             match lines {
-                [] => drop(self.streams.remove(&id)),
-                [line] => {
-                    stream.claims.retain(|claim| claim.target == line.target);
-                    let is_of_tor = |claim: &Claim| claim.kind == Kind::OfTor;
-                    if !line.may_wait || stream.claims.iter().any(is_of_tor) {
-                        stream.claims.clear();
-                    }
-                    // If they agree in the target, one is as good for the client as
-                    // the other, but whose traits are true is unknown.
-                    let are_several = stream.claims.len() > 1;
-                    stream.claims.truncate(1);
-                    match stream.claims.first_mut() {
-                        Some(claim) if are_several => claim.traits = None,
-                        Some(_) => {}
-                        None => {
-                            self.streams.remove(&id);
-                            continue;
-                        }
-                    }
+                [line] if line.may_wait => {
+                    stream.confirm(claim(line));
                     self.begin(id);
                 }
+                // It is over, or does not wait.
+                [] | [_] => drop(self.streams.remove(&id)),
                 _ => self.again(id, Do::List, now),
             }
         }

@@ -12,7 +12,7 @@ fn claim(kind: Kind, target: &str) -> Claim {
         host: host.to_owned(),
         target: target.as_bytes().to_vec(),
         rest: b"NYM_EPOCH=0".to_vec(),
-        traits: None,
+        client: None,
     }
 }
 
@@ -65,6 +65,7 @@ impl Scene {
                         self.streams.probed(id, existence, NOW());
                     }
                     Do::Settle(id) => self.streams.settled(id),
+                    Do::Lookup(id, claim) => others.push(lookup(id, &claim.host)),
                     other => others.push(other),
                 }
             }
@@ -84,8 +85,9 @@ impl Scene {
     }
 }
 
+/// A lookup whatever the claim says but for the name.
 fn lookup(id: u64, name: &str) -> Do {
-    Do::Lookup(id, name.to_owned(), None)
+    Do::Lookup(id, claim(Kind::Ours, &format!("{name}:80")))
 }
 
 fn onion() -> Answer {
@@ -96,7 +98,7 @@ fn onion() -> Answer {
 fn an_ordinary_stream_is_attached_and_ours_is_redirected_first() {
     let mut scene = Scene::default();
     scene.open(17, Kind::Ordinary, "a.example:80");
-    assert_eq!(scene.run(&[17]), [Do::Attach(17, false)]);
+    assert_eq!(scene.run(&[17]), [Do::Attach(17, true)]);
     scene.open(18, Kind::Ours, "a.bit:80");
     assert_eq!(scene.run(&[18]), [lookup(18, "a.bit")]);
     scene.streams.answered(18, onion());
@@ -179,6 +181,10 @@ fn a_contested_stream_gets_what_the_list_confirms() {
     for (kind, target) in [
         (Kind::Ordinary, "evil.example:80"),
         (Kind::Ours, "evil.bit:80"),
+        // They agree with the true one in the target.
+        (Kind::Bad, "bank.bit:80"),
+        (Kind::OfTor, "bank.bit:80"),
+        (Kind::OursToResolve, "bank.bit:80"),
     ] {
         for forged_first in [true, false] {
             let mut scene = Scene::default();
@@ -200,6 +206,68 @@ fn a_contested_stream_gets_what_the_list_confirms() {
             assert_eq!(scene.run(&[40]), [lookup(40, "bank.bit")]);
         }
     }
+}
+
+/// What the stream is isolated by is in doubt if two announcements were made.
+#[test]
+fn a_contested_stream_has_an_id_of_its_own() {
+    let forged = Claim {
+        client: Some(b"127.0.0.9".to_vec()),
+        ..claim(Kind::Ours, "bank.bit:80")
+    };
+    for count in [1, 8] {
+        let mut scene = Scene::default();
+        for number in 0..count {
+            let client = Some(vec![number]);
+            let claim = Claim {
+                client,
+                ..forged.clone()
+            };
+            scene.streams.announced(40, claim, NOW());
+        }
+        scene.open(40, Kind::Ours, "bank.bit:80");
+        assert_eq!(scene.run(&[40]), [Do::List]);
+        let list = [listed(40, "bank.bit:80", true)];
+        let claim = |_: &ListedStream<'_>| Claim {
+            rest: Vec::new(),
+            ..claim(Kind::Ours, "bank.bit:80")
+        };
+        scene.streams.listed(Some(&list), claim, NOW());
+        let todo = scene.streams.take_todo();
+        let [Do::Lookup(40, claim)] = todo.as_slice() else {
+            panic!("{todo:?}");
+        };
+        assert_eq!((&claim.client, claim.rest.as_slice()), (&None, &b""[..]));
+    }
+}
+
+/// Announcements of streams that do not exist do not make others suspect.
+#[test]
+fn a_flood_of_announcements_leaves_no_doubt() {
+    let mut scene = Scene::default();
+    let begin = NOW();
+    let far = u64::MAX - 100_000;
+    for id in far..far + 40_000 {
+        scene
+            .streams
+            .announced(id, claim(Kind::Ours, "a.bit:80"), begin);
+        scene.run(&[]);
+    }
+    scene.open(17, Kind::Ordinary, "a.example:80");
+    assert_eq!(scene.run(&[17]), [Do::Attach(17, true)]);
+    // A stream that Tor did not leave to us is remembered as one.
+    scene.announce(18, Kind::Ordinary, "b.example:80");
+    let later = begin + 2 * ANNOUNCED;
+    scene
+        .streams
+        .announced(20, claim(Kind::Ordinary, "c.example:80"), later);
+    scene.run(&[18, 20]);
+    scene.open(18, Kind::Ours, "evil.bit:80");
+    assert_eq!(scene.run(&[18]), [Do::List]);
+    scene.list(&[listed(18, "b.example:80", false)]);
+    assert!(scene.run(&[18]).is_empty());
+    scene.open(19, Kind::Ordinary, "c.example:80");
+    assert_eq!(scene.run(&[19]), [Do::Attach(19, true)]);
 }
 
 /// The attacker announces streams that do not exist yet.
@@ -308,8 +376,8 @@ fn virtual_addresses_lead_back_to_their_names() {
     let entry = |name: &str| (address, name.to_owned());
     for (mappings, expected) in [
         (vec![entry("a.bit")], lookup(1, "a.bit")),
-        (vec![entry("a.onion")], Do::Attach(1, false)),
-        (vec![], Do::Attach(1, false)),
+        (vec![entry("a.onion")], Do::Attach(1, true)),
+        (vec![], Do::Attach(1, true)),
         (vec![entry("a.bit"), entry("evil.bit")], Do::Close(1, 1)),
     ] {
         let mut scene = Scene::default();
