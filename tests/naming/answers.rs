@@ -49,7 +49,7 @@ fn every_kind_of_answer_reaches_the_client() {
 }
 
 #[test]
-fn answers_that_tor_refuses_or_that_lead_back_are_no_such_name() {
+fn answers_that_tor_refuses_are_no_such_name() {
     let bad_onion = ONION.replacen('7', "6", 1);
     let hostile = [
         "127.0.0.1",
