@@ -51,13 +51,15 @@ pub fn run(settings: &Settings, warnings: &[String], level: Level) -> ExitCode {
     let (source, _) = super::source(settings, log.clone());
     source.start();
     let scheduler = Scheduler::new(source, Limits::with(settings), log.clone(), timekeeper);
+    // Lookups end with it, so it lives as long as the doors.
+    let scheduler = Arc::new(scheduler);
     let naming = Arc::new(Naming::new(
         serve.plugins.clone(),
         settings.timeout,
         settings.only_onion,
         &log,
     ));
-    let doors = Doors::open(serve, &Arc::new(scheduler), &naming, &notices, &log);
+    let doors = Doors::open(serve, &scheduler, &naming, &notices, &log);
     let doors = match doors {
         Ok(doors) => doors,
         Err(error) => {

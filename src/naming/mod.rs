@@ -95,7 +95,7 @@ impl Naming {
         });
         let answered = Arc::clone(&delivery);
         let client = scheduler.client(Box::new(move |number, verdict| {
-            let answer = answered.judge(number, &verdict, false);
+            let answer = answered.resolved(number, &verdict, false);
             (answered.deliver)(number, answer);
         }));
         let number = self.last.fetch_add(1, Ordering::Relaxed);
@@ -104,7 +104,7 @@ impl Naming {
             plugin.register(
                 number,
                 Arc::new(move |number, answer| {
-                    delivery.note(number, &answer, FetchErrorKind::TimedOut);
+                    delivery.log_answer(number, &answer, FetchErrorKind::TimedOut);
                     (delivery.deliver)(number, answer);
                 }),
             );
@@ -117,8 +117,8 @@ impl Naming {
         }
     }
 
-    /// Ends the plugins, within a second. Their names are not known for now from
-    /// then on.
+    /// Ends the plugins, within a second or so. From then on their names are
+    /// answered with `NotNow`.
     pub fn close(&self) {
         self.plugins.iter().for_each(Plugin::close);
         self.plugins.iter().for_each(Plugin::join);
@@ -134,13 +134,13 @@ impl Drop for Naming {
 /// The lookups of one door. When it is dropped they are cancelled.
 pub struct Lookups {
     naming: Arc<Naming>,
-    /// Tells it from those of other doors.
+    /// Distinguishes it from the lookups of other doors.
     number: u64,
     delivery: Arc<Delivery>,
     client: Client,
 }
 
-/// The way of an answer to its door.
+/// What takes an answer to its door.
 struct Delivery {
     suffixes: Arc<Suffixes>,
     log: QueryLog,
@@ -169,7 +169,7 @@ impl Lookups {
             self.client.answer(isolation.as_bytes(), question, now)
         });
         if let Some(kept) = kept {
-            return Some(self.delivery.judge(number, kept.verdict(), true));
+            return Some(self.delivery.resolved(number, kept.verdict(), true));
         }
         self.client
             .ask(number, isolation, query, now + self.naming.timeout);
@@ -197,7 +197,7 @@ impl Lookups {
             None => Answer::NotNow("there is no such plugin; please report this".to_owned()),
         };
         self.delivery
-            .note(number, &answer, FetchErrorKind::Overloaded);
+            .log_answer(number, &answer, FetchErrorKind::Overloaded);
         Some(answer)
     }
 
@@ -236,8 +236,8 @@ impl Drop for Lookups {
 }
 
 impl Delivery {
-    /// The answer that a verdict of our own resolver means, which is logged.
-    fn judge(&self, number: u64, verdict: &Verdict, is_cached: bool) -> Answer {
+    /// Logs a verdict of our own resolver, and turns it into an answer.
+    fn resolved(&self, number: u64, verdict: &Verdict, is_cached: bool) -> Answer {
         if self.log.is_enabled() {
             let failure = match verdict {
                 Verdict::Unknown(failure) => Some(failure.kind),
@@ -262,8 +262,8 @@ impl Delivery {
         }
     }
 
-    /// Logs the answer of a plugin, and what kind of failure it is if it is one.
-    fn note(&self, number: u64, answer: &Answer, kind: FetchErrorKind) {
+    /// Logs the answer of a plugin; `kind` is the kind of failure if it is one.
+    fn log_answer(&self, number: u64, answer: &Answer, kind: FetchErrorKind) {
         if !self.log.is_enabled() {
             return;
         }

@@ -45,10 +45,9 @@ impl Suffixes {
     /// Whether a host must not reach Tor: it is one of the suffixes or ends with
     /// one, in any case, with or without final dots.
     ///
-    /// Whoever reads a host may stop at a byte that cannot be part of a name, or
-    /// skip what comes before it. So every part of the host between such bytes
-    /// counts: `a.bit:80`, `http://a.bit/` and `a.bit` followed by NUL are ours
-    /// too, and are refused.
+    /// Other programs may cut a host at a byte that cannot be part of a name, so
+    /// every part between such bytes counts: `a.bit:80`, `http://a.bit/` and
+    /// `a.bit` followed by NUL are ours, too, and are refused.
     pub fn is_ours(&self, host: &[u8]) -> bool {
         self.owner(host).is_some()
     }
@@ -59,7 +58,7 @@ impl Suffixes {
         let parts = host.split(|&byte| !is_name_byte(byte));
         let mut owners = parts.filter_map(|part| self.owner_of_part(part));
         let first = owners.next()?;
-        // Only a host that is refused has several parts. Our resolver knows best
+        // A host with several parts is refused in any case; our resolver reports
         // what is wrong with a name in `bit`.
         match owners.any(|owner| owner == Owner::Resolver) {
             true => Some(Owner::Resolver),
@@ -87,7 +86,7 @@ fn is_name_byte(byte: u8) -> bool {
 }
 
 /// A well-formed host name of at most 253 bytes, in lower case without final
-/// dots. `None` if the host is none: nothing else may become part of a line to a
+/// dots. `None` if the host is not one; it must not become part of a line to a
 /// plugin.
 pub fn host_name(host: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(host).ok()?;
@@ -100,8 +99,8 @@ pub fn host_name(host: &[u8]) -> Option<String> {
     is_name.then_some(name)
 }
 
-/// Whether the last labels of a name are those of a suffix. Empty labels do not
-/// count, as not everybody minds them.
+/// Whether the last labels of a name are those of a suffix. Empty labels are
+/// ignored, because some programs ignore them.
 fn ends_with(name: &[u8], suffix: &str) -> bool {
     let labels = name.rsplit(|&byte| byte == b'.');
     let mut labels = labels.filter(|label| !label.is_empty());

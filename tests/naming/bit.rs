@@ -25,7 +25,7 @@ fn world(suffix: &str) -> World {
 fn a_plugin_for_bit_replaces_our_resolver() {
     let world = world("bit");
     assert_eq!(world.address("example.bit"), [192, 0, 2, 9]);
-    assert_eq!(world.address("www.Example.BIT."), [192, 0, 2, 9]);
+    assert_eq!(world.address("Example.BIT."), [192, 0, 2, 9]);
     assert_eq!(world.code("absent.bit"), NO_SUCH_NAME);
     assert_eq!(world.code("bit"), NO_SUCH_NAME);
     // Ours as ever.

@@ -133,6 +133,14 @@ impl World {
         self.resolve(name).code
     }
 
+    /// Waits until the plugin answers, however short a time a query has.
+    fn wait_until_ready(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.code("ready.test") != NO_SUCH_NAME {
+            assert!(Instant::now() < deadline);
+        }
+    }
+
     fn resolve(&self, name: &str) -> Reply {
         let ask = Ask::new(Protocol::Socks5, name).command(RESOLVE);
         self.serve.ask(&ask)

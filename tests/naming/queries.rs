@@ -40,6 +40,7 @@ fn a_failure_that_lasts_is_not_known_for_now() {
         json!({ "busy.test": [["RESOLVED {id} 1 \"too busy\""]] }),
         &["--timeout", "2"],
     );
+    world.wait_until_ready();
     let begin = Instant::now();
     let (code, page) = world.page("busy.test");
     assert!(code == 504 && page.contains("too busy"), "{page}");
@@ -56,6 +57,7 @@ fn queries_are_withdrawn_when_nobody_waits_any_more() {
         json!({ "never.test": [[]], "gone.test": [[]], "a.test": address(1) }),
         &["--timeout", "2"],
     );
+    world.wait_until_ready();
     let stream = begin(&world, &ask("gone.test"));
     let query = world.wait_for_line("RESOLVE", "gone.test");
     drop(stream);
@@ -116,6 +118,7 @@ fn the_log_has_neither_names_nor_ids() {
         }),
         &["-vv", "--timeout", "2"],
     );
+    world.wait_until_ready();
     assert_eq!(world.code("secret.test"), NO_SUCH_NAME);
     assert_eq!(world.code("fatal.test"), NOT_NOW);
     let id = world.queries("secret.test")[0][3].clone();

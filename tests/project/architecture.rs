@@ -97,7 +97,18 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     (
         "naming",
         "which names are ours, and who resolves them",
-        &["config", "isolation", "log", "policy", "scheduler", "text"],
+        &[
+            "address",
+            "config",
+            "isolation",
+            "log",
+            "onion",
+            "platform",
+            "policy",
+            "scheduler",
+            "snapshot",
+            "text",
+        ],
     ),
     (
         "door",

@@ -1,8 +1,8 @@
-//! The thread that keeps a plugin running: it starts the process, speaks to it,
-//! ends one that does not do its part, and starts the next.
+//! The thread that keeps a plugin running: it starts the process, exchanges lines
+//! with it, ends one that misbehaves, and starts the next.
 //!
 //! One thread waits for everything (the plugin's pipes, new queries, deadlines),
-//! so that a plugin that writes or reads nothing delays nobody.
+//! so a plugin that neither writes nor reads delays nobody.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -23,7 +23,7 @@ use crate::text::printable;
 /// How long a plugin may take until it is ready.
 const INIT: Duration = Duration::from_secs(30);
 
-/// How long a plugin may read nothing while there is something to read.
+/// How long a plugin may leave its input unread.
 const STALL: Duration = Duration::from_secs(10);
 
 /// How many bytes that answer nothing a plugin may write within [`INTERVAL`].
@@ -39,17 +39,17 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// A plugin that lived that long counts as one that works.
-const GOOD_LIFE: Duration = Duration::from_secs(60);
+/// A plugin that ran this long counts as one that works.
+const STABLE: Duration = Duration::from_secs(60);
 
 /// How long a plugin that has closed a pipe may take to end.
-const LAST_BREATH: Duration = Duration::from_millis(100);
+const EXIT_GRACE: Duration = Duration::from_millis(100);
 
-/// How long a plugin may take to end when we do.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a plugin may take to end when the program does.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
-/// How many bytes are prepared to be written.
-const WRITE: usize = 4 << 10;
+/// How many bytes are prepared for one write.
+const WRITE_SIZE: usize = 4 << 10;
 
 /// Why a plugin was ended, or ended by itself.
 #[derive(Debug, Error)]
@@ -65,7 +65,7 @@ enum Failure {
     #[error("closed its input or output")]
     Closed,
     #[error("does not read its input")]
-    Deaf,
+    NotReading,
     #[error("writes too much that answers nothing")]
     Flood,
 }
@@ -76,32 +76,32 @@ pub struct Keeper {
     suffix: String,
     command: String,
     rules: Rules,
-    /// Readable when there is something to look at in `shared`.
+    /// Becomes readable when something has changed in `shared`.
     wake: UnixStream,
     log: Log,
     running: Option<Running>,
     /// When the plugin may be started.
     start_at: Instant,
-    /// The pause before the start after that.
+    /// How long to wait after the next failure.
     pause: Duration,
     /// When each kind of failure was logged last.
     warned: HashMap<std::mem::Discriminant<Failure>, Instant>,
 }
 
-/// A process of the plugin.
+/// A running process of the plugin.
 struct Running {
     process: Process,
     began: Instant,
     is_ready: bool,
     lines: Lines,
-    /// What is to be written next.
+    /// What has not been written yet.
     out: Vec<u8>,
-    /// When the plugin last read something, or had nothing to read.
+    /// When the plugin last read something or had nothing to read.
     last_read: Instant,
     ignored: Ignored,
 }
 
-/// How much a plugin wrote that answered nothing.
+/// How much the plugin wrote that answered no query.
 struct Ignored {
     since: Instant,
     bytes: usize,
@@ -122,7 +122,7 @@ impl Ignored {
 }
 
 impl Keeper {
-    /// For a plugin that was not started yet.
+    /// For a plugin that has not been started yet.
     pub fn new(
         shared: Arc<Shared>,
         plugin: crate::config::settings::PluginCommand,
@@ -153,18 +153,18 @@ impl Keeper {
         }
         if let Some(mut running) = self.running.take() {
             running.process.close_stdin();
-            running.process.end_within(FAREWELL);
+            running.process.end_within(SHUTDOWN_GRACE);
         }
     }
 
-    /// Does what is possible, once something is.
+    /// Waits until something is possible, and does it.
     fn step(&mut self, due: Option<Instant>) -> Result<(), Failure> {
         let now = Instant::now();
         if self.running.is_none() && self.start_at <= now {
             self.start(now)?;
         }
         let Some(running) = &mut self.running else {
-            self.rest(due);
+            self.wait_for_start(due);
             return Ok(());
         };
         running.check(now)?;
@@ -207,15 +207,15 @@ impl Keeper {
         }
         for (message, length) in messages {
             let was_ready = running.is_ready;
-            running.take(message, length, &self.shared, &self.rules, now)?;
+            running.handle(message, length, &self.shared, &self.rules, now)?;
             if running.is_ready && !was_ready {
                 let suffix = &self.suffix;
                 self.log
                     .info(format_args!("the naming plugin for {suffix} is ready"));
             }
         }
-        if possible.is_deaf {
-            // What it wrote before is read first.
+        if possible.is_stdin_closed {
+            // Read first what it wrote before.
             if !possible.read {
                 return Err(running.ended());
             }
@@ -249,8 +249,8 @@ impl Keeper {
         Ok(())
     }
 
-    /// Waits while there is no plugin.
-    fn rest(&mut self, due: Option<Instant>) {
+    /// Waits while no plugin is running.
+    fn wait_for_start(&mut self, due: Option<Instant>) {
         let due = due.into_iter().chain([self.start_at]).min();
         let limit = due.map(|due| due.saturating_duration_since(Instant::now()));
         let mut watched = [PollFd::new(&self.wake, PollFlags::IN)];
@@ -264,11 +264,11 @@ impl Keeper {
     fn fail(&mut self, failure: &Failure) {
         let running = self.running.take();
         let now = Instant::now();
-        let lived = running.as_ref().map(|running| now - running.began);
-        if lived.is_some_and(|lived| lived >= GOOD_LIFE) {
+        let age = running.as_ref().map(|running| now - running.began);
+        if age.is_some_and(|age| age >= STABLE) {
             self.pause = FIRST_PAUSE;
         }
-        // It is killed before the next one is started.
+        // Killed before the next one is started.
         drop(running);
         self.start_at = now + self.pause;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
@@ -287,16 +287,16 @@ impl Keeper {
 }
 
 impl Running {
-    /// Whether the plugin has done its part in time.
+    /// Checks that the plugin has met its deadlines.
     fn check(&self, now: Instant) -> Result<(), Failure> {
         match self.due() {
             Some(due) if due <= now && !self.is_ready => Err(Failure::NoInit),
-            Some(due) if due <= now => Err(Failure::Deaf),
+            Some(due) if due <= now => Err(Failure::NotReading),
             _ => Ok(()),
         }
     }
 
-    /// When the plugin has to have done its part.
+    /// The next deadline of the plugin: for `INIT`, or for reading its input.
     fn due(&self) -> Option<Instant> {
         match self.is_ready {
             false => Some(self.began + INIT),
@@ -305,12 +305,12 @@ impl Running {
         }
     }
 
-    /// Prepares what is to be written.
+    /// Prepares the next lines.
     fn fill(&mut self, shared: &Shared, now: Instant) {
         if self.out.is_empty() {
             self.last_read = now;
         }
-        while self.out.len() < WRITE {
+        while self.out.len() < WRITE_SIZE {
             match shared.next_line() {
                 Some(line) => self.out.extend(line.as_bytes()),
                 None => return,
@@ -318,8 +318,8 @@ impl Running {
         }
     }
 
-    /// Takes a line of the plugin.
-    fn take(
+    /// Acts on a line of the plugin.
+    fn handle(
         &mut self,
         message: Message,
         length: usize,
@@ -345,14 +345,14 @@ impl Running {
 
     /// Why a pipe was closed.
     fn ended(&mut self) -> Failure {
-        match self.process.end_within(LAST_BREATH) {
+        match self.process.end_within(EXIT_GRACE) {
             Some(status) => Failure::Ended(status),
             None => Failure::Closed,
         }
     }
 }
 
-/// Takes out the bytes that woke us.
+/// Discards the bytes that woke the thread.
 fn drain(wake: &mut UnixStream) {
     let mut buffer = [0; 256];
     while wake

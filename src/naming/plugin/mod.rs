@@ -6,8 +6,8 @@
 //!                             ├─ keeper (a thread) ── process ── protocol, reply
 //! ```
 //!
-//! Nothing here blocks a door: a query is noted down, and the keeper's thread is
-//! woken.
+//! Nothing here blocks a door: it adds a query to the table and wakes the keeper's
+//! thread.
 
 mod keeper;
 mod process;
@@ -35,17 +35,17 @@ use crate::isolation::IsolationId;
 use crate::log::Log;
 use crate::platform;
 
-/// Takes the answers to an asker's queries.
-pub type Take = Arc<dyn Fn(u64, Answer) + Send + Sync>;
+/// Receives the answers to an asker's queries.
+pub type Deliver = Arc<dyn Fn(u64, Answer) + Send + Sync>;
 
-/// Why queries are not answered when there is no keeper.
+/// The reason when no keeper is running.
 const NO_KEEPER: &str = "the naming plugin cannot be run";
 
-/// Why open queries are not answered when the process ends.
+/// The reason when the process ends.
 const ENDING: &str = "ncprop279 is ending";
 
-/// A plugin, which is started at once and whenever it has ended. When this value
-/// is dropped the plugin ends.
+/// A plugin, which is started at once, and again whenever it has ended. Dropping
+/// this value ends it.
 pub struct Plugin {
     shared: Arc<Shared>,
     keeper: Mutex<Option<JoinHandle<()>>>,
@@ -61,8 +61,8 @@ pub struct Shared {
 #[derive(Default)]
 struct State {
     queries: Queries,
-    askers: HashMap<u64, Take>,
-    /// Why nothing is asked any more.
+    askers: HashMap<u64, Deliver>,
+    /// Set when no more queries are accepted: the reason.
     closed: Option<&'static str>,
 }
 
@@ -115,18 +115,18 @@ impl Plugin {
         }
     }
 
-    /// Has the answers to an asker's queries go to `take`, which must not block.
-    pub fn register(&self, asker: u64, take: Take) {
-        self.shared.lock().askers.insert(asker, take);
+    /// Sends the answers to an asker's queries to `deliver`, which must not block.
+    pub fn register(&self, asker: u64, deliver: Deliver) {
+        self.shared.lock().askers.insert(asker, deliver);
     }
 
     /// Withdraws all queries of an asker.
     pub fn unregister(&self, asker: u64) {
         let mut state = self.shared.lock();
         state.queries.cancel_all(asker);
-        let take = state.askers.remove(&asker);
+        let deliver = state.askers.remove(&asker);
         drop(state);
-        drop(take);
+        drop(deliver);
         self.shared.wake();
     }
 
@@ -168,7 +168,7 @@ impl Plugin {
     pub fn join(&self) {
         let keeper = self.keeper.lock();
         let keeper = keeper.unwrap_or_else(PoisonError::into_inner).take();
-        // The keeper itself may be the last to know this value.
+        // The keeper itself may be the one that drops this value.
         if let Some(keeper) = keeper.filter(|one| one.thread().id() != thread::current().id()) {
             let _ = keeper.join();
         }
@@ -190,13 +190,13 @@ impl Shared {
 
     fn wake(&self) {
         if let Some(mut wake) = self.wake.as_ref() {
-            // If there is no room, there are enough bytes to wake anybody.
+            // A full socket wakes the keeper, too.
             let _ = wake.write(&[0]);
         }
     }
 
-    /// Answers what is due. Returns when that is so next (`Some(None)` if
-    /// nothing is open); `None` at the end.
+    /// Answers what is due. Returns when something is due next (`Some(None)` if no
+    /// query is open); `None` once closed.
     fn pass_time(&self, now: Instant) -> Option<Option<Instant>> {
         let mut state = self.lock();
         if state.closed.is_some() {
@@ -234,14 +234,14 @@ impl Shared {
         self.give(answers);
     }
 
-    /// Gives answers to those who asked, without the lock: an asker must not wait
-    /// for another.
+    /// Delivers answers without holding the lock, so that no asker waits for
+    /// another.
     fn give(&self, answers: impl IntoIterator<Item = (Ticket, Answer)>) {
         for (ticket, answer) in answers {
-            let take = self.lock().askers.get(&ticket.asker).map(Arc::clone);
-            if let Some(take) = take {
-                // A panic of whoever takes this answer must not end the keeper.
-                let given = AssertUnwindSafe(|| take(ticket.number, answer));
+            let deliver = self.lock().askers.get(&ticket.asker).map(Arc::clone);
+            if let Some(deliver) = deliver {
+                // A panic of the receiver must not end the keeper.
+                let given = AssertUnwindSafe(|| deliver(ticket.number, answer));
                 drop(catch_unwind(given));
             }
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// How often a process that is about to end is looked at.
+/// How often to check whether a process has ended.
 const EXIT_CHECK: Duration = Duration::from_millis(5);
 
 /// A running plugin. It is killed and reaped when it is dropped.
@@ -22,19 +22,20 @@ pub struct Process {
 /// What is possible after [`Process::wait`].
 #[derive(Debug, Default)]
 pub struct Possible {
-    /// There is something to read, if only the end.
+    /// Reading returns bytes or the end.
     pub read: bool,
     /// Something can be written.
     pub write: bool,
-    /// The plugin reads no more.
-    pub is_deaf: bool,
-    /// Something else woke us.
+    /// The plugin has closed its stdin.
+    pub is_stdin_closed: bool,
+    /// `wake` is readable.
     pub is_woken: bool,
 }
 
 impl Process {
-    /// Has the shell run a command, in a process group of its own: a Ctrl-C in
-    /// our terminal is for us, and what the command starts ends with it.
+    /// Has the shell run a command in a process group of its own. So a Ctrl-C in
+    /// the terminal reaches only this program, which ends the plugin in order, and
+    /// children of the plugin can be killed with it.
     ///
     /// # Errors
     /// No process can be started.
@@ -97,12 +98,12 @@ impl Process {
         Ok(Possible {
             read: !stdout.is_empty(),
             write: stdin.contains(PollFlags::OUT),
-            is_deaf: stdin.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL),
+            is_stdin_closed: stdin.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL),
             is_woken: !wake.is_empty(),
         })
     }
 
-    /// Reads what there is; 0 bytes at the end, `None` if there is nothing.
+    /// Reads without waiting: 0 bytes at the end, `None` if nothing has arrived.
     ///
     /// # Errors
     /// The pipe cannot be read.
@@ -110,10 +111,10 @@ impl Process {
         possible(self.stdout.read(buffer))
     }
 
-    /// Writes what there is room for.
+    /// Writes without waiting: `None` if the pipe is full.
     ///
     /// # Errors
-    /// The plugin reads no more.
+    /// The plugin has closed its stdin.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<Option<usize>> {
         match &mut self.stdin {
             Some(stdin) => possible(stdin.write(bytes)),
@@ -137,17 +138,17 @@ impl Process {
         }
     }
 
-    /// Has the process see the end of its input, as if we had ended.
+    /// Closes stdin, which asks the plugin to end.
     pub fn close_stdin(&mut self) {
         self.stdin = None;
     }
 
-    /// Kills the process and what it has started. Its number is its own as long
-    /// as it has not been reaped.
+    /// Kills the process and its children. Only for a process that has not been
+    /// reaped: afterwards its id may belong to another one.
     fn kill(&mut self) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         if let Some(pid) = pid {
-            // There may be none left.
+            // It fails if none is left.
             let _ = kill_process_group(pid, Signal::KILL);
         }
     }
@@ -156,7 +157,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if let Ok(Some(_)) = self.child.try_wait() {
-            // It was reaped, so that its number may be another's.
+            // It has been reaped, so its id may belong to another process.
             return;
         }
         self.kill();
@@ -165,7 +166,7 @@ impl Drop for Process {
     }
 }
 
-/// Whether a process has ended. It is not reaped.
+/// Whether a process has ended. Does not reap it.
 #[cfg(not(target_os = "openbsd"))]
 fn has_ended(child: &Child) -> bool {
     use rustix::process::{WaitId, WaitIdOptions, waitid};
@@ -175,7 +176,7 @@ fn has_ended(child: &Child) -> bool {
     pid.is_none_or(|pid| !matches!(waitid(WaitId::Pid(pid), options), Ok(None)))
 }
 
-/// This system cannot say so without reaping it.
+/// On this system only reaping the process would show that.
 #[cfg(target_os = "openbsd")]
 fn has_ended(_: &Child) -> bool {
     false
@@ -192,7 +193,7 @@ fn possible(done: io::Result<usize>) -> io::Result<Option<usize>> {
     }
 }
 
-/// A limit for `poll`, which must not end before it.
+/// A time limit for `poll`.
 pub fn timespec(limit: Option<Duration>) -> Option<Timespec> {
     Timespec::try_from(limit?).ok()
 }

@@ -21,12 +21,12 @@ pub enum Message {
     Resolved {
         /// The number of the query.
         number: u64,
-        /// `None` if it is no number that a status can be.
+        /// `None` if it is not a number from 0 to 255.
         status: Option<u8>,
         /// What follows the status.
         text: String,
     },
-    /// Anything else, which is ignored.
+    /// Any other line. It is ignored.
     Other,
 }
 
@@ -118,7 +118,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Takes the next bytes, and calls `each` with every line that they complete.
+    /// Takes the next bytes, and calls `each` for every line that they complete.
     pub fn feed(&mut self, bytes: &[u8], mut each: impl FnMut(&[u8])) {
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             let (content, ends) = match piece.strip_suffix(b"\n") {

@@ -1,10 +1,10 @@
 //! The open queries of one plugin: what to write next, and what each line that
 //! it writes means. No I/O; time is an argument.
 //!
-//! A query waits for its turn, is asked, and may pause before it is asked again.
-//! Every time it is asked under a new number, so that an answer that comes late
-//! or twice belongs to nothing. Isolation ids take turns: one that asks for much
-//! does not delay another while the plugin reads slowly.
+//! A query waits for its turn, is sent, and may pause before it is sent again, each
+//! time under a new number, so that late and duplicate answers match nothing.
+//! Isolation ids take turns: while the plugin reads slowly, an id with many
+//! queries does not delay another.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -39,7 +39,7 @@ pub struct Ticket {
 /// Answers to give.
 pub type Answers = Vec<(Ticket, Answer)>;
 
-/// Tells a query from all others, for as long as it is open.
+/// Identifies an open query.
 type Serial = u64;
 
 #[derive(Debug)]
@@ -113,25 +113,25 @@ impl Queries {
         self.serials.insert(ticket, serial);
         self.counts.insert(isolation.clone(), count + 1);
         self.due.insert((deadline, serial));
-        self.line_up(serial);
+        self.enqueue(serial);
         true
     }
 
-    /// Nobody is interested in a query any more. Unknown ones are ignored.
+    /// Withdraws a query. Unknown ones are ignored.
     pub fn cancel(&mut self, ticket: Ticket) {
         if let Some(serial) = self.serials.get(&ticket).copied() {
             self.close(serial);
         }
     }
 
-    /// Nobody is interested in the queries of an asker any more.
+    /// Withdraws all queries of an asker.
     pub fn cancel_all(&mut self, asker: u64) {
         let tickets = self.serials.keys().copied();
         let all: Vec<_> = tickets.filter(|ticket| ticket.asker == asker).collect();
         all.into_iter().for_each(|ticket| self.cancel(ticket));
     }
 
-    /// The next line to write, if there is one. What it asks for counts as asked.
+    /// The next line to write, if there is one. Its query counts as sent.
     pub fn next_line(&mut self) -> Option<String> {
         if let Some(number) = self.cancels.pop_front() {
             return Some(protocol::cancel(number));
@@ -172,7 +172,7 @@ impl Queries {
                 None
             }
             Reply::Final(answer) => {
-                // Not to be withdrawn any more.
+                // It needs no `CANCEL` any more.
                 query.progress = Progress::Pausing(now);
                 let query = self.close(serial)?;
                 Some((query.ticket, answer))
@@ -180,7 +180,7 @@ impl Queries {
         }
     }
 
-    /// The plugin is gone. What it was asked is asked of the next one.
+    /// The plugin has ended: sends its open queries again to the next one.
     pub fn restart(&mut self) {
         self.cancels.clear();
         let mut serials: Vec<_> = self.asked.drain().collect();
@@ -189,7 +189,7 @@ impl Queries {
         for (_, serial) in serials {
             if let Some(query) = self.open.get_mut(&serial) {
                 query.progress = Progress::Waiting;
-                self.line_up(serial);
+                self.enqueue(serial);
             }
         }
     }
@@ -217,7 +217,7 @@ impl Queries {
                 answers.push((ticket, Answer::NotNow(why)));
             } else if matches!(query.progress, Progress::Pausing(end) if end <= now) {
                 query.progress = Progress::Waiting;
-                self.line_up(serial);
+                self.enqueue(serial);
             }
         }
         answers
@@ -228,7 +228,7 @@ impl Queries {
         self.due.first().map(|(due, _)| *due)
     }
 
-    /// Closes all queries, whose answers cannot be known any more.
+    /// Answers all open queries with `NotNow`.
     pub fn give_up(&mut self, why: &str) -> Answers {
         let open = std::mem::take(self).open;
         let answers = open.into_values().map(|query| {
@@ -244,7 +244,7 @@ impl Queries {
     }
 
     /// Puts a query at the end of those of its isolation id.
-    fn line_up(&mut self, serial: Serial) {
+    fn enqueue(&mut self, serial: Serial) {
         if let Some(query) = self.open.get(&serial) {
             let waiting = self.waiting.entry(query.isolation.clone()).or_default();
             waiting.push_back(serial);
@@ -252,7 +252,7 @@ impl Queries {
         }
     }
 
-    /// Takes a query out of everything. One that was asked is withdrawn.
+    /// Removes a query. If it was sent, the plugin will get a `CANCEL`.
     fn close(&mut self, serial: Serial) -> Option<Query> {
         let query = self.open.remove(&serial)?;
         let isolation = &query.isolation;
