@@ -281,6 +281,6 @@ def _through_trans_port(door, address):
         control.must("RESETCONF TransPort TransProxyType")
 
 
-def no_name_in_bit_is_attached(door):
-    no_name_is_attached(door.tor)
-    return f"{len(door.tor.watcher.streams)} streams so far"
+def no_name_in_bit_is_attached(tor):
+    no_name_is_attached(tor)
+    return f"{len(tor.watcher.streams)} streams so far"
