@@ -33,6 +33,8 @@ def make_all_checks(table, tor_path, plugin, stemns, folder):
         with open_door(*given) as door:
             table.check(lifecycle.a_restart_of_tor_is_survived, door)
         table.check(lifecycle.it_waits_for_a_tor_that_is_not_there, *given)
+        table.check(lifecycle.a_guardian_that_was_killed_is_replaced, *given)
+        table.check(lifecycle.a_tor_that_is_busy_hears_of_the_end, *given)
         table.check(lifecycle.each_way_to_log_in_works, *given)
         started.callback(second.close)
         second.start()
