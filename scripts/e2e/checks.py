@@ -257,7 +257,7 @@ def nothing_left_this_machine(tor, watch):
     outside = watch.outside | {f"tor tried {relay}" for relay in tor.relays - {"127.0.0.1"}}
     if outside:
         raise Failed("; ".join(sorted(outside)))
-    if tor.process.pid not in watch.seen or not tor.relays:
+    if not watch.is_looking() or tor.process.pid not in watch.seen or not tor.relays:
         raise Failed("the sockets of tor could not be seen")
     if (progress := tor.progress()) > 5:
         raise Failed(f"tor has bootstrapped to {progress} %")

@@ -181,20 +181,27 @@ def hostile_values_hurt_nobody(door):
     or has a target that tor accepts, and whatever it is, it is no name in .bit."""
     hostile = [f"{name}.bit" for name in names.HOSTILE]
     values = hostile_values()
-    others = [f"{name}.bit" for name in values if name not in names.HOSTILE]
-    cases = [Case(door.tor, name) for name in hostile + others]
+    fuzzed = [f"{name}.bit" for name in values if name not in names.HOSTILE]
+    cases = [Case(door.tor, name) for name in hostile + fuzzed]
     for case in cases[: len(hostile)]:
         expect_status(case, UNREACHABLE)
+    others = {door.tor.watcher.number(case.port): case for case in cases[len(hostile) :]}
+
+    def waiting():
+        targets = door.tor.control.statuses()
+        ours = [number for number in others if targets.get(number, ("", ""))[1].endswith(".bit")]
+        return [others[number] for number in ours if not others[number].client.has_reply()]
+
+    with suppress(Failed):
+        wait_for(lambda: not waiting(), "")
+    if found := waiting():
+        raise Failed(f"{found[0].name} with {values[found[0].name[:-4]]!r} has no answer")
     time.sleep(SETTLED)
-    answered = [case for case in cases[len(hostile) :] if not case.client.has_reply()]
-    targets = door.tor.control.statuses()
-    for case in answered:
-        number = door.tor.watcher.number(case.port)
+    answered = {one: case for one, case in others.items() if not case.client.has_reply()}
+    for number, case in answered.items():
         if not door.tor.control.is_attached(number):
             raise Failed(f"{case.name} with {values[case.name[:-4]]!r} has not been attached")
-        if targets[number][1].endswith(".bit"):
-            raise Failed(f"{case.name} with {values[case.name[:-4]]!r} has been attached")
-    for case in set(cases[len(hostile) :]) - set(answered):
+    for case in set(others.values()) - set(answered.values()):
         expect_status(case, UNREACHABLE)
     close_all(cases)
     _checked(door, [Case(door.tor, "onion.bit")], [ONION])
@@ -281,6 +288,6 @@ def _through_trans_port(door, address):
         control.must("RESETCONF TransPort TransProxyType")
 
 
-def no_name_in_bit_is_attached(door):
-    no_name_is_attached(door.tor)
-    return f"{len(door.tor.watcher.streams)} streams so far"
+def no_name_in_bit_is_attached(tor):
+    no_name_is_attached(tor)
+    return f"{len(tor.watcher.streams)} streams so far"

@@ -1,7 +1,9 @@
 """The checks of how `ncprop279 serve --tor-control` comes and goes: logins, tor's
 own restarts, other controllers, and its own end."""
 
+import os
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -135,6 +137,38 @@ def sigkill_is_undone_within_a_second(door, node):
         node.delay = 0.0
         close_all([*waiting, *late])
     return f"{took * 1000:.0f} ms, {len(waiting)} waiting clients refused"
+
+
+def a_guardian_that_was_killed_is_replaced(tor, plugin, source):
+    """The process that undoes it if the program is killed."""
+    door = TorDoor(tor, plugin, source)
+    try:
+        guardians = door.children()
+        for process in guardians:
+            os.kill(process, signal.SIGKILL)
+        wait_for(lambda: door.children() - guardians, "there is no other guardian", 5)
+        # It has to connect to tor first.
+        time.sleep(SETTLED)
+        _works(door)
+        door.kill()
+        wait_for(lambda: not tor.leaves_streams(), "the option is still set", UNDONE)
+    finally:
+        door.stop()
+    return f"{len(guardians)} killed"
+
+
+def a_tor_that_is_busy_hears_of_the_end(tor, plugin, source):
+    """It goes on when the program has ended."""
+    door = TorDoor(tor, plugin, source)
+    tor.process.send_signal(signal.SIGSTOP)
+    try:
+        took = door.stop()
+    finally:
+        tor.process.send_signal(signal.SIGCONT)
+    wait_for(lambda: not tor.leaves_streams(), "the option is still set", UNDONE)
+    if door.process.returncode != 0 or took > 5:
+        raise Failed(f"it ended with {door.process.returncode} after {took:.1f} s")
+    return f"{took:.1f} s"
 
 
 def _are_refused(cases):

@@ -34,6 +34,9 @@ class Watch:
                 self.outside.add(f"{kind} {local} to {remote} of process {process}")
         self.looks += 1
 
+    def is_looking(self):
+        return self._thread.is_alive()
+
     def stop(self):
         self._end.set()
         self._thread.join()
