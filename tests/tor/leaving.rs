@@ -79,7 +79,7 @@ fn a_signal_ends_it_and_leaves_tor_as_it_was() {
         waiting.are_dealt_with(&tor);
         tor.wait_for_controllers(0);
         // The guardian had nothing to do.
-        assert_eq!(tor.count("AUTHENTICATE"), 1);
+        assert_eq!(tor.count("AUTHENTICATE"), 1, "{}", tor.story());
     }
 }
 
