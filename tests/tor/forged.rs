@@ -326,9 +326,7 @@ fn announcements_of_streams_that_do_not_exist_come_to_nothing() {
 /// A client must not be put into the activity of another by claims about it.
 #[test]
 fn forged_claims_bring_nobody_into_the_activity_of_another() {
-    let tor = ModelTor::start();
     let node = node(&[("d/bank", r#"{"ip":"192.0.2.2"}"#)]);
-    let _door = Door::with_node(&tor, &node, &[]);
     let attacker = "127.0.0.9";
     let own = |source: &str| {
         let fields = fields();
@@ -344,6 +342,8 @@ fn forged_claims_bring_nobody_into_the_activity_of_another() {
         [&more[..3], &[own(attacker)]].concat(),
         [&more[..], &[own(attacker)]].concat(),
     ] {
+        let tor = ModelTor::start();
+        let _door = Door::with_node(&tor, &node, &[]);
         let id = tor.next_id();
         for claim in &claims {
             tor.raw_event(format!("650 STREAM {id} {claim}\r\n"));
@@ -358,7 +358,6 @@ fn forged_claims_bring_nobody_into_the_activity_of_another() {
         assert_eq!(mine.end(), attached("192.0.2.2:80"));
         asked += 1;
         assert_eq!(node.count("d/bank"), asked, "{claims:#?}");
-        tor.newnym();
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Door;
 use crate::support::node::Node;
+use crate::support::plugin::Start;
 use crate::support::serve::node;
 use crate::support::state::write_private;
 use crate::support::tor_control::auth::Auth;
@@ -167,6 +168,23 @@ fn a_tor_that_does_not_answer_is_left_to_itself() {
     );
     tor.resume();
     stream.client_closes();
+}
+
+/// A guardian that was told nothing has nothing to do.
+#[test]
+fn a_guardian_without_a_duty_ends() {
+    for words in [
+        "",
+        "garbage\n",
+        "tcp zz\n",
+        "tcp\n\n",
+        "unix \n",
+        "password 00",
+    ] {
+        let mut guardian = Start::new(&["serve-guardian"]).spawn();
+        guardian.send_bytes(words.as_bytes());
+        guardian.finish();
+    }
 }
 
 /// Two Tors are both left as they were.
