@@ -20,7 +20,8 @@ struct Seen {
 impl Seen {
     fn start() -> Self {
         let tor = ModelTor::start();
-        let node = node(&[("d/site", r#"{"ip":"192.0.2.6"}"#)]);
+        let value = r#"{"ip":"192.0.2.6","map":{"www":{"ip":"192.0.2.6"}}}"#;
+        let node = node(&[("d/site", value)]);
         let door = Door::with_node(&tor, &node, &[]);
         Self {
             tor,

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Door;
 use crate::support::node::Node;
+use crate::support::plugin::Start;
 use crate::support::serve::node;
 use crate::support::state::write_private;
 use crate::support::tor_control::auth::Auth;
@@ -79,7 +80,7 @@ fn a_signal_ends_it_and_leaves_tor_as_it_was() {
         waiting.are_dealt_with(&tor);
         tor.wait_for_controllers(0);
         // The guardian had nothing to do.
-        assert_eq!(tor.count("AUTHENTICATE"), 1);
+        assert_eq!(tor.count("AUTHENTICATE"), 1, "{}", tor.story());
     }
 }
 
@@ -167,6 +168,23 @@ fn a_tor_that_does_not_answer_is_left_to_itself() {
     );
     tor.resume();
     stream.client_closes();
+}
+
+/// A guardian that was told nothing has nothing to do.
+#[test]
+fn a_guardian_without_a_duty_ends() {
+    for words in [
+        "",
+        "garbage\n",
+        "tcp zz\n",
+        "tcp\n\n",
+        "unix \n",
+        "password 00",
+    ] {
+        let mut guardian = Start::new(&["serve-guardian"]).spawn();
+        guardian.send_bytes(words.as_bytes());
+        guardian.finish();
+    }
 }
 
 /// Two Tors are both left as they were.

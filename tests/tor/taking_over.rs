@@ -1,7 +1,9 @@
 //! Taking over Tor's streams, and keeping them.
 
 use super::Door;
-use crate::support::serve::node;
+use crate::support::node::Reply;
+use crate::support::serve::{Protocol, Serve, node};
+use crate::support::tor::{Tor, echo};
 use crate::support::tor_control::auth::Auth;
 use crate::support::tor_control::stream::{End, Stream, Wish, attached, closed};
 use crate::support::tor_control::{ModelTor, Rival, When};
@@ -12,8 +14,12 @@ fn the_option_is_set_without_a_line_in_torrc() {
     assert!(!tor.leaves_streams());
     let alone = tor.stream(Stream::connect("www.example.com", 80));
     assert_eq!(alone.end(), End::Alone("www.example.com:80".to_owned()));
-    let _door = Door::start(&tor);
+    let door = Door::start(&tor);
     assert!(tor.leaves_streams());
+    let next = tor.stream(Stream::connect("www.example.com", 80));
+    assert_eq!(next.end(), attached("www.example.com:80"));
+    // That of before is attached already, which is nobody's fault.
+    assert_eq!(door.said("another controller"), 0);
     assert_eq!(tor.count("SETCONF __LeaveStreamsUnattached=1"), 1);
     for forbidden in ["TAKEOWNERSHIP", "SAVECONF", "MAPADDRESS", "QUIT"] {
         assert_eq!(tor.count(forbidden), 0);
@@ -30,6 +36,34 @@ fn a_unix_socket_is_as_good_as_a_port() {
     assert_eq!(stream.end(), attached("192.0.2.1:80"));
     door.process.signal("TERM");
     assert_eq!(door.process.wait().code(), Some(0));
+    assert!(!tor.leaves_streams());
+}
+
+/// The SOCKS door and this one, in one process.
+#[test]
+fn both_doors_are_open_in_one_process() {
+    let tor = ModelTor::start();
+    let upstream = Tor::leading_to(echo());
+    let node = node(&[("d/ip", r#"{"ip":"192.0.2.1"}"#)]);
+    let upstream_address = upstream.address();
+    let arguments = node.arguments(&[
+        "--socks-listen",
+        "127.0.0.1:0",
+        "--proxy",
+        &upstream_address,
+        "--tor-control",
+        tor.address(),
+    ]);
+    let mut serve = Serve::with(&arguments, 1);
+    tor.wait_until_taken_over();
+    assert_eq!(serve.code(Protocol::Socks5, "ip.bit"), 0);
+    let stream = tor.stream(Stream::connect("ip.bit", 80));
+    assert_eq!(stream.end(), attached("192.0.2.1:80"));
+    // The doors share no ids.
+    assert_eq!(node.count("d/ip"), 2);
+    assert_eq!(upstream.asked_for("192.0.2.1").len(), 1);
+    serve.process.signal("TERM");
+    assert_eq!(serve.process.wait().code(), Some(0));
     assert!(!tor.leaves_streams());
 }
 
@@ -161,4 +195,61 @@ fn a_controller_that_watches_is_not_reported() {
     let stream = tor.stream(Stream::connect("ip.bit", 80));
     assert_eq!(stream.end(), attached("192.0.2.1:80"));
     assert_eq!(door.said("another controller"), 0);
+}
+
+/// Whatever is asked, and however it fails: no name, id, credential or answer.
+#[test]
+fn the_log_has_no_names_ids_or_credentials() {
+    let tor = ModelTor::start();
+    let node = node(&[
+        ("d/hush", r#"{"ip":"192.0.2.77"}"#),
+        ("d/hush-six", r#"{"ip6":"2001:db8::77"}"#),
+    ]);
+    node.script("d/hush-refused", [Reply::Error(-1, "d/hush-refused: no")]);
+    let mut door = Door::with_node(&tor, &node, &["-vv", "--timeout", "1"]);
+    let mut streams = Vec::new();
+    for host in [
+        "hush.bit",
+        "hush-six.bit",
+        "hush-none.bit",
+        "hush-refused.bit",
+        "hush .bit",
+        "www.hush.example",
+        "a\r\n650 STREAM 1 NEW 0 hush.bit:80",
+        "a\r\n250 hush",
+    ] {
+        for stream in [
+            Stream::connect(host, 80),
+            Stream::http(host, 80),
+            Stream::resolve(host),
+            Stream::dns(host, Wish::A),
+        ] {
+            let stream = stream.user("secret-user", "secret-password");
+            streams.push(tor.stream(stream.from("127.0.0.77:1")));
+        }
+    }
+    for stream in &streams {
+        stream.end();
+    }
+    tor.newnym();
+    tor.reload();
+    tor.wait_until_left(true);
+    tor.stop();
+    door.process.complaint("cannot be used");
+    let ids = node.requests().into_iter().filter_map(|one| one.stream);
+    let ids: Vec<_> = ids.collect();
+    assert!(!ids.is_empty());
+    door.process.signal("TERM");
+    door.process.wait();
+    let said = door.process.all_complaints();
+    assert!(said.len() > 10, "{said:#?}");
+    for line in &said {
+        let line = line.to_ascii_lowercase();
+        for private in ["hush", "secret", "127.0.0.77", "192.0.2.77", "2001:db8"] {
+            assert!(!line.contains(private), "{private}: {line}");
+        }
+        for id in &ids {
+            assert!(!line.contains(id), "{line}");
+        }
+    }
 }

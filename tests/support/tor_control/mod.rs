@@ -219,6 +219,8 @@ impl ModelTor {
                 done.push(format!("{verb} {rest}"));
             }
         }
+        // Said again because somebody forged the reply.
+        done.dedup();
         done
     }
 
@@ -312,7 +314,7 @@ impl ModelTor {
 
     /// Everything that went to and fro, for the message of a failing test.
     pub fn story(&self) -> String {
-        format!("{:#?}", self.model().transcript)
+        self.model().story()
     }
 }
 
@@ -349,11 +351,11 @@ impl Drop for ModelTor {
             return;
         }
         let model = self.model();
+        let violations = &model.violations;
         assert!(
-            model.violations.is_empty(),
-            "{:#?} in {:#?}",
-            model.violations,
-            model.transcript
+            violations.is_empty(),
+            "{violations:#?} in {}",
+            model.story()
         );
     }
 }
@@ -371,7 +373,7 @@ impl Handle {
     pub fn end(&self) -> End {
         self.end_within(PATIENCE).unwrap_or_else(|| {
             let model = self.shared.0.lock().unwrap();
-            let story = format!("{:#?}", model.transcript);
+            let story = model.story();
             drop(model);
             panic!("stream {} does not end: {story}", self.id)
         })

@@ -144,7 +144,8 @@ impl Model {
     // Streams.
 
     /// A client opens a stream; its place among all.
-    pub fn open(&mut self, id: Option<u64>, stream: Stream) -> usize {
+    pub fn open(&mut self, id: Option<u64>, mut stream: Stream) -> usize {
+        stream.cut_at_nul();
         let id = id.unwrap_or(self.next);
         self.next = self.next.max(id + 1);
         let waits = self.leaves_streams();
@@ -201,8 +202,11 @@ impl Model {
             self.stream_event(at, "REMAP", " SOURCE=CACHE");
         }
         let reached = latin1(&self.streams[at].stream.host);
+        // Tor refuses what is no host name, whatever it ends in.
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if let Some(number) = controller
             && is_ours(&bytes(&reached))
+            && reached.chars().all(is_name)
         {
             let id = self.streams[at].id;
             self.violate(format!(
@@ -307,7 +311,9 @@ impl Model {
     pub fn detach(&mut self, at: usize) {
         self.stream_event(at, "DETACHED", " REASON=TIMEOUT");
         if self.leaves_streams() {
-            self.streams[at].waiting = true;
+            let live = &mut self.streams[at];
+            live.waiting = true;
+            live.status = live.stream.first_status();
             self.stream_event(at, "CONTROLLER_WAIT", "");
         }
     }
@@ -346,6 +352,14 @@ impl Model {
     pub fn violate(&mut self, what: String) {
         self.transcript.push(format!("!!! {what}"));
         self.violations.push(what);
+    }
+
+    /// The end of everything that went to and fro.
+    pub fn story(&self) -> String {
+        let begin = self.transcript.len().saturating_sub(200);
+        let lines = self.transcript[begin..].iter();
+        let lines: Vec<String> = lines.map(|line| line.chars().take(300).collect()).collect();
+        format!("{lines:#?}")
     }
 
     // Options and signals.

@@ -148,7 +148,7 @@ impl Stream {
     /// Whether Tor's SOCKS listener refuses the host name. It writes a CLOSED event
     /// without a NEW then, with the name as it is.
     pub(super) fn is_refused_by_socks(&self) -> bool {
-        let host = self.visible_host();
+        let host = &self.host[..];
         let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
         let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
         self.protocol.starts_with("SOCKS")
@@ -160,14 +160,15 @@ impl Stream {
     }
 
     /// C strings end at NUL.
-    fn visible_host(&self) -> &[u8] {
-        self.host.split(|&byte| byte == 0).next().unwrap()
+    pub(super) fn cut_at_nul(&mut self) {
+        let end = self.host.iter().position(|&byte| byte == 0);
+        self.host.truncate(end.unwrap_or(self.host.len()));
     }
 
     /// Host and port; 255 bytes at most.
     pub(super) fn target(&self) -> Vec<u8> {
         let port = format!(":{}", self.port);
-        let mut target = [self.visible_host(), port.as_bytes()].concat();
+        let mut target = [&self.host, port.as_bytes()].concat();
         target.truncate(255);
         target
     }
@@ -302,14 +303,13 @@ fn is_onion_service(host: &str) -> bool {
     label.len() == 56 && label.chars().all(is_base32) && label.ends_with(['d', 'D'])
 }
 
-/// Whether a name must not reach Tor: it ends in `.bit` or `.bit.onion`, or holds
-/// that and something that is no part of a host name.
+/// Whether a name must not reach Tor: it ends in `.bit` or `.bit.onion`. Tor itself
+/// refuses what is no host name.
 pub fn is_ours(host: &[u8]) -> bool {
     let lower = latin1(host).to_ascii_lowercase();
-    let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let name = lower.trim_end_matches('.');
     let name = name.strip_suffix(".onion").unwrap_or(name);
-    name == "bit" || name.ends_with(".bit") || !lower.chars().all(is_name) && lower.contains(".bit")
+    name == "bit" || name.ends_with(".bit")
 }
 
 /// A C string as Tor quotes it.
