@@ -21,6 +21,9 @@ use crate::naming::{Answer, Naming};
 /// How long Tor may take to answer a command.
 const ANSWER: Duration = Duration::from_secs(30);
 
+/// How long after the option was off streams may be met that Tor has attached.
+const AFTERMATH: Duration = Duration::from_secs(30);
+
 /// How long to wait before forged replies make us ask again.
 const AGAIN: Duration = Duration::from_millis(20);
 
@@ -85,6 +88,8 @@ pub struct Session {
     again_at: Option<Instant>,
     /// Whether the option is being set.
     is_taking_over: bool,
+    /// When the option was off for a moment: Tor itself attached what came then.
+    was_off: Option<Instant>,
     took_over: bool,
     is_warned_of_another: bool,
     is_warned_of_age: bool,
@@ -104,6 +109,7 @@ impl Session {
             again: Vec::new(),
             again_at: None,
             is_taking_over: false,
+            was_off: None,
             took_over: false,
             is_warned_of_another: false,
             is_warned_of_age: false,
@@ -124,7 +130,10 @@ impl Session {
                 let forgotten = self.ids.forget().map(Effect::Forget);
                 self.effects.extend(forgotten);
             }
-            Some(Event::LeavesNothing) => self.take_over(now),
+            Some(Event::LeavesNothing) => {
+                self.was_off = Some(now);
+                self.take_over(now);
+            }
             Some(Event::Settings) => self.later(Purpose::Settings, now),
             Some(Event::Other) => {}
             None => {
@@ -309,7 +318,9 @@ impl Session {
             // Tor closes a stream that it cannot attach, 551, or it was closed
             // before, 552.
             (Purpose::Attach(_, true), Outcome::Reply(555, _)) => {
-                if !std::mem::replace(&mut self.is_warned_of_another, true) {
+                let since = self.was_off.map(|at| now.saturating_duration_since(at));
+                let is_tors = since.is_some_and(|since| since < AFTERMATH);
+                if !is_tors && !std::mem::replace(&mut self.is_warned_of_another, true) {
                     self.effects.push(Effect::AnotherController);
                 }
             }
