@@ -258,7 +258,7 @@ impl Model {
         let is_mapped = self.options[AUTOMAP] == "1"
             && !is_address
             && suffixes.any(|suffix| suffix == "." || lower.ends_with(suffix));
-        is_mapped.then(|| self.virtual_address(&host, self.streams[at].stream.wish))
+        is_mapped.then(|| self.virtual_address(&lower, self.streams[at].stream.wish))
     }
 
     fn virtual_address(&mut self, name: &str, wish: Wish) -> String {
@@ -276,7 +276,7 @@ impl Model {
         };
         self.mappings.push((address.clone(), name.to_owned()));
         let line = format!("650 ADDRMAP {address} {name} NEVER CACHED=\"YES\"\r\n");
-        self.event("ADDRMAP", line.as_bytes());
+        self.event("ADDRMAP", &bytes(&line));
         address
     }
 
