@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Door;
+use crate::support::PATIENCE;
 use crate::support::node::Node;
 use crate::support::plugin::Start;
 use crate::support::serve::node;
@@ -132,6 +133,29 @@ fn a_guardian_outlives_signals_that_are_meant_for_all() {
             .args(["-s", signal, &guardians[0].to_string()])
             .status();
         assert!(status.unwrap().success());
+    }
+    door.process.signal("KILL");
+    door.process.wait();
+    waiting.are_dealt_with(&tor);
+}
+
+/// One that ends is replaced.
+#[test]
+fn a_guardian_that_is_killed_is_replaced() {
+    let node = site();
+    let tor = ModelTor::start();
+    let mut door = Door::with_node(&tor, &node, &[]);
+    let guardian = children(door.process.id())[0];
+    let status = std::process::Command::new("kill")
+        .args(["-s", "KILL", &guardian.to_string()])
+        .status();
+    assert!(status.unwrap().success());
+    door.process.complaint("starting it again");
+    let waiting = Waiting::begin(&tor, &node);
+    let until = Instant::now() + PATIENCE;
+    while children(door.process.id()).is_empty() {
+        assert!(Instant::now() < until, "no other guardian");
+        std::thread::sleep(Duration::from_millis(5));
     }
     door.process.signal("KILL");
     door.process.wait();

@@ -5,6 +5,7 @@ mod authentication;
 mod automap;
 mod faults;
 mod forged;
+mod forgeries;
 mod isolation;
 mod leaving;
 mod plugins;

@@ -184,6 +184,32 @@ fn another_controller_that_attaches_streams_is_reported_once() {
     assert_eq!(door.said("another controller of Tor at"), 1);
 }
 
+/// Two of this program get in each other's way, and into nobody else's. One that
+/// leaves has the other take over again.
+#[test]
+fn two_of_this_program_serve_one_tor() {
+    let tor = ModelTor::start();
+    let mut first = Door::start(&tor);
+    let second = Door::begin(&[&tor], &[]);
+    second.is_in_charge_of(&tor);
+    tor.wait_for("GETINFO stream-status", 2);
+    let all_arrive = || {
+        for (host, target) in [
+            ("ip.bit", "192.0.2.1:80"),
+            ("www.example.com", "www.example.com:80"),
+        ] {
+            for stream in tor.streams((0..30).map(|_| Stream::connect(host, 80))) {
+                assert_eq!(stream.end(), attached(target));
+            }
+        }
+    };
+    all_arrive();
+    first.process.signal("TERM");
+    first.process.wait();
+    tor.wait_until_left(true);
+    all_arrive();
+}
+
 /// One that only watches is none.
 #[test]
 fn a_controller_that_watches_is_not_reported() {

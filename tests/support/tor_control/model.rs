@@ -69,6 +69,7 @@ pub(super) struct Model {
     /// What is to happen before the commands that begin so.
     pub script: VecDeque<(String, When)>,
     pub paused: bool,
+    pub dribbles: bool,
     pub stopped: bool,
     /// All commands, with the number of the controller.
     pub commands: Vec<(usize, String)>,
@@ -103,6 +104,7 @@ impl Model {
             epoch: 0,
             script: VecDeque::new(),
             paused: false,
+            dribbles: false,
             stopped: false,
             commands: Vec::new(),
             transcript: Vec::new(),
