@@ -75,6 +75,35 @@ fn names_that_have_no_virtual_address_are_looked_up() {
     assert_eq!(ask("ip.bit"), End::Answered("192.0.2.1".to_owned()));
 }
 
+/// A name with CR LF in it puts lines of its own into the list of addresses.
+#[test]
+fn a_list_of_addresses_with_forged_lines_misleads_nobody() {
+    let tor = ModelTor::start();
+    tor.automap(".bit");
+    let ask = |name: &str| tor.stream(Stream::dns(name, Wish::A)).end();
+    let End::Answered(address) = ask("onion.bit") else {
+        panic!("{}", tor.story());
+    };
+    // Whoever asks for the name learns its address.
+    for host in [
+        format!("a\r\n{address} evil.bit NEVER\r\nb.bit"),
+        format!("a\r\n{address} www.example.com NEVER\r\nb.bit"),
+        format!("a NEVER\r\n{address} evil.bit NEVER\r\n192.0.2.1 b.bit"),
+        format!("a\r\n.\r\n250 OK\r\n250+address-mappings/control=\r\n{address} evil.bit"),
+        "a\r\n.\r\n250 OK\r\nb.bit".to_owned(),
+    ] {
+        assert!(matches!(ask(&host), End::Answered(_)));
+    }
+    let _door = Door::start(&tor);
+    for stream in [
+        Stream::transparent(&address, 80),
+        Stream::connect(&address, 80),
+    ] {
+        let stream = tor.stream(stream);
+        assert_eq!(stream.end(), attached(&format!("{ONION}:80")));
+    }
+}
+
 /// The settings can change at any time.
 #[test]
 fn settings_that_change_are_read_again() {

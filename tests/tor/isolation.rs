@@ -58,8 +58,12 @@ impl Seen {
     }
 }
 
+fn alice_at(host: &str) -> Stream {
+    Stream::connect(host, 80).user("alice", "1")
+}
+
 fn alice() -> Stream {
-    Stream::connect("site.bit", 80).user("alice", "1")
+    alice_at("site.bit")
 }
 
 /// Fields with one more.
@@ -190,6 +194,27 @@ fn a_new_identity_forgets_everything() {
     seen.has_a_new_id(&alice().fields(no_epoch));
 }
 
+/// What is under way then is not lost.
+#[test]
+fn a_new_identity_interrupts_no_lookup() {
+    let tor = ModelTor::start();
+    let node = node(&[("d/held", r#"{"ip":"192.0.2.8"}"#)]);
+    node.hold("d/held");
+    let _door = Door::with_node(&tor, &node, &[]);
+    let held = alice_at("held.bit");
+    let before = tor.stream(held.clone());
+    node.wait_for("d/held", 1);
+    tor.newnym();
+    let after = tor.stream(held);
+    node.wait_for("d/held", 2);
+    node.release("d/held");
+    for stream in [before, after] {
+        assert_eq!(stream.end(), End::Attached("192.0.2.8:80".to_owned()));
+    }
+    let ids = node.streams("d/held");
+    assert_ne!(ids[0], ids[1]);
+}
+
 /// A field that this program does not know may keep apart what it would mix up.
 #[test]
 fn a_stream_isolated_by_something_unknown_has_an_id_of_its_own() {
@@ -197,6 +222,8 @@ fn a_stream_isolated_by_something_unknown_has_an_id_of_its_own() {
     let strange = alice().fields(&also("MOON_PHASE"));
     for _ in 0..3 {
         seen.has_a_new_id(&strange);
+        // Nothing said of it at all.
+        seen.has_a_new_id(&alice().fields(""));
     }
     seen.has_a_new_id(&alice());
     seen.has_a_known_id(&alice());

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Door;
+use crate::support::PATIENCE;
 use crate::support::node::Node;
 use crate::support::plugin::Start;
 use crate::support::serve::node;
@@ -138,6 +139,29 @@ fn a_guardian_outlives_signals_that_are_meant_for_all() {
     waiting.are_dealt_with(&tor);
 }
 
+/// One that ends is replaced.
+#[test]
+fn a_guardian_that_is_killed_is_replaced() {
+    let node = site();
+    let tor = ModelTor::start();
+    let mut door = Door::with_node(&tor, &node, &[]);
+    let guardian = children(door.process.id())[0];
+    let status = std::process::Command::new("kill")
+        .args(["-s", "KILL", &guardian.to_string()])
+        .status();
+    assert!(status.unwrap().success());
+    door.process.complaint("starting it again");
+    let waiting = Waiting::begin(&tor, &node);
+    let until = Instant::now() + PATIENCE;
+    while children(door.process.id()).is_empty() {
+        assert!(Instant::now() < until, "no other guardian");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    door.process.signal("KILL");
+    door.process.wait();
+    waiting.are_dealt_with(&tor);
+}
+
 /// The processes that a process started.
 fn children(parent: u32) -> Vec<u32> {
     let tasks = std::fs::read_dir(format!("/proc/{parent}/task")).unwrap();
@@ -173,14 +197,7 @@ fn a_tor_that_does_not_answer_is_left_to_itself() {
 /// A guardian that was told nothing has nothing to do.
 #[test]
 fn a_guardian_without_a_duty_ends() {
-    for words in [
-        "",
-        "garbage\n",
-        "tcp zz\n",
-        "tcp\n\n",
-        "unix \n",
-        "password 00",
-    ] {
+    for words in ["", "garbage\n", "tcp zz\n", "tcp\n\n", "password 00"] {
         let mut guardian = Start::new(&["serve-guardian"]).spawn();
         guardian.send_bytes(words.as_bytes());
         guardian.finish();

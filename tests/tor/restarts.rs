@@ -66,6 +66,30 @@ fn a_tor_that_starts_again_is_taken_over_again() {
     }
 }
 
+/// A Tor that refuses what the door needs is reported with its own words.
+#[test]
+fn a_tor_that_refuses_a_command_is_reported_and_asked_again() {
+    for (command, reply) in [
+        (
+            "SETCONF __LeaveStreamsUnattached=1",
+            "553 Unable to set option: no",
+        ),
+        (
+            "SETEVENTS STREAM SIGNAL CONF_CHANGED",
+            "552 Unrecognized event \"CONF_CHANGED\"",
+        ),
+    ] {
+        let tor = ModelTor::start();
+        tor.when(command, When::Replies(reply));
+        let door = Door::begin(&[&tor], &[]);
+        let line = door.process.complaint("cannot be used");
+        assert!(line.contains(&reply[..20]), "{line}");
+        door.is_in_charge_of(&tor);
+        let stream = tor.stream(Stream::connect("ip.bit", 80));
+        assert_eq!(stream.end(), attached("192.0.2.1:80"));
+    }
+}
+
 /// Streams that wait when the connection breaks are served over the next.
 #[test]
 fn a_connection_that_breaks_loses_no_stream() {

@@ -161,7 +161,7 @@ fn waiting_streams_are_served_in_spite_of_forged_lines_in_the_list() {
     assert_eq!(tor.done_to(victims[1].id), ["ATTACH 0"]);
 }
 
-/// Another controller that attaches streams is reported once.
+/// Another controller that attaches names of ours is reported once.
 #[test]
 fn another_controller_that_attaches_streams_is_reported_once() {
     let tor = ModelTor::start();
@@ -169,14 +169,45 @@ fn another_controller_that_attaches_streams_is_reported_once() {
     for _ in 0..3 {
         let command = format!("ATTACHSTREAM {} 0", tor.next_id());
         tor.when(&command, When::AnotherAttaches);
-        let stream = tor.stream(Stream::connect("www.example.com", 80));
+        let stream = tor.stream(Stream::connect("ip.bit", 80));
         tor.wait_for(&command, 1);
-        assert_eq!(stream.end(), End::Alone("www.example.com:80".to_owned()));
+        assert_eq!(stream.end(), End::Alone("192.0.2.1:80".to_owned()));
         let next = tor.stream(Stream::connect("ip.bit", 80));
         assert_eq!(next.end(), attached("192.0.2.1:80"));
     }
+    // Ordinary streams may have any controller.
+    let command = format!("ATTACHSTREAM {} 0", tor.next_id());
+    tor.when(&command, When::AnotherAttaches);
+    let stream = tor.stream(Stream::connect("www.example.com", 80));
+    assert_eq!(stream.end(), End::Alone("www.example.com:80".to_owned()));
     door.process.complaint("another controller of Tor at");
     assert_eq!(door.said("another controller of Tor at"), 1);
+}
+
+/// Two of this program get in each other's way, and into nobody else's. One that
+/// leaves has the other take over again.
+#[test]
+fn two_of_this_program_serve_one_tor() {
+    let tor = ModelTor::start();
+    let mut first = Door::start(&tor);
+    let second = Door::begin(&[&tor], &[]);
+    second.is_in_charge_of(&tor);
+    tor.wait_for("GETINFO stream-status", 2);
+    let all_arrive = || {
+        for (host, target) in [
+            ("ip.bit", "192.0.2.1:80"),
+            ("www.example.com", "www.example.com:80"),
+        ] {
+            for stream in tor.streams((0..30).map(|_| Stream::connect(host, 80))) {
+                assert_eq!(stream.end(), attached(target));
+            }
+        }
+    };
+    all_arrive();
+    first.process.signal("TERM");
+    first.process.wait();
+    tor.wait_until_left(true);
+    all_arrive();
 }
 
 /// One that only watches is none.

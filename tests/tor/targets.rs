@@ -143,3 +143,22 @@ fn lines_without_end_stop_nobody() {
     }
     drop(door);
 }
+
+/// A line may arrive in any number of pieces.
+#[test]
+fn lines_that_arrive_byte_by_byte_are_read() {
+    let tor = ModelTor::start();
+    tor.dribbles();
+    tor.set_leave("1");
+    let waiting = tor.stream(Stream::connect("x.bit", 80));
+    let _door = Door::start(&tor);
+    assert_eq!(waiting.end(), attached("192.0.2.3:80"));
+    let names = (0..20).map(|_| Stream::connect("ip.bit", 80));
+    let others = (0..20).map(|_| Stream::connect("www.example.com", 80));
+    for stream in tor.streams(names) {
+        assert_eq!(stream.end(), attached("192.0.2.1:80"));
+    }
+    for stream in tor.streams(others) {
+        assert_eq!(stream.end(), attached("www.example.com:80"));
+    }
+}

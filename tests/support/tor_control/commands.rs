@@ -1,7 +1,7 @@
 //! The commands of a controller, and Tor's replies to them.
 
 use super::model::{LEAVE, Model, When};
-use super::stream::latin1;
+use super::stream::{bytes, latin1};
 
 const EVENTS: [&str; 7] = [
     "STREAM",
@@ -197,9 +197,10 @@ fn getinfo(model: &mut Model, who: usize, rest: &str) -> Turn {
         match key {
             "version" => said.extend(b"250-version=0.4.9.11\r\n"),
             "stream-status" => said.extend(data(key, &model.stream_status())),
-            "address-mappings/all" => {
+            // Virtual addresses count as made by controllers.
+            "address-mappings/all" | "address-mappings/control" => {
                 let mappings = model.mappings.iter();
-                let lines = mappings.map(|(from, to)| format!("{from} {to} NEVER").into_bytes());
+                let lines = mappings.map(|(from, to)| bytes(&format!("{from} {to} NEVER")));
                 let lines: Vec<_> = lines.collect();
                 said.extend(data(key, &lines));
             }

@@ -69,6 +69,7 @@ pub(super) struct Model {
     /// What is to happen before the commands that begin so.
     pub script: VecDeque<(String, When)>,
     pub paused: bool,
+    pub dribbles: bool,
     pub stopped: bool,
     /// All commands, with the number of the controller.
     pub commands: Vec<(usize, String)>,
@@ -103,6 +104,7 @@ impl Model {
             epoch: 0,
             script: VecDeque::new(),
             paused: false,
+            dribbles: false,
             stopped: false,
             commands: Vec::new(),
             transcript: Vec::new(),
@@ -258,7 +260,7 @@ impl Model {
         let is_mapped = self.options[AUTOMAP] == "1"
             && !is_address
             && suffixes.any(|suffix| suffix == "." || lower.ends_with(suffix));
-        is_mapped.then(|| self.virtual_address(&host, self.streams[at].stream.wish))
+        is_mapped.then(|| self.virtual_address(&lower, self.streams[at].stream.wish))
     }
 
     fn virtual_address(&mut self, name: &str, wish: Wish) -> String {
@@ -276,7 +278,7 @@ impl Model {
         };
         self.mappings.push((address.clone(), name.to_owned()));
         let line = format!("650 ADDRMAP {address} {name} NEVER CACHED=\"YES\"\r\n");
-        self.event("ADDRMAP", line.as_bytes());
+        self.event("ADDRMAP", &bytes(&line));
         address
     }
 

@@ -84,9 +84,11 @@ impl Listening {
 }
 
 /// Sends what a controller is to read, so that one that reads nothing stops nobody.
-fn send(mut client: TcpStream, lines: &Receiver<Vec<u8>>) {
+fn send(mut client: TcpStream, lines: &Receiver<Vec<u8>>, dribbles: bool) {
     while let Ok(bytes) = lines.recv() {
-        if client.write_all(&bytes).is_err() {
+        let size = if dribbles { 1 } else { bytes.len() };
+        let mut pieces = bytes.chunks(size);
+        if pieces.any(|piece| client.write_all(piece).is_err()) {
             break;
         }
     }
@@ -96,11 +98,15 @@ fn send(mut client: TcpStream, lines: &Receiver<Vec<u8>>) {
 fn serve(mut client: TcpStream, shared: &Shared) {
     let (writer, lines) = channel();
     let sender = client.try_clone().unwrap();
-    let sending = thread::spawn(move || send(sender, &lines));
-    let who = {
+    let (who, dribbles) = {
         let mut model = shared.0.lock().unwrap();
-        model.add(writer)
+        (model.add(writer), model.dribbles)
     };
+    if dribbles {
+        // Unix sockets know no such thing.
+        let _ = client.set_nodelay(true);
+    }
+    let sending = thread::spawn(move || send(sender, &lines, dribbles));
     shared.1.notify_all();
     let mut unread = Vec::new();
     let mut chunk = [0; 65536];
