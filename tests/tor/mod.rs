@@ -7,6 +7,7 @@ mod faults;
 mod forged;
 mod isolation;
 mod leaving;
+mod model;
 mod replay;
 mod restarts;
 mod stand_in;
