@@ -23,3 +23,9 @@ pub mod rpc {
 pub mod socks {
     pub use crate::door::socks::fuzzing::*;
 }
+
+/// Tor's control port: what is decided there, without I/O.
+#[cfg(all(unix, feature = "cli"))]
+pub mod tor_control {
+    pub use crate::door::tor::fuzzing::*;
+}

@@ -3,7 +3,7 @@
 //! fuzz targets in `fuzz/`; `scripts/fuzz` goes on from these inputs.
 
 #[path = "../../fuzz/src/checks/mod.rs"]
-mod checks;
+pub mod checks;
 
 /// Runs a check over the inputs in a file, base64 a line.
 fn replay(text: &str, check: fn(&[u8])) {
@@ -43,4 +43,5 @@ replay! {
 #[cfg(unix)]
 replay! {
     socks: "seeds_socks", "fuzz_socks";
+    tor_control: "seeds_tor_control", "fuzz_tor_control";
 }

@@ -1,6 +1,6 @@
 //! Values, the authoritative engine, and the scheduler, through the library.
 
-mod fuzz_corpus;
+pub mod fuzz_corpus;
 mod generate;
 mod hostile;
 mod model;

@@ -8,6 +8,7 @@ mod forged;
 mod forgeries;
 mod isolation;
 mod leaving;
+mod model;
 mod plugins;
 mod replay;
 mod restarts;

@@ -12,6 +12,8 @@ mod rpc;
 mod session;
 #[cfg(unix)]
 mod socks;
+#[cfg(unix)]
+mod tor_control;
 
 pub use auxpow::auxpow;
 pub use config::config;
@@ -24,6 +26,8 @@ pub use rpc::rpc;
 pub use session::session;
 #[cfg(unix)]
 pub use socks::socks;
+#[cfg(unix)]
+pub use tor_control::tor_control;
 
 /// The two parts of an input, divided by the first pair of 0xFF; the second is
 /// empty if there is none.

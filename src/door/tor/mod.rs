@@ -116,6 +116,13 @@ impl TorDoor {
     }
 }
 
+/// What the fuzz target drives.
+pub(crate) mod fuzzing {
+    pub use super::line::Lines;
+    pub use super::session::{Effect, Session, SessionError};
+    pub use super::undo::Undo;
+}
+
 impl Drop for TorDoor {
     fn drop(&mut self) {
         self.workers.iter().for_each(|(stop, _)| stop.stop());
