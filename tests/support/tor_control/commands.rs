@@ -34,9 +34,9 @@ pub(super) fn answer(model: &mut Model, who: usize, line: &str) -> Turn {
                 named.into_iter().for_each(|at| model.client_leaves(at));
             }
             When::AnotherAttaches => {
-                named
-                    .into_iter()
-                    .for_each(|at| drop(model.go_ahead(at, None)));
+                for at in named {
+                    let _ = model.go_ahead(at, None);
+                }
             }
             When::Replies(text) => {
                 record(model, who, line);

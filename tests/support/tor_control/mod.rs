@@ -280,12 +280,6 @@ impl ModelTor {
         self.model().leaves_streams()
     }
 
-    /// How many controllers are connected.
-    pub fn controllers(&self) -> usize {
-        let model = self.model();
-        model.controllers.iter().filter(|one| one.open).count()
-    }
-
     /// Waits until so many controllers are connected.
     #[track_caller]
     pub fn wait_for_controllers(&self, count: usize) {

@@ -21,7 +21,6 @@ pub enum Step {
 }
 
 pub struct Recording {
-    pub name: &'static str,
     /// Whether `__LeaveStreamsUnattached` was on at the beginning.
     pub leaves: bool,
     pub steps: Vec<Step>,
@@ -61,7 +60,6 @@ impl Recording {
             }
         }
         Self {
-            name,
             leaves: leaves.unwrap(),
             steps,
         }
