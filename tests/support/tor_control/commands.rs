@@ -34,7 +34,7 @@ pub(super) fn answer(model: &mut Model, who: usize, line: &str) -> Turn {
                 named.into_iter().for_each(|at| model.client_leaves(at));
             }
             When::AnotherAttaches => {
-                for at in named {
+                if let Some(at) = named {
                     let _ = model.go_ahead(at, None);
                 }
             }
