@@ -354,6 +354,11 @@ impl Plugin {
         words.nth(1).unwrap().parse().unwrap()
     }
 
+    /// Whether the child has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// Waits for the child to end.
     pub fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;

@@ -106,7 +106,7 @@ fn fault_6_names_that_fail_delay_no_others() {
     for number in 0..20 {
         node.script(&format!("d/bad{number}"), [Reply::Recorded("warming up")]);
     }
-    let _door = Door::with_node(&tor, &node, &[]);
+    let _door = Door::with_node(&tor, &node, &["--timeout", "60"]);
     let user = |stream: Stream, number: usize| stream.user(format!("{number}"), "");
     let failing: Vec<_> = (0..20)
         .map(|number| {

@@ -106,11 +106,14 @@ fn a_guardian_knows_the_cookie_and_the_password() {
     write_private(&config, "tor-password = \"a word\"\n");
     let path = format!("unix:{}", directory.path().join("control").display());
     for (address, auth) in [
-        ("127.0.0.1:0", Auth::cookie(&file)),
-        ("127.0.0.1:0", Auth::password("a word")),
-        (&path, Auth::cookie(&file)),
+        (None, Auth::cookie(&file)),
+        (None, Auth::password("a word")),
+        (Some(&path), Auth::cookie(&file)),
     ] {
-        let tor = ModelTor::at(address, auth);
+        let tor = match address {
+            Some(path) => ModelTor::at(path, auth),
+            None => ModelTor::with(auth),
+        };
         let mut door = Door::begin(&[&tor], &["--config", config.to_str().unwrap()]);
         door.is_in_charge_of(&tor);
         door.process.signal("KILL");
@@ -151,12 +154,13 @@ fn a_guardian_that_is_killed_is_replaced() {
         .status();
     assert!(status.unwrap().success());
     door.process.complaint("starting it again");
-    let waiting = Waiting::begin(&tor, &node);
     let until = Instant::now() + PATIENCE;
     while children(door.process.id()).is_empty() {
         assert!(Instant::now() < until, "no other guardian");
         std::thread::sleep(Duration::from_millis(5));
     }
+    // By then it has learned what it needs.
+    let waiting = Waiting::begin(&tor, &node);
     door.process.signal("KILL");
     door.process.wait();
     waiting.are_dealt_with(&tor);

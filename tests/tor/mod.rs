@@ -106,3 +106,13 @@ impl Door {
         lines.iter().filter(|line| line.contains(part)).count()
     }
 }
+
+/// It leaves Tor as it was, so that its guardian has nothing to do.
+impl Drop for Door {
+    fn drop(&mut self) {
+        if !std::thread::panicking() && self.process.is_running() {
+            self.process.signal("TERM");
+            self.process.wait();
+        }
+    }
+}

@@ -35,8 +35,10 @@ fn a_tor_that_is_not_there_yet_is_waited_for() {
 #[test]
 fn a_tor_that_starts_again_is_taken_over_again() {
     let directory = tempfile::tempdir().unwrap();
-    for address in [unix(&directory, "control"), "127.0.0.1:0".to_owned()] {
-        let tor = ModelTor::at(&address, Auth::default());
+    for tor in [
+        ModelTor::at(&unix(&directory, "control"), Auth::default()),
+        ModelTor::start(),
+    ] {
         let node = node(&[
             ("d/ip", r#"{"ip":"192.0.2.1"}"#),
             ("d/held", r#"{"ip":"192.0.2.8"}"#),

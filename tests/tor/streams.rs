@@ -123,7 +123,7 @@ fn ordinary_streams_are_attached_at_once_while_names_stall() {
     for number in 0..50 {
         node.script(&format!("d/bad{number}"), [Reply::Hang]);
     }
-    let _door = Door::with_node(&tor, &node, &[]);
+    let _door = Door::with_node(&tor, &node, &["--timeout", "60"]);
     let stalled: Vec<_> = (0..50)
         .map(|number| {
             let stream = Stream::connect(format!("bad{number}.bit"), 80);

@@ -14,6 +14,8 @@ pub mod recording;
 mod server;
 pub mod stream;
 
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -41,7 +43,7 @@ impl ModelTor {
     }
 
     pub fn with(auth: Auth) -> Self {
-        Self::at("127.0.0.1:0", auth)
+        Self::at(&format!("{}:0", loopback()), auth)
     }
 
     /// At an address, `HOST:PORT` or `unix:PATH`.
@@ -313,6 +315,19 @@ impl ModelTor {
     pub fn story(&self) -> String {
         self.model().story()
     }
+}
+
+/// A loopback address for each stand-in, where there are so many: the guardian of a
+/// door that was killed may try for a while, and must not find another test's Tor.
+fn loopback() -> Ipv4Addr {
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+
+    if !cfg!(target_os = "linux") {
+        return Ipv4Addr::LOCALHOST;
+    }
+    let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let process = u8::try_from(std::process::id() % 250).unwrap() + 1;
+    Ipv4Addr::new(127, process, high, low)
 }
 
 /// Whether a command is one that can only fail, by which a controller knows where it
