@@ -60,7 +60,9 @@ impl Fields {
 
     /// What an announcement says.
     pub fn announced(&self, purpose: &str) -> String {
-        let source = self.client.map(|client| format!("SOURCE_ADDR={client}:47942 "));
+        let source = self
+            .client
+            .map(|client| format!("SOURCE_ADDR={client}:47942 "));
         let source = source.unwrap_or_default();
         format!("{source}PURPOSE={purpose} {}", self.rest())
     }
@@ -184,7 +186,8 @@ impl Tor {
     fn event(&mut self, id: u64, status: &str, fields: &str) {
         if self.has_events {
             let target = self.streams[&id].target();
-            self.queued.extend(format!("650 STREAM {id} {status} 0 ").bytes());
+            self.queued
+                .extend(format!("650 STREAM {id} {status} 0 ").bytes());
             self.queued.extend(target);
             self.queued.extend(format!(" {fields}\r\n").bytes());
         }
@@ -262,7 +265,12 @@ impl Tor {
 
     /// Reads so many bytes from the controller, `check`s each command that is
     /// complete, and executes it.
-    pub fn read(&mut self, buffer: &mut Vec<u8>, count: usize, mut check: impl FnMut(&Self, &[u8])) {
+    pub fn read(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        count: usize,
+        mut check: impl FnMut(&Self, &[u8]),
+    ) {
         if self.has_read {
             self.end_turn();
         }
