@@ -15,6 +15,7 @@
 
 mod authentication;
 mod automap;
+mod claims;
 mod connection;
 mod conversation;
 pub mod diagnosis;
@@ -25,6 +26,7 @@ mod isolation;
 mod line;
 mod list;
 mod session;
+mod stream;
 mod streams;
 mod undo;
 mod worker;
