@@ -204,7 +204,7 @@ pub(super) fn definition(help_for: Option<&str>) -> clap::Command {
         )
         .subcommand(command(
             "serve",
-            "Open a SOCKS port for programs, or serve all of Tor",
+            "Open a SOCKS port for programs, or resolve for all of Tor",
             SERVE_NOTES,
         ))
         .subcommand(command(

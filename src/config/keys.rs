@@ -410,10 +410,10 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         name: "tor-control",
-        placeholder: "auto|HOST:PORT",
+        placeholder: "auto|ADDRESS",
         kind: list!(tor_control = values::control),
         example: "auto",
-        help: "Tor's control port, to serve all of Tor",
+        help: "names for all programs that use this Tor",
         about: "Tor's control port, through which the command serve resolves names for every \
                 program that uses this Tor: HOST:PORT, unix:/PATH, or auto, which tries \
                 /run/tor/control, 127.0.0.1:9051 and 127.0.0.1:9151. Repeatable; in the file it \
@@ -448,7 +448,7 @@ pub(super) const KEYS: &[Key] = &[
             },
         },
         example: "gns=/usr/local/bin/gns-plugin --option",
-        help: "plugin for names in another suffix",
+        help: "plugin for names under another suffix",
         about: "A plugin (Tor proposal 279) that the command serve asks for names under another \
                 suffix: the suffix, an equals sign, and the command that starts the plugin, which \
                 the shell runs. The suffix bit replaces this program's own lookups. Repeatable; in \

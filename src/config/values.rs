@@ -228,7 +228,7 @@ pub(super) fn control(value: &OsStr) -> Result<ControlAddress, String> {
         return Ok(ControlAddress::Auto);
     }
     let address = proxy(value).map_err(|reason| {
-        format!("{reason}; write auto, such as 127.0.0.1:9051, or unix:/run/tor/control")
+        format!("{reason}; or write auto")
     })?;
     if !address.is_loopback() {
         // Whoever reads on the way to a control port can take Tor over.

@@ -27,15 +27,16 @@ const CLIENT_KEY: &[u8] = b"Tor safe cookie authentication controller-to-server 
 #[derive(Debug, Error)]
 pub enum AuthenticationError {
     /// The connection broke.
-    #[error("the connection broke ({})", .0.kind())]
+    #[error("{}", broken(.0))]
     Io(#[from] io::Error),
     /// What answers is no control port of Tor.
     #[error("what listens there is not Tor's control port")]
     NotTor,
     /// The cookie cannot be used. Holds its path and why.
     #[error(
-        "its cookie {0:?} cannot be read ({1}); run this program as a member of the group that \
-         may read it (debian-tor on Debian), or set --tor-password"
+        "its cookie {0:?} cannot be read ({reason}); run this program as a member of the group that \
+         may read it (debian-tor on Debian), or set --tor-password",
+        reason = reason(.1)
     )]
     Cookie(PathBuf, io::Error),
     /// Only a password will do, and none is set.
@@ -59,6 +60,21 @@ pub enum AuthenticationError {
     /// Tor offers no method that we know.
     #[error("it offers no way to log in; set CookieAuthentication 1 in torrc")]
     NoMethod,
+}
+
+fn broken(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::TimedOut => "it does not answer in time; is it Tor's control port?".to_owned(),
+        kind => format!("the connection broke ({kind})"),
+    }
+}
+
+/// Why a file cannot be read: in the system's words, or in ours.
+fn reason(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(_) => error.kind().to_string(),
+        None => error.to_string(),
+    }
 }
 
 /// What Tor offers.

@@ -7,6 +7,8 @@
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +18,7 @@ use std::time::{Duration, Instant};
 use data_encoding::HEXLOWER;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
-use super::connection::{Connection, connect};
+use super::connection::{Connection, ControlError, connect};
 use super::undo;
 use crate::config::settings::{ControlAddress, NodeAddress, PluginCommand, ProxyAddress};
 use crate::log::Log;
@@ -121,6 +123,14 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// This program, also after an upgrade has replaced its file.
+fn own_program() -> io::Result<PathBuf> {
+    match cfg!(target_os = "linux") {
+        true => Ok("/proc/self/exe".into()),
+        false => std::env::current_exe(),
+    }
+}
+
 /// Waits for the guardian to end, and starts another unless it was to end.
 fn keep(mut child: Child, state: &Mutex<State>, log: &Log) {
     loop {
@@ -146,7 +156,8 @@ fn keep(mut child: Child, state: &Mutex<State>, log: &Log) {
 
 impl State {
     fn spawn(&mut self) -> io::Result<Child> {
-        let mut child = Command::new(std::env::current_exe()?)
+        let mut child = Command::new(own_program()?)
+            .arg0(env!("CARGO_PKG_NAME"))
             .arg(WORD)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -219,13 +230,25 @@ fn let_go(address: &ProxyAddress, password: Option<&str>, ours: &Suffixes) {
     let deadline = Instant::now() + PATIENCE;
     let control = ControlAddress::At(address.clone());
     while Instant::now() < deadline {
-        let attempt = || -> Option<()> {
-            let (tcp, address) = connect(&control, password, deadline, &Cancel::new()).ok()?;
-            let mut connection = Connection::new(tcp, &address).ok()?;
-            undo::run(&mut connection, ours, deadline).ok()
-        };
-        if attempt().is_some() {
-            return;
+        match connect(&control, password, deadline, &Cancel::new()) {
+            Ok((tcp, address)) => {
+                let connection = Connection::new(tcp, &address);
+                let undone = connection
+                    .and_then(|mut connection| undo::run(&mut connection, ours, deadline));
+                if undone.is_ok() {
+                    return;
+                }
+            }
+            // There is no Tor any more, whose option could be set.
+            Err(ControlError::Connect(error))
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+                ) =>
+            {
+                return;
+            }
+            Err(_) => {}
         }
         thread::sleep(AGAIN);
     }
@@ -248,7 +271,7 @@ fn read(input: &mut impl BufRead) -> Duty {
 }
 
 impl Duty {
-    /// Heeds a line; `None` if it is none.
+    /// Does what a line says; `None` if it says nothing.
     fn learn(&mut self, line: &[u8]) -> Option<()> {
         let line = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
         let (word, value) = line.split_once(' ')?;

@@ -5,7 +5,7 @@
 //! worker: connection → session: event → streams → lookup → redirect → attach
 //! ```
 //!
-//! Tor is told to leave its streams unattached, and says of each that it waits.
+//! The door has Tor leave its streams unattached. Tor says of each that it waits.
 //! Streams that are not ours are attached at once. The name of another is looked
 //! up, the stream is redirected to the answer, and then attached. A name never is.
 //!

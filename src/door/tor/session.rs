@@ -320,7 +320,8 @@ impl Session {
             (Purpose::Redirect(id), outcome) => {
                 let existence = match &outcome {
                     Outcome::Reply(250, _) => Existence::Alive,
-                    Outcome::Reply(..) => Existence::Gone,
+                    Outcome::Reply(552, _) => Existence::Gone,
+                    Outcome::Reply(..) => Existence::Refused,
                     _ => Existence::Unclear,
                 };
                 self.streams.redirected(id, existence, now);

@@ -64,6 +64,8 @@ pub enum Existence {
     Alive,
     /// It does not.
     Gone,
+    /// It does, but Tor refuses what was asked.
+    Refused,
     /// Somebody forged replies.
     Unclear,
 }
@@ -84,7 +86,7 @@ pub enum State {
     Mapping,
     /// Its name is looked up.
     Resolving,
-    /// Tor is told where it goes.
+    /// Tor is asked to redirect it.
     Redirecting,
 }
 

@@ -23,8 +23,8 @@ const MAX_STREAMS: usize = 16_384;
 /// The most claims for one id: two of them are one too many already.
 const MAX_CLAIMS: usize = 4;
 
-/// How long an announced stream may take to wait for a controller. Tor says both
-/// in one breath.
+/// How long an announced stream may take to wait for a controller. Tor writes both
+/// events together.
 const ANNOUNCED: Duration = Duration::from_secs(10);
 
 /// How long to wait before something that somebody disturbed is tried again.
@@ -200,10 +200,13 @@ impl Streams {
                 self.streams.remove(&id);
             }
             (Existence::Alive, State::Probing) => {
+                if !stream.waits {
+                    self.forgotten = self.forgotten.max(id);
+                }
                 stream.state = State::Settling;
                 self.todo.push(Do::Settle(id));
             }
-            (Existence::Gone, state) => {
+            (Existence::Gone | Existence::Refused, state) => {
                 if state == State::Resolving {
                     self.todo.push(Do::Cancel(id));
                 }
@@ -300,9 +303,6 @@ impl Streams {
         let takes_over = std::mem::take(&mut self.takes_over);
         self.has_all |= takes_over;
         let unexpected = std::mem::take(&mut self.unexpected);
-        if takes_over && let Some((last, _)) = found.last_key_value() {
-            self.forgotten = self.forgotten.max(*last);
-        }
         for (id, lines) in found {
             let is_wanted = takes_over || unexpected.contains(&id);
             let state = self.streams.get(&id).map(|stream| stream.state);
@@ -318,10 +318,15 @@ impl Streams {
                 self.again_at.get_or_insert(now + AGAIN);
                 continue;
             };
+            let claim = claim(line);
             if !line.may_wait {
+                // Its announcement was never read, if it exists.
+                if takes_over && state.is_none() && !self.handled.contains(id) {
+                    self.insert(id, claim, State::Fading);
+                    self.todo.push(Do::Probe(id));
+                }
                 continue;
             }
-            let claim = claim(line);
             match self.handled.contains(id) {
                 // It was redirected before, if it was ours.
                 true if claim.kind == Kind::Ordinary => self.todo.push(Do::Attach(id, false)),
@@ -425,8 +430,7 @@ impl Streams {
         self.todo.push(Do::Redirect(id, host));
     }
 
-    /// What came of [`Do::Redirect`]: whether Tor did it, `None` if somebody forged
-    /// replies.
+    /// What came of [`Do::Redirect`].
     pub fn redirected(&mut self, id: u64, existence: Existence, now: Instant) {
         let Some(stream) = self.streams.get(&id) else {
             return;
@@ -438,6 +442,7 @@ impl Streams {
                 self.todo.push(attach);
             }
             Existence::Gone => drop(self.streams.remove(&id)),
+            Existence::Refused => self.close(id, MISC),
             Existence::Unclear => {
                 let host = stream.answer.clone();
                 self.again(id, Do::Redirect(id, host), now);

@@ -90,6 +90,8 @@ pub struct Worker {
     shared: Arc<Shared>,
     stop: Stop,
     woken: UnixStream,
+    /// Where it controlled Tor last.
+    address: Option<ProxyAddress>,
     /// What went wrong last, which is said once.
     last_trouble: Option<String>,
 }
@@ -113,6 +115,7 @@ impl Worker {
             shared,
             stop,
             woken,
+            address: None,
             last_trouble: None,
         })
     }
@@ -192,6 +195,7 @@ impl Worker {
         let (tcp, address) = connect(&self.control, password, deadline, &self.stop.cancel)?;
         let mut connection = Connection::new(tcp, &address)?;
         self.shared.guardian.watch(&address);
+        self.address = Some(address.clone());
         let (answers, lookups) = self.lookups();
         let mut session = Session::new(Arc::clone(&self.shared.naming), Instant::now());
         loop {
@@ -270,7 +274,11 @@ impl Worker {
     fn undo_anew(&self) -> Result<(), Loss> {
         let password = self.shared.password.as_ref().map(Secret::expose);
         let deadline = Instant::now() + LEAVING;
-        let (tcp, address) = connect(&self.control, password, deadline, &Cancel::new())?;
+        let control = match &self.address {
+            Some(address) => ControlAddress::At(address.clone()),
+            None => return Ok(()),
+        };
+        let (tcp, address) = connect(&control, password, deadline, &Cancel::new())?;
         Ok(self.undo(&mut Connection::new(tcp, &address)?)?)
     }
 

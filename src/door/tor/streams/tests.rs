@@ -394,7 +394,7 @@ fn streams_from_before_are_believed_only_if_the_list_says_that_they_wait() {
         listed(7, "a.bit:80", true),
     ]);
     // They are as old as the list: it is read once more.
-    assert_eq!(scene.run(&[5, 7]), [Do::List]);
+    assert_eq!(scene.run(&[5, 6, 7]), [Do::List]);
     scene.list(&[listed(5, "a.example:80", true), listed(7, "a.bit:80", true)]);
     assert_eq!(scene.run(&[]), [Do::Attach(5, false), lookup(7, "a.bit")]);
     // Another program's open stream is announced anew by an attacker.
@@ -402,6 +402,38 @@ fn streams_from_before_are_believed_only_if_the_list_says_that_they_wait() {
     assert_eq!(scene.run(&[6]), [Do::List]);
     scene.list(&[listed(6, "b.example:80", false)]);
     assert!(scene.run(&[6]).is_empty());
+}
+
+/// A target can hold an item of the list with an id of the far future.
+#[test]
+fn an_item_that_is_forged_leaves_no_doubt() {
+    let mut scene = Scene::default();
+    scene.streams.take_over();
+    scene.run(&[]);
+    scene.list(&[
+        listed(5, "a.example:80", false),
+        listed(u64::MAX, "a:1", true),
+        listed(u64::MAX - 1, "a:1", false),
+    ]);
+    assert!(scene.run(&[5]).is_empty());
+    scene.open(6, Kind::Ordinary, "b.example:80");
+    assert_eq!(scene.run(&[6]), [Do::Attach(6, true)]);
+    scene.open(4, Kind::Ordinary, "b.example:80");
+    assert_eq!(scene.run(&[4]), [Do::List]);
+}
+
+#[test]
+fn a_stream_that_tor_does_not_redirect_is_closed() {
+    let mut scene = Scene::default();
+    scene.streams.take_over();
+    scene.run(&[]);
+    scene.list(&[]);
+    scene.open(1, Kind::Ours, "a.bit:80");
+    scene.run(&[1]);
+    scene.streams.answered(1, onion());
+    scene.run(&[]);
+    scene.streams.redirected(1, Existence::Refused, NOW());
+    assert_eq!(scene.run(&[]), [Do::Close(1, 1)]);
 }
 
 #[test]
