@@ -48,7 +48,7 @@ impl Faults {
             let forged = forged.escape_default();
             let fault = format!("{forged}: {end:?} by {done:?} in place of {target}");
             self.0.push(fault);
-            assert!(self.0.len() < 5, "{:#?}", self.0);
+            assert!(self.0.len() < 3, "{:#?}", self.0);
         }
     }
 }
@@ -134,6 +134,32 @@ fn lines_between_command_and_reply_harm_nobody() {
                 let victim = tor.stream(victim(host));
                 faults.check(&tor, &victim, target, &format!("{command}: {forged}"));
             }
+        }
+    }
+    nothing_evil_happened(&tor);
+}
+
+/// The victim comes when Tor has said that there is no such stream, and before it
+/// has read the rest of the batch.
+#[test]
+#[ignore = "the door still forgets such a stream"]
+fn a_stream_that_opens_while_it_is_asked_for_arrives() {
+    let tor = ModelTor::start();
+    let _door = Door::start(&tor);
+    let mut faults = Faults::default();
+    for (host, target) in VICTIMS {
+        for claimed in ["a.example", "evil.bit", host] {
+            let id = tor.next_id();
+            let command = format!("ATTACHSTREAM {id}");
+            tor.when(&command, When::OpensBehind(Box::new(victim(host))));
+            let fields = fields();
+            let forged = format!(
+                "650 STREAM {id} NEW 0 {claimed}:80 SOURCE_ADDR={CLIENT} PURPOSE=USER {fields}\r\n\
+                 650 STREAM {id} CONTROLLER_WAIT 0 {claimed}:80 {fields}\r\n"
+            );
+            tor.raw_event(&forged);
+            let victim = tor.opened_behind(id);
+            faults.check(&tor, &victim, target, &forged);
         }
     }
     nothing_evil_happened(&tor);

@@ -47,6 +47,7 @@ pub(super) fn answer(model: &mut Model, who: usize, line: &str) -> Turn {
                 model.paused = true;
                 return Turn::Pauses;
             }
+            When::OpensBehind(stream) => model.opens_behind = Some(stream),
             When::HangsUp => return Turn::Closes,
         }
     }

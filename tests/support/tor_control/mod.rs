@@ -168,6 +168,16 @@ impl ModelTor {
         }
     }
 
+    /// A stream that opened behind a command.
+    #[track_caller]
+    pub fn opened_behind(&self, id: u64) -> Handle {
+        self.wait("stream behind a command", |model| {
+            model.streams.iter().any(|one| one.id == id)
+        });
+        let at = self.model().streams.iter().rposition(|one| one.id == id);
+        self.handle(at.unwrap())
+    }
+
     /// The id that the next stream will have.
     pub fn next_id(&self) -> u64 {
         self.model().next

@@ -50,6 +50,8 @@ pub enum When {
     Writes(Vec<u8>),
     /// Tor does nothing until [`super::ModelTor::resume`].
     Pauses,
+    /// A client opens this stream between the command and the next.
+    OpensBehind(Box<Stream>),
     /// Tor closes the connection.
     HangsUp,
 }
@@ -75,6 +77,8 @@ pub(super) struct Model {
     pub commands: Vec<(usize, String)>,
     /// Everything that went to and fro.
     pub transcript: Vec<String>,
+    /// What opens behind the command that is under way.
+    pub opens_behind: Option<Box<Stream>>,
     /// What no controller of ours may do.
     pub violations: Vec<String>,
     /// Targets that streams were redirected to in the turn that is under way.
@@ -108,6 +112,7 @@ impl Model {
             stopped: false,
             commands: Vec::new(),
             transcript: Vec::new(),
+            opens_behind: None,
             violations: Vec::new(),
             redirected: HashMap::new(),
         }

@@ -138,6 +138,11 @@ fn serve(mut client: TcpStream, shared: &Shared) {
                 }
             }
             unread.drain(..=end);
+            if let Some(stream) = model.opens_behind.take() {
+                model.flush();
+                model.open(None, *stream);
+                model.flush();
+            }
         }
         model.flush();
         drop(model);
