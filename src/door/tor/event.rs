@@ -62,9 +62,15 @@ impl StreamStatus {
     }
 }
 
-/// The event in a line; `None` if it is part of a reply.
+/// The event in a line; `None` if it is part of a reply. A list can hold lines
+/// that begin like events: items whose id is 650, and what a program made of the
+/// names that virtual addresses were given to. Those are in lower case.
 pub fn parse(line: &[u8]) -> Option<Event<'_>> {
     if let Some(setting) = line.strip_prefix(b"650-") {
+        let mut letters = setting.iter().skip_while(|byte| **byte == b'_');
+        if !letters.next().is_some_and(u8::is_ascii_uppercase) {
+            return None;
+        }
         return Some(if setting == b"__LeaveStreamsUnattached=0" {
             Event::LeavesNothing
         } else if setting.starts_with(b"AutomapHosts") || setting.starts_with(b"VirtualAddr") {
@@ -83,9 +89,7 @@ pub fn parse(line: &[u8]) -> Option<Event<'_>> {
             _ => Event::Other,
         },
         b"OK" => Event::Other,
-        // In a list of streams, one may have the number 650.
-        _ if StreamStatus::parse(keyword) != StreamStatus::Other => return None,
-        _ => Event::Other,
+        _ => return None,
     })
 }
 
@@ -393,8 +397,13 @@ mod tests {
             (b"650 OK", Some(Event::Other)),
             (b"650 STREAM x NEW 0 a:1", Some(Event::Other)),
             (b"650 STREAM 01 NEW 0 a:1", Some(Event::Other)),
-            (b"650 X:80 A=1", Some(Event::Other)),
+            (b"650 X:80 A=1", None),
             (b"650 NEW 0 a:1", None),
+            (b"650 stream 17 new 0 a:1 NEVER", None),
+            (b"650 NEVER", None),
+            (b"650-x.bit NEVER", None),
+            (b"650-_x.bit NEVER", None),
+            (b"650- NEVER", None),
             (b"250 OK", None),
             (b"", None),
             (b"17 NEW 0 a:1", None),

@@ -90,6 +90,8 @@ pub struct Session {
     is_taking_over: bool,
     /// When the option was off for a moment: Tor itself attached what came then.
     was_off: Option<Instant>,
+    /// Whether it was said to be off while it was being set.
+    is_off_again: bool,
     took_over: bool,
     is_warned_of_another: bool,
     is_warned_of_age: bool,
@@ -110,6 +112,7 @@ impl Session {
             again_at: None,
             is_taking_over: false,
             was_off: None,
+            is_off_again: false,
             took_over: false,
             is_warned_of_another: false,
             is_warned_of_age: false,
@@ -193,9 +196,12 @@ impl Session {
         std::mem::take(&mut self.effects)
     }
 
-    /// Has the option set, unless that is under way.
+    /// Has the option set; if that is under way, once more afterwards, as Tor may
+    /// have done it before the option was off again.
     fn take_over(&mut self, now: Instant) {
-        if !std::mem::replace(&mut self.is_taking_over, true) {
+        if std::mem::replace(&mut self.is_taking_over, true) {
+            self.is_off_again = true;
+        } else {
             self.send(Purpose::TakeOver, now);
         }
     }
@@ -281,6 +287,9 @@ impl Session {
                 self.is_taking_over = false;
                 self.require(&outcome);
                 self.streams.take_over();
+                if std::mem::take(&mut self.is_off_again) {
+                    self.take_over(now);
+                }
                 if outcome.is_ok() && !std::mem::replace(&mut self.took_over, true) {
                     self.effects.push(Effect::TookOver);
                 }
@@ -493,5 +502,33 @@ mod tests {
             assert_eq!(read(&[&[true_one], poison].concat()), expected);
         }
         assert_eq!(mappings(&[b"250 OK".to_vec()]), None);
+    }
+
+    /// The option is set, and is off again before that was answered.
+    #[test]
+    fn the_option_is_set_again_if_it_was_off_meanwhile() {
+        let naming = Naming::new(Vec::new(), ANSWER, false, &crate::log::Log::silent());
+        let now = Instant::now();
+        let mut session = Session::new(Arc::new(naming), now);
+        let option = "SETCONF __LeaveStreamsUnattached=1";
+        let sent = |session: &mut Session| -> Vec<String> {
+            let sent = String::from_utf8(session.take_output(now)).unwrap();
+            sent.lines().map(str::to_owned).collect()
+        };
+        let begin = sent(&mut session);
+        assert_eq!(begin.iter().filter(|line| *line == option).count(), 1);
+        let mut says = |line: &str| session.line(line.as_bytes(), now);
+        for command in &begin {
+            match command.strip_prefix("GETINFO ") {
+                Some(mark) => says(&format!("552 Unrecognized key \"{mark}\"")),
+                None => says("250 OK"),
+            }
+            if command == option {
+                says("650-CONF_CHANGED");
+                says("650-__LeaveStreamsUnattached=0");
+                says("650 OK");
+            }
+        }
+        assert!(sent(&mut session).iter().any(|line| line == option));
     }
 }

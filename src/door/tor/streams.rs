@@ -139,15 +139,20 @@ struct Stream {
     answer: String,
     /// Whether Tor itself said that it waits for a controller.
     waits: bool,
+    /// Whether it was also said to wait in other words than those of a claim, or
+    /// twice. Tor does so if the target holds lines of its own.
+    is_doubtful: bool,
+    /// Whether it is being asked if it is over.
+    is_asked: bool,
 }
 
 impl Stream {
     /// Replaces all claims by what the list says of the target. An announcement
     /// that agrees with it says what the stream is isolated by, if it is the only
-    /// one that was made.
-    fn confirm(&mut self, listed: Claim) {
+    /// one that was made: `has_all` is whether others cannot have been forgotten.
+    fn confirm(&mut self, listed: Claim, has_all: bool) {
         let only = match self.claims.as_slice() {
-            [claim] if claim.target == listed.target && claim.kind == listed.kind => {
+            [claim] if has_all && claim.target == listed.target && claim.kind == listed.kind => {
                 self.claims.pop()
             }
             _ => None,
@@ -166,6 +171,8 @@ pub struct Streams {
     /// The announcements of streams up to this id may have been forgotten, or were
     /// made before us.
     forgotten: u64,
+    /// Whether the streams that are older than the connection were listed.
+    has_all: bool,
     /// Those that wait for a controller although nothing, or everything, is known
     /// of them: the list will say.
     unexpected: HashSet<u64>,
@@ -237,6 +244,8 @@ impl Streams {
             tries: 0,
             answer: String::new(),
             waits: false,
+            is_doubtful: false,
+            is_asked: false,
         };
         self.streams.insert(id, stream);
     }
@@ -269,13 +278,15 @@ impl Streams {
     pub fn waits(&mut self, id: u64, target: &[u8], rest: &[u8]) {
         if let Some(stream) = self.streams.get_mut(&id) {
             let matches = |claim: &Claim| claim.target == target && claim.rest == rest;
-            if !matches!(stream.state, State::Announced | State::Fading) {
-                return;
-            }
-            if stream.claims.iter().any(matches) {
+            let is_announced = matches!(stream.state, State::Announced | State::Fading);
+            if is_announced && stream.claims.iter().any(matches) {
                 stream.state = State::Probing;
                 stream.waits = true;
                 self.todo.push(Do::Probe(id));
+                return;
+            }
+            stream.is_doubtful = true;
+            if !is_announced {
                 return;
             }
         }
@@ -289,8 +300,10 @@ impl Streams {
     /// A stream is over, as somebody says.
     pub fn closed(&mut self, id: u64) {
         // The reply to whatever else is under way says whether it is.
-        let state = self.streams.get(&id).map(|stream| stream.state);
-        if state == Some(State::Resolving) {
+        let stream = self.streams.get_mut(&id);
+        if let Some(stream) = stream.filter(|stream| stream.state == State::Resolving)
+            && !std::mem::replace(&mut stream.is_asked, true)
+        {
             self.todo.push(Do::Probe(id));
         }
     }
@@ -316,7 +329,7 @@ impl Streams {
                 self.streams.remove(&id);
             }
             (Existence::Unclear, _) => self.again(id, Do::Probe(id), now),
-            (Existence::Alive, _) => {}
+            (Existence::Alive, _) => stream.is_asked = false,
         }
     }
 
@@ -328,7 +341,7 @@ impl Streams {
         };
         match stream.claims.len() {
             _ if stream.state != State::Settling => {}
-            1 if id > self.forgotten => self.begin(id),
+            1 if self.has_all && id > self.forgotten && !stream.is_doubtful => self.begin(id),
             _ => {
                 stream.state = State::Contested;
                 self.list();
@@ -404,6 +417,7 @@ impl Streams {
         }
         self.decide_contested(&found, &claim, now);
         let takes_over = std::mem::take(&mut self.takes_over);
+        self.has_all |= takes_over;
         let unexpected = std::mem::take(&mut self.unexpected);
         if takes_over && let Some((last, _)) = found.last_key_value() {
             self.forgotten = self.forgotten.max(*last);
@@ -411,7 +425,8 @@ impl Streams {
         for (id, lines) in found {
             let is_wanted = takes_over || unexpected.contains(&id);
             let state = self.streams.get(&id).map(|stream| stream.state);
-            if !is_wanted || state.is_some_and(|state| state != State::Announced) {
+            let is_unused = matches!(state, None | Some(State::Announced | State::Fading));
+            if !is_wanted || !is_unused {
                 continue;
             }
             // Targets can hold lines of the list, so a second one is in doubt.
@@ -455,7 +470,7 @@ impl Streams {
             };
             match lines {
                 [line] if line.may_wait => {
-                    stream.confirm(claim(line));
+                    stream.confirm(claim(line), self.has_all && id > self.forgotten);
                     self.begin(id);
                 }
                 // It is over, or does not wait.
@@ -492,8 +507,10 @@ impl Streams {
                     claim.host.clone_from(name);
                     claim.kind = Kind::Ours;
                 }
-                (_, None) => claim.kind = Kind::Ordinary,
-                (_, Some(_)) => claim.kind = Kind::Bad,
+                (Some(_), None) => claim.kind = Kind::Ordinary,
+                // Tor refuses an address that it gave to no name. If it did give
+                // it to one, and that cannot be seen, the name may be ours.
+                (None, _) | (_, Some(_)) => claim.kind = Kind::Bad,
             }
             self.begin(id);
         }

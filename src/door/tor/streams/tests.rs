@@ -26,10 +26,20 @@ fn listed(id: u64, target: &str, may_wait: bool) -> ListedStream<'_> {
 }
 
 /// Streams, and a Tor that does what it is asked to.
-#[derive(Default)]
 struct Scene {
     streams: Streams,
     done: Vec<Do>,
+}
+
+impl Default for Scene {
+    fn default() -> Self {
+        let streams = Streams {
+            has_all: true,
+            ..Streams::default()
+        };
+        let done = Vec::new();
+        Self { streams, done }
+    }
 }
 
 impl Scene {
@@ -242,6 +252,84 @@ fn a_contested_stream_has_an_id_of_its_own() {
     }
 }
 
+/// The events of a stream whose target holds lines are cut short, and the
+/// attacker chooses what they say: both lack what Tor writes behind the target.
+#[test]
+fn a_stream_that_waits_in_other_words_is_what_the_list_says() {
+    for forged_first in [true, false] {
+        let mut scene = Scene::default();
+        let target = "evil.bit:80 PURPOSE=USER NYM_EPOCH=0";
+        scene.announce(9, Kind::Ours, "evil.bit:80");
+        if forged_first {
+            scene.wait(9, "evil.bit:80");
+        }
+        let rest = b"PURPOSE=USER NYM_EPOCH=0";
+        scene.streams.waits(9, b"evil.bit:80", rest);
+        if !forged_first {
+            scene.wait(9, "evil.bit:80");
+        }
+        while scene.run(&[9]) == [Do::List] {
+            let claim = |_: &ListedStream<'_>| claim(Kind::Bad, target);
+            let list = [listed(9, target, true)];
+            scene.streams.listed(Some(&list), claim, NOW());
+        }
+        assert_eq!(scene.done.last(), Some(&Do::Close(9, MISC)));
+    }
+}
+
+/// Until the list was read, an announcement may be one of a stream that is older
+/// than the connection.
+#[test]
+fn what_was_announced_before_the_list_is_in_doubt() {
+    let mut scene = Scene::default();
+    scene.streams.has_all = false;
+    scene.open(5, Kind::Ordinary, "a.example:80");
+    assert_eq!(scene.run(&[5]), [Do::List]);
+    let list = [listed(5, "a.bit:80", true)];
+    let claim = |_: &ListedStream<'_>| Claim {
+        rest: Vec::new(),
+        ..claim(Kind::Ours, "a.bit:80")
+    };
+    scene.streams.listed(Some(&list), claim, NOW());
+    let todo = scene.streams.take_todo();
+    let [Do::Lookup(5, claim)] = todo.as_slice() else {
+        panic!("{todo:?}");
+    };
+    assert!(claim.rest.is_empty());
+}
+
+#[test]
+fn a_stream_that_waits_is_not_forgotten_with_forged_announcements() {
+    let mut scene = Scene::default();
+    let begin = NOW();
+    for number in 0..MAX_CLAIMS {
+        let forged = claim(Kind::Ours, &format!("{number}.bit:80"));
+        scene.streams.announced(1, forged, begin);
+    }
+    scene.open(1, Kind::Ours, "a.bit:80");
+    let later = begin + ANNOUNCED + AGAIN;
+    let other = claim(Kind::Ordinary, "a.example:80");
+    scene.streams.announced(2, other, later);
+    assert_eq!(scene.streams.take_todo(), [Do::List, Do::Probe(1)]);
+    scene.list(&[listed(1, "a.bit:80", true)]);
+    scene.streams.probed(1, Existence::Alive, later);
+    assert_eq!(scene.run(&[1]), [lookup(1, "a.bit")]);
+}
+
+#[test]
+fn many_forged_ends_cost_one_question() {
+    let mut scene = Scene::default();
+    scene.open(1, Kind::Ours, "a.bit:80");
+    assert_eq!(scene.run(&[1]), [lookup(1, "a.bit")]);
+    for _ in 0..2 {
+        for _ in 0..2 * TRIES {
+            scene.streams.closed(1);
+        }
+        assert_eq!(scene.streams.take_todo(), [Do::Probe(1)]);
+        scene.streams.probed(1, Existence::Alive, NOW());
+    }
+}
+
 /// Announcements of streams that do not exist do not make others suspect.
 #[test]
 fn a_flood_of_announcements_leaves_no_doubt() {
@@ -378,7 +466,7 @@ fn virtual_addresses_lead_back_to_their_names() {
     for (mappings, expected) in [
         (vec![entry("a.bit")], lookup(1, "a.bit")),
         (vec![entry("a.onion")], Do::Attach(1, true)),
-        (vec![], Do::Attach(1, true)),
+        (vec![], Do::Close(1, 1)),
         (vec![entry("a.bit"), entry("evil.bit")], Do::Close(1, 1)),
     ] {
         let mut scene = Scene::default();
