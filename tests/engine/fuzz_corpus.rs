@@ -43,5 +43,5 @@ replay! {
 #[cfg(unix)]
 replay! {
     socks: "seeds_socks", "fuzz_socks";
-    tor_control: "seeds_tor_control", "fuzz_tor_control";
+    tor_control: "seeds_tor_control";
 }
