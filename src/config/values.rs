@@ -227,9 +227,7 @@ pub(super) fn control(value: &OsStr) -> Result<ControlAddress, String> {
     if value == "auto" {
         return Ok(ControlAddress::Auto);
     }
-    let address = proxy(value).map_err(|reason| {
-        format!("{reason}; or write auto")
-    })?;
+    let address = proxy(value).map_err(|reason| format!("{reason}; or write auto"))?;
     if !address.is_loopback() {
         // Whoever reads on the way to a control port can take Tor over.
         return Err(format!(
