@@ -142,7 +142,6 @@ fn lines_between_command_and_reply_harm_nobody() {
 /// The victim comes when Tor has said that there is no such stream, and before it
 /// has read the rest of the batch.
 #[test]
-#[ignore = "the door still forgets such a stream"]
 fn a_stream_that_opens_while_it_is_asked_for_arrives() {
     let tor = ModelTor::start();
     let _door = Door::start(&tor);

@@ -103,6 +103,8 @@ pub struct Stream {
     /// Whether it was also said to wait in other words than those of a claim, or
     /// twice. Tor does so if the target holds lines of its own.
     pub is_doubtful: bool,
+    /// Whether it is older than the connection.
+    pub is_older: bool,
     /// Whether it is being asked if it is over.
     pub is_asked: bool,
 }

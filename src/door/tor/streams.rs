@@ -126,6 +126,7 @@ impl Streams {
             answer: String::new(),
             waits: false,
             is_doubtful: false,
+            is_older: false,
             is_asked: false,
         };
         self.streams.insert(id, stream);
@@ -161,6 +162,8 @@ impl Streams {
             let matches = |claim: &Claim| claim.target == target && claim.rest == rest;
             let is_announced = matches!(stream.state, State::Announced | State::Fading);
             if is_announced && stream.claims.iter().any(matches) {
+                // Its announcement may have been read while it faded, and not counted.
+                stream.is_doubtful |= stream.state == State::Fading;
                 stream.state = State::Probing;
                 stream.waits = true;
                 self.todo.push(Do::Probe(id));
@@ -172,6 +175,11 @@ impl Streams {
             }
         }
         // A stream whose circuit failed waits again, for one.
+        self.expect(id);
+    }
+
+    /// Has the list say whether a stream waits.
+    fn expect(&mut self, id: u64) {
         if self.unexpected.len() < MAX_STREAMS {
             self.unexpected.insert(id);
             self.list();
@@ -200,7 +208,7 @@ impl Streams {
                 self.streams.remove(&id);
             }
             (Existence::Alive, State::Probing) => {
-                if !stream.waits {
+                if stream.is_older {
                     self.forgotten = self.forgotten.max(id);
                 }
                 stream.state = State::Settling;
@@ -210,7 +218,12 @@ impl Streams {
                 if state == State::Resolving {
                     self.todo.push(Do::Cancel(id));
                 }
+                // It may have come since it was asked for.
+                let is_new = stream.is_doubtful || stream.claims.len() > 1;
                 self.streams.remove(&id);
+                if is_new && !self.handled.contains(id) {
+                    self.expect(id);
+                }
             }
             (Existence::Unclear, _) => self.again(id, Do::Probe(id), now),
             (Existence::Alive, _) => stream.is_asked = false,
@@ -333,6 +346,9 @@ impl Streams {
                 true => {}
                 false => {
                     self.insert(id, claim, State::Probing);
+                    if let Some(stream) = self.streams.get_mut(&id) {
+                        stream.is_older = takes_over;
+                    }
                     self.todo.push(Do::Probe(id));
                 }
             }

@@ -404,6 +404,36 @@ fn streams_from_before_are_believed_only_if_the_list_says_that_they_wait() {
     assert!(scene.run(&[6]).is_empty());
 }
 
+/// A stream comes after its proof was asked for, in vain, and before that is
+/// known.
+#[test]
+fn a_stream_that_comes_while_it_is_asked_for_is_listed() {
+    for (target, fades) in [
+        ("evil.bit:80", false),
+        ("bank.bit:80", false),
+        ("bank.bit:80", true),
+    ] {
+        let mut scene = Scene::default();
+        match fades {
+            false => scene.open(40, Kind::Ours, target),
+            true => {
+                scene.announce(40, Kind::Ours, target);
+                let later = NOW() + 2 * ANNOUNCED;
+                scene
+                    .streams
+                    .announced(41, claim(Kind::Ordinary, "a.example:80"), later);
+            }
+        }
+        assert_eq!(scene.streams.take_todo(), [Do::Probe(40)]);
+        scene.open(40, Kind::Ours, "bank.bit:80");
+        scene.streams.probed(40, Existence::Gone, NOW());
+        let todo = scene.run(&[40]);
+        assert_eq!(todo.last(), Some(&Do::List), "{target} {fades}");
+        scene.list(&[listed(40, "bank.bit:80", true)]);
+        assert_eq!(scene.run(&[40]), [lookup(40, "bank.bit")]);
+    }
+}
+
 /// A target can hold an item of the list with an id of the far future.
 #[test]
 fn an_item_that_is_forged_leaves_no_doubt() {
