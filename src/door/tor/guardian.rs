@@ -221,7 +221,11 @@ pub fn run() {
         for address in &duty.addresses {
             let password = duty.password.as_deref();
             let ours = &ours;
-            scope.spawn(move || let_go(address, password, ours));
+            let work = move || let_go(address, password, ours);
+            let spawned = platform::thread("guardian").spawn_scoped(scope, work);
+            if spawned.is_err() {
+                let_go(address, password, ours);
+            }
         }
     });
 }
