@@ -121,7 +121,6 @@ pub struct ListedStream<'a> {
 
 /// The stream in a line of the list; `None` if it is none.
 pub fn listed(line: &[u8]) -> Option<ListedStream<'_>> {
-    let line = line.strip_prefix(b"250-stream-status=").unwrap_or(line);
     let (id, rest) = word(line);
     let (status, rest) = word(rest);
     let (circuit, target) = word(rest);
@@ -413,8 +412,8 @@ mod tests {
     }
 
     #[test]
-    fn the_list_of_streams_is_read_in_both_forms() {
-        let stream = listed(b"250-stream-status=28 NEWRESOLVE 0 x.bit:0").unwrap();
+    fn items_of_the_list_say_whether_a_stream_may_wait() {
+        let stream = listed(b"28 NEWRESOLVE 0 x.bit:0").unwrap();
         assert_eq!((stream.id, stream.may_wait), (28, true));
         assert_eq!(stream.target, b"x.bit:0");
         let stream = listed(b"17 SUCCEEDED 5 a b:1").unwrap();

@@ -141,14 +141,20 @@ fn keep(mut child: Child, state: &Mutex<State>, log: &Log) {
         log.warn(
             "the process that lets go of Tor if this one is killed has ended; starting it again",
         );
+        let mut is_reported = false;
         child = loop {
             thread::sleep(RESTART);
             let mut state = lock(state);
             if state.input.is_none() {
                 return;
             }
-            if let Ok(child) = state.spawn() {
-                break child;
+            match state.spawn() {
+                Ok(child) => break child,
+                Err(error) if !std::mem::replace(&mut is_reported, true) => log.warn(format_args!(
+                    "the process that lets go of Tor if this one is killed cannot be started: \
+                     {error}; trying again"
+                )),
+                Err(_) => {}
             }
         };
     }
