@@ -7,7 +7,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
+use super::super::PATIENCE;
 use super::Shared;
 use super::commands::{self, Turn};
 
@@ -27,7 +29,7 @@ impl Listening {
             let accept = move || Ok(OwnedFd::from(listener.accept()?.0).into());
             return Self::accepting(address.to_owned(), shared, accept);
         }
-        let listener = TcpListener::bind(address).unwrap();
+        let listener = bind(address);
         let address = listener.local_addr().unwrap().to_string();
         Self::accepting(address, shared, move || Ok(listener.accept()?.0))
     }
@@ -79,6 +81,19 @@ impl Listening {
         let _ = self.thread.join();
         if let Some(path) = self.address.strip_prefix("unix:") {
             let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// A port that was closed a moment ago can still be open in a process that another
+/// test is starting, which has copies of all descriptors at first.
+fn bind(address: &str) -> TcpListener {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match TcpListener::bind(address) {
+            Ok(listener) => return listener,
+            Err(error) if Instant::now() > deadline => panic!("{address}: {error}"),
+            Err(_) => thread::sleep(Duration::from_millis(5)),
         }
     }
 }
