@@ -188,6 +188,9 @@ impl Session {
     /// What is to be sent: whatever was decided since the last call, as one
     /// batch.
     pub fn take_output(&mut self, now: Instant) -> Vec<u8> {
+        if self.streams.begins_list() {
+            self.send(Purpose::List, now);
+        }
         self.conversation.mark(now);
         self.conversation.take_output()
     }
@@ -387,7 +390,6 @@ impl Session {
         match what {
             Do::Probe(id) => self.send(Purpose::Probe(id), now),
             Do::Settle(id) => self.send(Purpose::Settle(id), now),
-            Do::List => self.send(Purpose::List, now),
             Do::Mappings => self.send(Purpose::Mappings, now),
             Do::Attach(id, waits) => self.send(Purpose::Attach(id, waits), now),
             Do::Redirect(id, host) => {

@@ -1,5 +1,10 @@
 //! One stream: what is said of it, how far it got, and what can be done.
 
+use std::time::{Duration, Instant};
+
+/// How long a stream is kept waiting by somebody who disturbs it.
+pub const DISTURBED: Duration = Duration::from_secs(20);
+
 /// What a stream is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -40,8 +45,6 @@ pub enum Do {
     Probe(u64),
     /// Read everything that Tor has written until now: [`Streams::settled`].
     Settle(u64),
-    /// Ask Tor for the list of streams: [`Streams::listed`].
-    List,
     /// Ask Tor for the names of virtual addresses: [`Streams::mapped`].
     Mappings,
     /// Have the stream go elsewhere: [`Streams::redirected`].
@@ -94,8 +97,8 @@ pub struct Stream {
     /// At least one.
     pub claims: Vec<Claim>,
     pub state: State,
-    /// How often something was tried again.
-    pub tries: u32,
+    /// When something had to be tried again for the first time.
+    pub disturbed: Option<Instant>,
     /// Where to redirect it.
     pub answer: String,
     /// Whether Tor itself said that it waits for a controller.
@@ -107,9 +110,17 @@ pub struct Stream {
     pub is_older: bool,
     /// Whether it is being asked if it is over.
     pub is_asked: bool,
+    /// The number of the list that decides which claim is true.
+    pub list: u64,
 }
 
 impl Stream {
+    /// Something has to be tried again. Whether it was tried for too long.
+    pub fn is_given_up(&mut self, now: Instant) -> bool {
+        let since = *self.disturbed.get_or_insert(now);
+        now.saturating_duration_since(since) > DISTURBED
+    }
+
     /// Replaces all claims by what the list says of the target. An announcement
     /// that agrees with it says what the stream is isolated by, if it is the only
     /// one that was made: `has_all` is whether others cannot have been forgotten.

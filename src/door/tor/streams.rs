@@ -30,9 +30,6 @@ const ANNOUNCED: Duration = Duration::from_secs(10);
 /// How long to wait before something that somebody disturbed is tried again.
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// How often it is tried.
-const TRIES: u32 = 1000;
-
 /// Tor's reason "the name cannot be resolved": 4 in SOCKS5, SERVFAIL in the DNS.
 const RESOLVE_FAILED: u8 = 2;
 
@@ -55,11 +52,18 @@ pub struct Streams {
     /// Whether the streams that are older than the connection were listed.
     has_all: bool,
     /// Those that wait for a controller although nothing, or everything, is known
-    /// of them: the list will say.
-    unexpected: HashSet<u64>,
-    /// Whether every stream of the list that waits is to be taken over.
-    takes_over: bool,
+    /// of them, and the number of the list that will say.
+    unexpected: HashMap<u64, u64>,
+    /// The number of the list of which every stream that waits is to be taken over.
+    takes_over: Option<u64>,
+    /// How many lists were asked for.
+    lists: u64,
+    /// Whether Tor has not answered the last one yet.
     is_listing: bool,
+    /// Whether something was asked since that another has to answer.
+    is_list_wanted: bool,
+    /// Whether another is wanted after the pause.
+    is_list_due: bool,
     /// What to do after the pause.
     again: Vec<Do>,
     again_at: Option<Instant>,
@@ -82,24 +86,40 @@ impl Streams {
         if self.again_at.is_some_and(|at| at <= now) {
             self.again_at = None;
             for again in std::mem::take(&mut self.again) {
-                match again {
-                    Do::List => self.list(),
-                    other => self.todo.push(other),
-                }
+                self.todo.push(again);
             }
+            self.is_list_wanted |= std::mem::take(&mut self.is_list_due);
         }
     }
 
     /// Takes over streams that wait already.
     pub fn take_over(&mut self) {
-        self.takes_over = true;
-        self.list();
+        self.takes_over = Some(self.list());
     }
 
-    fn list(&mut self) {
-        if !std::mem::replace(&mut self.is_listing, true) {
-            self.todo.push(Do::List);
+    /// Has the streams listed; gives the number of the list. One that is under way
+    /// says nothing of what happened after Tor wrote it.
+    fn list(&mut self) -> u64 {
+        self.is_list_wanted = true;
+        self.lists + 1
+    }
+
+    /// Has the streams listed after a pause; gives the number of the list.
+    fn list_later(&mut self, now: Instant) -> u64 {
+        self.is_list_due = true;
+        self.again_at.get_or_insert(now + AGAIN);
+        self.lists + 1
+    }
+
+    /// Whether Tor is to be asked for the list of streams now: [`Streams::listed`].
+    pub fn begins_list(&mut self) -> bool {
+        let begins = self.is_list_wanted && !self.is_listing;
+        if begins {
+            self.is_list_wanted = false;
+            self.is_listing = true;
+            self.lists += 1;
         }
+        begins
     }
 
     /// A stream was announced.
@@ -122,12 +142,13 @@ impl Streams {
         let stream = Stream {
             claims: vec![claim],
             state,
-            tries: 0,
+            disturbed: None,
             answer: String::new(),
             waits: false,
             is_doubtful: false,
             is_older: false,
             is_asked: false,
+            list: 0,
         };
         self.streams.insert(id, stream);
     }
@@ -181,8 +202,8 @@ impl Streams {
     /// Has the list say whether a stream waits.
     fn expect(&mut self, id: u64) {
         if self.unexpected.len() < MAX_STREAMS {
-            self.unexpected.insert(id);
-            self.list();
+            let list = self.list();
+            self.unexpected.insert(id, list);
         }
     }
 
@@ -212,6 +233,7 @@ impl Streams {
                     self.forgotten = self.forgotten.max(id);
                 }
                 stream.state = State::Settling;
+                stream.disturbed = None;
                 self.todo.push(Do::Settle(id));
             }
             (Existence::Gone | Existence::Refused, state) => {
@@ -240,8 +262,11 @@ impl Streams {
             _ if stream.state != State::Settling => {}
             1 if self.has_all && id > self.forgotten && !stream.is_doubtful => self.begin(id),
             _ => {
-                stream.state = State::Contested;
-                self.list();
+                let list = self.list();
+                if let Some(stream) = self.streams.get_mut(&id) {
+                    stream.state = State::Contested;
+                    stream.list = list;
+                }
             }
         }
     }
@@ -280,16 +305,17 @@ impl Streams {
         self.todo.push(Do::Close(id, reason));
     }
 
-    /// Tries something again after a pause, unless that was done too often.
+    /// Tries something again after a pause, unless that has gone on for too long.
     fn again(&mut self, id: u64, what: Do, now: Instant) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
-        stream.tries += 1;
-        if stream.tries > TRIES {
+        if stream.is_given_up(now) {
             return self.close(id, MISC);
         }
-        self.again.push(what);
+        if !self.again.contains(&what) {
+            self.again.push(what);
+        }
         self.again_at.get_or_insert(now + AGAIN);
     }
 
@@ -304,18 +330,24 @@ impl Streams {
     ) {
         self.is_listing = false;
         let Some(list) = list else {
-            self.again.push(Do::List);
-            self.again_at.get_or_insert(now + AGAIN);
+            self.list_later(now);
             return;
         };
+        let number = self.lists;
         let mut found: BTreeMap<u64, Vec<&ListedStream<'_>>> = BTreeMap::new();
         for listed in list {
             found.entry(listed.id).or_default().push(listed);
         }
         self.decide_contested(&found, &claim, now);
-        let takes_over = std::mem::take(&mut self.takes_over);
+        let takes_over = self.takes_over.take_if(|wanted| *wanted <= number);
+        let takes_over = takes_over.is_some();
         self.has_all |= takes_over;
-        let unexpected = std::mem::take(&mut self.unexpected);
+        let later = |_: &u64, wanted: &mut u64| *wanted <= number;
+        let unexpected: HashSet<u64> = self
+            .unexpected
+            .extract_if(later)
+            .map(|(id, _)| id)
+            .collect();
         for (id, lines) in found {
             let is_wanted = takes_over || unexpected.contains(&id);
             let state = self.streams.get(&id).map(|stream| stream.state);
@@ -325,10 +357,11 @@ impl Streams {
             }
             // Targets can hold lines of the list, so a second one is in doubt.
             let [line] = lines.as_slice() else {
-                self.unexpected.insert(id);
-                self.takes_over |= takes_over;
-                self.again.push(Do::List);
-                self.again_at.get_or_insert(now + AGAIN);
+                let next = self.list_later(now);
+                self.unexpected.insert(id, next);
+                if takes_over {
+                    self.takes_over = Some(next);
+                }
                 continue;
             };
             let claim = claim(line);
@@ -363,7 +396,8 @@ impl Streams {
         now: Instant,
     ) {
         let contested = self.streams.iter();
-        let contested = contested.filter(|(_, stream)| stream.state == State::Contested);
+        let contested = contested
+            .filter(|(_, stream)| stream.state == State::Contested && stream.list <= self.lists);
         let ids: BTreeSet<u64> = contested.map(|(id, _)| *id).collect();
         for id in ids {
             let lines = found.get(&id).map(Vec::as_slice).unwrap_or_default();
@@ -377,7 +411,8 @@ impl Streams {
                 }
                 // It is over, or does not wait.
                 [] | [_] => drop(self.streams.remove(&id)),
-                _ => self.again(id, Do::List, now),
+                _ if stream.is_given_up(now) => self.close(id, MISC),
+                _ => drop(self.list_later(now)),
             }
         }
     }
@@ -442,6 +477,7 @@ impl Streams {
             return self.close(id, MISC);
         }
         stream.state = State::Redirecting;
+        stream.disturbed = None;
         stream.answer.clone_from(&host);
         self.todo.push(Do::Redirect(id, host));
     }
