@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-/// How long a stream is kept waiting by somebody who disturbs it.
+/// How long, and how often at least, something is tried for a stream that somebody
+/// disturbs: an attacker must not use up attempts, nor a slow Tor the time.
+const TRIES: u32 = 100;
 pub const DISTURBED: Duration = Duration::from_secs(20);
 
 /// What a stream is to us.
@@ -97,8 +99,9 @@ pub struct Stream {
     /// At least one.
     pub claims: Vec<Claim>,
     pub state: State,
-    /// When something had to be tried again for the first time.
-    pub disturbed: Option<Instant>,
+    /// When something had to be tried again for the first time, and how often that
+    /// was since.
+    pub disturbed: Option<(Instant, u32)>,
     /// Where to redirect it.
     pub answer: String,
     /// Whether Tor itself said that it waits for a controller.
@@ -117,8 +120,9 @@ pub struct Stream {
 impl Stream {
     /// Something has to be tried again. Whether it was tried for too long.
     pub fn is_given_up(&mut self, now: Instant) -> bool {
-        let since = *self.disturbed.get_or_insert(now);
-        now.saturating_duration_since(since) > DISTURBED
+        let (since, tries) = self.disturbed.get_or_insert((now, 0));
+        *tries = tries.saturating_add(1);
+        *tries > TRIES && now.saturating_duration_since(*since) > DISTURBED
     }
 
     /// Replaces all claims by what the list says of the target. An announcement
