@@ -9,6 +9,7 @@ import time
 
 from e2e import CannotStart, alone
 from e2e.control import Control, Watcher
+from e2e.processes import end
 
 FIRST_PORT = 20_000
 PASSWORD = "control-password"
@@ -151,12 +152,7 @@ class ControlledTor:
     def stop(self):
         if self.process is None:
             return
-        self.process.terminate()
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end(self.process)
         self.process = None
         if self.watcher:
             self.watcher.stop()

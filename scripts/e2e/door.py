@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 
 from e2e import CannotStart
+from e2e.processes import end
 from e2e.session import Failed
 
 PATIENCE = 10
@@ -79,14 +80,7 @@ class Door:
 
     def stop(self):
         """Ends it as a service manager does; how long that took."""
-        begin = time.monotonic()
-        self.process.terminate()
-        try:
-            self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        return time.monotonic() - begin
+        return end(self.process, PATIENCE)
 
 
 def credentials(event):

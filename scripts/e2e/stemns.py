@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from e2e.processes import end
+
 PATIENCE = 5
 
 # Each setting under every name that a version of StemNS has had, and the port
@@ -64,12 +66,7 @@ class StemNs:
     def stop(self):
         if self.process.poll() is not None:
             self.problems.append(f"StemNS ended by itself with {self.process.returncode}")
-        self.process.terminate()
-        try:
-            self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end(self.process, PATIENCE)
         self.output.seek(0)
         # Its threads end by an exception that is printed.
         if "Traceback" in (text := self.output.read()):

@@ -9,6 +9,7 @@ import time
 from stem.control import Controller, EventType
 
 from e2e import CannotStart, alone
+from e2e.processes import end
 
 TORRC = """
 # What the README tells people to write.
@@ -106,12 +107,7 @@ class Tor:
     def stop(self):
         if self.control:
             self.control.close()
-        self.process.terminate()
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end(self.process)
         self.nobody.close()
 
 

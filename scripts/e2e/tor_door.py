@@ -11,6 +11,7 @@ from pathlib import Path
 from e2e import CannotStart
 from e2e.applications import Socks
 from e2e.control import wait_for
+from e2e.processes import end
 from e2e.session import Failed
 from e2e.watch import family
 
@@ -65,14 +66,7 @@ class TorDoor:
 
     def stop(self):
         """Ends it as a service manager does; how long that took."""
-        begin = time.monotonic()
-        self.process.terminate()
-        try:
-            self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        return time.monotonic() - begin
+        return end(self.process, PATIENCE)
 
     def kill(self):
         self.process.kill()

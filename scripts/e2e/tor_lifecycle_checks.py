@@ -94,13 +94,19 @@ def _works_for_others(door):
         case.close()
 
 
-def sigterm_gives_streams_back(door, node):
-    """The option is off, and nobody hangs."""
+def _waiting(door, node, user):
+    """Clients whose names are looked up, and will be for a while."""
     node.delay = 5.0
     before = len(node.calls)
-    waiting = [Case(door.tor, f"many{n}.bit", user=f"term{n}", password="t") for n in range(3)]
+    waiting = [Case(door.tor, f"many{n}.bit", user=f"{user}{n}", password="p") for n in range(3)]
     asked = lambda: len(node.calls) - before >= len(waiting)
     wait_for(asked, "the node has not been asked")
+    return waiting
+
+
+def sigterm_gives_streams_back(door, node):
+    """The option is off, and nobody hangs."""
+    waiting = _waiting(door, node, "term")
     children = door.children()
     took = door.stop()
     try:
@@ -117,11 +123,7 @@ def sigterm_gives_streams_back(door, node):
 
 
 def sigkill_is_undone_within_a_second(door, node):
-    node.delay = 5.0
-    before = len(node.calls)
-    waiting = [Case(door.tor, f"many{n}.bit", user=f"kill{n}", password="k") for n in range(3)]
-    asked = lambda: len(node.calls) - before >= len(waiting)
-    wait_for(asked, "the node has not been asked")
+    waiting = _waiting(door, node, "kill")
     children = door.children()
     begin = time.monotonic()
     door.kill()
