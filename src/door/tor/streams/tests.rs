@@ -282,6 +282,49 @@ fn a_stream_that_waits_in_other_words_is_what_the_list_says() {
     }
 }
 
+/// What is only known to exist may have been announced again meanwhile.
+#[test]
+fn nothing_is_done_before_all_that_tor_had_written_was_read() {
+    let mut scene = Scene::default();
+    scene.open(9, Kind::Ours, "a.bit:80");
+    assert_eq!(scene.streams.take_todo(), [Do::Probe(9)]);
+    scene.streams.probed(9, Existence::Alive, NOW());
+    assert_eq!(scene.streams.take_todo(), [Do::Settle(9)]);
+    scene.announce(9, Kind::Ours, "b.bit:80");
+    scene.streams.settled(9);
+    assert_eq!(scene.run(&[9]), [LIST]);
+}
+
+/// The fields that isolate have to be those of the announcement.
+#[test]
+fn a_stream_that_waits_with_other_fields_is_in_doubt() {
+    let mut scene = Scene::default();
+    scene.announce(9, Kind::Ours, "a.bit:80");
+    scene.streams.waits(9, b"a.bit:80", b"NYM_EPOCH=1");
+    assert_eq!(scene.run(&[9]), [LIST]);
+}
+
+/// Who announced it before may have made its fields up, even if the target is
+/// right.
+#[test]
+fn fields_from_before_the_list_are_not_kept() {
+    let mut scene = Scene::default();
+    scene.streams.has_all = false;
+    scene.open(5, Kind::Ours, "a.bit:80");
+    assert_eq!(scene.run(&[5]), [LIST]);
+    let list = [listed(5, "a.bit:80", true)];
+    let claim = |_: &ListedStream<'_>| Claim {
+        rest: Vec::new(),
+        ..claim(Kind::Ours, "a.bit:80")
+    };
+    scene.streams.listed(Some(&list), claim, NOW());
+    let todo = scene.streams.take_todo();
+    let [Do::Lookup(5, claim)] = todo.as_slice() else {
+        panic!("{todo:?}");
+    };
+    assert!(claim.rest.is_empty());
+}
+
 /// Until the list was read, an announcement may be one of a stream that is older
 /// than the connection.
 #[test]
