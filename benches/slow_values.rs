@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use ncprop279::isolation::IsolationId;
 use ncprop279::policy::{Evaluation, Query, Step, Verdict};
-use ncprop279::snapshot::{Absence, Entry, Fetched};
+use ncprop279::snapshot::{Absence, Fetched, Snapshot};
 
 struct Case {
     title: String,
@@ -36,18 +36,18 @@ fn cases() -> Vec<Case> {
 
 fn resolve(case: &Case) -> Verdict {
     let query = Query::parse(case.name.as_bytes(), false).unwrap();
-    let mut evaluation = Evaluation::new(query, IsolationId::shared());
+    let mut evaluation = Evaluation::new(query, Snapshot::new(IsolationId::shared()));
     loop {
         let keys = match evaluation.step() {
             Step::Done(verdict) => return verdict,
             Step::Need(keys) => keys,
         };
         for key in keys {
-            let fetched = match case.names.get(key.as_str()) {
+            let fetched = match key.name().and_then(|key| case.names.get(key.as_str())) {
                 Some(value) => Fetched::Value(value.as_bytes().into()),
                 None => Fetched::Absent(Absence::NeverExisted),
             };
-            evaluation.learn(key, Entry::Known(fetched));
+            evaluation.learn(key, Ok(fetched.into()));
         }
     }
 }

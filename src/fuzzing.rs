@@ -3,6 +3,11 @@
 //!
 //! What they call needs private items, so it lies in the room that it tests.
 
+/// Replies of name servers.
+pub mod delegation {
+    pub use crate::delegation::fuzzing::*;
+}
+
 /// Replies of Electrum servers, and proofs.
 pub mod electrum {
     pub use crate::source::electrum::fuzzing::*;

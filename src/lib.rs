@@ -68,6 +68,8 @@ pub mod commands;
 #[doc(hidden)]
 pub mod config;
 #[doc(hidden)]
+pub mod delegation;
+#[doc(hidden)]
 pub mod door;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use crate::config::settings::Settings;
+use crate::config::settings::{ProxyAddress, Settings};
+use crate::delegation::Delegations;
 use crate::isolation::IsolationId;
 use crate::log::Log;
 use crate::policy::{Query, Verdict};
-use crate::scheduler::{Client, Limits, Scheduler, Timekeeper};
+use crate::scheduler::{Client, Limits, Scheduler, Timekeeper, Upstreams};
 use crate::snapshot::{FetchError, FetchErrorKind};
 use crate::source::Source;
 
@@ -127,6 +128,7 @@ pub struct Resolver {
 /// The options of a [`Resolver`].
 pub struct ResolverBuilder {
     source: Arc<dyn Source>,
+    delegations: Option<Delegations>,
     limits: Limits,
     log: Log,
     only_onion: bool,
@@ -173,6 +175,15 @@ impl ResolverBuilder {
         self
     }
 
+    /// Resolves names that are delegated, by asking their name servers through a
+    /// SOCKS5 proxy such as Tor's, with new credentials for each connection. Without
+    /// it, which is the default, they are not found.
+    #[must_use]
+    pub fn delegations(mut self, proxy: ProxyAddress) -> Self {
+        self.delegations = Some(Delegations::new(proxy));
+        self
+    }
+
     /// Where to log. The default is nowhere.
     #[must_use]
     pub fn log(mut self, log: Log) -> Self {
@@ -188,7 +199,11 @@ impl ResolverBuilder {
         let timekeeper = Timekeeper::start()?;
         let mut limits = self.limits;
         limits.slots_per_isolation = limits.slots_per_isolation.min(limits.slots);
-        let scheduler = Scheduler::new(Arc::clone(&self.source), limits, self.log, timekeeper);
+        let upstreams = Upstreams {
+            source: Arc::clone(&self.source),
+            delegations: self.delegations,
+        };
+        let scheduler = Scheduler::new(upstreams, limits, self.log, timekeeper);
         let waiting = Waiting::default();
         let answered = Arc::clone(&waiting);
         let client = scheduler.client(Box::new(move |number, verdict| {
@@ -214,6 +229,7 @@ impl Resolver {
     pub fn builder(source: impl Source + 'static) -> ResolverBuilder {
         ResolverBuilder {
             source: Arc::new(source),
+            delegations: None,
             limits: Limits::with(&Settings::default()),
             log: Log::silent(),
             only_onion: false,
@@ -229,8 +245,9 @@ impl Resolver {
     /// There is no answer. If the time runs out, the error is
     /// [`ResolveError::Unavailable`] with [`FetchErrorKind::TimedOut`]. A failed fetch
     /// is tried again until `deadline`, except after
-    /// [`FetchErrorKind::Credentials`], [`FetchErrorKind::Unsuitable`] and
-    /// [`FetchErrorKind::Internal`], which end the lookup at once. A fetch that is
+    /// [`FetchErrorKind::Credentials`], [`FetchErrorKind::Unsuitable`],
+    /// [`FetchErrorKind::NameServers`] and [`FetchErrorKind::Internal`], which end
+    /// the lookup at once. A fetch that is
     /// still running at `deadline` goes on for up to a minute, so that a later lookup
     /// finds its value.
     pub fn resolve(

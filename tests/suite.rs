@@ -12,6 +12,7 @@
 mod chain;
 mod commands;
 mod conformance;
+mod delegations;
 mod electrum;
 mod engine;
 mod library;

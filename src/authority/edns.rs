@@ -125,6 +125,7 @@ impl Cause {
                     FetchErrorKind::TimedOut => 22,
                     FetchErrorKind::Internal => 23,
                     FetchErrorKind::Unsuitable => 24,
+                    FetchErrorKind::NameServers => 25,
                 },
             }
     }

@@ -17,7 +17,7 @@ use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use crate::snapshot::{NameKey, Snapshot};
 use crate::value::EvaluationError;
 use crate::value::import::NoObject;
-use crate::value::items::{TOR, dname};
+use crate::value::items::{Server, TOR, dname};
 use crate::value::work::Parsed;
 use crate::zone::{self, Cut, Located, TTL, Zone};
 
@@ -224,7 +224,11 @@ fn delegated(question: &Query, name: &Name, cut: Cut, reply: &mut Message) {
     }
     reply.metadata.authoritative = false;
     let owner = &cut.owner;
-    let servers = cut.ns.into_iter().map(|target| RData::NS(NS(target)));
+    let servers = cut.ns.into_iter().filter_map(|server| match server {
+        Server::Name { name, .. } => Some(RData::NS(NS(name))),
+        // No record can hold the address of a server without a name.
+        Server::Address(_) => None,
+    });
     for data in servers.chain(cut.ds) {
         reply.add_authority(Record::from_rdata(owner.clone(), TTL, data));
     }

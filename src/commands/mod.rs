@@ -19,14 +19,15 @@ use std::time::{Duration, Instant};
 use self::terminal::complain;
 use crate::config::settings::{Settings, SourceSettings};
 use crate::config::{Command, ConfigError, Invocation};
+use crate::delegation::Delegations;
 use crate::door::stdio::response::init_failed;
 use crate::log::stderr::Stderr;
 use crate::log::{Level, Log};
 use crate::platform::Stream;
-use crate::snapshot::{Entry, NameKey, Snapshot};
+use crate::scheduler::Upstreams;
+use crate::snapshot::{FetchError, Finding, Key, Snapshot};
 use crate::source::diagnosis::Diagnose;
 use crate::source::electrum::ElectrumSource;
-use crate::source::logged::LoggedSource;
 use crate::source::names_file::NamesFile;
 use crate::source::rpc::RpcSource;
 use crate::source::{Bounds, Cancel, Source};
@@ -126,39 +127,58 @@ fn source(settings: &Settings, log: Log) -> (Arc<dyn Source>, Arc<dyn Diagnose>)
     }
 }
 
-/// The source, with its requests logged.
-fn logged_source(settings: &Settings, log: &Log) -> (LoggedSource, Arc<dyn Diagnose>) {
+/// What lookups ask, and the source to be examined.
+fn upstreams(settings: &Settings, log: &Log) -> (Upstreams, Arc<dyn Diagnose>) {
     let (source, diagnosis) = source(settings, log.clone());
-    (LoggedSource::new(source, log.clone()), diagnosis)
+    let upstreams = Upstreams {
+        source,
+        delegations: settings.delegations.clone().map(Delegations::new),
+    };
+    (upstreams, diagnosis)
 }
 
-/// A name that was fetched for a command, and what came of it.
-pub struct Fetch {
-    /// The name key.
-    pub key: NameKey,
-    /// What the source said.
-    pub entry: Entry,
-    /// How long that took.
-    pub time: Duration,
+/// What was fetched for a command, and what came of it.
+struct Fetch {
+    key: Key,
+    result: Result<Finding, FetchError>,
+    time: Duration,
 }
 
-/// Fetches names into a snapshot, each once, and notes what came of it.
-fn fetch(
-    keys: BTreeSet<NameKey>,
-    snapshot: &mut Snapshot,
-    source: &dyn Source,
+/// What a command fetches, each once.
+struct Fetcher<'a> {
+    upstreams: &'a Upstreams,
+    log: &'a Log,
     deadline: Instant,
-    log: &mut Vec<Fetch>,
-) {
-    for key in keys {
-        let begin = Instant::now();
-        let entry = match source.fetch(snapshot.isolation(), &key, &until(deadline)) {
-            Ok(reply) => Entry::Known(reply.fetched),
-            Err(failure) => Entry::Failed(failure),
-        };
-        let time = begin.elapsed();
-        snapshot.insert(key.clone(), entry.clone());
-        log.push(Fetch { key, entry, time });
+    /// How many fetches there were.
+    count: u64,
+}
+
+impl<'a> Fetcher<'a> {
+    fn new(upstreams: &'a Upstreams, log: &'a Log, timeout: Duration) -> Self {
+        Self {
+            upstreams,
+            log,
+            deadline: Instant::now() + timeout,
+            count: 0,
+        }
+    }
+
+    /// Fetches what a snapshot lacks.
+    fn fetch(&mut self, keys: BTreeSet<Key>, snapshot: &mut Snapshot) -> Vec<Fetch> {
+        let fetches = keys.into_iter().map(|key| {
+            self.count += 1;
+            let begin = Instant::now();
+            let bounds = until(self.deadline);
+            let isolation = snapshot.isolation();
+            let reply = self
+                .upstreams
+                .fetch(self.count, isolation, &key, &bounds, self.log);
+            let result = reply.map(|reply| reply.finding);
+            let time = begin.elapsed();
+            snapshot.learn(key.clone(), result.clone());
+            Fetch { key, result, time }
+        });
+        fetches.collect()
     }
 }
 

@@ -56,7 +56,7 @@ pub fn run(settings: &Settings, warnings: &[String], level: Level) -> ExitCode {
     // threads come after it.
     let (notices, log) = super::background_log(settings, level);
     warnings.iter().for_each(|warning| log.warn(warning));
-    let (source, _) = super::source(settings, log.clone());
+    let (upstreams, _) = super::upstreams(settings, &log);
     let hang_up = stdin.hang_up();
     let input = requests(stdin, &notices);
     let last = Arc::clone(&notices);
@@ -72,7 +72,7 @@ pub fn run(settings: &Settings, warnings: &[String], level: Level) -> ExitCode {
         hang_up,
         closed,
     };
-    let served = stdio::serve(client, source, settings, timekeeper, &log);
+    let served = stdio::serve(client, upstreams, settings, timekeeper, &log);
     if let Err(error) = served {
         notices.line(&format!("stdin cannot be read: {error}"));
     }

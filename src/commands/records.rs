@@ -1,15 +1,14 @@
 //! `ncprop279 records`: every record that a name and its subdomains yield.
 
 use super::names::{self, Failure};
-use super::print;
 use super::terminal::{self, Terminal, complain, complain_plainly};
+use super::{Fetcher, print};
 use crate::authority::edns::Cause;
 use crate::config::settings::Settings;
 use crate::isolation::IsolationId;
 use crate::log::Level;
 use crate::policy::{Query, Verdict};
-use crate::snapshot::Snapshot;
-use crate::source::Source;
+use crate::snapshot::{Key, Snapshot};
 use crate::text::ascii_json;
 use crate::value::{EvaluationError, ItemError};
 use crate::zone::listing::{self, Listing};
@@ -17,7 +16,6 @@ use crate::zone::{self, Located, TTL, Traced};
 use hickory_proto::rr::{Name, RData, RecordType};
 use serde_json::json;
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// Runs `ncprop279 records`; gives the exit status.
 pub fn run(
@@ -28,10 +26,9 @@ pub fn run(
     json: bool,
 ) -> ExitCode {
     let terminal = Terminal::new(settings, level);
-    let (source, diagnosis) = super::logged_source(settings, &terminal.log);
-    let ended = terminal.watch(&*diagnosis, || {
-        report(name, isolation, settings.timeout, &source)
-    });
+    let (upstreams, diagnosis) = super::upstreams(settings, &terminal.log);
+    let fetcher = Fetcher::new(&upstreams, &terminal.log, settings.timeout);
+    let ended = terminal.watch(&*diagnosis, || report(name, isolation, fetcher));
     match ended {
         Ok(report) if json => print(&report.to_json()),
         Ok(report) => {
@@ -114,17 +111,10 @@ impl Report {
 /// # Errors
 /// The name cannot be registered, has no domain object or no such subdomain,
 /// or could not be fetched.
-fn report(
-    name: &str,
-    isolation: IsolationId,
-    timeout: Duration,
-    source: &dyn Source,
-) -> Result<Report, Failure> {
+fn report(name: &str, isolation: IsolationId, mut fetcher: Fetcher<'_>) -> Result<Report, Failure> {
     let (written, query) = names::query(name, false)?;
     let domain = query.name().trim_to(2);
-    let deadline = super::deadline(timeout);
     let mut snapshot = Snapshot::new(isolation);
-    let mut fetches = Vec::new();
     loop {
         match listing::list(&domain, &snapshot) {
             Ok(Ok(mut listing)) => {
@@ -148,7 +138,8 @@ fn report(
                 return Err(not_found(&written, &cause));
             }
             Err(EvaluationError::Need(keys)) => {
-                super::fetch(keys, &mut snapshot, source, deadline, &mut fetches);
+                let keys = keys.into_iter().map(Key::Name).collect();
+                fetcher.fetch(keys, &mut snapshot);
             }
             Err(EvaluationError::Failed(failure)) => {
                 return Err(Verdict::Unknown(failure).into());

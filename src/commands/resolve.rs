@@ -3,13 +3,12 @@
 
 use std::borrow::Cow;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use serde_json::json;
 
 use super::names::{self, Failure};
 use super::terminal::{self, Terminal, complain};
-use super::{Fetch, WIDTH};
+use super::{Fetch, Fetcher, WIDTH};
 use crate::config::Form;
 use crate::config::settings::{Settings, SourceSettings};
 use crate::isolation::IsolationId;
@@ -17,8 +16,7 @@ use crate::log::Level;
 use crate::policy::{
     self, Candidate, CandidateOutcome, Query, QuestionTrace, Status, Step, Verdict,
 };
-use crate::snapshot::{Entry, Snapshot};
-use crate::source::Source;
+use crate::snapshot::{Key, Snapshot};
 use crate::text::{Milliseconds, ascii_json, printable, wrap};
 use crate::value::ItemError;
 
@@ -31,10 +29,10 @@ pub fn run(
     form: Form,
 ) -> ExitCode {
     let terminal = Terminal::new(settings, level);
-    let (source, diagnosis) = super::logged_source(settings, &terminal.log);
+    let (upstreams, diagnosis) = super::upstreams(settings, &terminal.log);
+    let fetcher = Fetcher::new(&upstreams, &terminal.log, settings.timeout);
     let report = terminal.watch(&*diagnosis, || {
-        let only_onion = settings.only_onion;
-        report(name, isolation, only_onion, settings.timeout, &source)
+        report(name, isolation, settings.only_onion, fetcher)
     });
     match (form, report.status()) {
         (Form::Json, _) => terminal::print(&report.to_json()),
@@ -104,13 +102,7 @@ impl Report {
 
 /// Resolves one name, given as `example.bit` or `d/example`. Failures that
 /// pass are not tried again.
-fn report(
-    name: &str,
-    isolation: IsolationId,
-    only_onion: bool,
-    timeout: Duration,
-    source: &dyn Source,
-) -> Report {
+fn report(name: &str, isolation: IsolationId, only_onion: bool, fetcher: Fetcher<'_>) -> Report {
     let mut report = Report {
         name: name.to_owned(),
         isolation,
@@ -122,7 +114,7 @@ fn report(
     match names::query(name, only_onion) {
         Ok((name, query)) => {
             report.name = name;
-            report.verdict = report.walk(&query, timeout, source);
+            report.verdict = report.walk(&query, fetcher);
         }
         Err(Failure { verdict, message }) => {
             report.verdict = verdict;
@@ -133,17 +125,16 @@ fn report(
 }
 
 impl Report {
-    fn walk(&mut self, query: &Query, timeout: Duration, source: &dyn Source) -> Verdict {
-        let deadline = super::deadline(timeout);
-        let mut snapshot = Snapshot::new(self.isolation.clone());
+    fn walk(&mut self, query: &Query, mut fetcher: Fetcher<'_>) -> Verdict {
+        let mut snapshot = Snapshot::new(self.isolation.clone())
+            .following_delegations(fetcher.upstreams.delegations.is_some());
         loop {
             self.questions.clear();
             let keys = match policy::explain(query, &snapshot, &mut self.questions) {
                 Step::Done(verdict) => return verdict,
                 Step::Need(keys) => keys,
             };
-            let mut fetched = Vec::new();
-            super::fetch(keys, &mut snapshot, source, deadline, &mut fetched);
+            let fetched = fetcher.fetch(keys, &mut snapshot);
             let before = self.questions.len();
             self.fetches
                 .extend(fetched.into_iter().map(|fetch| (before, fetch)));
@@ -222,20 +213,24 @@ impl Page {
         belongs: impl Fn(usize) -> bool,
     ) {
         let fetches = report.fetches.iter();
-        for (_, Fetch { key, entry, time }) in fetches.filter(|(before, _)| belongs(*before)) {
+        for (_, Fetch { key, result, time }) in fetches.filter(|(before, _)| belongs(*before)) {
             let time = Milliseconds(*time);
-            let source = source.name();
-            let result = match entry {
-                Entry::Known(fetched) => fetched.summary(),
-                Entry::Failed(failure) if *failure.message == *report.verdict.text() => {
+            let did = match key {
+                Key::Name(key) => format!("fetched {key} from {}", source.name()),
+                Key::Delegated(question) => format!(
+                    "asked {} for {}",
+                    question.servers.join(" or "),
+                    question.zone
+                ),
+            };
+            let result = match result {
+                Ok(finding) => finding.summary(),
+                Err(failure) if *failure.message == *report.verdict.text() => {
                     format!("{}; see the message on stderr", failure.kind.words())
                 }
-                Entry::Failed(failure) => failure.to_string(),
+                Err(failure) => failure.to_string(),
             };
-            self.line(
-                INDENT,
-                &format!("fetched {key} from {source} in {time}: {result}"),
-            );
+            self.line(INDENT, &format!("{did} in {time}: {result}"));
         }
     }
 

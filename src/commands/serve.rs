@@ -48,9 +48,9 @@ pub fn run(settings: &Settings, warnings: &[String], level: Level) -> ExitCode {
     let (notices, log) = super::background_log(settings, level);
     warnings.iter().for_each(|warning| log.warn(warning));
     log.info(format_args!("names are looked up in {}", settings.source));
-    let (source, _) = super::source(settings, log.clone());
-    source.start();
-    let scheduler = Scheduler::new(source, Limits::with(settings), log.clone(), timekeeper);
+    let (upstreams, _) = super::upstreams(settings, &log);
+    upstreams.source.start();
+    let scheduler = Scheduler::new(upstreams, Limits::with(settings), log.clone(), timekeeper);
     // Lookups end with it, so it lives as long as the doors.
     let scheduler = Arc::new(scheduler);
     let naming = Arc::new(Naming::new(

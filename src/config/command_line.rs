@@ -125,7 +125,7 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, String> {
         true => plugin_options().try_get_matches_from(&words).ok(),
         false => None,
     };
-    let whole = || definition(help_for).try_get_matches_from(&words);
+    let whole = || for_reading(definition(help_for)).try_get_matches_from(&words);
     let matches = match quick.map_or_else(whole, Ok) {
         Ok(matches) => matches,
         Err(error) => {
@@ -158,6 +158,14 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Parsed, String> {
         settings,
         warnings,
     }))
+}
+
+/// A definition whose help does not list the command `help`: the heading of the
+/// commands says that each has `--help`.
+fn for_reading(mut definition: clap::Command) -> clap::Command {
+    // Only then there is such a command.
+    definition.build();
+    definition.mut_subcommand("help", |help| help.hide(true))
 }
 
 /// What a subcommand should do.

@@ -171,6 +171,7 @@ pub(super) fn definition(help_for: Option<&str>) -> clap::Command {
         .about("Resolves Namecoin .bit names for Tor and programs that use it.")
         .before_help(BEFORE_HELP)
         .help_template(HELP)
+        .subcommand_help_heading("Commands (each has --help)")
         .args(options)
         .arg(verbose())
         .subcommand(

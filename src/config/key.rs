@@ -179,14 +179,25 @@ impl Backend {
     }
 }
 
+/// What the setting `delegations` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Delegations {
+    /// Follow them where there is a proxy.
+    #[default]
+    Auto,
+    /// Never follow them.
+    Off,
+}
+
 /// What is set so far; each key's kind writes its own field.
 #[derive(Default)]
 pub(super) struct Draft {
-    /// The settings without their source.
+    /// The settings without source, proxies and doors.
     pub settings: Settings,
     pub backend: Option<Backend>,
     pub proxy: Option<ProxyAddress>,
     pub allow_unproxied_node: bool,
+    pub delegations: Delegations,
     pub socks_listen: Vec<ListenAddress>,
     pub allow_remote_clients: bool,
     pub tor_control: Vec<ControlAddress>,

@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 
-use super::key::{Backend, DefaultValue, Key, Kind};
+use super::key::{Backend, DefaultValue, Delegations, Key, Kind};
 use super::settings::{
     Credentials, DialectSetting, ElectrumOperators, ElectrumSettings, MissingIsolation,
     RpcSettings, STATE_VARIABLE, Settings, SourceSettings,
@@ -122,9 +122,10 @@ pub(super) const KEYS: &[Key] = &[
         kind: text!(proxy = values::proxy),
         example: "127.0.0.1:9050",
         help: "SOCKS5 proxy to use, such as Tor's",
-        about: "The SOCKS5 proxy through which a node elsewhere or Electrum servers are reached: \
-                Tor's SOCKS port, HOST:PORT or unix:/PATH. Tor Browser's is 9150. The command serve \
-                sends all streams there; its default is 127.0.0.1:9050.",
+        about: "The SOCKS5 proxy through which a node elsewhere, Electrum servers and the name \
+                servers of delegated names are reached: Tor's SOCKS port, HOST:PORT or unix:/PATH. \
+                Tor Browser's is 9150. A node on this machine is reached directly. The command \
+                serve sends all streams there; its default is 127.0.0.1:9050.",
         ..SETTING
     },
     Key {
@@ -143,7 +144,8 @@ pub(super) const KEYS: &[Key] = &[
         kind: text!(names_file = values::path),
         example: "/home/you/names.json",
         help: "read names from this file",
-        about: "Answer from this file and ask nobody.",
+        about: "Answer from this file. Only name servers of delegated names are asked, if proxy is \
+                set.",
         commands: &["resolve", "records", "check", "serve"],
         ..SETTING
     },
@@ -326,6 +328,17 @@ pub(super) const KEYS: &[Key] = &[
         about: "Answer with onion services only, for every name.",
         go: Some(("onlyonion", values::go_truth)),
         commands: &["resolve", "serve"],
+        ..ANSWERS
+    },
+    Key {
+        name: "delegations",
+        placeholder: "MODE",
+        kind: choice!(|draft| draft.delegations, Delegations, "auto" Auto, "off" Off),
+        default: DefaultValue::Fixed("auto"),
+        help: "ask name servers: auto or off",
+        about: "Whether to ask the name servers of delegated names: auto (through the proxy, if \
+                there is one, and never without) or off.",
+        commands: &["resolve", "check", "serve"],
         ..ANSWERS
     },
     Key {

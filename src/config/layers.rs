@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::key::{Backend, Draft, Key, Kind};
+use super::key::{Backend, Delegations, Draft, Key, Kind};
 use super::settings::{
     Credentials, ElectrumOperators, ElectrumSettings, Environment, ListenAddress, ProxyAddress,
     RpcSettings, ServeSettings, ServerAddress, Settings, SourceSettings, default_cookie,
@@ -127,13 +127,27 @@ impl Layers {
                 self.named("log-names")
             ));
         }
+        let delegations = self.delegations(serve.as_ref())?;
         let source = source(self, environment, &mut warnings)?;
         let settings = Settings {
             source,
+            delegations,
             serve,
             ..self.draft.settings.clone()
         };
         Ok((settings, warnings))
+    }
+
+    /// The proxy through which name servers are asked. `serve` always has one, even
+    /// if its source does without.
+    fn delegations(&self, serve: Option<&ServeSettings>) -> Result<Option<ProxyAddress>, String> {
+        let proxy = match self.draft.delegations {
+            Delegations::Off => return Ok(None),
+            Delegations::Auto => serve.map(|serve| &serve.tor).or(self.draft.proxy.as_ref()),
+        };
+        // The source need not use the proxy, and then would not check it.
+        check_proxy(self)?;
+        Ok(proxy.cloned())
     }
 
     /// The doors. Streams go through the proxy in any case, lookups only if their
@@ -236,7 +250,8 @@ fn source(
 ) -> Result<SourceSettings, String> {
     match backend(layers)? {
         Backend::File => match layers.draft.names_file.take() {
-            // The proxy is for the streams of `serve`: a file needs no connection.
+            // A file needs no connection: a proxy is for name servers and the
+            // streams of `serve`.
             Some(path) => Ok(SourceSettings::NamesFile(path)),
             None => Err(format!(
                 "{} needs names-file too; set it to the file with the names",
@@ -279,6 +294,9 @@ fn rpc(
     check_node(layers)?;
     check_proxied_node(layers, warnings)?;
     check_credentials(layers)?;
+    // Tor does not connect to this machine.
+    let proxy = layers.draft.proxy.take();
+    let proxy = proxy.filter(|_| !layers.draft.rpc.address.is_loopback());
     let credentials = match (
         layers.draft.rpc_user.take(),
         layers.draft.rpc_password.take(),
@@ -290,7 +308,7 @@ fn rpc(
     };
     Ok(RpcSettings {
         credentials,
-        proxy: layers.draft.proxy.take(),
+        proxy,
         ..layers.draft.rpc.clone()
     })
 }
@@ -316,12 +334,17 @@ fn check_proxied_node(layers: &Layers, warnings: &mut Vec<String>) -> Result<(),
     }
     check_proxy(layers)?;
     if layers.draft.rpc.address.is_loopback() {
-        return Err(format!(
-            "{} is set, but the node is on this machine, where a proxy such as Tor does not connect to; \
-             set backend to electrum for Electrum servers, or rpc-address to a node elsewhere, \
-             or remove proxy",
-            layers.named("proxy"),
-        ));
+        // The node is reached directly; without delegations nothing would use the proxy.
+        return match layers.draft.delegations {
+            Delegations::Auto => Ok(()),
+            Delegations::Off => Err(format!(
+                "{} is set, but the node is on this machine, where a proxy such as Tor does not \
+                 connect to, and {} is off; set delegations to auto, backend to electrum for \
+                 Electrum servers, or rpc-address to a node elsewhere, or remove proxy",
+                layers.named("proxy"),
+                layers.named("delegations"),
+            )),
+        };
     }
     if !layers.draft.rpc.address.is_onion() {
         warnings.push(format!(

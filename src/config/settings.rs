@@ -23,6 +23,9 @@ pub struct Settings {
     pub lookups: usize,
     /// Answer with onion services only, whatever the name.
     pub only_onion: bool,
+    /// The SOCKS5 proxy, such as Tor's, through which the name servers of delegated
+    /// names are asked. `None`: delegated names are not followed.
+    pub delegations: Option<ProxyAddress>,
     /// Bounds of the caches.
     pub cache: CacheSettings,
     /// How to treat a query without an isolation id.
@@ -43,6 +46,7 @@ impl Default for Settings {
             timeout: Duration::from_secs(20),
             lookups: 64,
             only_onion: false,
+            delegations: None,
             cache: CacheSettings::default(),
             missing_isolation: MissingIsolation::Shared,
             log_names: false,

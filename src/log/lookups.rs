@@ -267,6 +267,8 @@ impl FailureWarnings {
             | FetchErrorKind::Unsuitable
             | FetchErrorKind::File => &failure.message,
             FetchErrorKind::NotReady => NOT_READY,
+            // Nothing that the user could act on.
+            FetchErrorKind::NameServers => return None,
             // Only the answers contain these, because a node or server may have
             // repeated a name.
             FetchErrorKind::Overloaded

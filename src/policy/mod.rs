@@ -5,6 +5,7 @@
 //! that carry the isolation id. Like the engine it does no I/O: it returns a
 //! [`Verdict`], or the names that are still needed.
 
+mod delegated;
 mod query;
 mod trace;
 mod verdict;
@@ -18,15 +19,14 @@ use hickory_proto::rr::{Name, RData, RecordType};
 use crate::address;
 use crate::authority::edns::{self, Cause};
 use crate::authority::{self, Outcome};
-use crate::isolation::IsolationId;
 use crate::onion::{OnionAddress, OnionError};
-use crate::snapshot::{Entry, FetchError, NameKey, Snapshot};
+use crate::snapshot::{FetchError, Finding, Key, NameKey, Snapshot, delegated as servers};
 use crate::value::items::TOR;
 use crate::value::work::Parsed;
 use crate::zone::{self, Zone};
 
 use query::without_final_dot;
-use trace::{Reply, Tracer};
+use trace::{Origin, Reply, Tracer};
 
 pub use query::{Query, Question};
 pub use trace::{Candidate, CandidateError, CandidateOutcome, QuestionTrace};
@@ -41,7 +41,7 @@ pub enum Step {
     /// The query has its verdict.
     Done(Verdict),
     /// The snapshot lacks these names.
-    Need(BTreeSet<NameKey>),
+    Need(BTreeSet<Key>),
 }
 
 /// A query, the names it knows, and what was parsed of their values: all that
@@ -54,11 +54,11 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// A query under an isolation id, which knows no name yet.
-    pub fn new(query: Query, isolation: IsolationId) -> Self {
+    /// A query that knows what is in a snapshot.
+    pub fn new(query: Query, snapshot: Snapshot) -> Self {
         Self {
             query,
-            snapshot: Snapshot::new(isolation),
+            snapshot,
             parsed: Parsed::default(),
         }
     }
@@ -73,10 +73,12 @@ impl Evaluation {
         &self.snapshot
     }
 
-    /// Adds a name that was fetched, or failed to be.
-    pub fn learn(&mut self, key: NameKey, entry: Entry) {
-        self.parsed.forget(&key);
-        self.snapshot.insert(key, entry);
+    /// Adds what was fetched, or failed to be.
+    pub fn learn(&mut self, key: Key, result: Result<Finding, FetchError>) {
+        if let Key::Name(key) = &key {
+            self.parsed.forget(key);
+        }
+        self.snapshot.learn(key, result);
     }
 
     /// Resolves the query as far as the known names permit.
@@ -108,6 +110,10 @@ fn evaluate(
         zone: Zone::new(snapshot, parsed),
         message,
         tracer: Tracer(traces),
+        only_onion: query.only_onion(),
+        asked: Vec::new(),
+        resolving: Vec::new(),
+        is_unsigned: false,
     };
     let step = policy.run().map_or_else(|step| step, Step::Done);
     require_progress(step, snapshot)
@@ -117,7 +123,7 @@ fn evaluate(
 /// failure of this program. Otherwise the query would be evaluated endlessly.
 fn require_progress(step: Step, snapshot: &Snapshot) -> Step {
     match step {
-        Step::Need(keys) if keys.iter().all(|key| snapshot.get(key).is_some()) => {
+        Step::Need(keys) if keys.iter().all(|key| snapshot.has(key)) => {
             Step::Done(Verdict::Unknown(FetchError::bug()))
         }
         step => step,
@@ -132,6 +138,15 @@ struct Policy<'a> {
     /// Carries the isolation id; each question is put into it in turn.
     message: Message,
     tracer: Tracer<'a>,
+    /// Whether only onion services count.
+    only_onion: bool,
+    /// What name servers were asked so far.
+    asked: Vec<servers::Question>,
+    /// Name servers in `.bit` whose own names are being resolved.
+    resolving: Vec<Name>,
+    /// Whether an alias that nobody vouches for was followed: whoever forged it
+    /// must not lead to an onion service of theirs.
+    is_unsigned: bool,
 }
 
 /// What one name leads to.
@@ -142,7 +157,13 @@ enum Found {
 
 impl Policy<'_> {
     fn run(&mut self) -> Result<Verdict, Step> {
-        let mut name = self.query.name().clone();
+        let name = self.query.name().clone();
+        self.follow(&name)
+    }
+
+    /// Resolves a name inside `.bit`, along its aliases.
+    fn follow(&mut self, name: &Name) -> Result<Verdict, Step> {
+        let mut name = name.clone();
         let mut seen = vec![name.clone()];
         loop {
             let target = match self.find_at(&name)? {
@@ -174,14 +195,14 @@ impl Policy<'_> {
         if let Some(onion) = self.onion_item(name)? {
             return Ok(Found::Verdict(Verdict::Onion(onion)));
         }
-        let mut reply = if self.query.only_onion() {
+        let mut reply = if self.only_onion {
             self.tracer.addresses_omitted(name);
             self.ask(name, RecordType::CNAME)?
         } else {
             self.ask(name, RecordType::A)?
         };
         // A reply to any question contains the alias, if there is one.
-        if reply.alias.is_none() && !self.query.only_onion() {
+        if reply.alias.is_none() && !self.only_onion {
             if let Some(address) = self.tracer.choose(&reply.data, public_address) {
                 return Ok(Found::Verdict(Verdict::Address(address)));
             }
@@ -191,7 +212,10 @@ impl Policy<'_> {
             }
         }
         Ok(match reply.alias {
-            Some(target) => Found::Alias(target),
+            Some(target) => {
+                self.is_unsigned |= reply.from == Origin::Unsigned;
+                Found::Alias(target)
+            }
             None => Found::Verdict(self.nothing_at(name, &reply)),
         })
     }
@@ -205,6 +229,12 @@ impl Policy<'_> {
         let mut seen = vec![owner.clone()];
         loop {
             let reply = self.ask(&owner, RecordType::TXT)?;
+            if reply.from == Origin::Unsigned {
+                // Below a signed zone there may be one without signatures.
+                self.tracer
+                    .reject_all(&reply.data, CandidateError::Unsigned);
+                return Ok(None);
+            }
             if let Some(onion) = self.choose_onion(&reply.data, text_of_txt)? {
                 return Ok(Some(onion));
             }
@@ -239,6 +269,10 @@ impl Policy<'_> {
         data: &[RData],
         text: impl Fn(&RData) -> Result<String, CandidateError>,
     ) -> Result<Option<OnionAddress>, Step> {
+        if self.is_unsigned {
+            self.tracer.reject_all(data, CandidateError::Unsigned);
+            return Ok(None);
+        }
         let work = self.zone.work();
         let chosen = self
             .tracer
@@ -253,13 +287,19 @@ impl Policy<'_> {
     fn outside(&mut self, target: &Name) -> Verdict {
         let text = without_final_dot(target);
         let not_onion = match OnionAddress::parse(&text) {
+            Ok(_) if self.is_unsigned => {
+                self.reject(target, CandidateError::Unsigned);
+                return self.not_found(
+                    "is an alias of an onion service, which its name servers did not sign",
+                );
+            }
             Ok(onion) => {
                 self.tracer.alias(target, CandidateOutcome::Chosen);
                 return Verdict::Onion(onion);
             }
             Err(error) => error,
         };
-        if self.query.only_onion() {
+        if self.only_onion {
             self.reject(target, CandidateError::NotOnion);
             return self.not_found("has no onion service");
         }
@@ -285,12 +325,20 @@ impl Policy<'_> {
 
     /// The verdict on a name without any candidate.
     fn nothing_at(&self, name: &Name, reply: &Reply) -> Verdict {
+        let missing = match self.only_onion {
+            true => "has no onion service",
+            false => "has no address",
+        };
         let why = match &reply.cause {
+            Some(Cause::Delegated) if self.zone.snapshot().follows_delegations() => {
+                "has no onion service that its name servers signed"
+            }
             Some(cause) => cause.words(),
             None if reply.code == ResponseCode::YXDomain => "becomes too long by a DNAME record",
             None if reply.code == ResponseCode::NXDomain => "has no such subdomain",
-            None if self.query.only_onion() => "has no onion service",
-            None => "has no address",
+            None if reply.from == Origin::Chain => missing,
+            None if self.only_onion => missing,
+            None => "has no address at its name servers",
         };
         if name == self.query.name() {
             self.not_found(why)
@@ -309,13 +357,14 @@ impl Policy<'_> {
         self.message.queries = vec![DnsQuery::query(name.clone(), kind)];
         let message = match authority::answer_from(&self.message, &mut self.zone) {
             Outcome::Reply(message) => message,
-            Outcome::Need(keys) => return Err(Step::Need(keys)),
+            Outcome::Need(keys) => return Err(need(keys)),
         };
         let mut reply = Reply {
             data: Vec::new(),
             alias: None,
             code: message.metadata.response_code,
             cause: Cause::of(&message),
+            from: Origin::Chain,
         };
         for record in message.answers {
             match record.data {
@@ -323,6 +372,10 @@ impl Policy<'_> {
                 other if other.record_type() == kind => reply.data.push(other),
                 _ => {}
             }
+        }
+        let is_delegated = matches!(reply.cause, Some(Cause::Delegated));
+        if is_delegated && kind != TOR && self.zone.snapshot().follows_delegations() {
+            reply = self.ask_servers(name, kind)?;
         }
         self.tracer
             .question(name, kind, &reply, self.zone.snapshot());
@@ -343,6 +396,10 @@ fn obstacle(target: &Name, seen: &[Name]) -> Option<CandidateError> {
     } else {
         (seen.len() > MAX_HOPS).then_some(CandidateError::TooManyAliases)
     }
+}
+
+fn need(keys: BTreeSet<NameKey>) -> Step {
+    Step::Need(keys.into_iter().map(Key::Name).collect())
 }
 
 fn public_address(data: &RData) -> Result<IpAddr, CandidateError> {
@@ -381,7 +438,8 @@ fn text(bytes: Vec<u8>) -> Result<String, CandidateError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Absence, FetchErrorKind, Fetched};
+    use crate::isolation::IsolationId;
+    use crate::snapshot::{Absence, Entry, FetchErrorKind, Fetched};
 
     fn key(text: &str) -> NameKey {
         NameKey::new(text).unwrap()
@@ -396,14 +454,14 @@ mod tests {
             snapshot.insert(key(&format!("d/{n}")), absent);
         }
         let query = Query::parse(b"example.bit", false).unwrap();
-        let needed = BTreeSet::from([key("d/example")]);
+        let needed = BTreeSet::from([key("d/example").into()]);
         assert_eq!(resolve(&query, &snapshot), Step::Need(needed));
     }
 
     #[test]
     fn needing_nothing_new_is_a_bug_and_no_fault_of_the_owner() {
         let mut snapshot = Snapshot::new(IsolationId::shared());
-        let needs = |keys: &[&str]| Step::Need(keys.iter().map(|one| key(one)).collect());
+        let needs = |keys: &[&str]| Step::Need(keys.iter().map(|one| key(one).into()).collect());
         let absent = Entry::Known(Fetched::Absent(Absence::NeverExisted));
         snapshot.insert(key("d/a"), absent);
         for step in [needs(&[]), needs(&["d/a"])] {

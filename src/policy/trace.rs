@@ -79,6 +79,9 @@ pub enum CandidateError {
     /// An alias of a name that was visited before.
     #[error("it leads in a circle")]
     Circle,
+    /// What a name server without signatures says of onion services.
+    #[error("no signature vouches for it, and the exit relay could have made it up")]
+    Unsigned,
     /// One alias more than are followed.
     #[error("too many aliases were followed before it")]
     TooManyAliases,
@@ -122,6 +125,13 @@ impl Tracer<'_> {
         self.candidate(|| without_final_dot(target), outcome);
     }
 
+    /// Records that none of the data in the last reply counts.
+    pub fn reject_all(&mut self, data: &[RData], error: CandidateError) {
+        for one in data {
+            self.candidate(|| data_text(one), CandidateOutcome::Rejected(error));
+        }
+    }
+
     /// Chooses the first data in the last reply that passes a check, and records
     /// the outcome of all.
     pub fn choose<T>(
@@ -155,6 +165,17 @@ impl Tracer<'_> {
     }
 }
 
+/// Who vouches for a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The chain: it comes from values.
+    Chain,
+    /// A name server whose signatures the chain vouches for.
+    Signed,
+    /// A name server, or whoever is on the way to it.
+    Unsigned,
+}
+
 /// The parts of a reply that matter to the policy.
 pub(super) struct Reply {
     /// The data of the type asked for.
@@ -163,14 +184,21 @@ pub(super) struct Reply {
     pub alias: Option<Name>,
     pub code: ResponseCode,
     pub cause: Option<Cause>,
+    /// Who vouches for it.
+    pub from: Origin,
 }
 
 impl Reply {
     fn summary(&self) -> String {
+        let by = match self.from {
+            Origin::Chain => "",
+            Origin::Signed => ", signed by its name servers",
+            Origin::Unsigned => ", as its name servers say, unsigned",
+        };
         if let Some(target) = &self.alias {
-            return format!("an alias of {}", without_final_dot(target));
+            return format!("an alias of {}{by}", without_final_dot(target));
         }
-        match (&self.cause, self.code, self.data.len()) {
+        let summary = match (&self.cause, self.code, self.data.len()) {
             // The failure itself is reported with the fetch.
             (Some(Cause::Failed(_)), ..) => "not known for now".to_owned(),
             (Some(cause), ..) => format!("the name {}", cause.words()),
@@ -179,7 +207,8 @@ impl Reply {
             (None, ResponseCode::NoError, 1) => "1 record".to_owned(),
             (None, ResponseCode::NoError, count) => format!("{count} records"),
             (None, other, _) => other.to_str().to_owned(),
-        }
+        };
+        summary + by
     }
 }
 

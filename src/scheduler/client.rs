@@ -6,11 +6,11 @@ use std::time::Instant;
 use crate::isolation::IsolationId;
 use crate::log::Log;
 use crate::policy::{CachedAnswer, Query};
-use crate::source::Source;
 
 use super::activity::Ticket;
 use super::limits::Limits;
 use super::threads::{Deliver, Shared, Timekeeper};
+use super::upstreams::Upstreams;
 
 /// The lookups of a process, for all who ask.
 pub struct Scheduler {
@@ -34,10 +34,15 @@ pub struct Client {
 }
 
 impl Scheduler {
-    /// A scheduler that asks `source`, with deadlines kept by `timekeeper`.
+    /// A scheduler that asks `upstreams`, with deadlines kept by `timekeeper`.
     /// Other threads are started when there is work.
-    pub fn new(source: Arc<dyn Source>, limits: Limits, log: Log, timekeeper: Timekeeper) -> Self {
-        let shared = Shared::new(source, limits, log);
+    pub fn new(
+        upstreams: impl Into<Upstreams>,
+        limits: Limits,
+        log: Log,
+        timekeeper: Timekeeper,
+    ) -> Self {
+        let shared = Shared::new(upstreams.into(), limits, log);
         timekeeper.keep(Arc::clone(&shared));
         Self { shared }
     }

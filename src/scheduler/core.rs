@@ -19,10 +19,10 @@ use lru::LruCache;
 use super::activity::{Activity, Answers, Common, FetchId, Job, Share, Task, Ticket};
 use super::limits::Limits;
 use super::ring::Ring;
+use super::upstreams::FetchReply;
 use crate::isolation::IsolationId;
 use crate::policy::{CachedAnswer, Query, Step, Verdict};
-use crate::snapshot::{FetchError, FetchErrorKind, Fetched, NameKey};
-use crate::source::SourceReply;
+use crate::snapshot::{FetchError, FetchErrorKind, Fetched, Finding, NameKey};
 
 /// The scheduler's state.
 pub struct Core {
@@ -58,6 +58,7 @@ impl Core {
                 limits,
                 last_number: 0,
                 lookups: 0,
+                follows_delegations: false,
             },
             activities: LruCache::unbounded(),
             total: Share::default(),
@@ -68,6 +69,14 @@ impl Core {
             forgotten: Vec::new(),
             due: Due::new(),
         }
+    }
+
+    /// Sets whether the name servers of delegated names can be asked. The default
+    /// is no.
+    #[must_use]
+    pub fn following_delegations(mut self, follows: bool) -> Self {
+        self.common.follows_delegations = follows;
+        self
     }
 
     /// Takes a query that is to be answered by `deadline`.
@@ -208,7 +217,7 @@ impl Core {
     pub fn fetched(
         &mut self,
         job: Job,
-        result: Result<impl Into<SourceReply>, FetchError>,
+        result: Result<impl Into<FetchReply>, FetchError>,
         pause_factor: f64,
         now: Instant,
     ) {
@@ -248,7 +257,10 @@ impl Core {
         now: Instant,
     ) -> Option<Fetched> {
         let activity = self.activities.get_mut(isolation)?;
-        activity.kept(key, now).cloned()
+        match activity.kept(&key.clone().into(), now)? {
+            Finding::Name(fetched) => Some(fetched.clone()),
+            Finding::Delegated(_) => None,
+        }
     }
 
     /// The answer to a question ([`crate::policy::Question::as_bytes`]) that
@@ -279,7 +291,7 @@ impl Core {
         now: Instant,
     ) {
         self.with(isolation, |activity, common| {
-            activity.learned(key, fetched, now, common);
+            activity.learned(key.into(), fetched.into(), now, common);
         });
         self.evict();
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::settings::Settings;
-use crate::snapshot::Fetched;
+use crate::snapshot::{Fetched, Finding};
 
 /// Fetches under way for one isolation id.
 const SLOTS_PER_ISOLATION: usize = 8;
@@ -68,10 +68,14 @@ impl Limits {
     }
 
     /// How long something is kept.
-    pub(super) fn ttl(&self, fetched: &Fetched) -> Duration {
-        match fetched {
-            Fetched::Value(_) => self.ttl,
-            Fetched::Absent(_) => self.negative_ttl,
+    pub(super) fn ttl(&self, finding: &Finding) -> Duration {
+        let is_positive = match finding {
+            Finding::Name(fetched) => matches!(fetched, Fetched::Value(_)),
+            Finding::Delegated(answer) => answer.is_positive(),
+        };
+        match is_positive {
+            true => self.ttl,
+            false => self.negative_ttl,
         }
     }
 }

@@ -9,6 +9,7 @@ mod core;
 mod limits;
 mod ring;
 mod threads;
+mod upstreams;
 
 pub use self::activity::{Answers, Job, Task, Ticket};
 pub use self::client::{Client, Scheduler};
@@ -16,6 +17,7 @@ pub use self::core::Core;
 pub use self::limits::{CacheLimits, Limits};
 pub(crate) use self::ring::Ring;
 pub use self::threads::{Deliver, Timekeeper};
+pub use self::upstreams::{FetchReply, Upstreams};
 
 #[cfg(test)]
 mod tests;

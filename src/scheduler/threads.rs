@@ -14,11 +14,11 @@ use crate::log::lookups::FailureWarnings;
 use crate::platform;
 use crate::policy::{CachedAnswer, Evaluation, Step, Verdict};
 use crate::snapshot::{FetchError, Fetched, NameKey};
-use crate::source::{Source, SourceReply, logged};
 
 use super::activity::{Answers, Job, Task};
 use super::core::Core;
 use super::limits::Limits;
+use super::upstreams::{FetchReply, Upstreams};
 
 /// How long a worker waits for work before it ends.
 const IDLE_WORKER: Duration = Duration::from_secs(30);
@@ -37,7 +37,7 @@ pub type Deliver = Box<dyn Fn(u64, Verdict) + Send + Sync>;
 
 /// What the threads share.
 pub(super) struct Shared {
-    source: Arc<dyn Source>,
+    upstreams: Upstreams,
     log: Log,
     warnings: FailureWarnings,
     state: Mutex<State>,
@@ -135,14 +135,15 @@ impl Timekeeper {
 }
 
 impl Shared {
-    pub(super) fn new(source: Arc<dyn Source>, limits: Limits, log: Log) -> Arc<Self> {
+    pub(super) fn new(upstreams: Upstreams, limits: Limits, log: Log) -> Arc<Self> {
         let keeps = !limits.ttl.is_zero() && limits.cache.entries > 0;
+        let core = Core::new(limits).following_delegations(upstreams.delegations.is_some());
         let shared = Arc::new(Shared {
-            source,
+            upstreams,
             log,
             warnings: FailureWarnings::default(),
             state: Mutex::new(State {
-                core: Core::new(limits),
+                core,
                 work: VecDeque::new(),
                 free: 0,
                 spawn_again: None,
@@ -162,7 +163,7 @@ impl Shared {
         };
         // Where nothing is kept there is nothing to be replaced.
         if keeps {
-            shared.source.on_learned(Box::new(learned));
+            shared.upstreams.source.on_learned(Box::new(learned));
         }
         shared
     }
@@ -330,14 +331,19 @@ impl Shared {
         work
     }
 
-    fn fetch(&self, job: &Job) -> Result<SourceReply, FetchError> {
-        let begin = Instant::now();
-        logged::begin(&self.log, job.number(), &job.isolation, &job.key);
-        let source = &self.source;
-        let fetch = || source.fetch(&job.isolation, &job.key, &job.limit);
+    fn fetch(&self, job: &Job) -> Result<FetchReply, FetchError> {
+        let Job {
+            isolation,
+            key,
+            limit,
+            ..
+        } = job;
+        let fetch = || {
+            self.upstreams
+                .fetch(job.number(), isolation, key, limit, &self.log)
+        };
         let result =
             catch_unwind(AssertUnwindSafe(fetch)).unwrap_or_else(|_| Err(FetchError::bug()));
-        logged::end(&self.log, job.number(), &result, begin.elapsed());
         self.warnings.fetched(&self.log, &result, Instant::now());
         result
     }
@@ -365,7 +371,7 @@ impl Shared {
     /// finds none of its old connections and loses no new one.
     fn forget(&self, state: &mut State) {
         for isolation in state.core.take_forgotten() {
-            self.source.forget(&isolation);
+            self.upstreams.source.forget(&isolation);
             // What takes the lines never blocks.
             let id = self.log.id(&isolation);
             self.log
@@ -385,7 +391,7 @@ impl Shared {
     /// Drops what is cached if the source's values have changed. Returns whether
     /// they can change again.
     fn poll(&self) -> bool {
-        let poll = || self.source.poll();
+        let poll = || self.upstreams.source.poll();
         let polled = catch_unwind(AssertUnwindSafe(poll)).unwrap_or(Some(false));
         if polled == Some(true) {
             self.lock().core.invalidate();

@@ -8,7 +8,6 @@
 
 pub mod diagnosis;
 pub mod electrum;
-pub mod logged;
 mod name_show;
 pub mod names_file;
 pub mod rpc;

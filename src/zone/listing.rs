@@ -5,6 +5,7 @@
 use std::fmt::Write;
 
 use data_encoding::{HEXLOWER, HEXUPPER};
+use hickory_proto::dnssec::rdata::DNSSECRData;
 use hickory_proto::rr::{Name, RData, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncodable};
 
@@ -17,7 +18,7 @@ use crate::value::object::Object;
 use crate::value::work::Parsed;
 use crate::value::{EvaluationError, ItemError};
 
-use super::{TTL, glue, locate_key, mail_servers};
+use super::{TTL, locate_key, mail_servers, settle};
 
 /// How many records are listed; only a hostile value has more.
 const MAX_RECORDS: usize = 10_000;
@@ -63,11 +64,11 @@ fn list_level(
     reader: &mut Reader<'_>,
     records: &mut Vec<(Name, RData)>,
 ) -> Result<(), EvaluationError> {
-    let level = Level::read(object, place, Part::All, reader);
+    let mut level = Level::read(object, place, Part::All, reader);
     reader.work.check()?;
     let owner = place.owner();
     if level.is_delegated() {
-        records.extend(glue(object, place, &level.ns, reader)?);
+        records.extend(settle(object, place, &mut level, reader)?);
     }
     let servers = match level.is_suppressed() {
         true => Vec::new(),
@@ -192,11 +193,13 @@ pub fn data(data: &RData) -> String {
             srv.port,
             name(&srv.target)
         ),
+        RData::DNSSEC(DNSSECRData::DS(_)) => {
+            ds(&data_bytes(data)).unwrap_or_else(|| unknown(&data_bytes(data)))
+        }
         RData::TLSA(_) => tlsa(&data_bytes(data)).unwrap_or_else(|| unknown(&data_bytes(data))),
         RData::SSHFP(_) => sshfp(&data_bytes(data)).unwrap_or_else(|| unknown(&data_bytes(data))),
         RData::Unknown { code, rdata } => match *code {
             RecordType::DNAME => target(&rdata.anything),
-            RecordType::DS => ds(&rdata.anything),
             LOC => loc::present(&rdata.anything),
             _ => None,
         }

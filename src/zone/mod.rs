@@ -9,7 +9,7 @@ use hickory_proto::rr::{Name, RData, RecordType};
 
 use crate::snapshot::{NameKey, Snapshot};
 use crate::value::import::{NoObject, Reader};
-use crate::value::items::{Level, Part, TOR, mail};
+use crate::value::items::{Level, Part, Server, TOR, mail};
 use crate::value::names::{Place, is_domain_label};
 use crate::value::object::Object;
 use crate::value::work::{Parsed, Work};
@@ -50,12 +50,17 @@ pub enum Located {
 pub struct Cut {
     /// The owner name of the cut.
     pub owner: Name,
-    /// The name servers.
-    pub ns: Vec<Name>,
+    /// The name servers, at least one.
+    pub ns: Vec<Server>,
     /// The DS records at the cut.
     pub ds: Vec<RData>,
+    /// Whether the value has the item `ds`, even if it holds no valid record.
+    pub has_ds: bool,
     /// Addresses of the name servers that are themselves below the cut.
     pub glue: Vec<(Name, RData)>,
+    /// The name that the owner of the cut has at the name servers, if the value
+    /// has `translate` beside them.
+    pub translate: Option<Name>,
     /// The onion services at the owner of the cut; a delegation does not suppress
     /// them.
     pub tor: Vec<RData>,
@@ -274,16 +279,18 @@ impl<'a> Zone<'a> {
         Ok(Located::Node(level.records_with(servers)))
     }
 
-    fn delegated(&mut self, at: usize, level: Level) -> Result<Located, EvaluationError> {
+    fn delegated(&mut self, at: usize, mut level: Level) -> Result<Located, EvaluationError> {
         let Some(node) = self.nodes.get(at) else {
             return Ok(Located::NoSubdomain);
         };
-        let glue = glue(&node.object, &node.place, &level.ns, &mut self.reader)?;
+        let glue = settle(&node.object, &node.place, &mut level, &mut self.reader)?;
         Ok(Located::Delegated(Cut {
             owner: node.place.owner().clone(),
             ns: level.ns,
             ds: level.ds,
+            has_ds: level.has_ds,
             glue,
+            translate: level.translate_at_servers,
             tor: level.tor,
         }))
     }
@@ -393,6 +400,34 @@ fn mail_service(
         below = Some((object, place));
     }
     Ok(records)
+}
+
+/// Decides what the names of a cut's name servers mean, and finds their glue.
+fn settle(
+    cut: &Object,
+    place: &Place,
+    level: &mut Level,
+    reader: &mut Reader<'_>,
+) -> Result<Vec<(Name, RData)>, EvaluationError> {
+    let mut names = Vec::new();
+    for server in &level.ns {
+        if let Server::Name { name, absolute } = server {
+            names.push(name.clone());
+            names.extend(absolute.clone());
+        }
+    }
+    let mut glue = glue(cut, place, &names, reader)?;
+    for server in &mut level.ns {
+        if let Server::Name { name, absolute } = server
+            && let Some(absolute) = absolute.take()
+            && glue.iter().all(|(owner, _)| owner != name)
+        {
+            *name = absolute;
+        }
+    }
+    let servers = level.server_names();
+    glue.retain(|(owner, _)| servers.contains(owner));
+    Ok(glue)
 }
 
 /// The addresses of the name servers of a cut that are below it ("necessary glue

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::support::plugin::{Plugin, Start};
 use crate::support::run::{self, Outcome};
-use crate::support::socks::useless;
+use crate::support::socks::{nobody, useless};
 
 const NAMES: &str = "--names-file=examples/names.json";
 
@@ -353,10 +353,11 @@ impl Control {
 /// address; and whether it is satisfied.
 fn control(address: &str, more: &[&str]) -> (String, bool) {
     let control = format!("--tor-control={address}");
-    let end = run::with(&[&["check", "serve", NAMES, &control], more].concat());
+    let words = ["check", "serve", NAMES, "--delegations=off", &control];
+    let end = run::with(&[&words, more].concat());
     assert!(!end.says(PASSWORD), "{end:#?}");
     let found = findings(&end);
-    // Without a listener there is nothing to say of the SOCKS port.
+    // Without a listener and delegations nothing goes to the SOCKS port.
     let [only] = found.as_slice() else {
         panic!("{end:#?}")
     };
@@ -400,6 +401,29 @@ fn a_control_port_is_examined_and_not_changed() {
         assert!(line.starts_with(found), "{methods}: {line}");
         assert_eq!(works, found == is_ok, "{methods}: {line}");
     }
+}
+
+/// Without a listener only questions to name servers go to the SOCKS port.
+#[test]
+fn the_socks_port_beside_a_control_port_is_for_delegations() {
+    let control = format!("--tor-control={}", Control::new("NULL").start());
+    let nobody = nobody();
+    let end = check(&nobody.to_string(), &[&control]);
+    let found = findings(&end);
+    let expected = format!(
+        "delegations warn delegated names cannot be resolved: nothing listens at {nobody} -> \
+         start Tor"
+    );
+    assert!(found[0].starts_with(&expected), "{end:#?}");
+    assert!(found[1].starts_with("control ok"), "{end:#?}");
+    assert_eq!((found.len(), end.code), (2, Some(0)), "{end:#?}");
+    // With a listener it is examined as the port of all streams.
+    let end = check(
+        &nobody.to_string(),
+        &[&control, "--socks-listen=127.0.0.1:0"],
+    );
+    assert!(!end.says("delegations"), "{end:#?}");
+    assert_eq!(end.code, Some(1), "{end:#?}");
 }
 
 #[test]

@@ -216,6 +216,34 @@ fn a_node_elsewhere_is_refused_unless_that_is_wanted() {
     }
 }
 
+/// Delegations are followed through the proxy; the node is reached without it.
+#[test]
+fn a_proxy_beside_a_node_on_this_machine_is_for_delegations() {
+    let words = ["--proxy=127.0.0.1:1", "--rpc-address=127.0.0.1"];
+    Plugin::start(&words).finish();
+    let mut plugin = Start::new(&words).env(OPTIONS, "delegations=auto").spawn();
+    assert_eq!(plugin.line(), "INIT 1 0", "{}", plugin.story());
+    plugin.finish();
+    let off = Start::new(&words).env(OPTIONS, "delegations=off");
+    refused(
+        "off",
+        off,
+        &[
+            "proxy (command line)",
+            "delegations (TOR_NS_PLUGIN_OPTIONS) is off",
+        ],
+    );
+    // Whoever reads on the way to a proxy elsewhere would see the names.
+    for source in ["--rpc-address=127.0.0.1", "--names-file=n"] {
+        let start = Start::new(&["--proxy=192.0.2.1:9050", source]);
+        refused(
+            source,
+            start,
+            &["proxy (command line)", "allow-unproxied-node"],
+        );
+    }
+}
+
 /// What may appear later is not a matter of the configuration.
 #[test]
 fn a_missing_names_file_or_cookie_fails_lookups_only() {

@@ -29,6 +29,7 @@ macro_rules! replay {
 replay! {
     auxpow: "seeds_auxpow", "fuzz_auxpow";
     config: "seeds_config", "fuzz_config";
+    delegation: "seeds_delegation";
     electrum: "seeds_electrum", "fuzz_electrum";
     engine: "fuzz_engine";
     evidence: "seeds_evidence", "fuzz_evidence";

@@ -17,7 +17,9 @@ use ncprop279::door::stdio::session::{Action, Options, Session};
 use ncprop279::isolation::IsolationId;
 use ncprop279::policy::{CachedAnswer, Query, Step, Verdict};
 use ncprop279::scheduler::{Answers, CacheLimits, Core, Job, Limits, Task, Ticket};
-use ncprop279::snapshot::{Absence, Entry, FetchError, FetchErrorKind, Fetched, NameKey, Snapshot};
+use ncprop279::snapshot::{
+    Absence, Entry, FetchError, FetchErrorKind, Fetched, Key, NameKey, Snapshot,
+};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -56,7 +58,7 @@ fn resolve(query: &Query, snapshot: &Snapshot) -> Step {
     let mut last = None;
     for key in keys {
         match snapshot.get(&key) {
-            None => return Step::Need(BTreeSet::from([key])),
+            None => return Step::Need(BTreeSet::from([key.into()])),
             Some(Entry::Failed(failure)) => {
                 return Step::Done(Verdict::Unknown(failure.clone()));
             }
@@ -231,7 +233,7 @@ impl World {
         loop {
             let step = resolve(query, &snapshot);
             let Step::Need(keys) = &step else { return step };
-            for key in keys {
+            for key in keys.iter().filter_map(Key::name) {
                 match self.core.cached(isolation, key, self.now) {
                     Some(fetched) => snapshot.insert(key.clone(), Entry::Known(fetched)),
                     None => return step,
@@ -290,7 +292,7 @@ impl World {
             1 => failure(FetchErrorKind::NotReady),
             2 => failure(FetchErrorKind::Credentials),
             3 => Ok(Fetched::Absent(Absence::NeverExisted)),
-            _ => Ok(value(&job.isolation, &job.key)),
+            _ => Ok(value(&job.isolation, job.key.name().unwrap())),
         };
         self.core.fetched(job, result, 0.7, self.now);
         self.apply(Answers::new());

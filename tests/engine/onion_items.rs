@@ -3,7 +3,7 @@
 
 use ncprop279::isolation::IsolationId;
 use ncprop279::policy::{Query, Step, Verdict, explain};
-use ncprop279::snapshot::{Absence, Entry, Fetched, Snapshot};
+use ncprop279::snapshot::{Absence, Entry, Fetched, Key, Snapshot};
 
 const ONE: &str = "pg6mmjiyjmcrsslvykfwnntlaru7p5svn6y2ymmju6nubxndf4pscryd.onion";
 const OTHER: &str = "duckduckgogg42xjoc72x3sjasowoarfbgcmvfimaftt6twagswzczad.onion";
@@ -15,7 +15,7 @@ fn answer(name: &str, only_onion: bool, value: &str) -> String {
     loop {
         match explain(&query, &snapshot, &mut Vec::new()) {
             Step::Need(keys) => {
-                for key in keys {
+                for key in keys.iter().filter_map(Key::name).cloned() {
                     let entry = match key.as_str() {
                         "d/example" => Fetched::Value(value.as_bytes().into()),
                         _ => Fetched::Absent(Absence::NeverExisted),

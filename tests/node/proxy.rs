@@ -299,7 +299,7 @@ fn a_dead_proxy_is_never_gone_around() {
 
 #[test]
 fn a_node_on_this_machine_is_not_reached_through_a_proxy() {
-    let mut plugin = Start::new(&["--proxy", "127.0.0.1:9050"]).spawn();
+    let mut plugin = Start::new(&["--proxy", "127.0.0.1:9050", "--delegations", "off"]).spawn();
     let line = plugin.line();
     assert!(line.starts_with("INIT 1 1 \"proxy"), "{line}");
     assert_eq!(plugin.wait().code(), Some(1));

@@ -16,7 +16,9 @@ use ncprop279::isolation::IsolationId;
 use ncprop279::log::Log;
 use ncprop279::policy::{Query, Step, Verdict, resolve};
 use ncprop279::scheduler::{CacheLimits, Client, Limits, Scheduler, Timekeeper};
-use ncprop279::snapshot::{Absence, Entry, FetchError, FetchErrorKind, Fetched, NameKey, Snapshot};
+use ncprop279::snapshot::{
+    Absence, Entry, FetchError, FetchErrorKind, Fetched, Finding, Key, NameKey, Snapshot,
+};
 use ncprop279::source::{Bounds, Source, SourceReply};
 use serde::Deserialize;
 
@@ -54,7 +56,7 @@ impl Names {
             match resolve(query, &snapshot) {
                 Step::Done(verdict) => return (verdict, snapshot),
                 Step::Need(keys) => {
-                    for key in keys {
+                    for key in keys.iter().filter_map(Key::name).cloned() {
                         let entry = match self.of(&key) {
                             Ok(fetched) => Entry::Known(fetched),
                             Err(failure) => Entry::Failed(failure),
@@ -244,8 +246,7 @@ fn check(names: &Names, owners: &BTreeSet<String>) -> usize {
         let Some(written) = world.look_up(&name, "a", &verdict) else {
             continue;
         };
-        let entries: Vec<&Entry> = snapshot.iter().map(|(_, entry)| entry).collect();
-        let is_known = entries.iter().all(|entry| matches!(entry, Entry::Known(_)));
+        let is_known = snapshot.findings().all(|(_, finding)| finding.is_some());
         let is_definite = !matches!(verdict, Verdict::Unknown(_));
         // It was kept before it was delivered.
         let now = Instant::now();
@@ -260,8 +261,9 @@ fn check(names: &Names, owners: &BTreeSet<String>) -> usize {
         // Nobody else has it, and it ends with its values: all of them were
         // there before `now`.
         assert!(world.line(&name, "b", now).0.is_some(), "{name}");
-        let absent = |entry: &&Entry| matches!(entry, Entry::Known(Fetched::Absent(_)));
-        let time = if entries.iter().any(absent) {
+        let absent =
+            |finding: Option<Finding>| matches!(finding, Some(Finding::Name(Fetched::Absent(_))));
+        let time = if snapshot.findings().any(|(_, finding)| absent(finding)) {
             NEGATIVE_TTL
         } else {
             TTL

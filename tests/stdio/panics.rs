@@ -54,7 +54,7 @@ fn a_panic_costs_one_query() {
     };
     serve(
         streams,
-        Arc::new(Fragile),
+        Arc::new(Fragile).into(),
         &Settings::default(),
         Timekeeper::start().unwrap(),
         &Log::silent(),

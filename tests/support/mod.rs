@@ -4,11 +4,13 @@ pub mod circuits;
 pub mod electrum;
 pub mod electrum_plugin;
 pub mod forge;
+pub mod name_server;
 pub mod node;
 pub mod plugin;
 pub mod run;
 #[cfg(unix)]
 pub mod serve;
+pub mod signed_zone;
 pub mod socks;
 pub mod state;
 #[cfg(unix)]

@@ -133,6 +133,9 @@ impl Input {
         if let Some(serve) = &settings.serve {
             check_doors(serve);
         }
+        // A question to a name server never leaves in the clear.
+        let has_proxy = settings.serve.is_some() || self.says("proxy");
+        assert!(has_proxy || settings.delegations.is_none());
         match &settings.source {
             SourceSettings::Rpc(rpc) => {
                 if let Credentials::Password { user, .. } = &rpc.credentials {

@@ -137,7 +137,7 @@ pub fn work(data: &[u8]) {
         }
     };
     let resolved = || {
-        let mut evaluation = Evaluation::new(query.clone(), IsolationId::shared());
+        let mut evaluation = Evaluation::new(query.clone(), Snapshot::new(IsolationId::shared()));
         let mut spent = Duration::ZERO;
         loop {
             let begun = Instant::now();
@@ -147,8 +147,8 @@ pub fn work(data: &[u8]) {
                 Step::Done(_) => return spent,
                 Step::Need(keys) => {
                     for key in keys {
-                        let fetched = fetch(&key);
-                        evaluation.learn(key, Entry::Known(fetched));
+                        let fetched = key.name().map(&fetch).expect("no delegation is followed");
+                        evaluation.learn(key, Ok(fetched.into()));
                     }
                 }
             }

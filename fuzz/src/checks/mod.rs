@@ -3,6 +3,7 @@
 
 mod auxpow;
 mod config;
+mod delegation;
 mod electrum;
 mod engine;
 mod evidence;
@@ -17,6 +18,7 @@ mod tor_control;
 
 pub use auxpow::auxpow;
 pub use config::config;
+pub use delegation::delegation;
 pub use electrum::electrum;
 pub use engine::{engine, value, work};
 pub use evidence::evidence;

@@ -12,7 +12,9 @@ use ncprop279::door::stdio::session::{Action, Options, QueryNumber, Session};
 use ncprop279::isolation::IsolationId;
 use ncprop279::onion::OnionAddress;
 use ncprop279::policy::{CachedAnswer, Query, Question, Step, Verdict, resolve};
-use ncprop279::snapshot::{Absence, Entry, FetchError, FetchErrorKind, Fetched, NameKey, Snapshot};
+use ncprop279::snapshot::{
+    Absence, Entry, FetchError, FetchErrorKind, Fetched, Key, NameKey, Snapshot,
+};
 
 /// The longest line that may be written, with its LF: a keyword, an id, a
 /// status and a message in quotes.
@@ -138,7 +140,7 @@ impl World {
             match resolve(query, &snapshot) {
                 Step::Done(verdict) => return verdict,
                 Step::Need(keys) => {
-                    for key in keys {
+                    for key in keys.iter().filter_map(Key::name).cloned() {
                         assert!(snapshot.get(&key).is_none(), "asked for what is known");
                         let entry = self.entry(&key);
                         snapshot.insert(key, entry);

@@ -14,9 +14,10 @@ use serde_json::json;
 
 use super::terminal::{self, Terminal, complain, complain_plainly};
 use super::{WIDTH, deadline, print, until};
-use crate::config::settings::Settings;
+use crate::config::settings::{ProxyAddress, ServeSettings, Settings, SourceSettings};
 use crate::log::{Level, Log};
-use crate::source::diagnosis::{Finding, Health, Milestone, RESULT};
+use crate::source::Bounds;
+use crate::source::diagnosis::{Finding, Health, Milestone, RESULT, proxy_trouble};
 use crate::text::{ascii_json, printable, wrap};
 
 /// Columns before the text of a finding.
@@ -52,11 +53,15 @@ pub fn check(settings: &Settings, level: Level, json: bool) -> ExitCode {
             serve::findings(serve, &bounds)
         });
         #[cfg(not(unix))]
-        let ports = None;
+        let ports: Option<Vec<Finding>> = None;
+        let proxy = proxy_of_delegations(settings);
+        let bounds = until(deadline(settings.timeout));
+        let delegations = proxy.map(|proxy| delegations(proxy, &bounds));
         let bounds = until(deadline(settings.timeout));
         // The last finding says how names are looked up, or that they cannot be.
         let findings = concluded(source.check(&bounds));
-        with_ports(findings, ports.unwrap_or_default())
+        let others = delegations.into_iter().chain(ports.into_iter().flatten());
+        with_others(findings, others.collect())
     });
     if json {
         let all: Vec<_> = std::iter::once(tried).chain(findings.clone()).collect();
@@ -71,11 +76,42 @@ pub fn check(settings: &Settings, level: Level, json: bool) -> ExitCode {
     }
 }
 
-/// Adds what was found of the ports of `serve` before the result, but for what is
-/// there already: the source may have tried the same proxy.
-fn with_ports(mut findings: Vec<Finding>, ports: Vec<Finding>) -> Vec<Finding> {
+/// The proxy for delegations, unless the source or the ports of `serve` try it
+/// anyway.
+fn proxy_of_delegations(settings: &Settings) -> Option<&ProxyAddress> {
+    let is_tried = match &settings.source {
+        SourceSettings::Rpc(rpc) => rpc.proxy.is_some(),
+        SourceSettings::Electrum(electrum) => electrum.proxy.is_some(),
+        SourceSettings::NamesFile(_) => false,
+    };
+    let has_port = |serve: &ServeSettings| !serve.socks.is_empty();
+    let proxy = settings.delegations.as_ref()?;
+    (!is_tried && !settings.serve.as_ref().is_some_and(has_port)).then_some(proxy)
+}
+
+/// Whether name servers could be asked. If not, all other names can still be
+/// looked up.
+fn delegations(proxy: &ProxyAddress, bounds: &Bounds) -> Finding {
+    const LABEL: &str = "delegations";
+
+    match proxy_trouble(proxy, bounds) {
+        None => {
+            let what = format!("name servers of delegated names are asked through {proxy}");
+            Finding::ok(LABEL, what)
+        }
+        Some(trouble) => {
+            let what = format!("delegated names cannot be resolved: {}", trouble.what);
+            Finding::warn(LABEL, what, trouble.remedy)
+        }
+    }
+}
+
+/// Adds what was found of the proxy for delegations and of the ports of `serve`
+/// before the result, but for what is there already: the source may have tried the
+/// same proxy.
+fn with_others(mut findings: Vec<Finding>, others: Vec<Finding>) -> Vec<Finding> {
     let mut result = findings.pop_if(|last| last.label == RESULT);
-    let failed = ports.iter().find(|one| one.health == Health::Fail);
+    let failed = others.iter().find(|one| one.health == Health::Fail);
     let works = result
         .as_ref()
         .is_some_and(|one| one.health != Health::Fail);
@@ -84,7 +120,7 @@ fn with_ports(mut findings: Vec<Finding>, ports: Vec<Finding>) -> Vec<Finding> {
         result = Some(Finding::fail(RESULT, what, ""));
     }
     let known = |finding: &Finding| findings.iter().any(|one| one.what == finding.what);
-    let more: Vec<_> = ports.into_iter().filter(|one| !known(one)).collect();
+    let more: Vec<_> = others.into_iter().filter(|one| !known(one)).collect();
     findings.extend(more.into_iter().chain(result));
     findings
 }
@@ -160,7 +196,7 @@ fn wrapped(text: &str) -> String {
 /// the next release, can start their verification. Gives the exit status.
 pub fn checkpoint(settings: &Settings, level: Level) -> ExitCode {
     let terminal = Terminal::new(settings, level);
-    let (_, source) = super::logged_source(settings, &terminal.log);
+    let (_, source) = super::source(settings, terminal.log.clone());
     let found = terminal.watch(&*source, || {
         source.milestone(&until(deadline(settings.timeout)))
     });

@@ -44,8 +44,8 @@ const CONTROL_REMEDY: &str = "set --tor-control to Tor's control port, such as 1
 const FOLDED_USER: &[u8] = b"<torS0X>0";
 
 /// What was found of Tor, of each listener and of each control port. Without a
-/// listener nothing goes to Tor's SOCKS port but lookups, whose source examines
-/// it.
+/// listener nothing goes to Tor's SOCKS port but lookups and questions to name
+/// servers, for which it is examined elsewhere.
 pub fn findings(serve: &ServeSettings, bounds: &Bounds) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !serve.socks.is_empty() {

@@ -54,8 +54,19 @@ fn samples() -> Vec<(&'static str, Settings)> {
             "proxy=127.0.0.1:9050, rpc-address=a.onion:1",
             changed_rpc(|rpc| {
                 rpc.address = address("a.onion", 1);
-                rpc.proxy = Some(ProxyAddress::Tcp(address("127.0.0.1", 9050)));
+                rpc.proxy = Some(ProxyAddress::tor());
             }),
+        ),
+        (
+            "delegations=off, proxy=127.0.0.1:9050, backend=electrum",
+            Settings {
+                delegations: None,
+                ..changed_electrum(|_| {})
+            },
+        ),
+        (
+            "delegations=auto, proxy=127.0.0.1:9050",
+            changed(|all| all.delegations = Some(ProxyAddress::tor())),
         ),
         (
             "names-file=names.json",
@@ -202,8 +213,6 @@ fn defaults_are_those_that_the_table_names() {
             Some(owner) => format!("backend={};proxy=127.0.0.1:9050;", owner.word()),
             None => String::new(),
         };
-        // A node takes no proxy.
-        let owner = owner.replace("backend=rpc;proxy=127.0.0.1:9050;", "");
         let without = options(&owner).run().settings;
         let with = format!("{owner}{}={}", key.name, escape(default));
         assert_eq!(options(&with).run().settings, without, "{}", key.name);
@@ -221,6 +230,7 @@ fn command_line_before_environment_before_file() {
         ("cache-entries", ["1", "2", "3"]),
         ("rpc-address", ["[::1]", "localhost", "127.0.0.2"]),
         ("rpc-dialect", ["core", "auto", "consensusj"]),
+        ("delegations", ["off", "auto", "off"]),
         ("names-file", ["a", "b", "c"]),
         ("missing-isolation", ["unique", "refuse", "shared"]),
     ] {
@@ -243,114 +253,6 @@ fn command_line_before_environment_before_file() {
     let settings = case.run().settings;
     assert_eq!(settings.timeout, Duration::from_secs(2));
     assert_eq!(settings.cache.ttl, Duration::from_secs(5));
-}
-
-/// The doors of a command line that begins with `serve`.
-fn serve(case: &Case<'_>) -> ServeSettings {
-    let mut case = case.clone();
-    case.arguments.insert(0, "serve");
-    case.run().settings.serve.unwrap()
-}
-
-#[test]
-fn the_control_port_of_tor_takes_the_place_of_the_socks_port() {
-    let usual = ListenAddress::Tcp(ListenAddress::SOCKS);
-    let tcp = |host, port| ControlAddress::At(ProxyAddress::Tcp(address(host, port)));
-    for (words, socks, control) in [
-        (vec![], vec![usual.clone()], vec![]),
-        (
-            vec!["--tor-control=auto"],
-            vec![],
-            vec![ControlAddress::Auto],
-        ),
-        (
-            vec!["--tor-control=auto", "--socks-listen=127.0.0.1:9250"],
-            vec![usual],
-            vec![ControlAddress::Auto],
-        ),
-        (
-            vec![
-                "--tor-control=127.0.0.1:9051",
-                "--tor-control=localhost:9151",
-                "--tor-control=[::1]:1",
-                "--tor-control=unix:/run/tor/control",
-                // The second time it is the same Tor.
-                "--tor-control=127.0.0.1:9051",
-            ],
-            vec![],
-            vec![
-                tcp("127.0.0.1", 9051),
-                tcp("localhost", 9151),
-                tcp("::1", 1),
-                ControlAddress::At(ProxyAddress::Unix("/run/tor/control".into())),
-            ],
-        ),
-    ] {
-        let serve = serve(&arguments(&words));
-        assert_eq!((serve.socks, serve.control), (socks, control), "{words:?}");
-        assert_eq!(serve.control_password, None);
-    }
-    // No other command has a door.
-    let other = arguments(&["resolve", "a.bit", "--tor-control=auto"]).run();
-    assert_eq!(other.settings.serve, None);
-    // The command line replaces the list of the file.
-    let mut case = file("tor-control = ['auto', 'unix:/run/a']");
-    assert_eq!(serve(&case).control.len(), 2);
-    case.arguments = vec!["--tor-control=127.0.0.1:1"];
-    assert_eq!(serve(&case).control, [tcp("127.0.0.1", 1)]);
-}
-
-#[test]
-fn the_password_of_the_control_port_is_taken_as_it_is_and_never_shown() {
-    for case in [
-        arguments(&["--tor-control=auto", "--tor-password=hunter2 \"\\"]),
-        options(r#"tor-control=auto;tor-password=hunter2 "\\"#),
-        file("tor-control = 'auto'\ntor-password = 'hunter2 \"\\'"),
-    ] {
-        let serve = serve(&case);
-        let password = serve.control_password.as_ref().unwrap();
-        assert_eq!(password.expose(), "hunter2 \"\\");
-        assert!(!format!("{serve:?}").contains("hunter2"));
-        let text = effective(&case);
-        assert!(text.contains("#tor-password = (set)"), "{text}");
-        assert!(!text.contains("hunter2"), "{text}");
-    }
-}
-
-#[test]
-fn plugins_for_other_suffixes() {
-    for (text, suffix, command) in [
-        ("a=b", "a", "b"),
-        (".A-1.Bit= /bin/b  --c=d ", "a-1.bit", "/bin/b  --c=d"),
-        ("bit=x", "bit", "x"),
-        ("x.onion=x", "x.onion", "x"),
-        ("1.a=x", "1.a", "x"),
-    ] {
-        let argument = format!("--naming-plugin={text}");
-        let expected = PluginCommand {
-            suffix: suffix.into(),
-            command: command.into(),
-        };
-        assert_eq!(
-            serve(&arguments(&[&argument])).plugins,
-            [expected],
-            "{text}"
-        );
-    }
-    let list = "naming-plugin = ['a=b', 'c=d e']";
-    let suffixes = |case: &Case<'_>| -> Vec<String> {
-        let plugins = serve(case).plugins.into_iter();
-        plugins.map(|plugin| plugin.suffix).collect()
-    };
-    assert_eq!(suffixes(&file(list)), ["a", "c"]);
-    assert_eq!(
-        suffixes(&options("naming-plugin=a=b;naming-plugin=c=d")),
-        ["a", "c"]
-    );
-    // Another layer may have the same suffix: it replaces the list.
-    let mut case = file(list);
-    case.arguments = vec!["--naming-plugin=a=other"];
-    assert_eq!(suffixes(&case), ["a"]);
 }
 
 #[test]
@@ -438,7 +340,7 @@ fn reads_commands_with_options_on_either_side() {
     }
 }
 
-fn effective(case: &Case<'_>) -> String {
+pub(super) fn effective(case: &Case<'_>) -> String {
     let mut case = case.clone();
     case.arguments.push("config");
     match case.run().command {

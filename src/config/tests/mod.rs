@@ -3,7 +3,9 @@
 mod accepted;
 mod go_options;
 mod help;
+mod proxies;
 mod refused;
+mod serve;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -117,9 +119,13 @@ fn changed(change: impl FnOnce(&mut Settings)) -> Settings {
     settings
 }
 
+/// The defaults with the node changed. Its proxy serves delegations too.
 fn changed_rpc(change: impl FnOnce(&mut RpcSettings)) -> Settings {
     changed(|settings| match &mut settings.source {
-        SourceSettings::Rpc(rpc) => change(rpc),
+        SourceSettings::Rpc(rpc) => {
+            change(rpc);
+            settings.delegations = rpc.proxy.clone();
+        }
         _ => unreachable!(),
     })
 }
@@ -131,7 +137,10 @@ fn changed_electrum(change: impl FnOnce(&mut ElectrumSettings)) -> Settings {
         ..ElectrumSettings::default()
     };
     change(&mut electrum);
-    changed(|all| all.source = SourceSettings::Electrum(electrum))
+    changed(|all| {
+        all.delegations = electrum.proxy.clone();
+        all.source = SourceSettings::Electrum(electrum);
+    })
 }
 
 fn home(name: &str) -> Option<OsString> {

@@ -140,6 +140,8 @@ fn bad_values_name_the_key_its_source_and_what_is_right() {
         ("electrum-server", "a.onion:50002", "HOST:PORT:s"),
         ("electrum-server", "a.onion:s", "HOST:PORT"),
         ("proxy", "socks5://127.0.0.1:9050", "not a URL"),
+        ("delegations", "on", "auto or off"),
+        ("delegations", "", "auto or off"),
         ("tor-control", "", "write auto"),
         ("tor-control", "Auto", "write auto"),
         ("tor-control", "9051", "write auto"),
@@ -349,38 +351,6 @@ fn command_line_errors_are_one_line_without_words_of_the_user() {
 }
 
 #[test]
-fn checks_the_proxy() {
-    for bad in [
-        "127.0.0.1",
-        "[::1]",
-        "localhost",
-        "::1",
-        "socks5://127.0.0.1:9050",
-        ":9050",
-        "",
-    ] {
-        let proxy = format!("--proxy={bad}");
-        arguments(&["--rpc-address=a.onion", &proxy]).fails(&["proxy (command line)"]);
-    }
-    // Tor does not connect to this machine.
-    arguments(&["--proxy=127.0.0.1:9050"]).fails(&["proxy (command line)", "on this machine"]);
-    arguments(&["--proxy=127.0.0.1:9050", "--rpc-address=localhost"]).fails(&["on this machine"]);
-    arguments(&["--proxy=192.0.2.1:9050", "--rpc-address=a.onion"])
-        .fails(&["proxy (command line)", "another machine"]);
-    arguments(&["--proxy=127.0.0.1:9050", "--names-file=x"]).run();
-    let warnings = |address: &str| {
-        let address = format!("--rpc-address={address}");
-        arguments(&["--proxy=[::1]:9050", &address]).run().warnings
-    };
-    assert_eq!(warnings("a.ONION:8336"), Vec::<String>::new());
-    for clear in ["node.example.com", "192.0.2.1", "onion.example"] {
-        let warnings = warnings(clear);
-        assert_eq!(warnings.len(), 1, "{clear}");
-        assert!(warnings[0].contains("sees the password"), "{warnings:?}");
-    }
-}
-
-#[test]
 fn a_source_has_its_own_settings_only() {
     for (words, parts) in [
         (
@@ -406,37 +376,6 @@ fn a_source_has_its_own_settings_only() {
     ] {
         arguments(&words).fails(parts);
     }
-}
-
-#[test]
-fn electrum_servers_are_asked_through_a_proxy() {
-    let local = "--electrum-server=127.0.0.1:50001:t";
-    for words in [
-        vec!["--backend=electrum"],
-        // On mainnet even a server on this machine: it need not be ours.
-        vec![local],
-        vec!["--electrum-server=a.onion:1:t"],
-        vec!["--network=regtest", "--electrum-server=192.0.2.1:1:s"],
-    ] {
-        arguments(&words).fails(&[
-            "(command line) is for Electrum servers",
-            "set proxy to Tor's SOCKS port",
-            "allow-unproxied-node",
-        ]);
-        let mut permitted = words.clone();
-        permitted.push("--allow-unproxied-node");
-        match permitted.iter().any(|word| word.contains("onion")) {
-            true => drop(arguments(&permitted).fails(&["onion service", "proxy"])),
-            false => drop(arguments(&permitted).run()),
-        }
-        let mut proxied = words.clone();
-        proxied.push("--proxy=127.0.0.1:9050");
-        arguments(&proxied).run();
-    }
-    arguments(&["--network=regtest", local]).run();
-    arguments(&["--network=regtest", "--backend=electrum"]).fails(&["no public servers"]);
-    arguments(&["--backend=electrum", "--proxy=192.0.2.1:9050"])
-        .fails(&["proxy", "another machine"]);
 }
 
 #[test]

@@ -17,8 +17,7 @@ use crate::log::Log;
 use crate::log::lookups::{QueryLog, QueryResult};
 use crate::platform;
 use crate::policy::{Question, Verdict};
-use crate::scheduler::{Limits, Scheduler, Timekeeper};
-use crate::source::Source;
+use crate::scheduler::{Limits, Scheduler, Timekeeper, Upstreams};
 
 use super::line::LineReader;
 use super::session::{Action, Options, QueryNumber, Session};
@@ -56,7 +55,7 @@ pub struct Streams<R, W, C> {
 /// The input could not be read.
 pub fn serve<R, W, C>(
     streams: Streams<R, W, C>,
-    source: Arc<dyn Source>,
+    upstreams: Upstreams,
     settings: &Settings,
     timekeeper: Timekeeper,
     log: &Log,
@@ -91,10 +90,10 @@ where
         Client::give_up_after(&client, hang_up, patience);
     }
     log.info(format_args!("names are looked up in {}", settings.source));
-    source.start();
+    upstreams.source.start();
     let queries = Arc::new(QueryLog::new(log.clone()));
     let (answered, logged) = (Arc::clone(&client), Arc::clone(&queries));
-    let scheduler = Scheduler::new(source, Limits::with(settings), log.clone(), timekeeper);
+    let scheduler = Scheduler::new(upstreams, Limits::with(settings), log.clone(), timekeeper);
     let lookups = scheduler.client(Box::new(move |number, verdict| {
         log_answer(&logged, number, &verdict, false);
         answered.session().answer(number, &verdict);

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::{Activity, Common, FetchId, LookupId, Timer};
 use crate::isolation::IsolationId;
-use crate::snapshot::{Entry, FetchError, NameKey};
-use crate::source::{Bounds, Cancel, SourceReply};
+use crate::scheduler::upstreams::FetchReply;
+use crate::snapshot::{FetchError, Finding, Key};
+use crate::source::{Bounds, Cancel};
 
 /// The first pause before a failed fetch is tried again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -26,8 +27,8 @@ pub struct Job {
     epoch: u64,
     /// On whose behalf.
     pub isolation: IsolationId,
-    /// Which name.
-    pub key: NameKey,
+    /// What for.
+    pub key: Key,
     /// How long it may take.
     pub limit: Bounds,
 }
@@ -41,7 +42,7 @@ impl Job {
 
 #[derive(Debug)]
 pub(super) struct Fetch {
-    key: NameKey,
+    key: Key,
     lookups: BTreeSet<LookupId>,
     progress: Progress,
     attempts: u32,
@@ -155,7 +156,7 @@ impl Activity {
     pub fn fetched(
         &mut self,
         job: Job,
-        result: Result<SourceReply, FetchError>,
+        result: Result<FetchReply, FetchError>,
         pause_factor: f64,
         now: Instant,
         common: &Common,
@@ -163,30 +164,30 @@ impl Activity {
         self.running.remove(&job.id);
         self.yielded.remove(&job.id);
         self.lost.remove(&job.id);
-        let entry = match result {
+        let result = match result {
             Ok(reply) => {
                 self.keep(&job, &reply, now, common);
-                Entry::Known(reply.fetched)
+                Ok(reply.finding)
             }
             Err(failure) if failure.kind.is_retried() => {
                 return self.failed(job.id, failure, pause_factor, now);
             }
-            Err(failure) => Entry::Failed(failure),
+            Err(failure) => Err(failure),
         };
         // A request that was thought lost supplies the one made for it.
         let id = match self.fetch_of.get(&job.key) {
-            Some(second) if matches!(entry, Entry::Known(_)) => *second,
+            Some(second) if result.is_ok() => *second,
             _ => job.id,
         };
-        self.supply(id, &job.key, &entry);
+        self.supply(id, &job.key, &result);
     }
 
-    fn keep(&mut self, job: &Job, reply: &SourceReply, now: Instant, common: &Common) {
+    fn keep(&mut self, job: &Job, reply: &FetchReply, now: Instant, common: &Common) {
         if job.epoch == self.epoch && !self.is_forgotten {
-            let ttl = common.limits.ttl(&reply.fetched);
+            let ttl = common.limits.ttl(&reply.finding);
             let ttl = reply.keep_at_most.map_or(ttl, |most| ttl.min(most));
-            let (fetched, room) = (reply.fetched.clone(), self.room(common));
-            self.holdings.keep(job.key.clone(), fetched, ttl, now, room);
+            let (finding, room) = (reply.finding.clone(), self.room(common));
+            self.holdings.keep(job.key.clone(), finding, ttl, now, room);
         }
     }
 
@@ -223,7 +224,7 @@ impl Activity {
     }
 
     /// Lets a lookup wait for a fetch, which is made if there is none.
-    pub(super) fn join(&mut self, lookup: LookupId, key: NameKey, common: &mut Common) -> FetchId {
+    pub(super) fn join(&mut self, lookup: LookupId, key: Key, common: &mut Common) -> FetchId {
         if let Some(id) = self.fetch_of.get(&key).copied()
             && let Some(fetch) = self.fetches.get_mut(&id)
         {
@@ -264,7 +265,9 @@ impl Activity {
         let Progress::Running { since, cancel } = &fetch.progress else {
             return;
         };
-        if now.saturating_duration_since(*since) < SUSPECT {
+        // Name servers are asked on several connections as it is.
+        let is_delegated = matches!(fetch.key, Key::Delegated(_));
+        if is_delegated || now.saturating_duration_since(*since) < SUSPECT {
             return;
         }
         self.lost.insert(id, cancel.clone());
@@ -286,7 +289,7 @@ impl Activity {
     }
 
     /// Gives what a fetch brought to the lookups that wait for it.
-    fn supply(&mut self, id: FetchId, key: &NameKey, entry: &Entry) {
+    fn supply(&mut self, id: FetchId, key: &Key, result: &Result<Finding, FetchError>) {
         let Some(fetch) = self.detach(id) else {
             return;
         };
@@ -296,11 +299,11 @@ impl Activity {
             };
             lookup.fetches.remove(&id);
             if let Some(evaluation) = &mut lookup.evaluation {
-                evaluation.learn(key.clone(), entry.clone());
+                evaluation.learn(key.clone(), result.clone());
             }
             // A failure that is not tried again decides the query, whatever
             // else is still missing.
-            if lookup.fetches.is_empty() || matches!(entry, Entry::Failed(_)) {
+            if lookup.fetches.is_empty() || result.is_err() {
                 self.make_ready(waiting);
             }
         }

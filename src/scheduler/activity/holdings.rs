@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use lru::LruCache;
 
 use crate::policy::CachedAnswer;
-use crate::snapshot::{Fetched, NameKey};
+use crate::snapshot::{Fetched, Finding, Key};
 
 /// Bytes that a value takes beside its name and itself.
 const VALUE_OVERHEAD: usize = 192;
@@ -36,7 +36,7 @@ pub struct Room {
 /// The values and answers of one activity, the least recently used first to go.
 #[derive(Debug)]
 pub struct Holdings {
-    values: LruCache<NameKey, Held>,
+    values: LruCache<Key, Held>,
     /// By their questions.
     answers: LruCache<Box<[u8]>, Made>,
     bytes: usize,
@@ -45,7 +45,7 @@ pub struct Holdings {
 
 #[derive(Debug)]
 struct Held {
-    value: Fetched,
+    value: Finding,
     expires: Instant,
     weight: usize,
     serial: Serial,
@@ -55,7 +55,7 @@ struct Held {
 #[derive(Debug)]
 struct Made {
     answer: Arc<CachedAnswer>,
-    of: Box<[(NameKey, Serial)]>,
+    of: Box<[(Key, Serial)]>,
     weight: usize,
 }
 
@@ -92,19 +92,15 @@ impl Holdings {
         self.bytes
     }
 
-    /// The value of a name, if its time has not run out.
-    pub fn value(&mut self, key: &NameKey, now: Instant) -> Option<&Fetched> {
+    /// What is kept of a key, if its time has not run out.
+    pub fn value(&mut self, key: &Key, now: Instant) -> Option<&Finding> {
         let held = self.values.get(key)?;
         held.is_fresh(now).then_some(&held.value)
     }
 
-    /// Keeps a value for `ttl` from `now`, in place of an older one of the name.
-    pub fn keep(&mut self, key: NameKey, value: Fetched, ttl: Duration, now: Instant, room: Room) {
-        let text = match &value {
-            Fetched::Value(value) => value.len(),
-            Fetched::Absent(_) => 0,
-        };
-        let weight = key.as_str().len() + text + VALUE_OVERHEAD;
+    /// Keeps a value for `ttl` from `now`, in place of an older one of the key.
+    pub fn keep(&mut self, key: Key, value: Finding, ttl: Duration, now: Instant, room: Room) {
+        let weight = weight_of(&key) + value_weight(&value) + VALUE_OVERHEAD;
         let Some(expires) = now.checked_add(ttl) else {
             return;
         };
@@ -145,25 +141,25 @@ impl Holdings {
     /// Keeps the answer to a question beside the values that it was made of.
     /// It is not kept if those are not, or others are; nor if it was made of
     /// none, since then nothing would end it.
-    pub fn keep_answer<'a>(
+    pub fn keep_answer(
         &mut self,
         question: &[u8],
         answer: Arc<CachedAnswer>,
-        of: impl Iterator<Item = (&'a NameKey, &'a Fetched)>,
+        of: impl Iterator<Item = (Key, Finding)>,
         now: Instant,
         room: Room,
     ) {
         let of = of.map(|(key, value)| {
-            let held = self.values.peek(key)?;
-            let is_same = held.value == *value && held.is_fresh(now);
-            is_same.then(|| (key.clone(), held.serial))
+            let held = self.values.peek(&key)?;
+            let is_same = held.value == value && held.is_fresh(now);
+            is_same.then_some((key, held.serial))
         });
         let of: Box<[_]> = match of.collect::<Option<Vec<_>>>() {
             Some(of) if !of.is_empty() => of.into(),
             _ => return,
         };
         // A key's text is shared with the value, but may outlive it.
-        let keys = of.iter().map(|(key, _)| key.as_str().len());
+        let keys = of.iter().map(|(key, _)| weight_of(key));
         let keys = keys.sum::<usize>() + size_of_val(&*of);
         let weight = question.len() + answer.weight() + keys + ANSWER_OVERHEAD;
         if weight > room.bytes {
@@ -225,6 +221,23 @@ impl Holdings {
         let values = self.values.iter().map(|(_, held)| held.weight);
         let answers = self.answers.iter().map(|(_, made)| made.weight);
         values.chain(answers).sum()
+    }
+}
+
+/// Bytes of what a key refers to.
+fn weight_of(key: &Key) -> usize {
+    match key {
+        Key::Name(key) => key.as_str().len(),
+        Key::Delegated(question) => question.weight(),
+    }
+}
+
+/// Bytes of what a value refers to.
+fn value_weight(value: &Finding) -> usize {
+    match value {
+        Finding::Name(Fetched::Value(value)) => value.len(),
+        Finding::Name(Fetched::Absent(_)) => 0,
+        Finding::Delegated(answer) => answer.weight(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::{Activity, Answers, Common, FetchId, LookupId, Ticket, Timer, fetches};
 use crate::isolation::IsolationId;
 use crate::policy::{Evaluation, Query, Step, Verdict};
-use crate::snapshot::{Entry, FetchError, FetchErrorKind, NameKey};
+use crate::snapshot::{FetchError, FetchErrorKind, Key, Snapshot};
 
 /// A lookup to be evaluated, outside the lock.
 #[derive(Debug)]
@@ -73,10 +73,12 @@ impl Activity {
         let id = common.number();
         // Nothing can be said before that is known, so there is nothing to
         // evaluate yet.
-        let first = query.key();
+        let first = query.key().map(Key::Name);
+        let snapshot =
+            Snapshot::new(self.isolation.clone()).following_delegations(common.follows_delegations);
         let lookup = Lookup {
             query: query.clone(),
-            evaluation: Some(Evaluation::new(query.clone(), self.isolation.clone())),
+            evaluation: Some(Evaluation::new(query.clone(), snapshot)),
             is_ready: false,
             waiters: vec![(ticket, deadline)],
             fetches: BTreeSet::new(),
@@ -169,7 +171,7 @@ impl Activity {
     fn supply_or_fetch(
         &mut self,
         id: LookupId,
-        keys: BTreeSet<NameKey>,
+        keys: BTreeSet<Key>,
         now: Instant,
         common: &mut Common,
     ) {
@@ -179,8 +181,8 @@ impl Activity {
         let mut missing = Vec::new();
         for key in keys {
             match (&mut lookup.evaluation, self.holdings.value(&key, now)) {
-                (Some(evaluation), Some(fetched)) => {
-                    evaluation.learn(key, Entry::Known(fetched.clone()));
+                (Some(evaluation), Some(finding)) => {
+                    evaluation.learn(key, Ok(finding.clone()));
                 }
                 _ => missing.push(key),
             }

@@ -25,7 +25,7 @@ use std::time::Instant;
 use super::limits::Limits;
 use crate::isolation::IsolationId;
 use crate::policy::{CachedAnswer, Evaluation, Query, Verdict};
-use crate::snapshot::{Entry, Fetched, NameKey};
+use crate::snapshot::{Finding, Key};
 use crate::source::Cancel;
 
 use holdings::{Holdings, Room};
@@ -59,6 +59,8 @@ pub struct Common {
     pub last_number: u64,
     /// Lookups of all activities.
     pub lookups: usize,
+    /// Whether the name servers of delegated names can be asked.
+    pub follows_delegations: bool,
 }
 
 impl Common {
@@ -142,7 +144,7 @@ pub struct Activity {
     /// milliseconds of a processor, as the owner of the value chose.
     is_evaluating: bool,
     fetches: HashMap<FetchId, fetches::Fetch>,
-    fetch_of: HashMap<NameKey, FetchId>,
+    fetch_of: HashMap<Key, FetchId>,
     /// Fetches that wait for a slot.
     waiting: VecDeque<FetchId>,
     /// Fetches with a slot.
@@ -246,8 +248,8 @@ impl Activity {
         self.tickets.len()
     }
 
-    /// What is kept of a name.
-    pub fn kept(&mut self, key: &NameKey, now: Instant) -> Option<&Fetched> {
+    /// What is kept of a key.
+    pub fn kept(&mut self, key: &Key, now: Instant) -> Option<&Finding> {
         self.holdings.value(key, now)
     }
 
@@ -259,11 +261,11 @@ impl Activity {
     /// The source has learned more of a name than what is kept of it, which
     /// this takes the place of; nothing is kept of a name whose time has run
     /// out.
-    pub fn learned(&mut self, key: NameKey, fetched: Fetched, now: Instant, common: &Common) {
+    pub fn learned(&mut self, key: Key, finding: Finding, now: Instant, common: &Common) {
         if self.holdings.value(&key, now).is_some() {
-            let ttl = common.limits.ttl(&fetched);
+            let ttl = common.limits.ttl(&finding);
             let room = self.room(common);
-            self.holdings.keep(key, fetched, ttl, now, room);
+            self.holdings.keep(key, finding, ttl, now, room);
         }
     }
 
@@ -320,13 +322,9 @@ impl Activity {
         if self.is_forgotten || matches!(verdict, Verdict::Unknown(_)) {
             return;
         }
-        let snapshot = evaluation.snapshot();
-        let made_of: Option<Vec<_>> = snapshot
-            .iter()
-            .map(|(key, entry)| match entry {
-                Entry::Known(fetched) => Some((key, fetched)),
-                Entry::Failed(_) => None,
-            })
+        let findings = evaluation.snapshot().findings();
+        let made_of: Option<Vec<_>> = findings
+            .map(|(key, finding)| Some((key, finding?)))
             .collect();
         let question = evaluation.query().question();
         if let (Some(made_of), Some(question)) = (made_of, question) {

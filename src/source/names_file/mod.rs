@@ -299,9 +299,7 @@ fn findings(names: &Names, path: &Path) -> Vec<Finding> {
     if found.is_empty() {
         found.push(Finding::ok(LABEL, has));
     }
-    found.push(Finding::result(format!(
-        "in the file {path} and nowhere else"
-    )));
+    found.push(Finding::result(format!("in the file {path}")));
     found
 }
 

@@ -313,7 +313,7 @@ fn way(source: &Node) -> Finding {
         label: "proxy",
         health: Health::Ok,
         what: if address.is_loopback() {
-            "none needed: the node is on this machine".to_owned()
+            "none needed for the node, which is on this machine".to_owned()
         } else if source.settings.proxy.is_some() {
             "the node is an onion service".to_owned()
         } else {

@@ -8,6 +8,7 @@ pub mod loc;
 mod records;
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 
 use der::asn1::BitString;
 use der::{Any, Encode};
@@ -32,11 +33,16 @@ pub use records::{TOR, mail};
 #[derive(Debug, Clone, Default)]
 pub struct Level {
     /// The name servers. If there are any, the name is delegated.
-    pub ns: Vec<Name>,
+    pub ns: Vec<Server>,
     /// The DS records of the delegation.
     pub ds: Vec<RData>,
+    /// Whether the owner wants signatures, though perhaps none of what is in `ds` is
+    /// a record.
+    pub has_ds: bool,
     /// The target of a DNAME record.
     pub translate: Option<Name>,
+    /// The same as name servers read it: with a final dot, if it has several labels.
+    pub translate_at_servers: Option<Name>,
     /// The target of a CNAME record.
     pub alias: Option<Name>,
     /// Records of all other types.
@@ -44,6 +50,22 @@ pub struct Level {
     /// Onion services in the private-use type [`TOR`]. They are no records of the
     /// zone and never suppressed (IFA-0002).
     pub tor: Vec<RData>,
+}
+
+/// A name server, as a value has it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Server {
+    /// Its name.
+    Name {
+        /// The name, completed as IFA-0001 says.
+        name: Name,
+        /// The name as it reads with a final dot, if the value has it without
+        /// and with several labels. Values in use mean this one, unless they hold an
+        /// address for the other.
+        absolute: Option<Name>,
+    },
+    /// Its address, which old values have in place of the name.
+    Address(IpAddr),
 }
 
 /// Which items of an object to read. A hostile value can repeat costly items at
@@ -99,6 +121,11 @@ impl Level {
     pub fn read(object: &Object, place: &Place, part: Part, reader: &mut Reader<'_>) -> Self {
         let mut reader = ItemReader::new(place, reader);
         let mut level = Self::default();
+        // Where the name has addresses of its own, addresses in `ns` are mistakes.
+        let has_address = ["ip", "ip6"].iter().any(|key| object.item(key).is_some());
+        let server = |reader: &mut ItemReader<'_, '_>, tree: &Tree| {
+            records::name_server(reader, tree, !has_address)
+        };
         for key in object.keys().filter(|key| part.includes(key)) {
             let Some(tree) = object.item(key) else {
                 continue;
@@ -119,13 +146,20 @@ impl Level {
                     records::opaque(reader, fields, part.asked())
                 }),
                 "tor" => reader.each("tor", tree, &mut level.tor, records::tor),
-                "ds" => reader.elements("ds", tree, &mut level.ds, records::ds),
+                "ds" => {
+                    level.has_ds = !matches!(tree, Tree::Array(elements) if elements.is_empty());
+                    reader.elements("ds", tree, &mut level.ds, records::ds);
+                }
                 "alias" => level.alias = reader.target("alias", tree),
-                "translate" => level.translate = reader.target("translate", tree),
+                "translate" => {
+                    level.translate = reader.target("translate", tree);
+                    let absolute = reader.absolute(tree);
+                    level.translate_at_servers = absolute.or_else(|| level.translate.clone());
+                }
                 // "dns" is the old name of "ns" and takes precedence over it.
-                "dns" => reader.each("dns", tree, &mut level.ns, records::name_server),
+                "dns" => reader.each("dns", tree, &mut level.ns, server),
                 "ns" if object.item("dns").is_none() => {
-                    reader.each("ns", tree, &mut level.ns, records::name_server);
+                    reader.each("ns", tree, &mut level.ns, server);
                 }
                 _ => {}
             }
@@ -144,6 +178,16 @@ impl Level {
         !self.ns.is_empty()
     }
 
+    /// The names of the name servers, for NS records. Servers that the value names
+    /// by their addresses have none.
+    pub fn server_names(&self) -> Vec<Name> {
+        let names = self.ns.iter().filter_map(|server| match server {
+            Server::Name { name, .. } => Some(name.clone()),
+            Server::Address(_) => None,
+        });
+        names.collect()
+    }
+
     /// The records of this level after suppression: `ns` suppresses everything
     /// but `ds`; otherwise `translate`, and after it `alias`, suppress everything
     /// (IFA-0001, "Item Suppression Rules").
@@ -154,7 +198,8 @@ impl Level {
     /// The same with more records, which are suppressed like this level's own.
     pub fn records_with(self, more: Vec<RData>) -> Vec<RData> {
         let mut records: Vec<RData> = if self.is_delegated() {
-            let servers = self.ns.into_iter().map(|name| RData::NS(NS(name)));
+            let servers = self.server_names().into_iter();
+            let servers = servers.map(|name| RData::NS(NS(name)));
             servers.chain(self.ds).collect()
         } else if let Some(target) = self.translate {
             dname(&target).into_iter().collect()

@@ -4,11 +4,14 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use hickory_proto::dnssec::rdata::{DNSSECRData, DS};
+use hickory_proto::dnssec::{Algorithm, DigestType};
 use hickory_proto::op::{Message, MessageType, OpCode};
 use hickory_proto::rr::rdata::{MX, NULL, SRV, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::{BinDecoder, BinEncodable, Restrict};
 
+use super::Server;
 use crate::onion::{OnionAddress, OnionError};
 use crate::value::import::Reader;
 use crate::value::names::Place;
@@ -142,6 +145,15 @@ impl<'a, 'w> ItemReader<'a, 'w> {
         }
     }
 
+    /// A DNS name of several labels that has no final dot, with one.
+    pub fn absolute(&self, tree: &Tree) -> Option<Name> {
+        let Tree::Text(text) = tree else { return None };
+        if !text.contains('.') || text.ends_with('.') || text.ends_with(".@") {
+            return None;
+        }
+        self.place.complete(&format!("{text}.")).ok()
+    }
+
     /// A non-negative integer, judged as it is written: `1.0`, `1e2` and `-0`
     /// are no integers here.
     pub fn integer<T: FromStr>(&mut self, tree: Option<&Tree>, what: &str) -> Option<T> {
@@ -208,13 +220,21 @@ pub fn ipv6(reader: &mut ItemReader<'_, '_>, tree: &Tree) -> Option<RData> {
     }
 }
 
-/// `ns`: the name of a name server.
-pub fn name_server(reader: &mut ItemReader<'_, '_>, tree: &Tree) -> Option<Name> {
+/// `ns`: the name of a name server, or its address if that is permitted.
+pub fn name_server(
+    reader: &mut ItemReader<'_, '_>,
+    tree: &Tree,
+    may_be_address: bool,
+) -> Option<Server> {
     let text = reader.text(tree)?;
-    if text.parse::<std::net::IpAddr>().is_ok() {
-        return reader.error(format!("\"{text}\" is an address, not a name"));
+    match text.parse() {
+        Ok(address) if may_be_address => Some(Server::Address(address)),
+        Ok(_) => reader.error(format!("\"{text}\" is an address, not a name")),
+        Err(_) => Some(Server::Name {
+            name: reader.name(tree)?,
+            absolute: reader.absolute(tree),
+        }),
     }
-    reader.name(tree)
 }
 
 /// `ds`: key tag, algorithm, digest type, digest (RFC 4034 section 5.1). The
@@ -224,13 +244,10 @@ pub fn ds(reader: &mut ItemReader<'_, '_>, fields: &[Tree]) -> Option<RData> {
     let algorithm: u8 = reader.integer(fields.get(1), "the algorithm")?;
     let digest_type: u8 = reader.integer(fields.get(2), "the digest type")?;
     let digest = reader.base64(fields.get(3), "the digest")?;
-    let mut data = key_tag.to_be_bytes().to_vec();
-    data.extend([algorithm, digest_type]);
-    data.extend(digest);
-    Some(RData::Unknown {
-        code: RecordType::DS,
-        rdata: NULL::with(data),
-    })
+    let algorithm = Algorithm::from_u8(algorithm);
+    let digest_type = DigestType::from(digest_type);
+    let ds = DS::new(key_tag, algorithm, digest_type, digest);
+    Some(RData::DNSSEC(DNSSECRData::DS(ds)))
 }
 
 /// `sshfp`: algorithm, fingerprint type, fingerprint (RFC 4255 section 3.1).

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::policy::Verdict;
-use crate::snapshot::Absence;
+use crate::snapshot::{Absence, NameKey};
 
 const ROOM: Room = Room {
     entries: 3,
@@ -10,12 +10,12 @@ const ROOM: Room = Room {
 };
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn key(text: &str) -> NameKey {
-    NameKey::new(text).unwrap()
+fn key(text: &str) -> Key {
+    NameKey::new(text).unwrap().into()
 }
 
-fn value(bytes: usize) -> Fetched {
-    Fetched::Value(vec![b'x'; bytes].into())
+fn value(bytes: usize) -> Finding {
+    Fetched::Value(vec![b'x'; bytes].into()).into()
 }
 
 fn answer() -> Arc<CachedAnswer> {
@@ -33,8 +33,7 @@ fn with(names: &[&str], now: Instant) -> Holdings {
 
 /// Keeps an answer that was made of values of one byte.
 fn keep_answer(holdings: &mut Holdings, question: &str, made_of: &[&str], now: Instant) {
-    let made_of: Vec<_> = made_of.iter().map(|name| (key(name), value(1))).collect();
-    let made_of = made_of.iter().map(|(key, value)| (key, value));
+    let made_of = made_of.iter().map(|name| (key(name), value(1)));
     holdings.keep_answer(question.as_bytes(), answer(), made_of, now, ROOM);
 }
 
@@ -90,7 +89,7 @@ fn an_answer_ends_with_the_first_value_that_runs_out() {
 #[test]
 fn an_answer_ends_with_a_value_that_is_replaced_even_by_its_like() {
     let now = Instant::now();
-    for renewed in [value(1), value(2), Fetched::Absent(Absence::Expired)] {
+    for renewed in [value(1), value(2), Fetched::Absent(Absence::Expired).into()] {
         let mut holdings = with_answer(now);
         holdings.keep(key("d/2"), renewed, MINUTE, now, ROOM);
         assert!(!is_kept(&mut holdings, "q", now));
@@ -227,8 +226,7 @@ fn what_just_fits_is_kept() {
     assert_eq!(holdings.bytes(), exact);
     let mut keep_answer = |question: &str, bytes| {
         let before = holdings.bytes();
-        let of = (key("d/x"), value(1));
-        let of = std::iter::once((&of.0, &of.1));
+        let of = std::iter::once((key("d/x"), value(1)));
         holdings.keep_answer(question.as_bytes(), answer(), of, now, room(bytes));
         holdings.bytes() - before
     };
@@ -245,7 +243,11 @@ fn a_value_weighs_what_it_has() {
     for (name, fetched, text) in [
         ("d/x", value(2), 5),
         ("d/example", value(2), 11),
-        ("d/example", Fetched::Absent(Absence::NeverExisted), 9),
+        (
+            "d/example",
+            Fetched::Absent(Absence::NeverExisted).into(),
+            9,
+        ),
     ] {
         let mut holdings = Holdings::default();
         holdings.keep(key(name), fetched, MINUTE, now, ROOM);
@@ -267,7 +269,7 @@ fn an_answer_weighs_what_it_has() {
     let least = weigh("q", &["d/1"]);
     let (one, slot) = (
         answer().weight() + "q".len() + "d/1".len(),
-        size_of::<(NameKey, Serial)>(),
+        size_of::<(Key, Serial)>(),
     );
     assert_eq!(least, one + slot + ANSWER_OVERHEAD);
     assert_eq!(weigh("question", &["d/1"]), least + 7);

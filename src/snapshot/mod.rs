@@ -4,6 +4,8 @@
 //! and report the names that are missing from it. A fetch that failed is an
 //! entry too, so that only answers that depend on it fail.
 
+pub mod delegated;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -119,13 +121,17 @@ pub enum FetchErrorKind {
     File,
     /// No attempt completed before the deadline.
     TimedOut,
+    /// The name servers of a delegated name could not be reached, or nothing that
+    /// they answered can be believed. Whoever runs them can act. All of them were
+    /// tried, so trying again at once would not help.
+    NameServers,
     /// A bug in this program. Trying again would run into it again.
     Internal,
 }
 
 impl FetchErrorKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Unreachable,
         Self::NotReady,
         Self::Overloaded,
@@ -134,6 +140,7 @@ impl FetchErrorKind {
         Self::Unsuitable,
         Self::File,
         Self::TimedOut,
+        Self::NameServers,
         Self::Internal,
     ];
 
@@ -148,13 +155,17 @@ impl FetchErrorKind {
             Self::Unsuitable => "unsuitable source",
             Self::File => "file trouble",
             Self::TimedOut => "timed out",
+            Self::NameServers => "name servers",
             Self::Internal => "internal",
         }
     }
 
     /// Whether trying again within the same query can help.
     pub fn is_retried(self) -> bool {
-        !matches!(self, Self::Credentials | Self::Unsuitable | Self::Internal)
+        !matches!(
+            self,
+            Self::Credentials | Self::Unsuitable | Self::NameServers | Self::Internal
+        )
     }
 }
 
@@ -196,24 +207,94 @@ pub enum Entry {
     Failed(FetchError),
 }
 
-/// The names known to one query, under its isolation id. It only grows while the
-/// query is answered, so the query sees each name in one state.
+/// What a query may depend on, and is fetched for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Key {
+    /// The value of a name.
+    Name(NameKey),
+    /// What name servers answer.
+    Delegated(Arc<delegated::Question>),
+}
+
+impl Key {
+    /// The name key, if it is one.
+    pub fn name(&self) -> Option<&NameKey> {
+        match self {
+            Self::Name(key) => Some(key),
+            Self::Delegated(_) => None,
+        }
+    }
+}
+
+impl From<NameKey> for Key {
+    fn from(key: NameKey) -> Self {
+        Self::Name(key)
+    }
+}
+
+/// What was fetched for a [`Key`] of the same kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// What is known of a name.
+    Name(Fetched),
+    /// What name servers answered.
+    Delegated(Arc<delegated::Answer>),
+}
+
+impl Finding {
+    /// A summary in a few words.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Name(fetched) => fetched.summary(),
+            Self::Delegated(answer) => answer.summary(),
+        }
+    }
+}
+
+impl From<Fetched> for Finding {
+    fn from(fetched: Fetched) -> Self {
+        Self::Name(fetched)
+    }
+}
+
+/// What is known to one query, under its isolation id: values of names, and what
+/// name servers answered. It only grows while the query is answered, so the query
+/// sees each of them in one state.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     isolation: IsolationId,
+    follows_delegations: bool,
     entries: BTreeMap<NameKey, Entry>,
+    delegated: BTreeMap<Arc<delegated::Question>, Delegated>,
 }
+
+/// What name servers answered, or why there is no answer.
+type Delegated = Result<Arc<delegated::Answer>, FetchError>;
 
 impl Snapshot {
     /// An empty snapshot for a query under `isolation`.
     pub fn new(isolation: IsolationId) -> Self {
         Self {
             isolation,
+            follows_delegations: false,
             entries: BTreeMap::new(),
+            delegated: BTreeMap::new(),
         }
     }
 
-    /// The isolation id that the names were fetched under.
+    /// Sets whether name servers can be asked. The default is no.
+    #[must_use]
+    pub fn following_delegations(mut self, follows: bool) -> Self {
+        self.follows_delegations = follows;
+        self
+    }
+
+    /// Whether name servers can be asked.
+    pub fn follows_delegations(&self) -> bool {
+        self.follows_delegations
+    }
+
+    /// The isolation id that everything was fetched under.
     pub fn isolation(&self) -> &IsolationId {
         &self.isolation
     }
@@ -223,9 +304,44 @@ impl Snapshot {
         self.entries.insert(key, entry);
     }
 
+    /// Adds what was fetched for a key, or failed to be. A finding of another kind
+    /// than the key is a bug, which counts as a failure.
+    pub fn learn(&mut self, key: Key, result: Result<Finding, FetchError>) {
+        match key {
+            Key::Name(key) => {
+                let entry = match result {
+                    Ok(Finding::Name(fetched)) => Entry::Known(fetched),
+                    Ok(Finding::Delegated(_)) => Entry::Failed(FetchError::bug()),
+                    Err(failure) => Entry::Failed(failure),
+                };
+                self.insert(key, entry);
+            }
+            Key::Delegated(question) => {
+                let answer = result.and_then(|finding| match finding {
+                    Finding::Delegated(answer) => Ok(answer),
+                    Finding::Name(_) => Err(FetchError::bug()),
+                });
+                self.delegated.insert(question, answer);
+            }
+        }
+    }
+
     /// What is known about a name; `None` if it has not been fetched.
     pub fn get(&self, key: &NameKey) -> Option<&Entry> {
         self.entries.get(key)
+    }
+
+    /// What name servers answered; `None` if they have not been asked.
+    pub fn delegated(&self, question: &delegated::Question) -> Option<&Delegated> {
+        self.delegated.get(question)
+    }
+
+    /// Whether there is an entry for a key.
+    pub fn has(&self, key: &Key) -> bool {
+        match key {
+            Key::Name(key) => self.entries.contains_key(key),
+            Key::Delegated(question) => self.delegated.contains_key(question),
+        }
     }
 
     /// How many names have an entry.
@@ -238,8 +354,19 @@ impl Snapshot {
         self.entries.is_empty()
     }
 
-    /// The entries in the order of their keys.
-    pub fn iter(&self) -> impl Iterator<Item = (&NameKey, &Entry)> {
-        self.entries.iter()
+    /// All that is known, names first; `None` for what could not be fetched.
+    pub fn findings(&self) -> impl Iterator<Item = (Key, Option<Finding>)> {
+        let names = self.entries.iter().map(|(key, entry)| {
+            let finding = match entry {
+                Entry::Known(fetched) => Some(Finding::Name(fetched.clone())),
+                Entry::Failed(_) => None,
+            };
+            (Key::Name(key.clone()), finding)
+        });
+        let delegated = self.delegated.iter().map(|(question, answer)| {
+            let finding = answer.as_ref().ok().cloned().map(Finding::Delegated);
+            (Key::Delegated(Arc::clone(question)), finding)
+        });
+        names.chain(delegated)
     }
 }
