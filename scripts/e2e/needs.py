@@ -1,4 +1,4 @@
-"""What the run needs beside ncprop279: Debian's tor, and the stem library."""
+"""What `scripts/e2e-tor` needs beside ncprop279: Debian's tor, and the stem library."""
 
 import importlib.util
 import os
@@ -23,7 +23,7 @@ def provide(install):
     """The path of tor. Returns in a Python that has stem, which may mean to
     start this script anew in Debian's."""
     if install and not (_tor() and _python()):
-        _install()
+        install(PACKAGES, "tor or stem")
     if not _tor():
         raise Missing("tor is not installed (apt-get install tor, or --install as root)")
     python = _python()
@@ -51,28 +51,29 @@ def _python():
     return DEBIAN_PYTHON if has_stem.returncode == 0 else None
 
 
-def _install():
+def install(packages, what):
+    """Installs packages of Debian; `what` is missing and is named if that fails."""
     if not shutil.which("apt-get"):
-        raise Missing("tor or stem is missing, and there is no apt-get to install them with")
+        raise Missing(f"{what} is missing, and there is no apt-get to install packages with")
     if os.geteuid() != 0:
-        raise Missing("tor or stem is missing, and only root may install them")
+        raise Missing(f"{what} is missing, and only root may install packages")
     apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"]
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    # A source that has gone need not matter: the next step tells.
+    # A package source that is gone need not matter: the next step shows.
     subprocess.run([*apt, "update"], env=environment, stdout=subprocess.DEVNULL)
     with _no_services():
         installed = subprocess.run(
-            [*apt, "install", "-y", "--no-install-recommends", *PACKAGES],
+            [*apt, "install", "-y", "--no-install-recommends", *packages],
             env=environment,
             stdout=subprocess.DEVNULL,
         )
     if installed.returncode != 0:
-        sys.exit(f"FAIL: apt-get install {' '.join(PACKAGES)} ended with {installed.returncode}")
+        sys.exit(f"FAIL: apt-get install {' '.join(packages)} ended with {installed.returncode}")
 
 
 @contextmanager
 def _no_services():
-    """The package starts tor as a service, which would connect to the network:
+    """A package starts its program as a service, which might connect to the network:
     Debian asks this script first, where there is one."""
     if POLICY.exists():
         yield
