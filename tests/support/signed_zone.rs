@@ -188,6 +188,18 @@ impl SignedZone {
             message.add_authorities(proof);
             return message;
         }
+        let (closest, next_closer) = self.closest(&asked);
+        let wildcard = closest.prepend_label("*").unwrap();
+        if self.exists(&wildcard) {
+            // It has no records of this type.
+            let mut proof = self.at(&wildcard);
+            if self.denial != Denial::Nsec {
+                proof.extend(self.at(&closest));
+            }
+            proof.extend(self.around(&next_closer));
+            message.add_authorities(proof);
+            return message;
+        }
         message.metadata.response_code = ResponseCode::NXDomain;
         message.add_authorities(self.without(&asked));
         message
