@@ -34,6 +34,9 @@ class TorDoor:
             [
                 *map(str, (*inside, plugin, "serve", *source, *more)),
                 *(f"--tor-control={one}" for one in addresses),
+                # This Tor has no exit that name servers could be asked through;
+                # e2e-dns asks them.
+                "--delegations=off",
             ],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
