@@ -44,8 +44,53 @@ struct Span {
 pub struct Denial {
     zone: Name,
     spans: Vec<Span>,
-    ttl: u32,
-    refused: Option<Bogus>,
+    validity: Validity,
+}
+
+/// What is known of NSEC or NSEC3 records beside what they say.
+#[derive(Debug)]
+pub struct Validity {
+    /// How long the valid ones hold.
+    pub ttl: u32,
+    /// Why some record did not count.
+    pub refused: Option<Bogus>,
+}
+
+/// Gives the records of each owner to `take`, if the zone signed them.
+///
+/// # Errors
+/// Only that the work is exhausted.
+pub fn verify_each(
+    keys: &Keys,
+    section: &[Record],
+    kind: RecordType,
+    owners: &[Name],
+    now: Now,
+    work: &mut Work,
+    mut take: impl FnMut(&Name, &[RData]),
+) -> Result<Validity, Bogus> {
+    let mut validity = Validity {
+        ttl: u32::MAX,
+        refused: None,
+    };
+    for owner in owners {
+        let Some(rrset) = RrSet::find(section, owner, kind) else {
+            continue;
+        };
+        let refused = match keys.verify(&rrset, now, work) {
+            // Never from a wildcard: that would move the span.
+            Ok(verified) if verified.expanded_from.is_none() => {
+                validity.ttl = validity.ttl.min(verified.ttl);
+                take(owner, &verified.records);
+                continue;
+            }
+            Ok(_) => Bogus::Malformed,
+            Err(exhausted @ Bogus::TooManySignatures) => return Err(exhausted),
+            Err(bogus) => bogus,
+        };
+        validity.refused.get_or_insert(refused);
+    }
+    Ok(validity)
 }
 
 /// The owners of the records of one type in a section, in canonical form, each
@@ -97,38 +142,34 @@ impl Denial {
     /// # Errors
     /// Only that the work is exhausted.
     pub fn read(keys: &Keys, section: &[Record], now: Now, work: &mut Work) -> Result<Self, Bogus> {
-        let mut denial = Self {
+        let owners = owners(section, RecordType::NSEC);
+        let mut spans_found = Vec::new();
+        let validity = verify_each(
+            keys,
+            section,
+            RecordType::NSEC,
+            &owners,
+            now,
+            work,
+            |owner, records| {
+                spans_found.extend(spans(owner, records));
+            },
+        )?;
+        Ok(Self {
             zone: keys.zone().clone(),
-            spans: Vec::new(),
-            ttl: u32::MAX,
-            refused: None,
-        };
-        for owner in owners(section, RecordType::NSEC) {
-            let Some(rrset) = RrSet::find(section, &owner, RecordType::NSEC) else {
-                continue;
-            };
-            match keys.verify(&rrset, now, work) {
-                // Never from a wildcard: that would move the span.
-                Ok(verified) if verified.expanded_from.is_none() => {
-                    denial.ttl = denial.ttl.min(verified.ttl);
-                    denial.spans.extend(spans(&owner, &verified.records));
-                }
-                Ok(_) => denial.refused = denial.refused.or(Some(Bogus::Malformed)),
-                Err(exhausted @ Bogus::TooManySignatures) => return Err(exhausted),
-                Err(bogus) => denial.refused = denial.refused.or(Some(bogus)),
-            }
-        }
-        Ok(denial)
+            spans: spans_found,
+            validity,
+        })
     }
 
     /// How long the proofs hold.
     pub fn ttl(&self) -> u32 {
-        self.ttl
+        self.validity.ttl
     }
 
     /// Why some record did not count.
     pub fn refused(&self) -> Option<Bogus> {
-        self.refused
+        self.validity.refused
     }
 
     /// What is proved about records of the type at the name, in canonical form.

@@ -5,10 +5,9 @@ use data_encoding::BASE32_DNSSEC;
 use hickory_proto::dnssec::rdata::{DNSSECRData, NSEC3};
 use hickory_proto::rr::{Name, RData, Record, RecordType, RecordTypeSet};
 
-use super::denial::{Absent, absent_at, ends_zone, owners};
+use super::denial::{Absent, Validity, absent_at, ends_zone, owners, verify_each};
 use super::keys::Keys;
 use super::names::{label_count, wildcard};
-use super::rrset::RrSet;
 use super::work::Work;
 use super::{Bogus, Now};
 
@@ -27,8 +26,7 @@ struct Span {
 pub struct Denial3 {
     zone: Name,
     spans: Vec<Span>,
-    ttl: u32,
-    refused: Option<Bogus>,
+    validity: Validity,
 }
 
 impl Denial3 {
@@ -37,62 +35,37 @@ impl Denial3 {
     /// # Errors
     /// Only that the work is exhausted.
     pub fn read(keys: &Keys, section: &[Record], now: Now, work: &mut Work) -> Result<Self, Bogus> {
-        let mut denial = Self {
-            zone: keys.zone().clone(),
-            spans: Vec::new(),
-            ttl: u32::MAX,
-            refused: None,
-        };
-        for owner in owners(section, RecordType::NSEC3) {
-            let Some(hash) = owner_hash(&owner, keys.zone()) else {
-                continue;
-            };
-            let Some(rrset) = RrSet::find(section, &owner, RecordType::NSEC3) else {
-                continue;
-            };
-            match keys.verify(&rrset, now, work) {
-                Ok(verified) if verified.expanded_from.is_none() => {
-                    denial.ttl = denial.ttl.min(verified.ttl);
-                    denial.extend(&hash, &verified.records);
+        let mut owners = owners(section, RecordType::NSEC3);
+        owners.retain(|owner| owner_hash(owner, keys.zone()).is_some());
+        let mut spans = Vec::new();
+        let validity = verify_each(
+            keys,
+            section,
+            RecordType::NSEC3,
+            &owners,
+            now,
+            work,
+            |owner, records| {
+                if let Some(hash) = owner_hash(owner, keys.zone()) {
+                    extend(&mut spans, &hash, records);
                 }
-                Ok(_) => denial.refused = denial.refused.or(Some(Bogus::Malformed)),
-                Err(exhausted @ Bogus::TooManySignatures) => return Err(exhausted),
-                Err(bogus) => denial.refused = denial.refused.or(Some(bogus)),
-            }
-        }
-        Ok(denial)
-    }
-
-    /// Adds the records that have the parameters of the first (RFC 5155 section
-    /// 8.2).
-    fn extend(&mut self, owner: &[u8], records: &[RData]) {
-        for record in records {
-            let RData::DNSSEC(DNSSECRData::NSEC3(nsec3)) = record else {
-                continue;
-            };
-            let has_hash = nsec3.next_hashed_owner_name().len() == HASH;
-            let is_alike = self.spans.first().is_none_or(|first| {
-                first.nsec3.hash_algorithm() == nsec3.hash_algorithm()
-                    && first.nsec3.iterations() == nsec3.iterations()
-                    && first.nsec3.salt() == nsec3.salt()
-            });
-            if has_hash && is_alike {
-                self.spans.push(Span {
-                    owner: owner.to_vec(),
-                    nsec3: nsec3.clone(),
-                });
-            }
-        }
+            },
+        )?;
+        Ok(Self {
+            zone: keys.zone().clone(),
+            spans,
+            validity,
+        })
     }
 
     /// How long the proofs hold.
     pub fn ttl(&self) -> u32 {
-        self.ttl
+        self.validity.ttl
     }
 
     /// Why some record did not count.
     pub fn refused(&self) -> Option<Bogus> {
-        self.refused
+        self.validity.refused
     }
 
     /// What is proved about records of the type at the name, in canonical form.
@@ -194,6 +167,27 @@ impl Span {
             true => owner < hash && hash < next,
             // The last hash of the zone.
             false => owner < hash || hash < next,
+        }
+    }
+}
+
+/// Adds the records that have the parameters of the first (RFC 5155 section 8.2).
+fn extend(spans: &mut Vec<Span>, owner: &[u8], records: &[RData]) {
+    for record in records {
+        let RData::DNSSEC(DNSSECRData::NSEC3(nsec3)) = record else {
+            continue;
+        };
+        let has_hash = nsec3.next_hashed_owner_name().len() == HASH;
+        let is_alike = spans.first().is_none_or(|first| {
+            first.nsec3.hash_algorithm() == nsec3.hash_algorithm()
+                && first.nsec3.iterations() == nsec3.iterations()
+                && first.nsec3.salt() == nsec3.salt()
+        });
+        if has_hash && is_alike {
+            spans.push(Span {
+                owner: owner.to_vec(),
+                nsec3: nsec3.clone(),
+            });
         }
     }
 }
