@@ -1,4 +1,4 @@
-//! What the fuzz targets check. `tests/fuzz_corpus.rs` runs the same functions
+//! What the fuzz targets check. `tests/engine/fuzz_corpus.rs` runs the same functions
 //! over the inputs that were kept.
 
 mod checks;

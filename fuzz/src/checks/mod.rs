@@ -8,6 +8,7 @@ mod electrum;
 mod engine;
 mod evidence;
 mod http;
+mod input;
 mod names_file;
 mod rpc;
 mod session;

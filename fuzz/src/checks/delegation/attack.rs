@@ -8,6 +8,7 @@ use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, SOA, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::BinEncodable;
 
+use super::super::input::Input;
 use super::made::Signer;
 use super::zones::{Zone, below, dname, lower, name};
 
@@ -94,34 +95,9 @@ const ADDRESSES: [[u8; 4]; 8] = [
     [198, 51, 100, 7],
 ];
 
-/// What the fuzzer gave, byte by byte.
-pub struct Input<'a>(pub &'a [u8]);
-
 impl<'a> Input<'a> {
-    /// The next byte, 0 behind the last.
-    pub fn byte(&mut self) -> u8 {
-        match self.0.split_first() {
-            Some((first, rest)) => {
-                self.0 = rest;
-                *first
-            }
-            None => 0,
-        }
-    }
-
-    /// A number below `count`, 0 if there is none.
-    pub fn below(&mut self, count: usize) -> usize {
-        usize::from(self.byte()) % count.max(1)
-    }
-
     fn number(&mut self) -> usize {
         usize::from(u16::from_be_bytes([self.byte(), self.byte()]))
-    }
-
-    fn bytes(&mut self, count: usize) -> &'a [u8] {
-        let (bytes, rest) = self.0.split_at(count.min(self.0.len()));
-        self.0 = rest;
-        bytes
     }
 
     fn pick<T: Copy>(&mut self, from: &[T]) -> T {

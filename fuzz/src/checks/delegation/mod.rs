@@ -19,9 +19,10 @@ use ncprop279::fuzzing::delegation::{
 };
 use ncprop279::onion::OnionAddress;
 
-use self::attack::{Asked, Attacker, Input, address};
+use self::attack::{Asked, Attacker, address};
 use self::made::Signer;
 use self::zones::{TTL, Zone, is_below, lower};
+use super::input::Input;
 
 /// The time within which all replies of an input are made and read, whatever they
 /// are: ten times what the slowest took with a fuzzer's instrumentation.

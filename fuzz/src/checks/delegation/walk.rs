@@ -8,7 +8,8 @@ use ncprop279::delegation::dnssec::Now;
 use ncprop279::fuzzing::delegation::{Ask, AskError, Extensions, Judge, Walk};
 use ncprop279::snapshot::delegated::{MAX_MESSAGES, Question, Reply};
 
-use super::attack::{Asked, Attacker, Input};
+use super::super::input::Input;
+use super::attack::{Asked, Attacker};
 use super::zones::{NEGATIVE_TTL, Truth, Zone, below, is_same, lower};
 use super::{address, framed, hear, honest, is_acceptable, sent};
 

@@ -1,6 +1,7 @@
 //! The bytes of the fuzzer as choices: what the victim asks for, and what the
 //! attacker writes into a target.
 
+use super::super::input::Input;
 use super::tor::{Fields, Tor};
 
 /// The longest host that a client can ask for.
@@ -49,36 +50,7 @@ const BY: [&str; 7] = [
     "SESSION_GROUP,NYM_EPOCH",
 ];
 
-/// What the fuzzer gave, byte by byte.
-pub struct Input<'a>(pub &'a [u8]);
-
 impl Input<'_> {
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The next byte, 0 behind the last.
-    pub fn byte(&mut self) -> u8 {
-        match self.0.split_first() {
-            Some((first, rest)) => {
-                self.0 = rest;
-                *first
-            }
-            None => 0,
-        }
-    }
-
-    /// A number below `count`.
-    pub fn below(&mut self, count: usize) -> usize {
-        usize::from(self.byte()) % count
-    }
-
-    fn bytes(&mut self, count: usize) -> &[u8] {
-        let (bytes, rest) = self.0.split_at(count.min(self.0.len()));
-        self.0 = rest;
-        bytes
-    }
-
     pub fn host(&mut self) -> &'static str {
         HOSTS[self.below(HOSTS.len())]
     }

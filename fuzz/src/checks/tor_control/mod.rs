@@ -13,9 +13,10 @@ use ncprop279::isolation::IsolationId;
 use ncprop279::log::Log;
 use ncprop279::naming::Naming;
 
-use self::input::{HOSTS, Input};
+use self::input::HOSTS;
 use self::promises::{Promises, answer};
 use self::tor::{Fields, Owner, State, Tor, is_clean};
+use super::input::Input;
 
 /// The most steps, so that nothing is disturbed for 20 seconds.
 const STEPS: usize = 600;
