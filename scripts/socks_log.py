@@ -37,6 +37,16 @@ class Circuit:
     port: int = 0
 
 
+def clients(listener):
+    """Those that connect, until the listener is closed."""
+    while True:
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        yield client
+
+
 class Objection(Exception):
     """What a client of Tor must not do."""
 
@@ -74,11 +84,7 @@ class SocksLog:
         self.listener.close()
 
     def _accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
+        for client in clients(self.listener):
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client):

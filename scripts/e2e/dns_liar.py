@@ -8,6 +8,7 @@ import threading
 
 from e2e import dns_wire
 from e2e.dns_wire import parse
+from socks_log import clients
 
 PATIENCE = 10
 
@@ -27,11 +28,7 @@ class Liar:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
+        for client in clients(self.listener):
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client):

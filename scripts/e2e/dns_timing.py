@@ -9,7 +9,7 @@ import threading
 import time
 from contextlib import suppress
 
-from socks_log import CONNECT, HOST_NAME, USER_AND_PASSWORD
+from socks_log import CONNECT, HOST_NAME, USER_AND_PASSWORD, clients
 
 from e2e import dns_wire
 from e2e.dns_client import Client
@@ -42,11 +42,7 @@ class FarAway:
         return f"--proxy=127.0.0.1:{self.port}"
 
     def _accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
+        for client in clients(self.listener):
             server = socket.create_connection(("127.0.0.1", self.near))
             for end in (client, server):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
