@@ -9,7 +9,7 @@ use super::settings::{
     ControlAddress, ElectrumSettings, ListenAddress, PluginCommand, ProxyAddress, RpcSettings,
     Secret, Settings, SourceSettings,
 };
-use super::values::{GoOption, choice, decimal_seconds, integer, switch};
+use super::values::{self, GoOption, decimal_seconds, integer, switch};
 use crate::chain::network::Checkpoint;
 
 /// A setting.
@@ -117,7 +117,7 @@ impl Kind {
     pub fn set(&self, draft: &mut Draft, value: &OsStr) -> Result<(), String> {
         match self {
             Self::Switch(set) => set(draft, switch(value)?),
-            Self::Choice(choices) => choice(value, choices)?(draft),
+            Self::Choice(choices) => values::choice(value, choices)?(draft),
             Self::Number(range, set) => set(draft, integer(value, range)?),
             Self::Decimal(set) => set(draft, decimal_seconds(value)?),
             Self::Text(set) | Self::List { add: set, .. } => return set(draft, value),
@@ -214,3 +214,40 @@ pub(super) struct Draft {
     pub checkpoint: Option<Checkpoint>,
     pub config: Option<PathBuf>,
 }
+
+//------------ Kinds, as the table of settings writes them ---------------------
+
+/// A text that a function reads into a field of the draft.
+macro_rules! text {
+    ($($field:ident).+ = $read:path) => {
+        Kind::Text(|draft, value| {
+            draft.$($field).+ = $read(value)?.into();
+            Ok(())
+        })
+    };
+}
+
+/// Texts that a function reads into a list of the draft, each of them once.
+macro_rules! list {
+    ($($field:ident).+ = $read:path) => {
+        Kind::List {
+            clear: |draft| draft.$($field).+.clear(),
+            add: |draft, value| {
+                let value = $read(value)?;
+                if !draft.$($field).+.contains(&value) {
+                    draft.$($field).+.push(value);
+                }
+                Ok(())
+            },
+        }
+    };
+}
+
+/// Words, each of which sets a field of the draft to a variant of a type.
+macro_rules! choice {
+    (|$draft:ident| $place:expr, $type:ident, $($word:literal $variant:ident),+) => {
+        Kind::Choice(&[$(($word, |$draft| $place = $type::$variant.into())),+])
+    };
+}
+
+pub(super) use {choice, list, text};

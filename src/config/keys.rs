@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 
-use super::key::{Backend, DefaultValue, Delegations, Key, Kind};
+use super::key::{Backend, DefaultValue, Delegations, Key, Kind, choice, list, text};
 use super::settings::{
     Credentials, DialectSetting, ElectrumOperators, ElectrumSettings, MissingIsolation,
     RpcSettings, STATE_VARIABLE, Settings, SourceSettings,
@@ -18,39 +18,6 @@ const MAX_COUNT: u32 = 1_000_000;
 
 /// The most confirmations; names live for 36,000 blocks.
 const MAX_CONFIRMATIONS: u32 = 10_000;
-
-/// A text that a function reads into a field of the draft.
-macro_rules! text {
-    ($($field:ident).+ = $read:path) => {
-        Kind::Text(|draft, value| {
-            draft.$($field).+ = $read(value)?.into();
-            Ok(())
-        })
-    };
-}
-
-/// Texts that a function reads into a list of the draft, each of them once.
-macro_rules! list {
-    ($($field:ident).+ = $read:path) => {
-        Kind::List {
-            clear: |draft| draft.$($field).+.clear(),
-            add: |draft, value| {
-                let value = $read(value)?;
-                if !draft.$($field).+.contains(&value) {
-                    draft.$($field).+.push(value);
-                }
-                Ok(())
-            },
-        }
-    };
-}
-
-/// Words, each of which sets a field of the draft to a variant of a type.
-macro_rules! choice {
-    (|$draft:ident| $place:expr, $type:ident, $($word:literal $variant:ident),+) => {
-        Kind::Choice(&[$(($word, |$draft| $place = $type::$variant.into())),+])
-    };
-}
 
 /// Finds a setting by its name, in which underscores may replace hyphens.
 pub(super) fn find(name: &str) -> Option<&'static Key> {
