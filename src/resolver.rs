@@ -112,8 +112,8 @@ type Waiting = Arc<Mutex<HashMap<u64, Then>>>;
 ///
 /// Everything the resolver remembers belongs to one isolation id: what it learned
 /// for one changes neither the answer for another nor how long it takes. It
-/// reads no configuration and opens no connection of its own; values come from
-/// its [`Source`].
+/// reads no configuration; values come from its [`Source`]. It opens connections
+/// only to the proxy of [`ResolverBuilder::delegations`], if there is one.
 ///
 /// Dropping the resolver cancels its lookups.
 pub struct Resolver {

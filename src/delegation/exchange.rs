@@ -139,7 +139,7 @@ fn encode(
     let mut sent: Vec<Sent> = Vec::new();
     while let Some((name, kind)) = questions.get(sent.len()) {
         let (one, query) = message::query(name, *kind, extensions)?;
-        // Replies are told apart by their ids.
+        // The id alone says which question a reply answers.
         if sent.iter().any(|other| other.has_id_of(&one)) {
             continue;
         }
